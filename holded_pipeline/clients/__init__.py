@@ -1,0 +1,1 @@
+"""The only files that speak to a network."""

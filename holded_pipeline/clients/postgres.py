@@ -1,0 +1,78 @@
+"""A PostgreSQL database: what it takes to reach it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+
+from holded_pipeline.clients.retry import Retry
+from holded_pipeline.clients.secret import Secret
+
+_DRIVER = "postgresql+psycopg"
+
+
+@attrs.frozen(init=False)
+class Postgres:
+    """A PostgreSQL database. Constructing it does no I/O.
+
+    Args:
+        url: `postgresql://user@host:port/database`, as libpq and SQLAlchemy write it; a password in it is moved
+            into a `Secret`.
+        password: a `Secret`, or a plain string that becomes one.
+        connect_timeout: seconds for a connection to be made.
+        retry: how long an outage is waited out.
+    """
+
+    url: str
+    password: Secret | None
+    connect_timeout: float
+    retry: Retry
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        password: str | Secret | None = None,
+        connect_timeout: float = 10.0,
+        retry: Retry | None = None,
+    ) -> None:
+        parsed = _parse(url)
+        if parsed.password is not None:
+            if password is not None:
+                raise ValueError("the password stands both in the URL and in password=; give it once")
+            password = parsed.password
+            parsed = parsed._replace(password=None)  # URL.set takes None for 'leave it as it is'
+        if connect_timeout <= 0:
+            raise ValueError(f"connect_timeout must be more than 0 seconds, got {connect_timeout}")
+        secret = None if password is None else Secret.of(password)
+        plain = parsed.set(drivername="postgresql").render_as_string()
+        self.__attrs_init__(plain, secret, connect_timeout, retry or Retry())  # type: ignore[attr-defined]
+
+    def engine(self, **overrides: Any) -> sa.Engine:
+        """A new SQLAlchemy engine on psycopg 3; `overrides` go to `sqlalchemy.create_engine` as they are."""
+        url = make_url(self.url).set(drivername=_DRIVER)
+        if self.password is not None:
+            url = url.set(password=self.password.reveal())
+        settings: dict[str, Any] = {
+            "connect_args": {"connect_timeout": max(1, round(self.connect_timeout))},
+            "pool_pre_ping": True,
+        }
+        return sa.create_engine(url, **(settings | overrides))
+
+    def __str__(self) -> str:
+        url = make_url(self.url)
+        return f"PostgreSQL {url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except sa.exc.ArgumentError as error:
+        # The text may hold a password, so it is not repeated here.
+        raise ValueError("the database URL must look like postgresql://user@host:5432/database") from error
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise ValueError(f"a postgresql:// URL is needed, got one for {parsed.get_backend_name()!r}")
+    return parsed

@@ -1,0 +1,66 @@
+"""What happens when a server does not answer: try again for a while, then say so loudly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import attrs
+import stamina
+
+from holded_pipeline.core.errors import TransientError
+
+T = TypeVar("T")
+
+
+def _positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if value <= 0:
+        raise ValueError(f"Retry.{attribute.name} must be more than 0 seconds, got {value}")
+
+
+@attrs.frozen
+class Retry:
+    """How long an outage is waited out.
+
+    Waits double from `first_wait` to `longest_wait`, with jitter so that workers do not come back in step.
+
+    Attributes:
+        deadline: seconds after which waiting ends and the run fails with a `TransientError`.
+        first_wait: seconds before the second attempt.
+        longest_wait: seconds between attempts at the most.
+    """
+
+    deadline: float = attrs.field(default=120.0, validator=_positive)
+    first_wait: float = attrs.field(default=0.2, validator=_positive)
+    longest_wait: float = attrs.field(default=10.0, validator=_positive)
+
+    def call(self, attempt: Callable[[], T], *, server: str, is_transient: Callable[[Exception], bool]) -> T:
+        """Calls `attempt` until it returns, until its error is not transient, or until the deadline.
+
+        Args:
+            attempt: does the whole piece of work; must be safe to repeat.
+            server: names the server in the error, e.g. `object store http://localhost:9000`. No credentials.
+            is_transient: tells an outage from every other error.
+
+        Raises:
+            TransientError: the deadline passed; the last error is its cause.
+        """
+        try:
+            for tried in stamina.retry_context(
+                on=is_transient,
+                attempts=None,
+                timeout=self.deadline,
+                wait_initial=self.first_wait,
+                wait_max=self.longest_wait,
+                wait_jitter=self.first_wait,
+            ):
+                with tried:
+                    return attempt()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            raise TransientError(
+                f"{server} did not answer within {self.deadline:g} s; the last error was "
+                f"{type(error).__name__}: {error}. Nothing was rejected for it: run again once it is back"
+            ) from error
+        raise AssertionError("stamina ended without a result")  # pragma: no cover

@@ -1,0 +1,1 @@
+"""Pure: no Beam, no network, no clock."""

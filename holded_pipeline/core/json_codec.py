@@ -1,0 +1,178 @@
+"""JSON in and out without altering a value.
+
+`decode` accepts RFC 8259 and refuses what cannot be carried unaltered to every store we write: numbers that are
+none (NaN, Infinity), lone surrogates, U+0000 (PostgreSQL cannot hold it), a name twice in one object (readers
+disagree on which counts), and nesting past a limit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import msgspec
+
+from holded_pipeline.core.errors import RejectRecord
+
+MAX_DEPTH = 100
+"""Levels of nesting accepted by default. Far above any business document, far below what breaks a parser."""
+
+_EXACT_DIGITS = 15  # any decimal of up to 15 significant digits survives a double (IEEE 754, DBL_DIG)
+_BOM = b"\xef\xbb\xbf"
+_BRACKETS_OUTSIDE_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
+
+
+def _number(text: str) -> float | Decimal:
+    """A float where it is exact by its shortest form, else a Decimal."""
+    number = float(text)
+    if len(text) <= _EXACT_DIGITS and "e" not in text and "E" not in text:
+        return number
+    if math.isinf(number) or Decimal(repr(number)) != Decimal(text):
+        return Decimal(text)
+    return number
+
+
+_decoder = msgspec.json.Decoder(float_hook=_number)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+def encode(value: Any) -> bytes:
+    """Compact UTF-8 JSON of a JSON value; big integers and Decimals as numbers, in full.
+
+    Raises:
+        TypeError: `value` holds something JSON has no form for. NaN and Infinity: see `check_json_value`.
+    """
+    return _encoder.encode(value)
+
+
+def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
+    """The JSON value of `raw`, exact to the last digit.
+
+    A byte order mark before it is skipped. Integers are `int` of any size, other numbers `float` where that is
+    exact, else `Decimal`.
+
+    Raises:
+        RejectRecord: `invalid_utf8`, `invalid_json`, `not_finite`, `lone_surrogate`, `nul_character`,
+            `duplicate_name` or `too_deep`, with the place in the text.
+    """
+    text = raw.removeprefix(_BOM)
+    if text.count(b"[") + text.count(b"{") > max_depth and _depth(text) > max_depth:
+        raise RejectRecord("too_deep", f"the document is nested more than {max_depth} levels deep; flatten it")
+    try:
+        value = _decoder.decode(text)
+    except (ValueError, RecursionError, ArithmeticError) as error:
+        _explain(text, error)
+    if b"\\u0000" in text:
+        _refuse_nul(value)
+    _refuse_duplicate_names(text, value)
+    return value
+
+
+def _depth(text: bytes) -> int:
+    depth = deepest = 0
+    for match in _BRACKETS_OUTSIDE_STRINGS.finditer(text):
+        if match[1]:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif match[2]:
+            depth -= 1
+    return deepest
+
+
+def _explain(text: bytes, error: Exception) -> NoReturn:
+    """Says in a person's terms why the fast decoder refused; only ever called on a refusal."""
+    try:
+        decoded = text.decode()
+    except UnicodeDecodeError as fault:
+        raise RejectRecord("invalid_utf8", f"byte {fault.start} is not UTF-8: {fault.reason}") from error
+    try:
+        value = json.loads(decoded, parse_constant=_refuse_constant, parse_float=Decimal)
+    except json.JSONDecodeError as fault:
+        place = f"line {fault.lineno}, column {fault.colno}"
+        raise RejectRecord("invalid_json", f"not JSON: {fault.msg} at {place}") from error
+    except (ValueError, ArithmeticError, RecursionError) as fault:
+        raise RejectRecord("invalid_json", f"not a JSON value that can be carried: {fault}") from error
+    if any(_has_surrogate(string) for string in _strings(value)):
+        raise RejectRecord("lone_surrogate", "a \\ud800-\\udfff escape stands without its other half") from error
+    raise RejectRecord("invalid_json", f"not JSON: {error}") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise RejectRecord("not_finite", f"{name} is not a JSON number; send null, or leave the field out")
+
+
+def _has_surrogate(string: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in string)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every string in a JSON value, names of objects included."""
+    pending = [value]
+    while pending:
+        current = pending.pop()
+        if isinstance(current, str):
+            yield current
+        elif isinstance(current, dict):
+            pending.extend(current.keys())
+            pending.extend(current.values())
+        elif isinstance(current, list | tuple):
+            pending.extend(current)
+
+
+def _refuse_nul(value: Any) -> None:
+    if any("\0" in string for string in _strings(value)):
+        raise RejectRecord("nul_character", "a string holds \\u0000, which PostgreSQL cannot store; remove it")
+
+
+def _refuse_duplicate_names(text: bytes, value: Any) -> None:
+    """A dropped duplicate drops its colon, so equal counts prove that there was none.
+
+    Only a colon written as an escape could make up for it, hence the second condition.
+    """
+    if text.count(b":") == encode(value).count(b":") and b"\\u003" not in text:
+        return
+    json.loads(text, object_pairs_hook=_refuse_duplicates)
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RejectRecord("duplicate_name", f"the name {twice!r} stands twice in one object; keep one of them")
+
+
+def check_json_value(value: Any) -> None:
+    """Makes sure that a value made by code is JSON, so that `decode(encode(value))` gives it back.
+
+    Raises:
+        TypeError: it holds a type, a non-string key, or a number that JSON has no form for; the message says where.
+    """
+    pending: list[tuple[str, Any]] = [("", value)]
+    while pending:
+        pointer, current = pending.pop()
+        if current is None or isinstance(current, bool | int):
+            continue
+        if isinstance(current, str):
+            _check_string(pointer, current)
+        elif isinstance(current, float | Decimal):
+            if not math.isfinite(current):
+                raise TypeError(f"{current!r} at {pointer or 'the top'} is not a JSON number")
+        elif isinstance(current, dict):
+            for name, member in current.items():
+                if not isinstance(name, str):
+                    raise TypeError(f"the key {name!r} at {pointer or 'the top'} is not a string")
+                _check_string(pointer, name)
+                pending.append((f"{pointer}/{name}", member))
+        elif isinstance(current, list | tuple):
+            pending.extend((f"{pointer}/{place}", member) for place, member in enumerate(current))
+        else:
+            raise TypeError(f"{type(current).__name__} at {pointer or 'the top'} is not a JSON value")
+
+
+def _check_string(pointer: str, string: str) -> None:
+    if "\0" in string or _has_surrogate(string):
+        raise TypeError(f"a string at {pointer or 'the top'} holds U+0000 or a lone surrogate")

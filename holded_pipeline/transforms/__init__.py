@@ -1,0 +1,1 @@
+"""Beam only: one file per transform. `expand` wires; the logic lives in `core`."""
