@@ -20,6 +20,10 @@ def _endpoint(_: object, attribute: attrs.Attribute[str], value: str) -> None:
         raise ValueError("give the keys as access_key and secret_key, not inside the endpoint's URL")
 
 
+def _secret(value: str | Secret) -> Secret:
+    return Secret.of(value)
+
+
 def _not_empty(_: object, attribute: attrs.Attribute[str], value: str) -> None:
     if not value:
         raise ValueError(f"MinIO.{attribute.name} must not be empty")
@@ -46,7 +50,7 @@ class MinIO:
     endpoint: str = attrs.field(validator=_endpoint)
     bucket: str = attrs.field(kw_only=True, validator=_not_empty)
     access_key: str = attrs.field(kw_only=True, validator=_not_empty)
-    secret_key: Secret = attrs.field(kw_only=True, converter=Secret.of)
+    secret_key: Secret = attrs.field(kw_only=True, converter=_secret)
     region: str = attrs.field(kw_only=True, default="us-east-1", validator=_not_empty)
     addressing_style: str = attrs.field(
         kw_only=True, default="path", validator=attrs.validators.in_(("path", "virtual"))

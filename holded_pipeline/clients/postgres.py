@@ -49,7 +49,7 @@ class Postgres:
             raise ValueError(f"connect_timeout must be more than 0 seconds, got {connect_timeout}")
         secret = None if password is None else Secret.of(password)
         plain = parsed.set(drivername="postgresql").render_as_string()
-        self.__attrs_init__(plain, secret, connect_timeout, retry or Retry())  # type: ignore[attr-defined]
+        self.__attrs_init__(plain, secret, connect_timeout, retry or Retry())
 
     def engine(self, **overrides: Any) -> sa.Engine:
         """A new SQLAlchemy engine on psycopg 3; `overrides` go to `sqlalchemy.create_engine` as they are."""

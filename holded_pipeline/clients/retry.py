@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import attrs
-import stamina
+import tenacity
 
 from holded_pipeline.core.errors import TransientError
 
 T = TypeVar("T")
+_logger = logging.getLogger("holded_pipeline")
 
 
 def _positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
@@ -45,17 +48,15 @@ class Retry:
         Raises:
             TransientError: the deadline passed; the last error is its cause.
         """
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, Exception) and is_transient(error)),
+            stop=tenacity.stop_before_delay(self.deadline),
+            wait=tenacity.wait_exponential_jitter(self.first_wait, self.longest_wait, jitter=self.first_wait),
+            before_sleep=partial(_warn, server),
+            reraise=True,
+        )
         try:
-            for tried in stamina.retry_context(
-                on=is_transient,
-                attempts=None,
-                timeout=self.deadline,
-                wait_initial=self.first_wait,
-                wait_max=self.longest_wait,
-                wait_jitter=self.first_wait,
-            ):
-                with tried:
-                    return attempt()
+            return retrying(attempt)
         except Exception as error:
             if not is_transient(error):
                 raise
@@ -63,4 +64,16 @@ class Retry:
                 f"{server} did not answer within {self.deadline:g} s; the last error was "
                 f"{type(error).__name__}: {error}. Nothing was rejected for it: run again once it is back"
             ) from error
-        raise AssertionError("stamina ended without a result")  # pragma: no cover
+
+
+def _warn(server: str, state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    wait = state.next_action.sleep if state.next_action else 0.0
+    _logger.warning(
+        "%s does not answer (%s: %s); attempt %d follows in %.1f s",
+        server,
+        type(error).__name__,
+        error,
+        state.attempt_number + 1,
+        wait,
+    )

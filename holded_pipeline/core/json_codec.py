@@ -72,6 +72,11 @@ def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     return value
 
 
+def decode_own(raw: bytes) -> Any:
+    """The JSON value of what `encode` wrote, as exact as `decode` but without its refusals."""
+    return _decoder.decode(raw)
+
+
 def _depth(text: bytes) -> int:
     depth = deepest = 0
     for match in _BRACKETS_OUTSIDE_STRINGS.finditer(text):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import attrs
 
+
 class Outcome(NamedTuple):
     """What every transform that can refuse an element returns.
 
@@ -28,7 +29,8 @@ class Source:
         bucket: the bucket.
         key: the object's key.
         etag: the version of the object that was read.
-        line: 1-based line on which the record begins, counted in the decompressed text.
+        line: 1-based line, counted in the decompressed text, on which the record begins; for an element of an
+            array the line on which the array begins, so that (bucket, key, etag, line) names one package.
         item: 1-based place in the array, for a record that is an element of one.
     """
 
@@ -134,7 +136,7 @@ class Rejected:
     rejected_at: datetime = attrs.field(converter=_as_utc)
     run_id: str
     source: Source | None = None
-    violations: tuple[Violation, ...] = attrs.field(default=(), converter=tuple)
+    violations: tuple[Violation, ...] = ()
     schema: SchemaRef | None = None
     event_id: str | None = None
     event_type: str | None = None

@@ -1,0 +1,133 @@
+"""An open connection to an S3-compatible store: the calls the transforms make, and what their errors mean."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import fsspec.asyn
+
+from holded_pipeline.clients.minio import MinIO
+from holded_pipeline.clients.store_faults import is_transient, missing_key, translate
+from holded_pipeline.core.errors import ObjectVanishedError
+from holded_pipeline.core.read_plan import Slice, StoredObject
+
+T = TypeVar("T")
+
+_CONCURRENT_GETS = 16
+CHUNK_BYTES = 4 << 20
+"""Bytes fetched at a time from an object that is streamed."""
+
+
+class ObjectStore:
+    """One pooled connection to a bucket; opened in `setup()`, one per worker. Not for sharing between processes.
+
+    Only ListObjectsV2, GetObject and PutObject are used, so that any S3-compatible store will do.
+    """
+
+    def __init__(self, lake: MinIO) -> None:
+        self._lake = lake
+        self._filesystem = lake.filesystem()
+
+    def close(self) -> None:
+        """Gives the connections back: the filesystem closes its session when the last reference to it goes."""
+        del self._filesystem
+
+    def objects(self, prefix: str) -> Iterator[StoredObject]:
+        """The objects whose keys begin with `prefix`, in the store's order, page by page."""
+        token: str | None = None
+        while True:
+            page = self._call(partial(_list_page, bucket=self._lake.bucket, prefix=prefix, token=token))
+            for entry in page.get("Contents", ()):
+                if not entry["Key"].endswith("/"):
+                    yield StoredObject(entry["Key"], entry["Size"], entry["ETag"].strip('"'))
+            token = page.get("NextContinuationToken")
+            if not page.get("IsTruncated") or not token:
+                return
+
+    def read(self, piece: Slice) -> bytes:
+        """The bytes of a slice, of exactly the version that was planned.
+
+        Raises:
+            ObjectVanishedError: the object was deleted or overwritten in the meantime.
+        """
+        return self._call(lambda client: _get(client, self._lake.bucket, piece), piece.key)
+
+    def read_many(self, pieces: Sequence[Slice]) -> list[bytes | ObjectVanishedError]:
+        """Several slices at once, in order; one that vanished is given back as its error."""
+
+        async def gather(client: Any) -> list[bytes | ObjectVanishedError]:
+            gate = asyncio.Semaphore(_CONCURRENT_GETS)
+
+            async def one(piece: Slice) -> bytes | ObjectVanishedError:
+                async with gate:
+                    try:
+                        return await _get(client, self._lake.bucket, piece)
+                    except Exception as error:
+                        if missing_key(error):
+                            return _vanished(self._lake, piece.key)
+                        raise
+
+            return list(await asyncio.gather(*(one(piece) for piece in pieces)))
+
+        return self._call(gather)
+
+    def stream(self, piece: Slice, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+        """The bytes of a slice in pieces; a connection that breaks costs one piece, not the object."""
+        end = piece.start + piece.length
+        for start in range(piece.start, end, chunk_bytes):
+            part = Slice(piece.key, piece.etag, piece.size, start, min(start + chunk_bytes, end))
+            yield self.read(part)
+
+    def write(self, key: str, body: bytes) -> str:
+        """Stores an object whole or not at all, and returns its etag."""
+        digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+
+        async def put(client: Any) -> str:
+            answer = await client.put_object(Bucket=self._lake.bucket, Key=key, Body=body, ContentMD5=digest)
+            return str(answer["ETag"]).strip('"')
+
+        return self._call(put, key)
+
+    def _call(self, work: Callable[[Any], Awaitable[T]], key: str | None = None) -> T:
+        async def attempt() -> T:
+            return await work(await self._filesystem.set_session())
+
+        def run() -> T:
+            result: T = fsspec.asyn.sync(self._filesystem.loop, attempt)
+            return result
+
+        try:
+            return self._lake.retry.call(run, server=str(self._lake), is_transient=is_transient)
+        except Exception as error:
+            if key is not None and missing_key(error):
+                raise _vanished(self._lake, key) from error
+            raise translate(error, self._lake) from error
+
+
+async def _list_page(client: Any, *, bucket: str, prefix: str, token: str | None) -> dict[str, Any]:
+    more = {} if token is None else {"ContinuationToken": token}
+    page: dict[str, Any] = await client.list_objects_v2(Bucket=bucket, Prefix=prefix, **more)
+    return page
+
+
+async def _get(client: Any, bucket: str, piece: Slice) -> bytes:
+    whole = piece.start == 0 and piece.length == piece.size
+    ranged = {} if whole else {"Range": f"bytes={piece.start}-{piece.start + piece.length - 1}"}
+    answer = await client.get_object(Bucket=bucket, Key=piece.key, IfMatch=f'"{piece.etag}"', **ranged)
+    async with answer["Body"] as stream:
+        body: bytes = await stream.read()
+    if len(body) != piece.length:
+        raise ConnectionError(f"{len(body)} bytes of {piece.key} came instead of {piece.length}")
+    return body
+
+
+def _vanished(lake: MinIO, key: str) -> ObjectVanishedError:
+    return ObjectVanishedError(
+        f"{lake.bucket}/{key} was listed, but was deleted or overwritten before it was read; run again, "
+        'or pass on_vanished="reject" to ReadMinIO to go on without it'
+    )

@@ -1,0 +1,246 @@
+"""Where one record ends and the next begins, in a stream of text of any size.
+
+Two layouts: `lines` (a record a line; a line that is an array holds several) and `values` (JSON values one after
+the other, over as many lines as they like; an array's elements are its records). Framing never parses: a broken
+record is framed like a good one, so that it is refused alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Literal, NamedTuple
+
+from holded_pipeline.core.errors import RejectRecord
+
+Layout = Literal["lines", "values"]
+
+KEEP_BYTES = 64 << 20
+"""Bytes of one record that are ever held in memory."""
+
+_BOM = b"\xef\xbb\xbf"
+_HEAD_BYTES = 1 << 16
+_LINE_NAMES = (".jsonl", ".ndjson", ".jsonlines")
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|[\[\]{},]', re.DOTALL)
+
+
+class Record(NamedTuple):
+    """One framed record.
+
+    Attributes:
+        raw: its bytes, without the line's end.
+        line: 1-based line on which it, or the array it is an element of, begins.
+        item: 1-based place in that array.
+        fault: set when the record is known to be unusable already; `raw` is then what there is of it.
+    """
+
+    raw: bytes
+    line: int
+    item: int | None = None
+    fault: RejectRecord | None = None
+
+
+def frame(chunks: Iterable[bytes], *, key: str, first_line: int = 1, layout: Layout | None = None) -> Iterator[Record]:
+    """The records of an object's decompressed text.
+
+    Args:
+        chunks: the text in pieces of any size.
+        key: the object's key; its ending says `lines` where it is .jsonl or .ndjson, before .gz or .zst.
+        first_line: the number of the line that the text begins with.
+        layout: what is known already, for a slice of an object.
+    """
+    stream = iter(chunks)
+    head = b""
+    for chunk in stream:
+        head += chunk
+        if len(head) >= _HEAD_BYTES:
+            break
+    if first_line == 1:
+        head = head.removeprefix(_BOM)
+    whole = chain([head], stream)
+    if (layout or layout_of(head, key)) == "lines":
+        yield from frame_lines(whole, first_line=first_line)
+    else:
+        yield from frame_values(whole, first_line=first_line)
+
+
+def layout_of(head: bytes, key: str) -> Layout:
+    """How an object with this beginning and this key is laid out."""
+    name = key.lower().removesuffix(".gz").removesuffix(".zst")
+    if name.endswith(_LINE_NAMES):
+        return "lines"
+    text = head.removeprefix(_BOM).lstrip()
+    if text[:1] == b"[":
+        return "values"
+    if text[:1] != b"{":
+        return "lines"
+    lines = [line for line in text.split(b"\n") if line.strip()]
+    whole_lines = lines[:-1] if len(head) >= _HEAD_BYTES else lines
+    # One line that is an object by itself tells lines from a document printed over several, even where the
+    # first line is broken.
+    return "lines" if any(_is_object(line) for line in whole_lines) or len(whole_lines) < 2 else "values"  # noqa: PLR2004
+
+
+def _is_object(line: bytes) -> bool:
+    if not line.startswith(b"{"):
+        return False
+    records = list(frame_values([line]))
+    return len(records) == 1 and records[0].fault is None
+
+
+def frame_lines(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Record]:
+    """A record a line; blank lines are passed over but counted."""
+    for number, (raw, size) in enumerate(_lines(chunks), first_line):
+        yield from _line_records(raw, size, number)
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Each line without its end, cut at `KEEP_BYTES`, and its full size."""
+    pending: list[bytes] = []
+    kept = size = 0
+    for chunk in chunks:
+        for place, part in enumerate(chunk.split(b"\n")):
+            if place:
+                yield b"".join(pending), size
+                pending, kept, size = [], 0, 0
+            size += len(part)
+            if part and kept < KEEP_BYTES:
+                pending.append(part[: KEEP_BYTES - kept])
+                kept += len(pending[-1])
+    if size:
+        yield b"".join(pending), size
+
+
+def _line_records(raw: bytes, size: int, number: int) -> Iterator[Record]:
+    text = raw.removesuffix(b"\r")
+    if size > len(raw):
+        yield Record(text, number, None, _too_large(size))
+    elif text.lstrip()[:1] == b"[":
+        yield from (record._replace(line=number) for record in frame_values([text]))
+    elif text.strip():
+        yield Record(text, number)
+
+
+def _too_large(size: int | None) -> RejectRecord:
+    what = "more" if size is None else f"{size:,} bytes"
+    return RejectRecord(
+        "record_too_large",
+        f"the record has {what}, of which only the first {KEEP_BYTES:,} are kept here; the rest stands at its source",
+    )
+
+
+def frame_values(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Record]:
+    """A record for each JSON value, or for each element of an array at the top."""
+    scanner = _Scanner(first_line)
+    for chunk in chunks:
+        yield from scanner.feed(chunk)
+        if scanner.gave_up:
+            return
+    yield from scanner.end()
+
+
+class _Scanner:
+    """Follows brackets and strings through a buffer that is cut where a record ends."""
+
+    def __init__(self, first_line: int) -> None:
+        self._text = b""
+        self._at = 0  # scanned up to here
+        self._start = 0  # the current record begins here
+        self._line = first_line  # at `_counted`
+        self._counted = 0
+        self._array_line = first_line
+        self._depth = 0
+        self._item = 0  # elements seen of the array at the top; 0 outside one
+        self._in_array = False
+        self.gave_up = False
+
+    def feed(self, chunk: bytes) -> Iterator[Record]:
+        self._cut()
+        self._text += chunk
+        for token in _TOKEN.finditer(self._text, self._at):
+            character = token[0][:1]
+            if character == b'"':
+                if not token[1]:  # the string goes on in the next chunk: look at it again then
+                    self._at = token.start()
+                    break
+                self._at = token.end()
+                continue
+            yield from self._bracket(character, token.start())
+            self._at = token.end()
+        else:
+            self._at = len(self._text)
+        if len(self._text) - self._start > KEEP_BYTES:
+            self.gave_up = True
+            yield self.rest(_too_large(None))
+
+    def _bracket(self, character: bytes, at: int) -> Iterator[Record]:
+        if character in b"[{":
+            if self._depth == 0:
+                yield from self._stray(at)
+                self._open(character, at)
+            self._depth += 1
+        elif character in b"]}" and self._depth:
+            self._depth -= 1
+            if self._depth == 0:
+                yield from self._close(at)
+        elif character == b"," and self._depth == 1 and self._in_array:
+            yield from self._element(at)
+            self._start = at + 1
+
+    def _open(self, character: bytes, at: int) -> None:
+        self._in_array = character == b"["
+        self._item = 0
+        self._start = at + 1 if self._in_array else at
+        self._array_line = self._line_at(at)
+
+    def _close(self, at: int) -> Iterator[Record]:
+        if self._in_array:
+            yield from self._element(at)
+        else:
+            yield Record(self._text[self._start : at + 1], self._array_line)
+        self._in_array = False
+        self._start = at + 1
+
+    def _element(self, end: int) -> Iterator[Record]:
+        raw = self._text[self._start : end].strip()
+        if raw:
+            self._item += 1
+            yield Record(raw, self._array_line, self._item)
+
+    def _stray(self, end: int) -> Iterator[Record]:
+        """Text between the values at the top: not a document, but not to be dropped either."""
+        raw = self._text[self._start : end]
+        stripped = raw.strip()
+        if stripped:
+            lead = len(raw) - len(raw.lstrip())
+            yield Record(stripped, self._line_at(self._start + lead))
+        self._start = end
+
+    def _line_at(self, at: int) -> int:
+        self._line += self._text.count(b"\n", self._counted, at)
+        self._counted = max(self._counted, at)
+        return self._line
+
+    def _cut(self) -> None:
+        """Forgets what was yielded."""
+        self._line_at(self._start)
+        self._text = self._text[self._start :]
+        self._at -= self._start
+        self._counted -= self._start
+        self._start = 0
+
+    def rest(self, fault: RejectRecord) -> Record:
+        """What is left, when it cannot be read to its end."""
+        raw = self._text[self._start :].strip()[:KEEP_BYTES]
+        if self._depth:
+            return Record(raw, self._array_line, self._item + 1 if self._in_array else None, fault)
+        return Record(raw, self._line_at(self._start), None, fault)
+
+    def end(self) -> Iterator[Record]:
+        """The last record, when the text has ended."""
+        if self._depth:
+            what = "array" if self._in_array else "document"
+            yield self.rest(RejectRecord("invalid_json", f"not JSON: the text ends before the {what} does"))
+        else:
+            yield from self._stray(len(self._text))

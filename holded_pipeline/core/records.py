@@ -1,0 +1,95 @@
+"""From a framed record to an event, and from a key pattern to the keys it means."""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+from holded_pipeline.core import json_codec
+from holded_pipeline.core.envelopes import Envelope
+from holded_pipeline.core.errors import ConfigurationError, RejectRecord
+from holded_pipeline.core.framing import Record
+from holded_pipeline.core.values import Event, Source
+
+_GLOB = re.compile(r"\*\*/?|[*?]|\[!?[^]]+\]")
+
+# What a function raises that meets a document of another shape than it expects. An envelope speaks to no server,
+# so none of these can be an outage.
+_SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+
+
+class RecordReader:
+    """Makes events of records: exact JSON first, then the envelope.
+
+    Args:
+        envelope: how a document becomes an event.
+        max_record_bytes: larger records are refused.
+        max_depth: more deeply nested records are refused.
+    """
+
+    def __init__(self, envelope: Envelope, *, max_record_bytes: int, max_depth: int) -> None:
+        self._envelope = envelope
+        self._max_record_bytes = max_record_bytes
+        self._max_depth = max_depth
+
+    def event(self, record: Record, source: Source) -> Event:
+        """The event, with the record's bytes and place.
+
+        Raises:
+            RejectRecord: the record is no JSON, too large, or fits no envelope.
+        """
+        if record.fault is not None:
+            raise record.fault
+        if len(record.raw) > self._max_record_bytes:
+            raise RejectRecord(
+                "record_too_large",
+                f"the record has {len(record.raw):,} bytes and {self._max_record_bytes:,} are accepted; "
+                "send less, or raise max_record_bytes",
+            )
+        document = json_codec.decode(record.raw, max_depth=self._max_depth)
+        try:
+            event = self._envelope(document, source)
+        except _SHAPE_ERRORS as error:
+            raise RejectRecord(
+                "envelope_error",
+                f"the envelope {_name(self._envelope)} could not read the document: {type(error).__name__}: {error}",
+            ) from error
+        if not isinstance(event, Event):
+            raise ConfigurationError(
+                f"the envelope {_name(self._envelope)} returned {type(event).__name__}; it must return an Event"
+            )
+        return attrs.evolve(event, raw=record.raw, source=event.source or source)
+
+
+def _name(envelope: Envelope) -> str:
+    return getattr(envelope, "__qualname__", type(envelope).__qualname__)
+
+
+def glob_prefix(pattern: str) -> str:
+    """The part of a pattern before its first wildcard: what a listing begins with."""
+    wildcard = _GLOB.search(pattern)
+    return pattern[: wildcard.start()] if wildcard else pattern
+
+
+def glob_regex(pattern: str) -> str:
+    """A regular expression for the keys a pattern means; a pattern without wildcards is a prefix."""
+    if not _GLOB.search(pattern):
+        return re.escape(pattern)
+    parts = []
+    position = 0
+    for wildcard in _GLOB.finditer(pattern):
+        parts.append(re.escape(pattern[position : wildcard.start()]))
+        parts.append(_wildcard(wildcard[0]))
+        position = wildcard.end()
+    return "".join(parts) + re.escape(pattern[position:]) + r"\Z"
+
+
+def _wildcard(text: str) -> str:
+    if text == "**/":
+        return "(?:[^/]+/)*"
+    if text == "**":
+        return ".*"
+    if text in "*?":
+        return "[^/]*" if text == "*" else "[^/]"
+    return f"[^{text[2:]}" if text.startswith("[!") else text

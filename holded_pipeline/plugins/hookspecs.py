@@ -1,0 +1,54 @@
+"""The whole contract between this library and a plugin.
+
+A plugin is a module or object with some of these hooks, marked with `holded_pipeline.hookimpl`. An installed
+package offers it through the entry-point group `holded_pipeline`; `Registry(plugins=[...])` takes it directly.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import pluggy
+
+from holded_pipeline.core.enrichment import EnrichFunction, OnError
+from holded_pipeline.core.envelopes import Envelope
+from holded_pipeline.core.quality import Rule
+
+PROJECT = "holded_pipeline"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class RegisterEnricher(Protocol):
+    """`register(name, function, version="1.0", on_error="reject")`."""
+
+    def __call__(  # noqa: D102
+        self, name: str, function: EnrichFunction, *, version: str | None = None, on_error: OnError = "reject"
+    ) -> None: ...
+
+
+class RegisterRule(Protocol):
+    """`register(Rule(id, dimension, weight, check))`."""
+
+    def __call__(self, rule: Rule) -> None: ...  # noqa: D102
+
+
+class RegisterEnvelope(Protocol):
+    """`register(name, function)`; the function is `(document, source) -> Event`."""
+
+    def __call__(self, name: str, function: Envelope) -> None: ...  # noqa: D102
+
+
+@hookspec
+def register_enrichers(register: RegisterEnricher) -> None:
+    """Registers enrichers: `(event) -> mapping`, stored under `event.metadata[name]`."""
+
+
+@hookspec
+def register_quality_rules(register: RegisterRule) -> None:
+    """Registers rules that the `quality` enricher judges events by, beside the built-in ones."""
+
+
+@hookspec
+def register_envelopes(register: RegisterEnvelope) -> None:
+    """Registers envelopes for `ReadMinIO(envelope=name)`."""

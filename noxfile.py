@@ -1,0 +1,53 @@
+"""The checks, each in an environment of its own: `nox` runs them all, `nox -s tests` one."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = False
+
+_PROJECT = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYTHONS = [
+    classifier.rsplit(" ", 1)[1]
+    for classifier in _PROJECT["classifiers"]
+    if classifier.startswith("Programming Language :: Python :: 3.")
+]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The tests, on every supported Python that this machine has."""
+    session.install("-e", ".[docs]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Rules and format."""
+    session.install("ruff>=0.9")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict types, of the library, of the examples and of user code."""
+    session.install("-e", ".[dev]")
+    session.run("mypy")
+
+
+@nox.session
+def example(session: nox.Session) -> None:
+    """The main job, from a built wheel."""
+    shutil.rmtree("dist", ignore_errors=True)
+    session.install("build")
+    session.run("python", "-m", "build", "--wheel", silent=True)
+    wheel = next(Path("dist").glob("*.whl"))
+    session.install(f"{wheel}[local]")
+    session.run("python", "examples/ingest_to_postgres.py", *session.posargs)

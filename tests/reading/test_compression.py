@@ -1,0 +1,71 @@
+"""gzip and zstd come out whole and in pieces of bounded size; damage is noticed wherever it is."""
+
+from __future__ import annotations
+
+import gzip
+import random
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holded_pipeline.core.compression import damage, decompress
+from holded_pipeline.core.errors import RejectRecord
+
+
+def pieces(body: bytes, step: int) -> list[bytes]:
+    return [body[at : at + step] for at in range(0, len(body), step)]
+
+
+ENCODERS = {
+    "plain": bytes,
+    "gzip": gzip.compress,
+    "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
+}
+
+
+@given(
+    st.lists(st.binary(max_size=300), min_size=1, max_size=4),
+    st.integers(1, 64),
+    st.sampled_from(sorted(ENCODERS)),
+)
+def test_every_member_of_an_object_comes_out_however_it_is_cut(members, step, form):
+    body = b"".join(ENCODERS[form](member) for member in members)
+    if form == "plain" and body[:4].startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
+        return
+    assert b"".join(decompress(pieces(body, step))) == b"".join(members)
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+def test_a_bomb_comes_out_in_pieces_that_fit_in_memory(form):
+    body = ENCODERS[form](bytes(300 << 20))
+    largest = total = 0
+    for piece in decompress([body]):
+        largest = max(largest, len(piece))
+        total += len(piece)
+    assert total == 300 << 20
+    assert largest <= 32 << 20
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9, 0.999])
+def test_a_byte_changed_or_missing_anywhere_is_noticed(form, place):
+    generator = random.Random(7)
+    body = ENCODERS[form](b"".join(b'{"n":%d}\n' % generator.getrandbits(64) for _ in range(5000)))
+    at = int(len(body) * place)
+    changed = body[:at] + bytes([body[at] ^ 0x55]) + body[at + 1 :]
+    assert damage([body]) is None
+    for broken in (changed, body[:at]):
+        fault = damage([broken])
+        assert fault is not None
+        assert fault.reason == "corrupt_compression"
+
+
+def test_what_follows_a_gzip_member_and_is_none_is_damage():
+    with pytest.raises(RejectRecord, match="corrupt_compression"):
+        list(decompress([gzip.compress(b"{}") + b"rubbish"]))
+
+
+def test_zero_padding_after_a_gzip_member_is_no_damage():
+    assert b"".join(decompress([gzip.compress(b"{}") + bytes(512)])) == b"{}"

@@ -1,0 +1,131 @@
+"""Framing: every byte of every record comes out once, whatever the layout and wherever the chunks are cut."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holded_pipeline.core.framing import Record, frame, frame_lines, frame_values, layout_of
+
+DOCUMENTS = st.dictionaries(
+    st.text(max_size=5),
+    st.none() | st.integers() | st.text(max_size=20) | st.lists(st.text(max_size=4), max_size=3),
+    max_size=4,
+)
+
+
+def chunked(text: bytes, cuts: list[int]) -> list[bytes]:
+    places = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
+    return [text[start:end] for start, end in pairwise(places)]
+
+
+def records(text: bytes, key: str = "raw/a.jsonl") -> list[tuple[int, int | None, bytes]]:
+    return [(r.line, r.item, r.raw) for r in frame([text], key=key)]
+
+
+@given(
+    st.lists(DOCUMENTS, max_size=8),
+    st.lists(st.integers(0, 10_000), max_size=6),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_lines_come_out_as_they_went_in_however_they_are_cut(documents, cuts, end):
+    lines = [json.dumps(document).encode() for document in documents]
+    text = end.encode().join(lines)
+    framed = list(frame_lines(chunked(text, cuts)))
+    assert [r.raw for r in framed] == lines
+    assert [r.line for r in framed] == list(range(1, len(lines) + 1))
+
+
+@given(
+    st.lists(DOCUMENTS, min_size=1, max_size=8),
+    st.lists(st.integers(0, 10_000), max_size=6),
+    st.sampled_from([None, 1, 4]),
+    st.booleans(),
+)
+def test_the_elements_of_an_array_come_out_as_they_went_in(documents, cuts, indent, ensure_ascii):
+    text = json.dumps(documents, indent=indent, ensure_ascii=ensure_ascii).encode("utf-8", "surrogatepass")
+    framed = list(frame_values(chunked(text, cuts)))
+    assert [json.loads(r.raw.decode("utf-8", "surrogatepass")) for r in framed] == documents
+    assert [r.item for r in framed] == list(range(1, len(documents) + 1))
+    assert {r.line for r in framed} == {1}
+
+
+@given(st.lists(DOCUMENTS, min_size=1, max_size=5), st.lists(st.integers(0, 10_000), max_size=6))
+def test_printed_documents_one_after_the_other_are_one_record_each(documents, cuts):
+    text = "\n\n".join(json.dumps(document, indent=2) for document in documents).encode()
+    framed = list(frame_values(chunked(text, cuts)))
+    assert [json.loads(r.raw) for r in framed] == documents
+    for record in framed:
+        assert text.split(b"\n")[record.line - 1].startswith(b"{")
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(0, 300), max_size=5))
+def test_no_visible_byte_of_any_text_is_dropped_by_the_value_layout(text, cuts):
+    kept = b"".join(r.raw for r in frame_values(chunked(text, cuts)))
+    for byte in set(text) - set(b" \t\r\n\x0b\x0c[],"):
+        assert kept.count(byte) == text.count(byte)
+
+
+def test_blank_lines_are_passed_over_but_counted():
+    assert records(b'{"a":1}\n\n  \n{"a":2}\n') == [(1, None, b'{"a":1}'), (4, None, b'{"a":2}')]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_record():
+    assert records(b'\xef\xbb\xbf{"a":1}\n') == [(1, None, b'{"a":1}')]
+
+
+def test_a_line_that_is_an_array_holds_several_records_of_that_line():
+    assert records(b'{"a":1}\n[{"b":2}, {"c":3}]\n') == [
+        (1, None, b'{"a":1}'),
+        (2, 1, b'{"b":2}'),
+        (2, 2, b'{"c":3}'),
+    ]
+
+
+def test_a_broken_line_is_one_record_and_its_neighbours_are_untouched():
+    assert records(b'{"a":1}\n{"b": oops\n{"c":3}\n') == [
+        (1, None, b'{"a":1}'),
+        (2, None, b'{"b": oops'),
+        (3, None, b'{"c":3}'),
+    ]
+
+
+def test_a_broken_element_is_one_record_and_its_neighbours_are_untouched():
+    framed = records(b'[{"a":1}, {"b": oops}, {"c":3}]', "raw/a.json")
+    assert framed == [(1, 1, b'{"a":1}'), (1, 2, b'{"b": oops}'), (1, 3, b'{"c":3}')]
+
+
+def test_an_array_that_is_cut_off_after_a_whole_element_is_noticed():
+    *good, last = frame([b'[{"a":1},'], key="raw/a.json")
+    assert [r.raw for r in good] == [b'{"a":1}']
+    assert last.fault is not None
+    assert last.fault.reason == "invalid_json"
+
+
+def test_brackets_and_quotes_inside_strings_are_text():
+    raw = rb'{"a":"]}\",[{","b":"\\"}'
+    assert records(b"[" + raw + b"," + raw + b"]", "raw/a.json") == [(1, 1, raw), (1, 2, raw)]
+
+
+def test_the_layout_is_told_by_the_key_or_else_by_the_text():
+    printed = b'{\n  "a": 1\n}\n'
+    assert layout_of(printed, "raw/a.json") == "values"
+    assert layout_of(printed, "raw/a.ndjson.gz") == "lines"
+    assert layout_of(b'{"a":1}\n{"a":2}\n', "raw/a") == "lines"
+    assert layout_of(b'[\n{"a":1}\n]', "raw/a") == "values"
+
+
+def test_lines_are_recognised_without_an_ending_even_when_the_first_is_broken():
+    assert layout_of(b'{"a": 1\n{"b": 2}\n{"c": 3}\n', "raw/export.json") == "lines"
+
+
+def test_a_line_past_what_is_kept_is_cut_and_says_so(monkeypatch):
+    monkeypatch.setattr("holded_pipeline.core.framing.KEEP_BYTES", 10)
+    big, small = frame_lines([b'{"a":"0123', b'456789"}\n{"b":1}\n'])
+    assert big == Record(b'{"a":"0123', 1, None, big.fault)
+    assert big.fault is not None
+    assert big.fault.reason == "record_too_large"
+    assert small.raw == b'{"b":1}'
