@@ -51,7 +51,8 @@ class Retry:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, Exception) and is_transient(error)),
             stop=tenacity.stop_before_delay(self.deadline),
-            wait=tenacity.wait_exponential(self.first_wait, self.longest_wait) + tenacity.wait_random(0, self.first_wait),
+            wait=tenacity.wait_exponential(self.first_wait, self.longest_wait)
+            + tenacity.wait_random(0, self.first_wait),
             before_sleep=partial(_warn, server),
             reraise=True,
         )

@@ -9,6 +9,8 @@ from typing import Any
 
 import attrs
 
+from holded_pipeline.core import json_codec
+from holded_pipeline.core.envelopes import event_document
 from holded_pipeline.core.errors import RejectRecord
 from holded_pipeline.core.values import Event, Rejected, SchemaRef, Source, Violation
 
@@ -24,9 +26,9 @@ def reject(
     schema: SchemaRef | None = None,
     event: Event | None = None,
 ) -> Rejected:
-    """The rejected record for `fault`. With `event`, its raw bytes, source, id and type are taken over."""
+    """The rejected record for `fault`. With `event`, its bytes (see `raw_of`), source, id and type are taken over."""
     if event is not None:
-        raw, source = event.raw, event.source
+        raw, source = raw_of(event), event.source
     return Rejected(
         id=_rejection_id(run_id, stage, fault.reason, raw, source),
         stage=stage,
@@ -41,6 +43,23 @@ def reject(
         event_id=event.id if event else None,
         event_type=event.type if event else None,
     )
+
+
+def raw_of(element: Any) -> bytes:
+    """The bytes of an element that are worth keeping.
+
+    For an event that was read, the record it was read from; for one that code made, its JSON form, which the
+    envelope `event` reads back; for anything else its JSON, or where it has none its repr.
+    """
+    if isinstance(element, Event):
+        if element.raw:
+            return element.raw
+        element = event_document(element)
+    try:
+        json_codec.check_json_value(element)
+        return json_codec.encode(element)
+    except (TypeError, ValueError):
+        return repr(element).encode("utf-8", "backslashreplace")
 
 
 def _rejection_id(run_id: str, stage: str, reason: str, raw: bytes, source: Source | None) -> str:

@@ -22,7 +22,8 @@ from holded_pipeline.local import postgres_server, seaweedfs
 ROOT = Path(__file__).parent.parent.parent
 
 HOLDS_A_STACK = """
-    import sys, time
+    import signal, sys, time
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the tests without it
     from holded_pipeline import local
     with local.stack(*sys.argv[1:]) as stack:
         print(stack.folder, flush=True)

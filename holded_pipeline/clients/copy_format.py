@@ -1,0 +1,105 @@
+"""Rows as lines of COPY's text format (https://www.postgresql.org/docs/current/sql-copy.html, "Text Format").
+
+Formatting is done before anything is sent, so that a value that cannot be formatted costs its own row only, and a
+batch can be cut in two without formatting it again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from psycopg.adapt import PyFormat, Transformer
+from sqlalchemy.dialects import postgresql
+
+from holded_pipeline.core import json_codec
+from holded_pipeline.core.errors import ConfigurationError, RejectRecord
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\v"})
+_SPECIAL = re.compile(r"[\\\n\r\t\x08\f\v]")
+_NULL = b"\\N"
+_DIALECT = postgresql.dialect()
+
+Format = Callable[[Any], bytes]
+
+
+class RowFormat:
+    """Formats rows of one table.
+
+    Args:
+        table: whose columns' types say how values are written.
+    """
+
+    def __init__(self, table: sa.Table) -> None:
+        self._table = table
+        self._transformer = Transformer()
+        self._formats = {column.name: self._format_of(column) for column in table.columns}
+
+    def columns(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """The columns a row fills, in the table's order.
+
+        Raises:
+            ConfigurationError: the row names a column that the table does not have.
+        """
+        known = tuple(name for name in self._formats if name in row)
+        if len(known) != len(row):
+            unknown = ", ".join(sorted(set(row) - set(self._formats)))
+            raise ConfigurationError(
+                f"the row has {unknown}, which the table {self._table.name} has no column for; "
+                "change the row function or the table"
+            )
+        return known
+
+    def line(self, row: Mapping[str, Any], columns: Sequence[str]) -> bytes:
+        """The row's line, with its end.
+
+        Raises:
+            RejectRecord: a value cannot be written as its column's type; reason `invalid_value`.
+        """
+        return b"\t".join([self._value(name, row[name]) for name in columns]) + b"\n"
+
+    def _value(self, name: str, value: Any) -> bytes:
+        if value is None:
+            return _NULL
+        try:
+            return self._formats[name](value)
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, psycopg.Error) as error:
+            raise RejectRecord(
+                "invalid_value",
+                f"the value of column {name!r} of {self._table.name} cannot be written as "
+                f"{self._table.columns[name].type!r}: {error}",
+            ) from error
+
+    def _format_of(self, column: sa.Column[Any]) -> Format:
+        if isinstance(column.type, sa.JSON):
+            return _json
+        bind = column.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
+        return self._adapt if bind is None else lambda value: self._adapt(bind(value))
+
+    def _adapt(self, value: Any) -> bytes:
+        if value is None:
+            return _NULL
+        kind = type(value)
+        if kind is str:
+            return _text(value)
+        if kind is int or kind is datetime:
+            return str(value).encode()
+        dumped = self._transformer.get_dumper(value, PyFormat.TEXT).dump(value)
+        return _NULL if dumped is None else _text(bytes(dumped).decode())
+
+
+def _text(value: str) -> bytes:
+    if "\0" in value:
+        raise ValueError("it holds U+0000, which PostgreSQL cannot store")
+    return (value.translate(_ESCAPES) if _SPECIAL.search(value) else value).encode()
+
+
+def _json(value: Any) -> bytes:
+    encoded = json_codec.encode(value)
+    if b"null" in encoded:  # which is also what NaN and Infinity would become
+        json_codec.check_json_value(value)
+    return encoded.replace(b"\\", b"\\\\")  # control characters stand escaped in JSON already

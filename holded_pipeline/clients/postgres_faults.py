@@ -1,0 +1,117 @@
+"""What an error of PostgreSQL means: an outage, a wrong setting, or a row that it will not have."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+import sqlalchemy as sa
+
+from holded_pipeline.clients.postgres import Postgres
+from holded_pipeline.core.errors import ConfigurationError, HoldedPipelineError, RejectRecord
+from holded_pipeline.core.values import Violation
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_ROW_CLASSES = ("22", "23", "54")
+_ROW_CODES = ("P0001",)  # a trigger of the user's that refuses the row
+_TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
+_TRANSIENT_CODES = ("25006", "55006", "55P03")  # 25006: a standby that is not yet, or no longer, the primary
+_SETTING_CLASSES = ("0A", "28", "2F", "3D", "3F", "42", "44")
+_ADVICE = {
+    "28": "check the user and the password",
+    "3D": "create the database, or name another one",
+    "3F": "create the schema, or set search_path",
+    "42501": "grant the user INSERT, SELECT and UPDATE on the table and TEMPORARY on the database",
+    "42P01": "create the table, or let migrate() do it",
+    "42703": "the table in the database lacks a column that the rows have; migrate it",
+    "42P10": "the key of the table needs a unique constraint in the database",
+}
+# A refused connection has no SQLSTATE on the client's side, only the server's words.
+_REFUSALS = re.compile(
+    r"password authentication failed|no password supplied|no pg_hba\.conf entry|role \".*\" does not exist"
+    r"|database \".*\" does not exist|permission denied for database|is not permitted to log in"
+    r"|SSL|certificate"
+)
+_PASSING = re.compile(r"SSL (SYSCALL|connection has been closed)|starting up|shutting down|too many")
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """The driver's error inside SQLAlchemy's."""
+    return error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig is not None else error
+
+
+def is_row_fault(error: Exception) -> bool:
+    """Whether it is a row's own fault."""
+    state = _sqlstate(error)
+    return state is not None and (state.startswith(_ROW_CLASSES) or state in _ROW_CODES)
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the server may well do it if asked again."""
+    if isinstance(error, HoldedPipelineError):
+        return False
+    state = _sqlstate(error)
+    if state is not None:
+        return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_CODES
+    cause = cause_of(error)
+    if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+        text = str(cause)
+        return bool(_PASSING.search(text)) or not _REFUSALS.search(text)
+    return isinstance(cause, ConnectionError | TimeoutError | sa.exc.TimeoutError)
+
+
+def row_fault(error: Exception) -> RejectRecord:
+    """The rejection of the row that caused it; its reason is PostgreSQL's name of the condition."""
+    cause = cause_of(error)
+    if not isinstance(cause, psycopg.Error):
+        raise TypeError(f"not an error of PostgreSQL: {cause!r}")
+    said = cause.diag
+    place = "".join(
+        f", {kind} {name!r}"
+        for kind, name in (
+            ("table", said.table_name),
+            ("column", said.column_name),
+            ("constraint", said.constraint_name),
+        )
+        if name
+    )
+    detail = f": {said.message_detail}" if said.message_detail else ""
+    message = f"PostgreSQL refused the row: {said.message_primary}{detail} (SQLSTATE {cause.sqlstate}{place})"
+    violation = Violation(
+        f"/{said.column_name}" if said.column_name else "",
+        said.constraint_name or str(cause.sqlstate),
+        said.message_primary or str(cause),
+    )
+    return RejectRecord(_condition(cause), message, [violation])
+
+
+def translate(error: Exception, db: Postgres) -> Exception:
+    """The error for a user; what is no fault of the database's or the settings' stays as it is."""
+    cause = cause_of(error)
+    if not isinstance(cause, psycopg.Error):
+        return error
+    state = cause.sqlstate
+    if state is None:
+        return ConfigurationError(
+            f"{db} cannot be used as it is set up: {_without_target(cause)}; check url and password"
+        )
+    if state.startswith(_SETTING_CLASSES):
+        advice = _ADVICE.get(state) or _ADVICE.get(state[:2]) or "see the SQLSTATE in PostgreSQL's manual"
+        said = cause.diag.message_primary or _without_target(cause)
+        return ConfigurationError(f"{db} refused: {said} (SQLSTATE {state}); {advice}")
+    return error
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    cause = cause_of(error)
+    return cause.sqlstate if isinstance(cause, psycopg.Error) else None
+
+
+def _condition(cause: psycopg.Error) -> str:
+    """PostgreSQL's own name of a condition, e.g. `not_null_violation`."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(cause).__name__).lower()
+    return name if type(cause).sqlstate else f"sqlstate_{cause.sqlstate}"
+
+
+def _without_target(cause: psycopg.Error) -> str:
+    return str(cause).strip().splitlines()[0]

@@ -1,0 +1,75 @@
+"""The business tables, as SQLAlchemy sees them. The migrations make them; see `migrations/versions`."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = sa.MetaData()
+
+VOLATILE = {"volatile": True}
+"""`Column.info` of columns that may differ between two loads of the same thing: no reason to update a row."""
+
+_NOW = sa.text("now()")
+
+business_events = sa.Table(
+    "business_events",
+    metadata,
+    sa.Column("event_id", sa.Text, primary_key=True),
+    sa.Column("event_type", sa.Text, nullable=False),
+    sa.Column("company_id", sa.Text, nullable=False),
+    sa.Column("user_id", sa.Text),
+    sa.Column("occurred_at", sa.TIMESTAMP(timezone=True), nullable=False),
+    sa.Column("business_context", sa.Text, nullable=False),
+    sa.Column("data_quality_score", sa.Numeric),
+    sa.Column("data", JSONB, nullable=False),
+    sa.Column("metadata", JSONB, nullable=False, info=VOLATILE),
+    sa.Column("source", JSONB, info=VOLATILE),
+    sa.Column("created_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=_NOW, info=VOLATILE),
+    sa.Column(
+        "updated_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=_NOW, onupdate=_NOW, info=VOLATILE
+    ),
+    sa.Index("ix_business_events_company_id", "company_id", "occurred_at"),
+    sa.Index("ix_business_events_occurred_at", "occurred_at"),
+    sa.Index("ix_business_events_business_context", "business_context"),
+    sa.Index("ix_business_events_data_quality_score", "data_quality_score"),
+)
+"""One row for each event."""
+
+company_analytics = sa.Table(
+    "company_analytics",
+    metadata,
+    sa.Column("company_id", sa.Text, primary_key=True),
+    sa.Column("total_events", sa.BigInteger, nullable=False),
+    sa.Column("first_event_at", sa.TIMESTAMP(timezone=True)),
+    sa.Column("last_event_at", sa.TIMESTAMP(timezone=True)),
+    sa.Column("avg_data_quality", sa.Numeric, sa.Computed("quality_sum / nullif(scored_events, 0)", persisted=True)),
+    sa.Column("business_contexts", JSONB, nullable=False),
+    sa.Column("updated_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=_NOW),
+    sa.Column("scored_events", sa.BigInteger, nullable=False),
+    sa.Column("quality_sum", sa.Numeric, nullable=False),
+)
+"""One row for each company; kept by triggers. The last two columns are what the average is made of."""
+
+event_type_summaries = sa.Table(
+    "event_type_summaries",
+    metadata,
+    sa.Column("event_type", sa.Text, primary_key=True),
+    sa.Column("total_count", sa.BigInteger, nullable=False),
+    sa.Column("unique_companies", sa.BigInteger, nullable=False),
+    sa.Column("avg_quality_score", sa.Numeric, sa.Computed("quality_sum / nullif(scored_events, 0)", persisted=True)),
+    sa.Column("last_occurrence", sa.TIMESTAMP(timezone=True)),
+    sa.Column("updated_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=_NOW),
+    sa.Column("scored_events", sa.BigInteger, nullable=False),
+    sa.Column("quality_sum", sa.Numeric, nullable=False),
+)
+"""One row for each event type; kept by triggers."""
+
+event_type_companies = sa.Table(
+    "event_type_companies",
+    metadata,
+    sa.Column("event_type", sa.Text, primary_key=True),
+    sa.Column("company_id", sa.Text, primary_key=True),
+    sa.Column("events", sa.BigInteger, nullable=False),
+)
+"""How many events of a type a company has: what `unique_companies` is counted from. Kept by triggers."""

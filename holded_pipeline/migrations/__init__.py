@@ -1,0 +1,1 @@
+"""Alembic's migrations of the business tables; `clients.migrate` runs them."""

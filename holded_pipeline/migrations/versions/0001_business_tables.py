@@ -1,0 +1,90 @@
+"""The business tables, and the triggers that keep the summaries."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
+from holded_pipeline.migrations import summary_triggers
+
+revision = "0001"
+down_revision = None
+
+_TIME = sa.TIMESTAMP(timezone=True)
+_NOW = sa.text("now()")
+
+
+def upgrade() -> None:
+    """Makes everything."""
+    _make_events()
+    _make_summaries()
+    for statement in summary_triggers.CREATE:
+        op.execute(sa.text(statement))
+
+
+def downgrade() -> None:
+    """Drops everything, the data too."""
+    op.drop_table("business_events")
+    for table in ("company_analytics", "event_type_summaries", "event_type_companies"):
+        op.drop_table(table)
+    for statement in summary_triggers.DROP:
+        op.execute(sa.text(statement))
+
+
+def _make_events() -> None:
+    op.create_table(
+        "business_events",
+        sa.Column("event_id", sa.Text, primary_key=True),
+        sa.Column("event_type", sa.Text, nullable=False),
+        sa.Column("company_id", sa.Text, nullable=False),
+        sa.Column("user_id", sa.Text),
+        sa.Column("occurred_at", _TIME, nullable=False),
+        sa.Column("business_context", sa.Text, nullable=False),
+        sa.Column("data_quality_score", sa.Numeric),
+        sa.Column("data", JSONB, nullable=False),
+        sa.Column("metadata", JSONB, nullable=False),
+        sa.Column("source", JSONB),
+        sa.Column("created_at", _TIME, nullable=False, server_default=_NOW),
+        sa.Column("updated_at", _TIME, nullable=False, server_default=_NOW),
+    )
+    for name, columns in (
+        ("company_id", ["company_id", "occurred_at"]),
+        ("occurred_at", ["occurred_at"]),
+        ("business_context", ["business_context"]),
+        ("data_quality_score", ["data_quality_score"]),
+    ):
+        op.create_index(f"ix_business_events_{name}", "business_events", columns)
+
+
+def _make_summaries() -> None:
+    average = sa.Computed("quality_sum / nullif(scored_events, 0)", persisted=True)
+    parts = (
+        sa.Column("scored_events", sa.BigInteger, nullable=False),
+        sa.Column("quality_sum", sa.Numeric, nullable=False),
+    )
+    op.create_table(
+        "company_analytics",
+        sa.Column("company_id", sa.Text, primary_key=True),
+        sa.Column("total_events", sa.BigInteger, nullable=False),
+        sa.Column("first_event_at", _TIME),
+        sa.Column("last_event_at", _TIME),
+        sa.Column("avg_data_quality", sa.Numeric, average),
+        sa.Column("business_contexts", JSONB, nullable=False),
+        sa.Column("updated_at", _TIME, nullable=False, server_default=_NOW),
+        *(column.copy() for column in parts),
+    )
+    op.create_table(
+        "event_type_summaries",
+        sa.Column("event_type", sa.Text, primary_key=True),
+        sa.Column("total_count", sa.BigInteger, nullable=False),
+        sa.Column("unique_companies", sa.BigInteger, nullable=False),
+        sa.Column("avg_quality_score", sa.Numeric, average.copy()),
+        sa.Column("last_occurrence", _TIME),
+        sa.Column("updated_at", _TIME, nullable=False, server_default=_NOW),
+        *parts,
+    )
+    op.create_table(
+        "event_type_companies",
+        sa.Column("event_type", sa.Text, primary_key=True),
+        sa.Column("company_id", sa.Text, primary_key=True),
+        sa.Column("events", sa.BigInteger, nullable=False),
+    )
