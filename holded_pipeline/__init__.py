@@ -1,4 +1,65 @@
 """Composable Apache Beam transforms from any S3-compatible store to PostgreSQL, losing nothing."""
 
+from holded_pipeline import local, testing
+from holded_pipeline.clients.analytics import Difference, verify_analytics
+from holded_pipeline.clients.migrate import migrate
 from holded_pipeline.clients.minio import MinIO
 from holded_pipeline.clients.postgres import Postgres
+from holded_pipeline.clients.retry import Retry
+from holded_pipeline.clients.schema_directory import SchemaDirectory
+from holded_pipeline.clients.schema_registry import SchemaRegistry
+from holded_pipeline.clients.secret import Secret
+from holded_pipeline.core.enrichment import Enricher
+from holded_pipeline.core.errors import (
+    ConfigurationError,
+    HoldedPipelineError,
+    ObjectVanishedError,
+    RejectRecord,
+    TransientError,
+)
+from holded_pipeline.core.values import Event, Outcome, Rejected, SchemaRef, Source, Violation
+from holded_pipeline.plugins.hookspecs import hookimpl
+from holded_pipeline.plugins.registry import Registry
+from holded_pipeline.transforms.enrich import Enrich
+from holded_pipeline.transforms.read_minio import ReadMinIO
+from holded_pipeline.transforms.validate_schema import ValidateSchema
+from holded_pipeline.transforms.write_minio import WriteMinIO
+from holded_pipeline.transforms.write_objects import WrittenObject
+from holded_pipeline.transforms.write_postgres import Receipt, WritePostgres
+from holded_pipeline.transforms.write_rejected import WriteRejected
+
+__all__ = [
+    "ConfigurationError",
+    "Difference",
+    "Enrich",
+    "Enricher",
+    "Event",
+    "HoldedPipelineError",
+    "MinIO",
+    "ObjectVanishedError",
+    "Outcome",
+    "Postgres",
+    "ReadMinIO",
+    "Receipt",
+    "Registry",
+    "RejectRecord",
+    "Rejected",
+    "Retry",
+    "SchemaDirectory",
+    "SchemaRef",
+    "SchemaRegistry",
+    "Secret",
+    "Source",
+    "TransientError",
+    "ValidateSchema",
+    "Violation",
+    "WriteMinIO",
+    "WritePostgres",
+    "WriteRejected",
+    "WrittenObject",
+    "hookimpl",
+    "local",
+    "migrate",
+    "testing",
+    "verify_analytics",
+]

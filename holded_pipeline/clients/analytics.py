@@ -90,7 +90,7 @@ def _compare(
     differs = " OR ".join(f"stored.{column} IS DISTINCT FROM expected.{column}" for column in columns)
     rows = connection.execute(
         sa.text(
-            f"SELECT coalesce(stored.{key}, expected.key) AS key, {pairs} "  # noqa: S608  all names are ours
+            f"SELECT coalesce(stored.{key}, expected.key) AS key, {pairs} "
             f"FROM {table} AS stored FULL JOIN ({expected}) AS expected ON stored.{key} = expected.key "
             f"WHERE stored.{key} IS NULL OR expected.key IS NULL OR {differs} ORDER BY 1"
         )

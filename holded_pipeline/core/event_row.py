@@ -25,8 +25,8 @@ def event_row(event: Event) -> dict[str, Any]:
         "occurred_at": event.occurred_at,
         "business_context": _entry(event, "business_context", "context") or business_context_of(event.type),
         "data_quality_score": _entry(event, "quality", "score"),
-        "data": event.data,
-        "metadata": event.metadata,
+        "data": dict(event.data),
+        "metadata": dict(event.metadata),
         "source": None if event.source is None else attrs.asdict(event.source),
     }
 

@@ -80,7 +80,7 @@ class PostgresServer:
             os.chown(self._folder, self._runs_as, self._runs_as)
         arguments = ["-D", str(self._folder), "-U", _USER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
         command = [*self._prefix, str(self._programs / "initdb"), *arguments, "--no-sync", "--no-instructions"]
-        done = subprocess.run(  # noqa: S603  the program of the wheel
+        done = subprocess.run(
             command,
             capture_output=True,
             text=True,
@@ -170,7 +170,7 @@ class PostgresServer:
 def _can_unshare() -> bool:
     if shutil.which(_UNSHARE[0]) is None:
         return False
-    tried = subprocess.run([*_UNSHARE, "true"], capture_output=True, check=False)  # noqa: S603  a fixed command
+    tried = subprocess.run([*_UNSHARE, "true"], capture_output=True, check=False)
     return tried.returncode == 0
 
 

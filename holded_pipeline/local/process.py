@@ -23,7 +23,7 @@ class Reaper:
     """The parent's end of the safety net (see `reaper`)."""
 
     def __init__(self, keep_open: Sequence[int] = ()) -> None:
-        self._process = subprocess.Popen(  # noqa: S603  our own file, run by our own Python
+        self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", reaper.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -79,7 +79,7 @@ class Server:
         self._name = name
         self._log = log
         with log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603  the servers of the wheels
+            self._process = subprocess.Popen(
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -9,12 +9,15 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+import attrs
 import pluggy
 
+from holded_pipeline.core.builtin_enrichers import Quality
 from holded_pipeline.core.enrichment import Enricher, EnrichFunction, OnError, named
 from holded_pipeline.core.envelopes import Envelope
 from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.core.quality import Rule
+from holded_pipeline.core.quality_rules import RULES
 from holded_pipeline.plugins import builtin, hookspecs
 
 SWITCH = "HOLDED_PIPELINE_PLUGINS"
@@ -109,6 +112,8 @@ class Registry:
         except (pluggy.PluginValidationError, ValueError) as error:
             raise ConfigurationError(f"the plugin {name or _name(plugin)} is not usable: {error}") from error
         self._collect(plugin, registered or _name(plugin))
+        if len(self._rules) > len(RULES):  # the built-in enricher judges by everybody's rules
+            self._enrichers["quality"] = attrs.evolve(self._enrichers["quality"], function=Quality(self.quality_rules))
 
     def _collect(self, plugin: Any, owner: str) -> None:
         hooks: dict[str, Callable[..., None]] = {

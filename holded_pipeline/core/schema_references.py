@@ -1,0 +1,119 @@
+"""What schemas refer to: the URIs of references, and schemas at hand that answer to them."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, urldefrag, urljoin, urlsplit
+
+import attrs
+
+from holded_pipeline.core.errors import ConfigurationError, RejectRecord
+from holded_pipeline.core.schemas import ResolvedSchema, SchemaSource
+from holded_pipeline.core.values import SchemaRef
+
+BASE = "http://schemas.invalid/"
+"""Where schemas without an `$id` are taken to live (RFC 2606: nothing can ever be there)."""
+
+_REFERRING = ("$ref", "$dynamicRef", "$recursiveRef")
+
+
+def uri_of(document: Any, otherwise: str) -> str:
+    """The absolute URI of a schema: its `$id` (`id` in draft 4), or the one it is given."""
+    if isinstance(document, dict):
+        for keyword in ("$id", "id"):
+            own = document.get(keyword)
+            if isinstance(own, str) and urldefrag(own).url:
+                return urldefrag(urljoin(otherwise, own)).url
+    return otherwise
+
+
+def references_in(document: Any, uri: str) -> Iterator[tuple[str, str]]:
+    """Every reference that leaves its place: as it is written, and as an absolute URI without its fragment."""
+    pending = [(document, uri)]
+    while pending:
+        current, base = pending.pop()
+        if isinstance(current, dict):
+            base = uri_of(current, base)
+            for keyword in _REFERRING:
+                written = current.get(keyword)
+                if isinstance(written, str) and (target := urldefrag(urljoin(base, written)).url) != base:
+                    yield urldefrag(written).url, target
+            pending.extend((member, base) for member in current.values())
+        elif isinstance(current, list):
+            pending.extend((member, base) for member in current)
+
+
+@attrs.frozen
+class LocalSchemas:
+    """Schemas at hand, by the name of their subject. Travels to workers with its contents.
+
+    Attributes:
+        documents: the schemas by subject.
+        paths: the path of each subject's file, `/` between its levels, where there are files.
+    """
+
+    documents: Mapping[str, Any]
+    paths: Mapping[str, str] = attrs.field(factory=dict)
+
+    def prepare(self) -> SchemaSource:
+        """Itself."""
+        return self
+
+    def open(self) -> LocalSchemas:
+        """Itself."""
+        return self
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+    def resolve(self, subject: str, version: int | None) -> ResolvedSchema:
+        """The schema of a subject; a PHP class name also finds the file with `/` for its backslashes.
+
+        Raises:
+            RejectRecord: there is none (`unknown_subject`), or not of that version (`unknown_version`).
+            ConfigurationError: it refers to a schema that is not there.
+        """
+        name = subject if subject in self.documents else subject.replace("\\", "/")
+        if name not in self.documents:
+            raise RejectRecord("unknown_subject", f"there is no schema for the subject {subject!r}; add one")
+        if version not in (None, 1):
+            raise RejectRecord(
+                "unknown_version", f"the schema of {subject!r} stands in a file, which has one version, not {version}"
+            )
+        return ResolvedSchema(SchemaRef(name), self._uri(name), self._with_references(name))
+
+    def _uri(self, name: str) -> str:
+        return uri_of(self.documents[name], BASE + quote(self.paths.get(name, name)))
+
+    def _with_references(self, root: str) -> dict[str, Any]:
+        found = {self._uri(root): self.documents[root]}
+        pending = [root]
+        while pending:
+            holder = pending.pop()
+            for written, target in references_in(self.documents[holder], self._uri(holder)):
+                name = self._named(written, target, holder)
+                if name is None or target in found:
+                    continue
+                found[target] = self.documents[name]
+                if self._uri(name) not in found:
+                    found[self._uri(name)] = self.documents[name]
+                pending.append(name)
+        return found
+
+    def _named(self, written: str, target: str, holder: str) -> str | None:
+        """The schema a reference means: by `$id` first, then by its path from the file it stands in."""
+        for name in self.documents:
+            if self._uri(name) == target:
+                return name
+        if urlsplit(written).scheme:
+            return None  # a URI that nobody here claims; the compiler says so if it is really needed
+        at = self.paths.get(holder, holder)
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(at), written.lstrip("/")))
+        if path.startswith(".."):
+            raise ConfigurationError(f"the schema {holder!r} refers to {written!r}, which is outside its directory")
+        for name in self.documents:
+            if path in (self.paths.get(name), name):
+                return name
+        return None

@@ -1,0 +1,124 @@
+"""ValidateSchema: events against JSON Schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import apache_beam as beam
+import attrs
+
+from holded_pipeline.core.errors import RejectRecord
+from holded_pipeline.core.rejections import reject
+from holded_pipeline.core.schema_references import LocalSchemas
+from holded_pipeline.core.schemas import CompiledSchema, SchemaSource
+from holded_pipeline.core.subjects import Subject, subject_of
+from holded_pipeline.core.values import Event, Outcome, SchemaRef
+from holded_pipeline.transforms.outcome import PASSED, REJECTED, Counters, RejectingTransform
+from holded_pipeline.transforms.run_id import run_id_of
+
+_STAGE = "validate"
+
+
+class ValidateSchema(RejectingTransform[Event]):
+    """Checks the data of each event against a JSON Schema.
+
+    Takes a PCollection of `Event` and gives an `Outcome`: `passed` is a PCollection of `Event` with the schema's
+    subject, version and id under `metadata["schema"]`, `rejected` one of `Rejected` with stage `validate`, every
+    violation, and the schema.
+
+    Args:
+        schemas: a `SchemaRegistry`, a `SchemaDirectory`, a mapping from subject to schema, or a source of your own
+            (see `SchemaSource`). Drafts 4, 6, 7, 2019-09 and 2020-12; without `$schema` 2020-12. Formats are checked.
+        subject: the subject of all events, a template over `{type}`, `{type_name}` (its last part) and
+            `{company_id}`, or a function `(event) -> str`.
+        version: a version number, or `latest`.
+
+    Raises:
+        ValueError: an argument is wrong.
+        ConfigurationError: (applying) the schema directory cannot be read; (running) a schema is not valid, is not
+            JSON Schema, refers to one that is missing, or the registry refuses the request.
+        TransientError: (running) the registry did not answer within its `retry`.
+
+    **Guarantees:** each event comes out once, passed or rejected (`schema_violation`, `unknown_subject`,
+    `unknown_version`, `subject_error`). A registry that does not answer never rejects an event. Order, timestamps and
+    windows stay. Parallel over bundles; a schema is compiled once per worker.
+    """
+
+    def __init__(
+        self,
+        schemas: SchemaSource | Mapping[str, Any],
+        *,
+        subject: str | Subject,
+        version: int | Literal["latest"] = "latest",
+    ) -> None:
+        super().__init__()
+        if version != "latest" and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
+            raise ValueError(f'version must be "latest" or a number from 1, got {version!r}')
+        self._schemas = LocalSchemas(dict(schemas)) if isinstance(schemas, Mapping) else schemas
+        self._subject = subject_of(subject)
+        self._version = None if version == "latest" else version
+
+    def expand(self, events: beam.PCollection) -> Outcome:
+        """One ParDo: events are checked where they are."""
+        check = _CheckEvents(self._schemas.prepare(), self._subject, self._version, run_id_of(events.pipeline))
+        outputs = events | "CheckEvents" >> beam.ParDo(check).with_outputs(REJECTED, main=PASSED)
+        outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
+        return outcome
+
+
+class _CheckEvents(beam.DoFn):
+    def __init__(self, schemas: SchemaSource, subject: Subject, version: int | None, run_id: str) -> None:
+        self._schemas = schemas
+        self._subject = subject
+        self._version = version
+        self._run_id = run_id
+        self._counters = Counters(_STAGE)
+
+    def setup(self) -> None:
+        self._resolver = self._schemas.open()
+        self._compiled: dict[SchemaRef, CompiledSchema] = {}
+
+    def process(self, event: Event) -> Iterator[Any]:
+        schema: SchemaRef | None = None
+        try:
+            compiled = self._schema_for(event)
+            schema = compiled.ref
+            _check(compiled, event)
+        except RejectRecord as fault:
+            yield self._counters.rejected(
+                reject(
+                    fault,
+                    stage=_STAGE,
+                    raw=event.raw,
+                    run_id=self._run_id,
+                    rejected_at=datetime.now(UTC),
+                    schema=schema,
+                    event=event,
+                )
+            )
+            return
+        self._counters.add("passed")
+        yield event.with_metadata(schema=attrs.asdict(schema))
+
+    def teardown(self) -> None:
+        if hasattr(self, "_resolver"):
+            self._resolver.close()
+
+    def _schema_for(self, event: Event) -> CompiledSchema:
+        resolved = self._resolver.resolve(self._subject(event), self._version)
+        compiled = self._compiled.get(resolved.ref)
+        if compiled is None:
+            compiled = self._compiled[resolved.ref] = CompiledSchema(resolved)
+        return compiled
+
+
+def _check(compiled: CompiledSchema, event: Event) -> None:
+    violations = compiled.check(event.data)
+    if violations:
+        count = "1 violation" if len(violations) == 1 else f"{len(violations)} violations"
+        first = f"{violations[0].pointer or 'the document'}: {violations[0].message}"
+        raise RejectRecord(
+            "schema_violation", f"{count} of the schema {compiled.ref.subject!r}, first {first}", violations
+        )
