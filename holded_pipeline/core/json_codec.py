@@ -164,7 +164,8 @@ def check_json_value(value: Any) -> None:
         if isinstance(current, str):
             _check_string(pointer, current)
         elif isinstance(current, float | Decimal):
-            if not math.isfinite(current):
+            # math.isfinite goes through a float, which a large Decimal does not fit
+            if not (current.is_finite() if isinstance(current, Decimal) else math.isfinite(current)):
                 raise TypeError(f"{current!r} at {pointer or 'the top'} is not a JSON number")
         elif isinstance(current, dict):
             for name, member in current.items():

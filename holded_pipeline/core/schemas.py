@@ -126,7 +126,7 @@ class CompiledSchema:
 
     def _told(self, document: Any) -> list[Violation]:
         return [
-            Violation(_pointer(error.instance_path), str((error.schema_path or ["schema"])[-1]), _message(error.message))
+            Violation(_pointer(error.instance_path), str(error.schema_path[-1] if error.schema_path else ""), _message(error.message))
             for error in self._verdict.iter_errors(document)
         ]
 

@@ -29,7 +29,8 @@ def subject_of(subject: str | Subject) -> Subject:
     if not subject:
         raise ValueError("subject must not be empty")
     try:
-        parts = [(text, field, spec or conversion) for text, field, spec, conversion in string.Formatter().parse(subject)]
+        parsed = string.Formatter().parse(subject)
+        parts = [(text, field, spec or conversion) for text, field, spec, conversion in parsed]
     except ValueError as error:
         raise ValueError(f"the subject {subject!r} is no template: {error}") from error
     for _, field, extra in parts:

@@ -1,8 +1,8 @@
 """The safety net: a process that outlives its parent just long enough to tidy up after it.
 
 It reads what to tidy from its standard input, a JSON object a line: `{"pid": 1, "born": "…"}` is a server to stop,
-`{"remove": "/path"}` a file or folder to delete. When the parent ends, however it ends, the input ends too; then it does
-all of that. A parent that tidied up itself sends `{"done": true}` first.
+`{"remove": "/path"}` a file or folder to delete. When the parent ends, however it ends, the input ends too; then it
+does all of that. A parent that tidied up itself sends `{"done": true}` first.
 
 Standard library only, and no import of this package: it must start quickly and depend on nothing.
 """

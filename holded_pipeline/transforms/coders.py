@@ -7,6 +7,8 @@ from apache_beam import coders
 from holded_pipeline.core import wire
 from holded_pipeline.core.values import Event, Rejected
 
+_OVERHEAD = 500  # bytes of a value beside its record
+
 
 class EventCoder(coders.Coder):
     """`Event` to bytes and back, without loss."""
@@ -18,6 +20,10 @@ class EventCoder(coders.Coder):
     def decode(self, encoded: bytes) -> Event:
         """The event of its bytes."""
         return wire.decode_event(encoded)
+
+    def estimate_size(self, value: Event) -> int:
+        """Near enough for Beam's sampling, without encoding an event that is going nowhere."""
+        return 2 * len(value.raw) + _OVERHEAD
 
     def is_deterministic(self) -> bool:
         """Equal events may order the names in their data differently, so they are no keys."""
@@ -38,6 +44,10 @@ class RejectedCoder(coders.Coder):
     def decode(self, encoded: bytes) -> Rejected:
         """The rejected record of its bytes."""
         return wire.decode_rejected(encoded)
+
+    def estimate_size(self, value: Rejected) -> int:
+        """Near enough for Beam's sampling, without encoding a record that is going nowhere."""
+        return len(value.raw) + _OVERHEAD
 
     def is_deterministic(self) -> bool:
         """Every field has one form."""

@@ -38,10 +38,10 @@ EVENTS = st.builds(
     type=TEXT,
     company_id=TEXT,
     user_id=st.none() | TEXT,
-    occurred_at=st.datetimes(
-        min_value=datetime.min + timedelta(days=2),
-        max_value=datetime.max - timedelta(days=2),
-        timezones=st.sampled_from([UTC, timezone(timedelta(hours=-9, minutes=-30))]),
+    occurred_at=st.builds(
+        lambda number, zone: (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=number)).astimezone(zone),
+        st.integers(-62 * 10**15, 253 * 10**15),
+        st.sampled_from([UTC, timezone(timedelta(hours=-9, minutes=-30))]),
     ),
     data=OBJECTS,
     metadata=OBJECTS,
