@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 from holded_pipeline.core.errors import ConfigurationError
-from holded_pipeline.core.schema_references import LocalSchemas
+from holded_pipeline.core.schema_references import LocalResolver, LocalSchemas
 
 
 @attrs.frozen
@@ -48,9 +48,9 @@ class SchemaDirectory:
             paths[subject] = relative
         return LocalSchemas(documents, paths)
 
-    def open(self) -> LocalSchemas:
+    def open(self) -> LocalResolver:
         """The schemas, read now; pipelines read them earlier (see `prepare`)."""
-        return self.prepare()
+        return self.prepare().open()
 
 
 def _read(file: Path) -> object:

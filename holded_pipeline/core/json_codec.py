@@ -156,6 +156,20 @@ def check_json_value(value: Any) -> None:
     Raises:
         TypeError: it holds a type, a non-string key, or a number that JSON has no form for; the message says where.
     """
+    if not _comes_back(value):
+        _find_what_is_not_json(value)
+
+
+def _comes_back(value: Any) -> bool:
+    """Proof in C that a value is JSON; a value that only looks different, such as a tuple, needs the other look."""
+    try:
+        encoded = _encoder.encode(value)
+        return b"\\u0000" not in encoded and bool(_decoder.decode(encoded) == value)
+    except (TypeError, ValueError, ArithmeticError, RecursionError):
+        return False
+
+
+def _find_what_is_not_json(value: Any) -> None:
     pending: list[tuple[str, Any]] = [("", value)]
     while pending:
         pointer, current = pending.pop()

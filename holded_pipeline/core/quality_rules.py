@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
@@ -26,6 +27,9 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
 _EMAIL_NAME = re.compile(r"(?:.*_)?e_?mail|.*E[Mm]ail")
+_SCALARS = (str, int, float, bool, type(None), Decimal)
+_CURRENCY_NAME = re.compile("currency")
+_COUNTRY_NAME = re.compile("country|nationality")
 _DATE_NAME = re.compile(r"(?:.*_)?date|.*Date|.*[a-z]At|.*_at")
 
 
@@ -33,13 +37,24 @@ def _fields(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Every named field of a document, those of inner objects too, outermost first."""
     pending: list[Any] = [data]
     for current in pending:
-        if isinstance(current, Mapping):
+        if isinstance(current, list | tuple):
+            values: Iterable[Any] = current[:_FIELDS]
+        else:
             yield from current.items()
-            pending.extend(islice(current.values(), _FIELDS))
-        elif isinstance(current, list | tuple):
-            pending.extend(current[:_FIELDS])
+            values = islice(current.values(), _FIELDS)
+        pending.extend(value for value in values if _holds_fields(value))
         if len(pending) > _FIELDS:
             return
+
+
+def _holds_fields(value: Any) -> bool:
+    kind = type(value)
+    return kind is dict or kind is list or (kind not in _SCALARS and isinstance(value, Mapping | list | tuple))
+
+
+@lru_cache(maxsize=10_000)  # the names of fields are few, and met again with every event
+def _is_named(name: str, names: re.Pattern[str]) -> bool:
+    return names.fullmatch(name) is not None
 
 
 def _some_fields(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -98,11 +113,11 @@ def _amount_is_a_number(event: Event) -> Verdict:
 
 
 def _currencies_are_codes(event: Event) -> Verdict:
-    return _all_match(event, re.compile("currency"), _CURRENCY, "a currency code of three capitals")
+    return _all_match(event, _CURRENCY_NAME, _CURRENCY, "a currency code of three capitals")
 
 
 def _countries_are_codes(event: Event) -> Verdict:
-    return _all_match(event, re.compile("country|nationality"), _COUNTRY, "a country code of two capitals")
+    return _all_match(event, _COUNTRY_NAME, _COUNTRY, "a country code of two capitals")
 
 
 def _emails_are_addresses(event: Event) -> Verdict:
@@ -112,7 +127,7 @@ def _emails_are_addresses(event: Event) -> Verdict:
 def _all_match(event: Event, names: re.Pattern[str], form: re.Pattern[str], what: str) -> Verdict:
     concerned = False
     for name, value in _some_fields(event.data):
-        if value is not None and names.fullmatch(name):
+        if value is not None and _is_named(name, names):
             concerned = True
             if not (isinstance(value, str) and form.fullmatch(value)):
                 return f"{name[:_SHOWN]} is not {what}"
@@ -122,7 +137,7 @@ def _all_match(event: Event, names: re.Pattern[str], form: re.Pattern[str], what
 def _dates_are_dates(event: Event) -> Verdict:
     concerned = False
     for name, value in _some_fields(event.data):
-        if value is not None and not isinstance(value, Mapping | list) and _DATE_NAME.fullmatch(name):
+        if value is not None and not isinstance(value, Mapping | list) and _is_named(name, _DATE_NAME):
             concerned = True
             if _moment(value) is None:
                 return f"{name[:_SHOWN]} is not a date"

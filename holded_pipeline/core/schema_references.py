@@ -61,12 +61,9 @@ class LocalSchemas:
         """Itself."""
         return self
 
-    def open(self) -> LocalSchemas:
-        """Itself."""
-        return self
-
-    def close(self) -> None:
-        """Nothing to do."""
+    def open(self) -> LocalResolver:
+        """A resolver that remembers what it resolved."""
+        return LocalResolver(self)
 
     def resolve(self, subject: str, version: int | None) -> ResolvedSchema:
         """The schema of a subject; a PHP class name also finds the file with `/` for its backslashes.
@@ -117,3 +114,21 @@ class LocalSchemas:
             if path in (self.paths.get(name), name):
                 return name
         return None
+
+
+class LocalResolver:
+    """Open local schemas, one per worker."""
+
+    def __init__(self, schemas: LocalSchemas) -> None:
+        self._schemas = schemas
+        self._resolved: dict[tuple[str, int | None], ResolvedSchema] = {}
+
+    def resolve(self, subject: str, version: int | None) -> ResolvedSchema:
+        """See `LocalSchemas.resolve`."""
+        key = subject, version
+        if key not in self._resolved:
+            self._resolved[key] = self._schemas.resolve(subject, version)
+        return self._resolved[key]
+
+    def close(self) -> None:
+        """Nothing to do."""
