@@ -21,11 +21,12 @@ from holded_pipeline.core.values import Event, Outcome, Rejected, SchemaRef, Sou
 from holded_pipeline.plugins.hookspecs import hookimpl
 from holded_pipeline.plugins.registry import Registry
 from holded_pipeline.transforms.enrich import Enrich
+from holded_pipeline.transforms.load_rows import Receipt
 from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.validate_schema import ValidateSchema
 from holded_pipeline.transforms.write_minio import WriteMinIO
 from holded_pipeline.transforms.write_objects import WrittenObject
-from holded_pipeline.transforms.write_postgres import Receipt, WritePostgres
+from holded_pipeline.transforms.write_postgres import WritePostgres
 from holded_pipeline.transforms.write_rejected import WriteRejected
 
 __all__ = [

@@ -14,15 +14,14 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 from psycopg.adapt import PyFormat, Transformer
-from sqlalchemy.dialects import postgresql
 
+from holded_pipeline.clients.dialect import DIALECT
 from holded_pipeline.core import json_codec
 from holded_pipeline.core.errors import ConfigurationError, RejectRecord
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\v"})
 _SPECIAL = re.compile(r"[\\\n\r\t\x08\f\v]")
 _NULL = b"\\N"
-_DIALECT = postgresql.dialect()
 
 Format = Callable[[Any], bytes]
 
@@ -77,7 +76,7 @@ class RowFormat:
     def _format_of(self, column: sa.Column[Any]) -> Format:
         if isinstance(column.type, sa.JSON):
             return _json
-        bind = column.type.dialect_impl(_DIALECT).bind_processor(_DIALECT)
+        bind = column.type.dialect_impl(DIALECT).bind_processor(DIALECT)
         return self._adapt if bind is None else lambda value: self._adapt(bind(value))
 
     def _adapt(self, value: Any) -> bytes:

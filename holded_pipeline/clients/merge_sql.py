@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-_PREPARER = postgresql.dialect().identifier_preparer
+from holded_pipeline.clients.dialect import DIALECT, quoted
 
 
 class StagingNames(Protocol):
@@ -36,8 +36,8 @@ def merge_statement(
     Rows go in in the order of their key, so that writers with overlapping batches cannot deadlock. A key that
     stands in the batch more than once counts once, the first or the last of them.
     """
-    key = [_quoted(column.name) for column in table.primary_key.columns]
-    names = ", ".join(_quoted(name) for name in columns)
+    key = [quoted(column.name) for column in table.primary_key.columns]
+    names = ", ".join(quoted(name) for name in columns)
     if not key or on_conflict == "error":
         order = ", ".join((*key, "holded_place"))
         return _counted(f"INSERT INTO {staging.target} ({names}) SELECT {names} FROM {staging.name} ORDER BY {order}")
@@ -61,9 +61,9 @@ def _changes(table: sa.Table, columns: Sequence[str]) -> str | None:
     telling = [column for column in settable if not column.info.get("volatile")]
     if not telling:
         return None
-    values = [f"{_quoted(column.name)} = excluded.{_quoted(column.name)}" for column in settable]
+    values = [f"{quoted(column.name)} = excluded.{quoted(column.name)}" for column in settable]
     values += [
-        f"{_quoted(column.name)} = {_sql(column.onupdate)}"
+        f"{quoted(column.name)} = {_sql(column.onupdate)}"
         for column in table.columns
         if column.name not in columns and column.onupdate is not None and column.onupdate.is_clause_element
     ]
@@ -73,14 +73,10 @@ def _changes(table: sa.Table, columns: Sequence[str]) -> str | None:
 
 
 def _comparable(side: str, column: sa.Column[Any]) -> str:
-    name = f"{side}.{_quoted(column.name)}"
+    name = f"{side}.{quoted(column.name)}"
     is_plain_json = isinstance(column.type, sa.JSON) and not isinstance(column.type, postgresql.JSONB)
     return f"{name}::text" if is_plain_json else name  # json has no equality
 
 
 def _sql(onupdate: Any) -> str:
-    return str(onupdate.arg.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}))
-
-
-def _quoted(name: str) -> str:
-    return _PREPARER.quote_identifier(name)
+    return str(onupdate.arg.compile(dialect=DIALECT, compile_kwargs={"literal_binds": True}))

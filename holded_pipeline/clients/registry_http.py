@@ -151,13 +151,14 @@ class RegistryConnection:
 
 def is_outage(error: Exception) -> bool:
     """Whether the registry may well answer if asked again."""
-    outages = (
-        requests.exceptions.ConnectionError,
-        requests.exceptions.Timeout,
-        requests.exceptions.ChunkedEncodingError,
-        requests.exceptions.ContentDecodingError,
+    return isinstance(
+        error,
+        _UnavailableError
+        | requests.exceptions.ConnectionError
+        | requests.exceptions.Timeout
+        | requests.exceptions.ChunkedEncodingError
+        | requests.exceptions.ContentDecodingError,
     )
-    return isinstance(error, _UnavailableError | outages)
 
 
 def _said(response: requests.Response) -> tuple[int | None, str]:

@@ -63,7 +63,7 @@ class Retry:
                 raise
             raise TransientError(
                 f"{server} did not answer within {self.deadline:g} s; the last error was "
-                f"{type(error).__name__}: {error}. Nothing was rejected for it: run again once it is back"
+                f"{_told(error)}. Nothing was rejected for it: run again once it is back"
             ) from error
 
 
@@ -71,10 +71,16 @@ def _warn(server: str, state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     wait = state.next_action.sleep if state.next_action else 0.0
     _logger.warning(
-        "%s does not answer (%s: %s); attempt %d follows in %.1f s",
+        "%s does not answer (%s); attempt %d follows in %.1f s",
         server,
-        type(error).__name__,
-        error,
+        _told(error),
         state.attempt_number + 1,
         wait,
     )
+
+
+def _told(error: BaseException | None) -> str:
+    """The kind of an error and its first line: a driver's own error rather than what SQLAlchemy makes of it."""
+    cause = getattr(error, "orig", None) or error
+    first, *_ = str(cause).strip().splitlines() or [""]
+    return f"{type(cause).__name__}: {first}" if first else type(cause).__name__

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import attrs
 import sqlalchemy as sa
 
+from holded_pipeline.clients.dialect import quoted, quoted_table
 from holded_pipeline.clients.merge_sql import merge_statement
 from holded_pipeline.clients.postgres import Postgres
 from holded_pipeline.clients.postgres_faults import is_row_fault, is_transient, row_fault, translate
@@ -118,9 +119,9 @@ class TableLoader:
         return known
 
     def _staging(self, columns: tuple[str, ...]) -> Staging:
-        target = _quoted_table(self._table)
+        target = quoted_table(self._table)
         digest = hashlib.sha256("\0".join((target, *columns)).encode()).hexdigest()[:16]
-        return Staging(f"holded_stage_{digest}", target, tuple(_quoted(name) for name in columns))
+        return Staging(f"holded_stage_{digest}", target, tuple(quoted(name) for name in columns))
 
 
 class _RowRefusedError(Exception):
@@ -195,11 +196,3 @@ class _Transaction:
         if status == "in progress":
             raise ConnectionError("the server has not yet ended the transaction whose connection broke")
         return bool(status == "committed")
-
-
-def _quoted(name: str) -> str:
-    return sa.dialects.postgresql.dialect().identifier_preparer.quote_identifier(name)
-
-
-def _quoted_table(table: sa.Table) -> str:
-    return f"{_quoted(table.schema)}.{_quoted(table.name)}" if table.schema else _quoted(table.name)

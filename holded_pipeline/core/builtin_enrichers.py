@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,6 +47,10 @@ def business_context(event: Event) -> dict[str, Any]:
     return {"context": business_context_of(event.type), "aggregate": aggregate_of(event.type)}
 
 
+def _as_tuple(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    return tuple(rules)
+
+
 @attrs.frozen
 class Quality:
     """Scores events by rules; see `quality.assess` for what it says of each.
@@ -58,7 +62,7 @@ class Quality:
     """
 
     rules: Sequence[Rule] = attrs.field(
-        default=quality_rules.RULES, converter=tuple, validator=attrs.validators.min_len(1)
+        default=quality_rules.RULES, converter=_as_tuple, validator=attrs.validators.min_len(1)
     )
     ruleset: str = attrs.field()
 

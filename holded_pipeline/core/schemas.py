@@ -25,7 +25,7 @@ MOST_VIOLATIONS = 100
 """A document with more is told how many more."""
 
 _LONGEST_MESSAGE = 500
-_DEFAULT_DRAFT = jsonschema.Draft202012Validator
+_DEFAULT_DRAFT: Any = jsonschema.Draft202012Validator
 _DRAFTS: dict[type, Any] = {
     jsonschema.Draft4Validator: jsonschema_rs.Draft4Validator,
     jsonschema.Draft6Validator: jsonschema_rs.Draft6Validator,
@@ -126,7 +126,11 @@ class CompiledSchema:
 
     def _told(self, document: Any) -> list[Violation]:
         return [
-            Violation(_pointer(error.instance_path), str(error.schema_path[-1] if error.schema_path else ""), _message(error.message))
+            Violation(
+                _pointer(error.instance_path),
+                str(error.schema_path[-1] if error.schema_path else ""),
+                _message(error.message),
+            )
             for error in self._verdict.iter_errors(document)
         ]
 
@@ -161,7 +165,8 @@ def _draft_of(resolved: ResolvedSchema) -> Any:
     if not isinstance(document, dict | bool):
         _refuse(resolved, f"a schema is an object, true or false, not {type(document).__name__}")
     declared = document.get("$schema") if isinstance(document, dict) else None
-    draft = validator_for(document, default=_DEFAULT_DRAFT if declared is None else None)
+    otherwise: Any = _DEFAULT_DRAFT if declared is None else None
+    draft = validator_for(document, default=otherwise)
     if draft not in _DRAFTS:
         _refuse(resolved, f"$schema is {declared!r}; drafts 4, 6, 7, 2019-09 and 2020-12 are known")
     return draft

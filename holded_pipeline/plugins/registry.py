@@ -156,7 +156,12 @@ class Registry:
 
     def _claim(self, kind: str, name: str, owner: str) -> None:
         first = self._owners.setdefault((kind, name), owner)
-        if name in {"enricher": self._enrichers, "quality rule": self._rules, "envelope": self._envelopes}[kind]:
+        registered: dict[str, Mapping[str, Any]] = {
+            "enricher": self._enrichers,
+            "quality rule": self._rules,
+            "envelope": self._envelopes,
+        }
+        if name in registered[kind]:
             raise ConfigurationError(
                 f"the {kind} {name!r} of the plugin {owner} is registered already, by {first}; rename one of them"
             )

@@ -77,7 +77,7 @@ def test_its_url_is_enough_for_other_clients(db):
 
 @pytest.mark.parametrize("wrong", [{"access_key": "nobody"}, {"secret_key": "guess"}])
 def test_its_store_refuses_a_wrong_key(lake, wrong):
-    with pytest.raises(ConfigurationError, match="check (access|secret)_key"):
+    with pytest.raises(ConfigurationError, match=r"check (access|secret)_key"):
         list(ObjectStore(attrs.evolve(lake, **wrong)).objects(""))
 
 
@@ -124,11 +124,16 @@ def test_stacks_stand_side_by_side(stack):
 
 
 def test_nothing_stays_when_the_block_ends_by_an_exception():
-    folder = ""
-    with pytest.raises(RuntimeError, match="of the block"), local.stack() as stack:
-        folder = str(stack.folder)
-        ports = ports_of(folder)
-        raise RuntimeError("of the block")
+    seen = []
+
+    def broken_block():
+        with local.stack() as stack:
+            seen.extend((str(stack.folder), ports_of(str(stack.folder))))
+            raise RuntimeError("of the block")
+
+    with pytest.raises(RuntimeError, match="of the block"):
+        broken_block()
+    folder, ports = seen
     assert len(ports) == 10
     assert gone_within(0.5, folder, ports)
 

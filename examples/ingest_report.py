@@ -1,0 +1,145 @@
+"""What became of every record: the report of `ingest_to_postgres.py`."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import sqlalchemy as sa
+from apache_beam.metrics import MetricsFilter
+from apache_beam.runners.runner import PipelineResult
+
+import holded_pipeline as hp
+
+_SHOWN = 240
+
+
+@attrs.frozen
+class Counts:
+    """The counters of a run: `counts["read.records"]` and the like; what was never counted is 0."""
+
+    values: dict[str, int]
+
+    @classmethod
+    def of(cls, result: PipelineResult) -> Counts:
+        """Those of a finished run."""
+        found = result.metrics().query(MetricsFilter().with_namespace("holded_pipeline"))["counters"]
+        values: dict[str, int] = {}
+        for metric in found:
+            values[metric.key.metric.name] = values.get(metric.key.metric.name, 0) + metric.result
+        return cls(values)
+
+    def __getitem__(self, name: str) -> int:
+        return self.values.get(name, 0)
+
+    def rejections(self) -> Iterator[tuple[str, str, int]]:
+        """Stage, reason and number, the most frequent first."""
+        for name, number in sorted(self.values.items(), key=lambda item: -item[1]):
+            stage, *more = name.split(".", 2)
+            if len(more) == 2 and more[0] == "rejected":  # noqa: PLR2004  stage.rejected.reason
+                yield stage, more[1], number
+
+    @property
+    def rejected(self) -> int:
+        """At all stages."""
+        return sum(number for _, _, number in self.rejections())
+
+
+def print_report(counts: Counts, lake: hp.MinIO, db: hp.Postgres, seconds: float, *, keep: str | None) -> int:
+    """Prints it; the exit code is 0 if the counts add up and the summaries say what the events say."""
+    inserted, duplicates = counts["write.inserted"], counts["write.duplicates"]
+    differences = hp.verify_analytics(db)
+    _section("Run")
+    _line("read", counts["read.records"])
+    _line("passed", counts["enrich.passed"])
+    _line("rejected", counts.rejected)
+    for stage, reason, number in counts.rejections():
+        _line(f"  {stage}: {reason}", number)
+    _line("inserted", inserted)
+    _line("duplicates", duplicates)
+    _line("objects written", counts["write_minio.objects"] + counts["write_rejected.objects"])
+    print(f"{'seconds':<32}{seconds:>12.1f}")
+    _line("events/s", round(counts["read.records"] / seconds))
+    _print_summaries(db)
+    _print_rejected(lake)
+    _print_next(db, keep)
+    accounted = inserted + duplicates + counts.rejected
+    _section("Accounts")
+    print(f"read {counts['read.records']:,} = inserted {inserted:,} + duplicates {duplicates:,} ", end="")
+    print(f"+ rejected {counts.rejected:,}: {'yes' if accounted == counts['read.records'] else 'NO'}")
+    print(f"summaries equal the events: {'yes' if not differences else f'NO, {differences[0]}'}")
+    if not counts["read.records"]:
+        print("Nothing was read: see --input, or store some with --samples N.")
+    return 0 if accounted == counts["read.records"] and not differences else 1
+
+
+def _print_summaries(db: hp.Postgres) -> None:
+    engine = db.engine()
+    with engine.connect() as connection:
+        _section("Companies with most events")
+        query = (
+            "SELECT company_id, total_events, round(avg_data_quality, 3) AS quality, last_event_at "
+            "FROM company_analytics ORDER BY total_events DESC, company_id LIMIT 5"
+        )
+        for row in connection.execute(sa.text(query)):
+            print(f"{row.company_id:<32}{row.total_events:>12,}   quality {row.quality}   last {row.last_event_at}")
+        _section("Most frequent types")
+        query = (
+            "SELECT event_type, total_count, unique_companies, round(avg_quality_score, 3) AS quality "
+            "FROM event_type_summaries ORDER BY total_count DESC, event_type LIMIT 5"
+        )
+        for row in connection.execute(sa.text(query)):
+            name = row.event_type.rpartition("\\")[2]
+            print(f"{name:<32}{row.total_count:>12,}   companies {row.unique_companies:>4}   quality {row.quality}")
+    engine.dispose()
+
+
+def _print_rejected(lake: hp.MinIO) -> None:
+    _section("Three of the rejected, explained")
+    for document in _some_rejected(lake, 3):
+        source = document["source"] or {}
+        print(f"{document['stage']}: {document['reason']} at {source.get('key')}, line {source.get('line')}")
+        print(f"    {document['message'][:_SHOWN]}")
+        for violation in document["violations"][:3]:
+            print(
+                f"    {violation['pointer'] or '(the whole)'} {violation['keyword']}: {violation['message'][:_SHOWN]}"
+            )
+        print(f"    record: {document['record']['content'][:_SHOWN]}…")
+
+
+def _some_rejected(lake: hp.MinIO, number: int) -> list[dict[str, Any]]:
+    """The first rejected record of as many objects; they are filed by stage, so that the stages take turns."""
+    filesystem = lake.filesystem()
+    by_stage: dict[str, str] = {}
+    for key in filesystem.find(f"{lake.bucket}/rejected/") if filesystem.exists(f"{lake.bucket}/rejected") else []:
+        by_stage[key.split("stage=")[1].split("/")[0]] = key
+    found: list[list[dict[str, Any]]] = []
+    for key in by_stage.values():
+        lines = gzip.decompress(filesystem.cat(key)).splitlines()[:number]
+        found.append([json.loads(line) for line in lines])
+    turns = [documents[turn] for turn in range(number) for documents in found if turn < len(documents)]
+    return turns[:number]
+
+
+def _print_next(db: hp.Postgres, keep: str | None) -> None:
+    _section("To look further")
+    if keep:
+        print(f"The data are in {keep}. Run the same command again: it finds only duplicates.")
+        print('To open them:  python -i -c "import holded_pipeline as hp')
+        print(f'               stack = hp.local.stack({keep!r}).__enter__(); print(stack.postgres.url)"')
+    elif "127.0.0.1" in db.url:
+        print("These servers were for the occasion. Keep their data with --keep DIR, or name yours with")
+        print("--minio and --postgres; see --help.")
+    print("In the store: enriched/ holds what passed, rejected/ what was refused, with every reason.")
+    print("In the database: business_events, company_analytics, event_type_summaries.")
+
+
+def _section(title: str) -> None:
+    print(f"\n{title}\n{'-' * len(title)}")
+
+
+def _line(name: str, number: int) -> None:
+    print(f"{name:<32}{number:>12,}")

@@ -1,0 +1,198 @@
+"""The main job: events from an S3-compatible store, checked and enriched, into PostgreSQL and back to the store.
+
+    python examples/ingest_to_postgres.py                       real servers for the occasion, 20,000 sample events
+    python examples/ingest_to_postgres.py --keep data           the same, and the data stay; run it again
+    python examples/ingest_to_postgres.py --minio http://localhost:9000 --bucket holded --access-key minioadmin \
+        --postgres postgresql://holded@localhost/holded_business --registry http://localhost:8081
+
+Secrets come from the environment: MINIO_SECRET_KEY and PGPASSWORD. Options it does not know go to Beam.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.runner import PipelineState
+from ingest_report import Counts, print_report
+
+import holded_pipeline as hp
+
+SAMPLES = 20_000
+FAULTY = 0.02
+SEED = 7
+SCHEMAS = Path(__file__).parent / "schemas"
+
+
+def run_job(
+    lake: hp.MinIO,
+    db: hp.Postgres,
+    schemas: hp.SchemaDirectory | hp.SchemaRegistry,
+    arguments: argparse.Namespace,
+    options: PipelineOptions,
+) -> Counts:
+    """The pipeline. What it counted is what became of every record."""
+    with_runner = beam.Pipeline(runner=arguments.runner, options=options)
+    raw = with_runner | hp.ReadMinIO(lake, arguments.input)
+    checked = raw.passed | hp.ValidateSchema(schemas, subject=arguments.subject)
+    enriched = checked.passed | hp.Enrich("processing", "business_context", "quality")
+    _ = enriched.passed | hp.WriteMinIO(lake, "enriched/")
+    loaded = enriched.passed | hp.WritePostgres(db)
+    _ = (raw.rejected, checked.rejected, enriched.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
+    result = with_runner.run()
+    if result.wait_until_finish() != PipelineState.DONE:
+        raise RuntimeError(f"the run ended in state {result.state}")
+    return Counts.of(result)
+
+
+@contextlib.contextmanager
+def servers(arguments: argparse.Namespace) -> Iterator[tuple[hp.MinIO, hp.Postgres]]:
+    """The user's own servers, and local ones in place of those that were not named."""
+    with contextlib.ExitStack() as closing:
+        local = None
+        if arguments.minio is None or arguments.postgres is None:
+            say("starting local servers …")
+            local = closing.enter_context(hp.local.stack(arguments.keep))
+        if arguments.minio is not None:
+            lake = hp.MinIO(
+                arguments.minio,
+                bucket=arguments.bucket,
+                access_key=arguments.access_key,
+                secret_key=hp.Secret.env("MINIO_SECRET_KEY"),
+                retry=hp.Retry(arguments.patience),
+            )
+        else:
+            assert local is not None  # noqa: S101  for the type checker
+            lake = local.minio
+        if arguments.postgres is not None:
+            password = hp.Secret.env("PGPASSWORD") if "PGPASSWORD" in os.environ else None
+            db = hp.Postgres(arguments.postgres, password=password, retry=hp.Retry(arguments.patience))
+        else:
+            assert local is not None  # noqa: S101  as above
+            db = local.postgres
+        yield lake, db
+
+
+def store_samples(lake: hp.MinIO, prefix: str, count: int) -> None:
+    """Puts sample events under the prefix, unless there is something already."""
+    filesystem = lake.filesystem()
+    folder = f"{lake.bucket}/{prefix.strip('/')}"
+    if filesystem.exists(folder) and filesystem.find(folder):
+        say(f"{prefix} holds events already, which are read again")
+        return
+    say(f"writing {count:,} sample events, {FAULTY:.0%} of them faulty …")
+    samples = hp.testing.sample_events(count, seed=SEED, faults=FAULTY)
+    per_object = max(1, count // 10)
+    for number, start in enumerate(range(0, count, per_object)):
+        lines = b"".join(sample.line + b"\n" for sample in samples[start : start + per_object])
+        filesystem.pipe(f"{folder}/samples-{number:02}.jsonl", lines)
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
+    """This example's arguments, and Beam's."""
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s [options]; --help lists them",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--minio", metavar="URL", help="your S3-compatible store; without it a local one is started")
+    add("--bucket", default="holded", help="its bucket (default: holded)")
+    add("--access-key", help="its access key; the secret one comes from MINIO_SECRET_KEY")
+    add("--postgres", metavar="URL", help="your database; without it a local one is started")
+    add("--schemas", metavar="DIR", type=Path, help="a directory of schemas (default: those beside this example)")
+    add("--registry", metavar="URL", help="a schema registry instead")
+    add("--subject", help='subject of the schemas, as text or template (default: "{type}")')
+    add("--input", metavar="PREFIX", default="raw/", help="prefix or glob of the objects to read (default: raw/)")
+    add("--samples", metavar="N", type=int, help="how many sample events to store first (default: 20,000 locally)")
+    add("--keep", metavar="DIR", help="keep the local servers' data in this folder")
+    add(
+        "--patience", metavar="SECONDS", type=float, default=60.0, help="how long an outage is waited out (default: 60)"
+    )
+    add("--runner", default="FnApiRunner", help="Beam's runner (default: FnApiRunner, in this process)")
+    arguments, rest = parser.parse_known_args(argv)
+    if arguments.samples is None:
+        arguments.samples = 0 if arguments.minio else SAMPLES
+    wrong = _wrong(arguments)
+    if wrong:
+        parser.error(wrong)
+    options = PipelineOptions(rest)
+    unknown = set(options.get_all_options(retain_unknown_options=True)) - set(options.get_all_options())
+    if unknown:
+        parser.error(f"neither this example nor Beam knows --{', --'.join(sorted(unknown))}")
+    arguments.subject = arguments.subject or "{type}"
+    return arguments, options
+
+
+def _wrong(arguments: argparse.Namespace) -> str | None:
+    """The first thing that does not fit together."""
+    a = arguments
+    checks = (
+        (a.minio and not a.access_key, "--minio needs --access-key"),
+        (
+            a.minio and not os.environ.get("MINIO_SECRET_KEY"),
+            "--minio needs the secret key in the environment variable MINIO_SECRET_KEY",
+        ),
+        (a.minio and a.postgres and a.keep, "--keep is for local servers, and both servers are yours"),
+        (a.schemas and a.registry, "--schemas and --registry exclude each other"),
+        (a.samples < 0, "--samples must not be negative"),
+        (a.patience <= 0, "--patience must be more than 0 seconds"),
+        (a.samples and set("*?[") & set(a.input), "--samples are stored under a prefix, and --input is a glob"),
+        (a.runner == "DaskRunner", "Beam's DaskRunner loses branches without a word; choose another --runner"),
+    )
+    return next((message for is_wrong, message in checks if is_wrong), None)
+
+
+def explained(error: Exception) -> str | None:
+    """This library's words about an error, also where a runner made text of it; None for any other error."""
+    if isinstance(error, hp.HoldedPipelineError | ValueError):
+        return str(error)
+    said = re.findall(r"(?:ConfigurationError|TransientError|ObjectVanishedError): (.+)", str(error))
+    return said[-1] if said else None
+
+
+def say(text: str) -> None:
+    """Progress goes to stderr, the report to stdout."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 if every record is accounted for."""
+    arguments, options = parse(sys.argv[1:] if argv is None else argv)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs the traceback of what it raises as well
+    try:
+        schemas = (
+            hp.SchemaRegistry(arguments.registry, retry=hp.Retry(arguments.patience))
+            if arguments.registry
+            else hp.SchemaDirectory(arguments.schemas or SCHEMAS)
+        )
+        with servers(arguments) as (lake, db):
+            if arguments.samples:
+                store_samples(lake, arguments.input, arguments.samples)
+            say("running …")
+            began = time.monotonic()
+            counts = run_job(lake, db, schemas, arguments, options)
+            return print_report(counts, lake, db, time.monotonic() - began, keep=arguments.keep)
+    except Exception as error:
+        words = explained(error)
+        if words is None:
+            raise
+        say(f"error: {words.splitlines()[0]}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

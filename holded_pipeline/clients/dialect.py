@@ -1,0 +1,17 @@
+"""PostgreSQL's dialect as SQLAlchemy speaks it: types, and names that need no trust."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+DIALECT = sa.make_url("postgresql+psycopg://").get_dialect()()
+
+
+def quoted(name: str) -> str:
+    """A name as an SQL identifier, whatever is in it."""
+    return DIALECT.identifier_preparer.quote_identifier(name)
+
+
+def quoted_table(table: sa.Table) -> str:
+    """A table's name, with its schema if it has one."""
+    return f"{quoted(table.schema)}.{quoted(table.name)}" if table.schema else quoted(table.name)
