@@ -18,7 +18,8 @@ from holded_pipeline.core.errors import ConfigurationError
 
 ACCEPT = "application/vnd.schemaregistry.v1+json, application/vnd.schemaregistry+json, application/json"
 UNKNOWN_SUBJECT, UNKNOWN_VERSION, UNKNOWN_SCHEMA = 40401, 40402, 40403
-_MISSING = {UNKNOWN_SUBJECT, UNKNOWN_VERSION, UNKNOWN_SCHEMA}
+_INVALID_SUBJECT = 42208
+_MISSING = {UNKNOWN_SUBJECT, UNKNOWN_VERSION, UNKNOWN_SCHEMA, _INVALID_SUBJECT}
 _NOT_FOUND = 404
 _PASSING = {408, 425, 429}
 _SERVER_ERROR = 500
@@ -132,7 +133,7 @@ class RegistryConnection:
     def _error(self, response: requests.Response) -> Exception:
         status = response.status_code
         code, message = _said(response)
-        if status == _NOT_FOUND and code in _MISSING:
+        if code in _MISSING:
             return MissingError(code, message)
         if status in _PASSING or status >= _SERVER_ERROR:
             return _UnavailableError(f"HTTP {status}: {message}")

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 import attrs
 
@@ -24,11 +24,18 @@ from holded_pipeline.core.schemas import ResolvedSchema
 from holded_pipeline.core.values import SchemaRef
 
 _DEEPEST = 32  # levels of references; a registry cannot hold a circle, but an answer could claim one
+_LONGEST_SUBJECT = 1_000
+_SHOWN = 100
+_MOST_CACHED = 10_000
 _logger = logging.getLogger("holded_pipeline")
 
 
 def _secret(value: str | Secret | None) -> Secret | None:
     return None if value is None else Secret.of(value)
+
+
+def _unquoted(part: str | None) -> str | None:
+    return None if part is None else unquote(part)
 
 
 @attrs.frozen(init=False)
@@ -85,8 +92,8 @@ class SchemaRegistry:
         host = parts.netloc.rpartition("@")[2]
         self.__attrs_init__(
             urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", "")),
-            username or parts.username,
-            _secret(password or parts.password),
+            username or _unquoted(parts.username),
+            _secret(password or _unquoted(parts.password)),
             _secret(token),
             verify,
             certificate,
@@ -133,12 +140,16 @@ class RegistryClient:
             ConfigurationError: see `RegistryConnection.get`; also for a schema that is not JSON Schema.
             TransientError: the registry did not answer, and nothing is at hand.
         """
+        if not _can_be_asked_for(subject):
+            raise RejectRecord("unknown_subject", f"no registry has a subject such as {subject[:_SHOWN]!r}")
         key = subject, version
+        if len(self._cache) > _MOST_CACHED:
+            self._cache.clear()  # subjects that are made of events can be any number
         cached = self._cache.get(key)
         if cached is None or cached.until <= time.monotonic():
             cached = self._cache[key] = self._renewed(subject, version, cached)
         if isinstance(cached.answer, RejectRecord):
-            raise cached.answer
+            raise RejectRecord(*cached.answer.args)  # a new one: an exception raised twice keeps both tracebacks
         return cached.answer
 
     def _renewed(self, subject: str, version: int | None, stale: _Cached | None) -> _Cached:
@@ -204,6 +215,11 @@ class RegistryClient:
 
 def _path(subject: str, version: str) -> str:
     return f"subjects/{quote(subject, safe='')}/versions/{version}"
+
+
+def _can_be_asked_for(subject: str) -> bool:
+    """Whether it can stand in a URL: dots alone are a way up, and servers limit the length."""
+    return subject.strip(".") != "" and len(subject) <= _LONGEST_SUBJECT
 
 
 def _number(answer: dict[str, Any], name: str) -> int | None:

@@ -121,7 +121,8 @@ class CompiledSchema:
             return []
         return [
             Violation(_pointer(error.absolute_path), str(error.validator), _message(error.message))
-            for error in (_closest(each) for each in errors)
+            for each in errors
+            for error in _closest(each)
         ]
 
     def _told(self, document: Any) -> list[Violation]:
@@ -135,13 +136,17 @@ class CompiledSchema:
         ]
 
 
-def _closest(error: Any) -> Any:
-    """Inside an anyOf or oneOf, the fault that comes closest to what was meant."""
-    if error.context:
-        inner = best_match([error])
-        if inner is not None and inner is not error:
-            return inner
-    return error
+def _closest(error: Any) -> list[Any]:
+    """Inside an anyOf or oneOf, the faults of the branch with the fewest: most likely that one was meant."""
+    if not error.context:
+        return [error]
+    branches: dict[Any, list[Any]] = {}
+    for inner in error.context:
+        branches.setdefault(inner.schema_path[0], []).append(inner)
+    fewest = min(branches.values(), key=len)
+    if sum(len(branch) == len(fewest) for branch in branches.values()) > 1:
+        return [best_match([error]) or error]
+    return [closest for inner in fewest for closest in _closest(inner)]
 
 
 def _first(violations: list[Violation]) -> tuple[Violation, ...]:
@@ -174,7 +179,8 @@ def _draft_of(resolved: ResolvedSchema) -> Any:
 
 def _check_schema(resolved: ResolvedSchema, draft: Any) -> None:
     try:
-        draft.check_schema(resolved.document)
+        # Without formats: Python's regular expressions are not those of JSON Schema; the Rust validator knows them.
+        draft.check_schema(resolved.document, format_checker=None)
     except SchemaError as error:
         place = _pointer(error.absolute_path) or "the top"
         _refuse(resolved, f"it is no valid schema: at {place}, {_message(error.message)}")

@@ -107,11 +107,11 @@ class Registry:
 
     def _add(self, plugin: Any, name: str | None) -> None:
         try:
-            registered = self._manager.register(plugin, name)
+            self._manager.register(plugin, name)
             self._manager.check_pending()
         except (pluggy.PluginValidationError, ValueError) as error:
             raise ConfigurationError(f"the plugin {name or _name(plugin)} is not usable: {error}") from error
-        self._collect(plugin, registered or _name(plugin))
+        self._collect(plugin, name or _name(plugin))
         if len(self._rules) > len(RULES):  # the built-in enricher judges by everybody's rules
             self._enrichers["quality"] = attrs.evolve(self._enrichers["quality"], function=Quality(self.quality_rules))
 

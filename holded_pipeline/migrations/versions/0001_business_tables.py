@@ -1,5 +1,7 @@
 """The business tables, and the triggers that keep the summaries."""
 
+from decimal import Decimal
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -55,32 +57,38 @@ def _make_events() -> None:
         op.create_index(f"ix_business_events_{name}", "business_events", columns)
 
 
-def _make_summaries() -> None:
-    average = sa.Computed("quality_sum / nullif(scored_events, 0)", persisted=True)
-    parts = (
+def _average() -> sa.Computed:
+    return sa.Computed("quality_sum / nullif(scored_events, 0)", persisted=True)
+
+
+def _average_parts() -> tuple[sa.Column[int], sa.Column[Decimal]]:
+    return (
         sa.Column("scored_events", sa.BigInteger, nullable=False),
         sa.Column("quality_sum", sa.Numeric, nullable=False),
     )
+
+
+def _make_summaries() -> None:
     op.create_table(
         "company_analytics",
         sa.Column("company_id", sa.Text, primary_key=True),
         sa.Column("total_events", sa.BigInteger, nullable=False),
         sa.Column("first_event_at", _TIME),
         sa.Column("last_event_at", _TIME),
-        sa.Column("avg_data_quality", sa.Numeric, average),
+        sa.Column("avg_data_quality", sa.Numeric, _average()),
         sa.Column("business_contexts", JSONB, nullable=False),
         sa.Column("updated_at", _TIME, nullable=False, server_default=_NOW),
-        *(column.copy() for column in parts),
+        *_average_parts(),
     )
     op.create_table(
         "event_type_summaries",
         sa.Column("event_type", sa.Text, primary_key=True),
         sa.Column("total_count", sa.BigInteger, nullable=False),
         sa.Column("unique_companies", sa.BigInteger, nullable=False),
-        sa.Column("avg_quality_score", sa.Numeric, average.copy()),
+        sa.Column("avg_quality_score", sa.Numeric, _average()),
         sa.Column("last_occurrence", _TIME),
         sa.Column("updated_at", _TIME, nullable=False, server_default=_NOW),
-        *parts,
+        *_average_parts(),
     )
     op.create_table(
         "event_type_companies",

@@ -1,0 +1,260 @@
+"""ReadMinIO on a real store: every record once, with its address, whatever the objects look like."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import apache_beam as beam
+import attrs
+import pytest
+import zstandard
+
+import holded_pipeline as hp
+from holded_pipeline.clients.object_store import ObjectStore
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def flat(number, **more):
+    return {"event_id": f"e{number}", "event_type": "t", "company_id": "c", "timestamp": 1_700_000_000_000, **more}
+
+
+def lines(*documents, end=b"\n"):
+    return b"".join(json.dumps(document).encode() + end for document in documents)
+
+
+def put(lake, objects):
+    lake.filesystem().pipe({f"{lake.bucket}/{key}": body for key, body in objects.items()})
+
+
+def read(run, lake, pattern="raw/", **settings):
+    def build(pipeline):
+        raw = pipeline | hp.ReadMinIO(lake, pattern, envelope=settings.pop("envelope", "flat"), **settings)
+        return {"passed": raw.passed, "rejected": raw.rejected}
+
+    return run(build)
+
+
+def ids(ran):
+    return sorted(event.id for event in ran["passed"])
+
+
+def test_lines_arrays_and_documents_plain_or_compressed_stand_side_by_side(run, lake):
+    array = json.dumps([flat(10), flat(11)]).encode()
+    put(
+        lake,
+        {
+            "raw/a.jsonl": lines(flat(0), flat(1)),
+            "raw/b.jsonl.gz": gzip.compress(lines(flat(2), flat(3))),
+            "raw/c.zst": zstandard.compress(lines(flat(4))),
+            "raw/d.json": array,
+            "raw/e.json": json.dumps(flat(5), indent=2).encode(),
+            "raw/bom.jsonl": b"\xef\xbb\xbf" + lines(flat(6), flat(7), end=b"\r\n"),
+            "raw/gaps.jsonl": b"\n\r\n" + lines(flat(8)) + b"\n  \n" + json.dumps(flat(9)).encode(),
+            "raw/empty": b"",
+            "raw/blank": b"\n \n",
+            "raw/array.json.gz": gzip.compress(json.dumps([flat(12)]).encode()),
+        },
+    )
+    ran = read(run, lake)
+    assert ids(ran) == sorted(f"e{number}" for number in range(13))
+    assert ran["rejected"] == []
+    places = {event.id: (event.source.key, event.source.line, event.source.item) for event in ran["passed"]}
+    assert places["e1"] == ("raw/a.jsonl", 2, None)
+    assert places["e11"] == ("raw/d.json", 1, 2)
+    assert places["e8"] == ("raw/gaps.jsonl", 3, None)
+    assert places["e9"] == ("raw/gaps.jsonl", 6, None)
+
+
+def test_a_broken_line_is_rejected_by_number_and_its_neighbours_pass(run, lake):
+    body = lines(flat(0)) + b'{"event_id": "e1", \n' + lines(flat(2)) + b'{"a": "\xff"}\n' + lines(flat(4))
+    put(lake, {"raw/a.jsonl": body})
+    ran = read(run, lake)
+    assert ids(ran) == ["e0", "e2", "e4"]
+    refused = {rejected.source.line: rejected for rejected in ran["rejected"]}
+    assert {line: rejected.reason for line, rejected in refused.items()} == {2: "invalid_json", 4: "invalid_utf8"}
+    assert refused[4].raw == b'{"a": "\xff"}'
+    assert {rejected.source.key for rejected in ran["rejected"]} == {"raw/a.jsonl"}
+    assert ran.counters["read.records"] == 5
+    assert ran.counters["read.passed"] == 3
+    assert ran.counters["read.rejected"] == 2
+
+
+@pytest.mark.parametrize("unit_bytes", [100, 1_000, 7_777])
+def test_a_large_file_read_in_slices_gives_each_line_once_under_its_number(run, lake, unit_bytes):
+    samples = hp.testing.sample_events(120, seed=3, faults=0.1, kinds=["truncated", "invalid_utf8"])
+    body = b"\n\n".join(sample.line for sample in samples)  # every second line is blank, the last has no end
+    put(lake, {"raw/large.jsonl": body})
+    ran = read(run, lake, envelope="holded", unit_bytes=unit_bytes)
+    assert ran.counters["read.slices"] >= len(body) // (unit_bytes + 5_000)
+    expected = {2 * place + 1: sample for place, sample in enumerate(samples)}
+    assert {event.source.line: event.id for event in ran["passed"]} == {
+        line: sample.event_id for line, sample in expected.items() if sample.fault is None
+    }
+    assert {rejected.source.line: rejected.raw for rejected in ran["rejected"]} == {
+        line: sample.line for line, sample in expected.items() if sample.fault is not None
+    }
+    assert len(ran["passed"]) + len(ran["rejected"]) == len(samples)
+
+
+def test_more_objects_than_a_page_of_the_listing_holds(run, lake):
+    put(lake, {f"raw/{number:05}.json": lines(flat(number)) for number in range(1_050)})
+    ran = read(run, lake, unit_objects=100)
+    assert ids(ran) == sorted(f"e{number}" for number in range(1_050))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("raw/", ["e0", "e1", "e2"]),
+        ("/raw/2", ["e0", "e1"]),
+        ("raw/*/*.jsonl", ["e0"]),
+        ("raw/**/*.jsonl", ["e0", "e1", "e2"]),
+        ("raw/2026/a.json?", ["e0"]),
+        ("raw/[!2]*/**", ["e2"]),
+        ("nothing/", []),
+    ],
+)
+def test_a_pattern_is_a_prefix_or_a_glob(run, lake, pattern, found):
+    put(
+        lake,
+        {
+            "raw/2026/a.jsonl": lines(flat(0)),
+            "raw/2026/01/b.jsonl": lines(flat(1)),
+            "raw/old/01/c.jsonl": lines(flat(2)),
+            "rawest/d.jsonl": lines(flat(3)),
+        },
+    )
+    assert ids(read(run, lake, pattern)) == found
+
+
+def test_numbers_and_text_arrive_unaltered(run, lake):
+    text = (
+        b'{"event_id":"e","event_type":"t","company_id":"c","timestamp":1700000000000,'
+        b'"big":123456789012345678901234567890,"long":0.1234567890123456789012345678901,"exp":1e400,'
+        b'"neg":-0.0,"text":"\\u00f1 \\ud83d\\ude00 \\u007f","empty":{},"null":null}'
+    )
+    put(lake, {"raw/a.jsonl": text})
+    (event,) = read(run, lake)["passed"]
+    assert event.raw == text
+    assert event.data == {
+        "big": 123456789012345678901234567890,
+        "long": Decimal("0.1234567890123456789012345678901"),
+        "exp": Decimal("1e400"),
+        "neg": -0.0,
+        "text": "ñ 😀 \x7f",
+        "empty": {},
+        "null": None,
+    }
+
+
+def test_elements_carry_the_time_of_their_event(run, lake):
+    put(lake, {"raw/a.jsonl": lines(flat(0, timestamp=1_700_000_000_123), flat(1, timestamp=-1_000))})
+
+    def build(pipeline):
+        raw = pipeline | hp.ReadMinIO(lake, "raw/", envelope="flat")
+        return {"times": raw.passed | beam.Map(lambda e, t=beam.DoFn.TimestampParam: (e.id, t.micros))}
+
+    assert sorted(run(build)["times"]) == [("e0", 1_700_000_000_123_000), ("e1", -1_000_000)]
+
+
+@pytest.mark.parametrize(
+    ("body", "settings", "reason"),
+    [
+        (lines(flat(0, text="x" * 2_000)), {"max_record_bytes": 1_000}, "record_too_large"),
+        (lines(flat(0, tree=json.loads("[" * 30 + "]" * 30))), {"max_depth": 20}, "too_deep"),
+        (gzip.compress(lines(flat(0)))[:-4], {}, "corrupt_compression"),
+        (zstandard.compress(lines(flat(0)))[:-3], {}, "corrupt_compression"),
+        (gzip.compress(lines(flat(0))) + b"rubbish", {}, "corrupt_compression"),
+        (lines([1, [2]]), {}, "not_an_object"),
+        (b"\x00\x01\x02", {}, "invalid_json"),
+    ],
+    ids=["large", "deep", "gzip cut", "zstd cut", "gzip and more", "array in a line", "binary"],
+)
+def test_what_cannot_be_an_event_is_rejected_with_its_reason(run, lake, body, settings, reason):
+    put(lake, {"raw/a": body, "raw/b.jsonl": lines(flat(9))})
+    ran = read(run, lake, **settings)
+    assert {rejected.reason for rejected in ran["rejected"]} == {reason}
+    assert ids(ran) == ["e9"]
+
+
+@pytest.fixture
+def change_before_reading(monkeypatch, lake):
+    """Changes the store when the first unit is about to be read: after the listing."""
+
+    def prepare(change):
+        original = ObjectStore.read_many
+        done = []
+
+        def read_many(self, pieces):
+            if not done:
+                done.append(True)
+                change(lake.filesystem())
+            return original(self, pieces)
+
+        monkeypatch.setattr(ObjectStore, "read_many", read_many)
+
+    return prepare
+
+
+@pytest.mark.parametrize("what", ["deleted", "overwritten"])
+def test_an_object_that_vanishes_fails_the_run_by_default(run, lake, change_before_reading, what):
+    put(lake, {"raw/a.jsonl": lines(flat(0)), "raw/b.jsonl": lines(flat(1))})
+    key = f"{lake.bucket}/raw/a.jsonl"
+    change_before_reading(lambda fs: fs.rm(key) if what == "deleted" else fs.pipe(key, lines(flat(7), flat(8))))
+    with pytest.raises(hp.ObjectVanishedError, match=r'/raw/a\.jsonl was listed, but.*on_vanished="reject"'):
+        read(run, lake)
+
+
+@pytest.mark.parametrize("what", ["deleted", "overwritten"])
+def test_an_object_that_vanishes_is_one_rejection_by_option(run, lake, change_before_reading, what):
+    put(lake, {"raw/a.jsonl": lines(flat(0)), "raw/b.jsonl": lines(flat(1))})
+    key = f"{lake.bucket}/raw/a.jsonl"
+    change_before_reading(lambda fs: fs.rm(key) if what == "deleted" else fs.pipe(key, lines(flat(7), flat(8))))
+    ran = read(run, lake, on_vanished="reject")
+    assert ids(ran) == ["e1"]
+    (rejected,) = ran["rejected"]
+    assert (rejected.reason, rejected.source.key) == ("object_vanished", "raw/a.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"bucket": "no-such-bucket"}, "no-such-bucket.*NoSuchBucket; create the bucket"),
+        ({"access_key": "nobody"}, "check access_key"),
+        ({"secret_key": "hunter2hunter2"}, "check secret_key"),
+    ],
+)
+def test_a_wrong_setting_fails_at_once_and_says_which(run, lake, wrong, words):
+    with pytest.raises(hp.ConfigurationError, match=words) as error:
+        read(run, attrs.evolve(lake, **wrong))
+    assert "hunter2" not in str(error.value)
+
+
+def test_an_envelope_of_ones_own(run, lake):
+    put(lake, {"raw/a.jsonl": b'{"n": 1}\n{"m": 2}\n'})
+
+    def mine(document, source):
+        return hp.Event(id=str(document["n"]), type="n", company_id="c", occurred_at=NOON, data=document)
+
+    ran = read(run, lake, envelope=mine)
+    assert ids(ran) == ["1"]
+    (rejected,) = ran["rejected"]
+    assert rejected.reason == "envelope_error"
+    assert "KeyError: 'n'" in rejected.message
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"envelope": "holdet"}, "no envelope 'holdet'; known are: event, flat, holded"),
+        ({"on_vanished": "ignore"}, 'on_vanished must be "fail" or "reject"'),
+        ({"unit_bytes": 0}, "unit_bytes must be at least 1"),
+    ],
+)
+def test_a_wrong_argument_fails_when_it_is_written(lake, settings, words):
+    with pytest.raises(ValueError, match=words):
+        hp.ReadMinIO(lake, "raw/", **settings)

@@ -1,0 +1,83 @@
+"""The business tables are made once, by whoever comes first, and are what the code takes them for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import alembic.autogenerate
+import pytest
+import sqlalchemy as sa
+from alembic.migration import MigrationContext
+
+import holded_pipeline as hp
+from holded_pipeline.clients.migrate import VERSION_TABLE
+from holded_pipeline.core import tables
+
+MIGRATE = "import sys, holded_pipeline as hp; hp.migrate(hp.Postgres(sys.argv[1]))"
+
+
+def names(db):
+    return set(sa.inspect(db.engine()).get_table_names())
+
+
+def test_eight_processes_at_once_make_them_once(db):
+    def process(_):
+        return subprocess.run([sys.executable, "-c", MIGRATE, db.url], capture_output=True, text=True, check=False)
+
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(process, range(8)))
+    assert [(each.returncode, each.stderr[-300:]) for each in done if each.returncode] == []
+    assert names(db) == {
+        "business_events",
+        "company_analytics",
+        "event_type_summaries",
+        "event_type_companies",
+        VERSION_TABLE,
+    }
+
+
+def test_the_tables_are_what_the_code_takes_them_for(db):
+    hp.migrate(db)
+    with db.engine().connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={"version_table": VERSION_TABLE, "compare_server_default": True, "compare_type": True},
+        )
+        assert alembic.autogenerate.compare_metadata(context, tables.metadata) == []
+
+
+def test_what_is_there_is_left_alone(db):
+    hp.migrate(db)
+    with db.engine().begin() as connection:
+        connection.execute(sa.text("CREATE TABLE mine (n int)"))
+    hp.migrate(db)
+    assert "mine" in names(db)
+
+
+def test_it_can_be_taken_back_by_alembics_own_means(db):
+    hp.migrate(db)
+    from alembic import command
+
+    from holded_pipeline import migrations
+
+    config = alembic.config.Config()
+    config.set_main_option("script_location", migrations.__path__[0])
+    with db.engine().begin() as connection:
+        config.attributes.update(connection=connection, version_table=VERSION_TABLE)
+        command.downgrade(config, "base")
+    assert names(db) == {VERSION_TABLE}
+    with db.engine().connect() as connection:
+        left = connection.execute(sa.text("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"))
+        assert left.all() == []
+    hp.migrate(db)
+    assert "business_events" in names(db)
+
+
+def test_a_database_of_a_newer_version_is_refused(db):
+    hp.migrate(db)
+    with db.engine().begin() as connection:
+        connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    with pytest.raises(hp.ConfigurationError, match="revision 9999.*newer version of holded-pipeline"):
+        hp.migrate(db)

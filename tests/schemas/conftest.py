@@ -1,0 +1,91 @@
+"""A registry to ask: a real HTTP server that answers as a test says, quirks included."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
+
+
+class Registry:
+    """What the server says, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.subjects: dict[tuple[str, int], dict[str, Any]] = {}
+        self.deleted: set[tuple[str, int]] = set()
+        self.answers: list[tuple[int, Any]] = []  # given first, once each, whatever is asked
+        self.requests: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.url = ""
+
+    def add(self, subject: str, schema: Any, *, version: int = 1, **more: Any) -> None:
+        entry = {
+            "subject": subject,
+            "version": version,
+            "id": len(self.subjects) + 1,
+            "schemaType": "JSON",
+            "schema": schema if isinstance(schema, str) else json.dumps(schema),
+        }
+        self.subjects[subject, version] = {name: value for name, value in (entry | more).items() if value is not None}
+
+    def delete(self, subject: str, version: int) -> None:
+        self.deleted.add((subject, version))
+
+    def answer(self, target: str) -> tuple[int, Any]:
+        if self.answers:
+            return self.answers.pop(0)
+        parts = urlsplit(target)
+        path = parts.path.split("/")[1:]
+        if len(path) != 4 or path[0] != "subjects" or path[2] != "versions":
+            return 404, "Not Found"
+        subject = unquote(path[1])
+        with_deleted = parse_qs(parts.query).get("deleted") == ["true"]
+        there = [key for key in self.subjects if key[0] == subject and (with_deleted or key not in self.deleted)]
+        if not there:
+            return 404, {"error_code": 40401, "message": f"Subject '{subject}' not found."}
+        wanted = max(there) if path[3] == "latest" else (subject, int(path[3]))
+        if wanted not in there:
+            return 404, {"error_code": 40402, "message": f"Version {path[3]} not found."}
+        return 200, self.subjects[wanted]
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    state = Registry()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            state.requests.append(self.path)
+            state.headers.append(dict(self.headers))
+            status, body = state.answer(self.path)
+            if status == 0:  # the server hangs up in the middle
+                self.close_connection = True
+                return
+            encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "text/html" if isinstance(body, bytes) else MEDIA_TYPE)
+            self.send_header("Content-Length", str(len(encoded)))
+            self.end_headers()
+            self.wfile.write(encoded)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield state
+    server.shutdown()
+    server.server_close()
+    thread.join()

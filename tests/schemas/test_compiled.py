@@ -1,0 +1,157 @@
+"""What a compiled schema says of a document: drafts, formats, exact numbers, every violation."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+import holded_pipeline as hp
+from holded_pipeline.core import json_codec
+from holded_pipeline.core.schema_references import LocalSchemas
+from holded_pipeline.core.schemas import MOST_VIOLATIONS, CompiledSchema
+
+DRAFTS = {
+    "4": "http://json-schema.org/draft-04/schema#",
+    "6": "http://json-schema.org/draft-06/schema#",
+    "7": "http://json-schema.org/draft-07/schema#",
+    "2019-09": "https://json-schema.org/draft/2019-09/schema",
+    "2020-12": "https://json-schema.org/draft/2020-12/schema",
+}
+
+
+def compiled(schema):
+    return CompiledSchema(LocalSchemas({"s": schema}).open().resolve("s", None))
+
+
+def check(schema, text):
+    return compiled(schema).check(json_codec.decode(text.encode()))
+
+
+@pytest.mark.parametrize("draft", DRAFTS)
+def test_every_draft_checks(draft):
+    schema = {"$schema": DRAFTS[draft], "type": "object", "required": ["id"]}
+    assert check(schema, '{"id": 1}') == ()
+    assert [v.keyword for v in check(schema, "{}")] == ["required"]
+
+
+def test_a_draft_is_taken_at_its_word():
+    exclusive = {"minimum": 0, "exclusiveMinimum": True}  # draft 4's boolean is no number for the later ones
+    assert [v.keyword for v in check({"$schema": DRAFTS["4"], **exclusive}, "0")] == ["minimum"]
+    with pytest.raises(hp.ConfigurationError, match="no valid schema: at /exclusiveMinimum"):
+        compiled({"$schema": DRAFTS["7"], **exclusive})
+
+
+def test_without_a_draft_it_is_the_newest():
+    assert [v.keyword for v in check({"prefixItems": [{"type": "string"}]}, "[1]")] == ["type"]
+
+
+def test_an_unknown_draft_is_refused():
+    with pytest.raises(hp.ConfigurationError, match=r"\$schema is 'https://ex.org/mine'; drafts 4, 6, 7"):
+        compiled({"$schema": "https://ex.org/mine"})
+
+
+@pytest.mark.parametrize("schema", [{"type": "strin"}, {"pattern": "("}, {"required": "id"}, 7, "text"])
+def test_what_is_no_schema_is_refused_by_name(schema):
+    with pytest.raises(hp.ConfigurationError, match="schema of subject 's' is not usable"):
+        compiled(schema)
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("date-time", "2026-01-01T10:00:00Z", "2026-01-01 10:00"),
+        ("date", "2026-02-28", "2026-02-30"),
+        ("email", "a@b.es", "a(at)b"),
+        ("uuid", "123e4567-e89b-12d3-a456-426614174000", "123"),
+        ("ipv4", "10.0.0.1", "10.0.0.256"),
+        ("uri", "https://ex.org/a", "no uri"),
+        ("hostname", "ex.org", "-ex"),
+    ],
+)
+def test_formats_are_checked_and_explained(name, good, bad):
+    assert check({"format": name}, json.dumps(good)) == ()
+    (violation,) = check({"format": name}, json.dumps(bad))
+    assert violation.keyword == "format"
+    assert bad in violation.message
+
+
+def test_every_violation_is_reported_with_its_place():
+    schema = {
+        "type": "object",
+        "required": ["id", "at"],
+        "properties": {"a/b": {"type": "string"}, "list": {"items": {"minimum": 1}}},
+        "additionalProperties": False,
+    }
+    found = check(schema, '{"a/b": 1, "list": [1, 0, -1], "more": true}')
+    assert {(v.pointer, v.keyword) for v in found} == {
+        ("", "required"),
+        ("", "additionalProperties"),
+        ("/a~1b", "type"),
+        ("/list/1", "minimum"),
+        ("/list/2", "minimum"),
+    }
+    assert {v.message for v in found if v.keyword == "required"} == {
+        "'id' is a required property",
+        "'at' is a required property",
+    }
+
+
+def test_thousands_of_violations_are_counted_rather_than_listed():
+    found = check({"items": {"type": "string"}}, json.dumps([1] * 5_000 + list(range(5_000))))
+    assert len(found) == MOST_VIOLATIONS + 1
+    assert "more violations" in found[-1].message
+
+
+def test_a_long_value_does_not_fill_the_message():
+    (violation,) = check({"type": "integer"}, json.dumps("x" * 1_000_000))
+    assert len(violation.message) < 600
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "valid"),
+    [
+        ({"type": "integer"}, "123456789012345678901234567890", True),
+        ({"maximum": 9007199254740993}, "9007199254740994", False),
+        ({"maximum": 9007199254740993}, "9007199254740993", True),
+        ({"type": "number"}, "0.1234567890123456789012345678901", True),
+        ({"type": "string"}, "0.1234567890123456789012345678901", False),
+        ({"type": "number", "maximum": 1}, "1.0000000000000000000000001", False),
+        ({"type": "integer"}, "1e30", True),
+        ({"type": "integer"}, "1.0", True),
+        ({"type": "integer"}, "1.5", False),
+        ({"const": 1}, "1.0", True),
+    ],
+)
+def test_numbers_are_judged_exactly(schema, text, valid):
+    assert (check(schema, text) == ()) is valid
+
+
+def test_unicode_properties_in_patterns_are_known_and_refused_in_words():
+    schema = {"pattern": r"^\p{Lu}\p{L}*$"}
+    assert check(schema, '"Ñandú"') == ()
+    (violation,) = check(schema, '"ñandú"')
+    assert "ñandú" in violation.message
+
+
+def test_inside_a_choice_the_closest_fault_is_told():
+    schema = {
+        "oneOf": [
+            {"properties": {"kind": {"const": "a"}, "n": {"type": "integer"}}, "required": ["kind", "n"]},
+            {"properties": {"kind": {"const": "b"}, "s": {"type": "string"}}, "required": ["kind", "s"]},
+        ]
+    }
+    (violation,) = check(schema, '{"kind": "a", "n": "one"}')
+    assert (violation.pointer, violation.keyword) == ("/n", "type")
+
+
+def test_a_schema_may_be_true_or_false():
+    assert check(True, "1") == ()
+    assert len(check(False, "1")) == 1
+
+
+def test_a_decimal_too_long_for_a_float_reaches_the_explanation_unharmed():
+    (violation,) = check({"type": "object", "properties": {"a": {"maximum": 1}}}, '{"a": 2.00000000000000000000000001}')
+    assert violation.pointer == "/a"
+    assert Decimal("2.00000000000000000000000001") == json_codec.decode(b"2.00000000000000000000000001")

@@ -1,0 +1,63 @@
+"""What users hold: exactly these names, each described, and importing them starts nothing."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+
+import holded_pipeline as hp
+
+ROOT = Path(__file__).parent.parent
+NAMES = """
+ConfigurationError Difference Enrich Enricher Event HoldedPipelineError MinIO ObjectVanishedError Outcome Postgres
+ReadMinIO Receipt Registry RejectRecord Rejected Retry SchemaDirectory SchemaRef SchemaRegistry Secret Source
+TransientError ValidateSchema Violation WriteMinIO WritePostgres WriteRejected WrittenObject hookimpl local migrate
+testing verify_analytics
+""".split()  # noqa: SIM905  a list of forty lines says no more
+TRANSFORMS = [value for value in vars(hp).values() if inspect.isclass(value) and issubclass(value, beam.PTransform)]
+
+
+def test_the_public_names_are_these():
+    assert sorted(hp.__all__) == sorted(NAMES)
+
+
+def test_nothing_else_stands_in_the_open():
+    rooms = {"api", "clients", "core", "migrations", "plugins", "transforms"}  # the folders, which Python adds
+    assert {name for name in vars(hp) if not name.startswith("_")} - rooms == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_described(name):
+    value = getattr(hp, name)
+    if name != "hookimpl":  # pluggy's own marker
+        assert (inspect.getdoc(value) or "").strip()
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda each: each.__name__)
+def test_each_transform_ends_with_its_guarantees(transform):
+    assert "**Guarantees:**" in inspect.getdoc(transform).split("\n\n")[-1]
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda each: each.__name__)
+def test_main_arguments_are_positional_and_the_rest_keyword_only(transform):
+    parameters = list(inspect.signature(transform.__init__).parameters.values())[1:]
+    optional = [p for p in parameters if p.default is not p.empty]
+    assert all(p.kind is p.KEYWORD_ONLY for p in optional)
+
+
+def test_importing_takes_no_network_and_starts_nothing():
+    script = (
+        "import socket, subprocess, threading\n"
+        "def no(*a, **k): raise AssertionError('importing did something')\n"
+        "socket.socket.connect = socket.getaddrinfo = subprocess.Popen.__init__ = no\n"
+        "before = threading.active_count()\n"
+        "import holded_pipeline\n"
+        "assert threading.active_count() == before, threading.enumerate()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
