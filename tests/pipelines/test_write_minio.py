@@ -13,6 +13,7 @@ import pytest
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
 import holded_pipeline as hp
+from holded_pipeline.transforms.run_id import RunOptions
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -96,19 +97,13 @@ def test_two_runs_write_beside_each_other_and_a_repeated_bundle_replaces(run, la
     assert len(second) == 2 * len(first)
 
     def same_run(pipeline):
-        pipeline._options.view_as(hp_run_options()).run_id = "fixed"
+        pipeline._options.view_as(RunOptions).run_id = "fixed"
         return {"written": pipeline | beam.Create(elements) | hp.WriteMinIO(lake, "again/")}
 
     run(same_run)
     once = set(stored(lake, "again/"))
     run(same_run)
     assert set(stored(lake, "again/")) == once
-
-
-def hp_run_options():
-    from holded_pipeline.transforms.run_id import RunOptions
-
-    return RunOptions
 
 
 def test_anything_can_be_written_with_an_encoding_of_ones_own(run, lake):

@@ -7,11 +7,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import alembic.autogenerate
+import alembic.command
+import alembic.config
 import pytest
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
 
 import holded_pipeline as hp
+from holded_pipeline import migrations
 from holded_pipeline.clients.migrate import VERSION_TABLE
 from holded_pipeline.core import tables
 
@@ -58,15 +61,11 @@ def test_what_is_there_is_left_alone(db):
 
 def test_it_can_be_taken_back_by_alembics_own_means(db):
     hp.migrate(db)
-    from alembic import command
-
-    from holded_pipeline import migrations
-
     config = alembic.config.Config()
     config.set_main_option("script_location", migrations.__path__[0])
     with db.engine().begin() as connection:
         config.attributes.update(connection=connection, version_table=VERSION_TABLE)
-        command.downgrade(config, "base")
+        alembic.command.downgrade(config, "base")
     assert names(db) == {VERSION_TABLE}
     with db.engine().connect() as connection:
         left = connection.execute(sa.text("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"))
