@@ -52,7 +52,8 @@ def test_a_function_of_ones_own_stands_under_its_name_and_sees_those_before(run)
         return {"amount": event.metadata["doubled"]["amount"] * 1.5}
 
     (passed,) = enrich(run, doubled, tripled)["passed"]
-    assert passed.metadata == {"doubled": {"amount": 4}, "tripled": {"amount": 6.0}}
+    assert passed.metadata["doubled"] == {"amount": 4}
+    assert passed.metadata["tripled"] == {"amount": 6.0}
     assert passed.data == {"amount": 2}
 
 
@@ -69,7 +70,10 @@ def test_an_enricher_may_refuse_an_event_with_its_own_reason(run):
         raise hp.RejectRecord("embargoed", "its company is on the list")
 
     (rejected,) = enrich(run, refusing)["rejected"]
-    assert (rejected.reason, rejected.message) == ("embargoed", "its company is on the list")
+    assert (rejected.reason, rejected.message) == (
+        "embargoed",
+        "its company is on the list (refused by the enricher refusing)",
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,11 +86,16 @@ def test_a_result_that_is_no_json_rejects_the_event(run, result):
 
 def test_skip_leaves_the_event_without_that_entry(run):
     (passed,) = enrich(run, hp.Enricher("doubled", doubled, on_error="skip"), "quality", events=[event()])["passed"]
-    assert set(passed.metadata) == {"quality"}
+    assert set(passed.metadata) == {"quality", "enrichers"}
+    assert passed.metadata["enrichers"]["doubled"] == {
+        "version": None,
+        "status": "skipped",
+        "error": "raised KeyError: 'amount'",
+    }
 
 
 def test_fail_ends_the_run(run):
-    with pytest.raises(KeyError, match="amount"):
+    with pytest.raises(hp.EnricherError, match="the enricher doubled, called for event e, raised KeyError: 'amount'"):
         enrich(run, hp.Enricher("doubled", doubled, on_error="fail"), events=[event()])
 
 
@@ -95,7 +104,7 @@ def test_an_outage_inside_an_enricher_is_never_the_events_fault(run, error):
     def looking_up(event):
         raise error("the lookup service is down")
 
-    with pytest.raises(error, match="lookup service"):
+    with pytest.raises(hp.TransientError, match="the enricher looking_up.*event e.*lookup service"):
         enrich(run, looking_up)
 
 

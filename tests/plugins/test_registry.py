@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 
 import holded_pipeline as hp
-from holded_pipeline.core.quality import Rule
 
 EVENT = hp.Event(id="e", type="t", company_id="c", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), data={"a": 1})
 
@@ -20,7 +19,7 @@ class Plugin:
 
     @hp.hookimpl
     def register_quality_rules(self, register):
-        register(Rule("has_b", "completeness", 5, lambda event: None if "b" in event.data else "b is missing"))
+        register(hp.Rule("has_b", "completeness", 5, lambda event: None if "b" in event.data else "b is missing"))
 
     @hp.hookimpl
     def register_envelopes(self, register):
@@ -31,7 +30,7 @@ def test_a_plugins_names_stand_beside_the_built_in_ones():
     registry = hp.Registry([Plugin()])
     assert set(registry.enrichers) == {"processing", "business_context", "quality", "size"}
     assert set(registry.envelopes) == {"holded", "flat", "event", "mine"}
-    assert registry.enricher("size")(EVENT).metadata == {"size": {"fields": 1}}
+    assert registry.enricher("size")(EVENT).metadata["size"] == {"fields": 1}
     assert (registry.enricher("size").version, registry.enricher("size").on_error) == ("1.2", "skip")
     assert registry.envelope("mine")({}, None) is EVENT
 
