@@ -65,7 +65,7 @@ def is_outage(error: BaseException, transient: tuple[type[Exception], ...]) -> b
 def run_failure(error: BaseException, transient: tuple[type[Exception], ...], whose: str) -> HoldedPipelineError | None:
     """What the run fails with for an exception that is not the event's fault; None if it may be."""
     if isinstance(error, TransientError | ConfigurationError):
-        return error if whose in str(error) else type(error)(f"{whose}: {error}")
+        return type(error)(f"{whose.rstrip(',')}: {error}")
     if isinstance(error, HoldedPipelineError):
         return EnricherError(f"{whose} raised {told(error)}")
     if is_outage(error, transient):
@@ -94,6 +94,6 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {shown(text)}" if text else type(error).__name__
 
 
-def shown(text: str) -> str:
+def shown(text: str, most: int = _TEXT) -> str:
     """A stranger's text as it can stand in a message and in JSON: within bounds, and whole characters only."""
-    return text[:_TEXT].replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+    return text[:most].replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()[:most]

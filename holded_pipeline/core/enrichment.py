@@ -26,6 +26,7 @@ RESERVED: Final = frozenset({"schema", "headers", "correlation_id", "collected_a
 MAX_RESULT_BYTES: Final = 1_000_000
 """Bytes that one enricher may add to one event, as JSON."""
 
+_MESSAGE = 4_000  # characters of a refusal that are kept
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -210,8 +211,12 @@ class Enricher:
         if not (isinstance(refused.reason, str) and _REASON.fullmatch(refused.reason)):
             what = f"raised RejectRecord with the reason {shown(repr(refused.reason))}, which is no snake_case code"
             return EnricherFault("enricher_error", f"{what}: {shown(str(refused.message))}")
-        violations = [violation for violation in refused.violations if isinstance(violation, Violation)]
-        said = shown(str(refused.message))
+        violations = [
+            Violation(shown(str(each.pointer)), shown(str(each.keyword)), shown(str(each.message)))
+            for each in refused.violations
+            if isinstance(each, Violation)
+        ]
+        said = shown(str(refused.message), _MESSAGE)
         return RejectRecord(refused.reason, f"{said} (refused by the enricher {self})", violations)
 
     def _raise(self, fault: EnricherFault, event: Event) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import queue
 import threading
 import weakref
@@ -14,7 +15,7 @@ from holded_pipeline.core.enricher_faults import EnricherFault, outcome_of
 from holded_pipeline.core.errors import TransientError
 
 MOST_STUCK = 10
-"""Threads of one enricher that may hang at the same time before the run fails. A hanging thread cannot be ended."""
+"""Threads of one enricher that may hang at the same time before the run fails: one that waits cannot be ended."""
 
 
 class BoundedCalls:
@@ -61,6 +62,7 @@ class BoundedCalls:
 
     def _abandon(self, lane: _Lane) -> None:
         lane.jobs.put(None)  # should it ever come back, it ends
+        _interrupt(lane.thread)
         self._lane = None
         self._stuck = [thread for thread in (*self._stuck, lane.thread) if thread.is_alive()]
         if len(self._stuck) >= MOST_STUCK:
@@ -87,6 +89,11 @@ class _Lane:
         thread = threading.Thread(target=_work, args=(jobs, outcomes), name=f"enricher {name}", daemon=True)
         thread.start()
         return cls(thread, jobs, outcomes)
+
+
+def _interrupt(thread: threading.Thread) -> None:
+    """Ends a thread that runs Python code, so that an endless loop does not burn on; no other way is to be had."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
 
 
 def _work(jobs: queue.SimpleQueue[Any], outcomes: queue.SimpleQueue[Any]) -> None:

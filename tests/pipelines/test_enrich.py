@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
 from datetime import UTC, datetime
-from pathlib import Path
 
 import apache_beam as beam
 import pytest
 
 import holded_pipeline as hp
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def event(**data):
@@ -125,34 +119,3 @@ def test_a_wrong_argument_fails_when_it_is_written(enrichers, words):
 def test_the_entries_of_the_pipeline_itself_are_not_for_enrichers():
     with pytest.raises(ValueError, match="'schema' is taken"):
         hp.Enricher("schema", doubled)
-
-
-@pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
-def test_a_function_of_a_notebooks_main_module_reaches_the_workers(tmp_path, mode):
-    script = tmp_path / "notebook.py"
-    script.write_text(
-        textwrap.dedent(
-            f"""
-            from datetime import UTC, datetime
-            import apache_beam as beam
-            from apache_beam.testing.util import assert_that, equal_to
-            from apache_beam.options.pipeline_options import PipelineOptions
-            import holded_pipeline as hp
-
-            FACTOR = 3
-
-            def tripled(event):
-                return {{"n": event.data["n"] * FACTOR}}
-
-            if __name__ == "__main__":
-                event = hp.Event(id="e", type="t", company_id="c", occurred_at=datetime.now(UTC), data={{"n": 2}})
-                options = PipelineOptions(["--direct_running_mode={mode}", "--direct_num_workers=1"])
-                with beam.Pipeline(runner="FnApiRunner", options=options) as p:
-                    found = p | beam.Create([event]) | hp.Enrich(tripled)
-                    assert_that(found.passed | beam.Map(lambda e: e.metadata["tripled"]["n"]), equal_to([6]))
-                print("done")
-            """
-        )
-    )
-    done = subprocess.run([sys.executable, script], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
-    assert done.stdout.strip().endswith("done"), done.stderr
