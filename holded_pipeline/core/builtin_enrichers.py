@@ -48,14 +48,12 @@ def business_context(event: Event) -> dict[str, Any]:
     return {"context": business_context_of(event.type), "aggregate": aggregate_of(event.type)}
 
 
-def _as_tuple(rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    return tuple(rules)
-
-
-def _are_rules(_: object, __: object, rules: tuple[Any, ...]) -> None:
-    for rule in rules:
+def _as_rules(rules: Iterable[Any]) -> tuple[Rule, ...]:
+    found = tuple(rules)
+    for rule in found:
         if not isinstance(rule, Rule):
             raise TypeError(f"quality is judged by hp.Rule values, got {rule!r}")
+    return found
 
 
 @attrs.frozen
@@ -70,12 +68,10 @@ class Quality:
         registered: the rules they stand beside; the built-in ones until `Enrich` puts in those of its registry.
     """
 
-    rules: Sequence[Rule] = attrs.field(default=(), converter=_as_tuple, validator=_are_rules)
+    rules: Sequence[Rule] = attrs.field(default=(), converter=_as_rules)
     extend: bool = attrs.field(default=True, kw_only=True)
     ruleset: str | None = attrs.field(default=None, kw_only=True)
-    registered: Sequence[Rule] = attrs.field(
-        default=quality_rules.RULES, kw_only=True, converter=_as_tuple, validator=_are_rules
-    )
+    registered: Sequence[Rule] = attrs.field(default=quality_rules.RULES, kw_only=True, converter=_as_rules)
     name: ClassVar[str] = "quality"
     _judges: tuple[Rule, ...] = attrs.field(init=False, eq=False, repr=False)
     _version: str = attrs.field(init=False, eq=False, repr=False)

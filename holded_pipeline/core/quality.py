@@ -157,21 +157,36 @@ def refuse_below(event: Event, minimum: float) -> None:
     Raises:
         RejectRecord: reason `low_quality`; each failed rule is a violation, its id the keyword.
     """
-    quality = event.metadata.get("quality")
     score = score_of(event)
     if score is None or score >= minimum:
         return
-    failed = quality.get("failed", []) if isinstance(quality, Mapping) else []
-    violations = [Violation("", str(each["rule"]), str(each["why"])) for each in failed]
+    failed = _findings(event, "failed")
+    violations = [Violation("", str(each["rule"]), str(each.get("why"))) for each in failed]
     rules = ", ".join(violation.keyword for violation in violations) or "none it names"
     raise RejectRecord("low_quality", f"its quality is {score:g}, under {minimum:g}; failed rules: {rules}", violations)
 
 
+def broken_rules(event: Event) -> list[str]:
+    """The ids of the rules that had no verdict on an event, by their own fault."""
+    return [str(each["rule"]) for each in _findings(event, "errors")]
+
+
 def score_of(event: Event) -> float | None:
     """The score that the enricher `quality` left; None where there is none."""
-    quality = event.metadata.get("quality")
-    score = quality.get("score") if isinstance(quality, Mapping) else None
+    score = _quality_of(event).get("score")
     return None if isinstance(score, bool) or not isinstance(score, int | float) else float(score)
+
+
+def _quality_of(event: Event) -> Mapping[str, Any]:
+    quality = event.metadata.get("quality")
+    return quality if isinstance(quality, Mapping) else {}
+
+
+def _findings(event: Event, name: str) -> list[Mapping[str, Any]]:
+    """What is said of single rules; an enricher `quality` of somebody's own may say it in another form, or not."""
+    found = _quality_of(event).get(name)
+    listed = found if isinstance(found, list) else []
+    return [each for each in listed if isinstance(each, Mapping) and "rule" in each]
 
 
 def _share(passed: list[float], applicable: list[float]) -> float:

@@ -17,7 +17,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from holded_pipeline.core.drafts import Draft
 from holded_pipeline.core.enrichment import Enricher
 from holded_pipeline.core.errors import HoldedPipelineError, RejectRecord
-from holded_pipeline.core.quality import refuse_below, score_of
+from holded_pipeline.core.quality import broken_rules, refuse_below, score_of
 from holded_pipeline.core.rejections import reject
 from holded_pipeline.core.values import Event
 from holded_pipeline.transforms.enricher_calls import EnricherCalls
@@ -112,6 +112,8 @@ class RunBatches(beam.DoFn):
         except RejectRecord as fault:
             yield self._outputs.rejected(fault, event)
             return
+        if not self._waiting:
+            self._begun = time.monotonic()
         self._waiting.append(_Waiting(draft, timestamp, window))
         self._bytes += len(event.raw)
         if (
@@ -132,7 +134,6 @@ class RunBatches(beam.DoFn):
     def _begin(self) -> None:
         self._waiting: list[_Waiting] = []
         self._bytes = 0
-        self._begun = time.monotonic()
 
     def _flush(self) -> Iterator[Any]:
         waiting = self._waiting
@@ -157,6 +158,7 @@ class Judge:
     def __init__(self, minimum: float | None) -> None:
         self._minimum = minimum
         self._scores: dict[str, Any] = {}
+        self._counters = Counters(STAGE)
 
     def look(self, draft: Draft) -> None:
         """Looks at one event.
@@ -164,6 +166,8 @@ class Judge:
         Raises:
             RejectRecord: its score is under the minimum.
         """
+        for rule in broken_rules(draft.view):
+            self._counters.add(f"rule_errors.{rule}")
         score = score_of(draft.view)
         if score is None:
             return
