@@ -129,8 +129,8 @@ class Enricher:
             ConfigurationError: it misses a file or a grant.
         """
         draft = Draft(event)
-        with self.opened() as call:
-            outcome = outcome_of(call, [draft.view] if self.takes_batches else draft.view)
+        with self.opened() as opened:
+            outcome = outcome_of(self.callee(opened), [draft.view] if self.takes_batches else draft.view)
         if self.takes_batches:
             batch = batch_of(outcome, 1)
             outcome = batch[0] if isinstance(batch, list) else batch
@@ -148,20 +148,25 @@ class Enricher:
         return bool(getattr(self.function, "deterministic", True))
 
     @contextmanager
-    def opened(self) -> Iterator[Callable[[Any], Any]]:
-        """Opens it, and gives what is called with an event, or with a list of events if it takes batches."""
+    def opened(self) -> Iterator[Any]:
+        """Opens the function if it is a context manager; gives what `__enter__` returned, else the function itself."""
         function: Any = self.function
         if not checks.opens_and_closes(function):
-            yield self._callee(function)
+            yield function
             return
         with function as entered:
-            yield self._callee(entered)
+            yield entered
 
-    def _callee(self, function: Any) -> Any:
-        callee = getattr(function, "enrich_batch", None) if self.takes_batches else function
+    def callee(self, opened: Any) -> Callable[[Any], Any]:
+        """What is called of an opened function: with an event, or with a list of events if it takes batches.
+
+        Raises:
+            ConfigurationError: there is nothing to call.
+        """
+        callee: Callable[[Any], Any] | None = getattr(opened, "enrich_batch", None) if self.takes_batches else opened
         if not callable(callee):
             raise ConfigurationError(
-                f"the enricher {self} cannot be called: its __enter__ returned {shown(repr(function))}; "
+                f"the enricher {self} cannot be called: its __enter__ returned {shown(repr(opened))}; "
                 "let it return self"
             )
         return callee

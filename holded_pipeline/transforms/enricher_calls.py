@@ -14,6 +14,7 @@ from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.transforms.bounded_calls import BoundedCalls
 
 _logger = logging.getLogger("holded_pipeline")
+_COUNTS = 20  # counters that one enricher may have
 
 
 class EnricherCalls:
@@ -31,7 +32,8 @@ class EnricherCalls:
         self._stack = ExitStack()
         self._bounded = None if enricher.timeout is None else BoundedCalls(str(enricher), enricher.timeout)
         try:
-            self._callee: Callable[[Any], Any] = self._stack.enter_context(enricher.opened())
+            self._opened = self._stack.enter_context(enricher.opened())
+            self._callee: Callable[[Any], Any] = enricher.callee(self._opened)
         except (ConfigurationError, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -79,6 +81,17 @@ class EnricherCalls:
         else:
             outcome = self._bounded.outcome_of(self._callee, argument)
         return batch_of(outcome, len(argument)) if self.enricher.takes_batches else outcome
+
+    def counts(self) -> dict[str, int]:
+        """What the enricher says, in `take_counts()`, that it counted since it was asked last; it need not have it."""
+        take = getattr(self._opened, "take_counts", None)
+        if not callable(take):
+            return {}
+        outcome = outcome_of(lambda _: dict(take()), None)
+        if isinstance(outcome, BaseException) or not all(type(each) is int for each in outcome.values()):
+            _logger.error("take_counts of the enricher %s gave no whole numbers: %r", self.enricher, outcome)
+            return {}
+        return {str(name): outcome[name] for name in list(outcome)[:_COUNTS]}
 
     def close(self) -> None:
         """Closes it. Its results are with the events already, so an error is told and harms nothing."""

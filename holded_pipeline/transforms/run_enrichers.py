@@ -70,6 +70,10 @@ class RunEnrichers(beam.DoFn):
         else:
             yield self._outputs.passed(draft)
 
+    def finish_bundle(self) -> None:
+        for calls in self._calls:
+            self._outputs.count(calls)
+
     def teardown(self) -> None:
         for calls in getattr(self, "_calls", ()):
             calls.close()
@@ -126,6 +130,7 @@ class RunBatches(beam.DoFn):
     def finish_bundle(self) -> Iterator[Any]:
         if self._waiting:
             yield from self._flush()
+        self._outputs.count(self._calls)
 
     def teardown(self) -> None:
         if hasattr(self, "_calls"):
@@ -192,6 +197,10 @@ class _Outputs:
     def __init__(self, settings: EnrichSettings) -> None:
         self._settings = settings
         self._counters = Counters(STAGE)
+
+    def count(self, calls: EnricherCalls) -> None:
+        for name, amount in calls.counts().items():
+            self._counters.add(f"{calls.enricher.name}.{name}", amount)
 
     def passed(self, draft: Draft) -> Event:
         for name in draft.skipped:
