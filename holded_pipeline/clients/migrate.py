@@ -30,9 +30,12 @@ def migrate(db: Postgres, revision: str = "head") -> None:
         revision: `head`, or a revision of `holded_pipeline/migrations/versions`.
 
     Raises:
+        ValueError: `revision` is `base`.
         ConfigurationError: the database was migrated by a newer version of this library, or a grant is missing.
         TransientError: the server did not answer within `db.retry`.
     """
+    if revision == "base":
+        raise ValueError("migrate goes forward only; drop the tables yourself, or by alembic.command.downgrade")
     engine = db.engine(poolclass=sa.NullPool)
 
     def attempt() -> None:

@@ -43,8 +43,7 @@ class ObjectStore:
         while True:
             page = self._call(partial(_list_page, bucket=self._lake.bucket, prefix=prefix, token=token))
             for entry in page.get("Contents", ()):
-                if not entry["Key"].endswith("/"):
-                    yield StoredObject(entry["Key"], entry["Size"], entry["ETag"].strip('"'))
+                yield StoredObject(entry["Key"], entry["Size"], entry["ETag"].strip('"'))
             token = page.get("NextContinuationToken")
             if not page.get("IsTruncated") or not token:
                 return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, takewhile
 from typing import Literal, NamedTuple
 
 from holded_pipeline.core.errors import RejectRecord
@@ -79,14 +79,19 @@ def layout_of(head: bytes, key: str) -> Layout:
     whole_lines = lines[:-1] if len(head) >= _HEAD_BYTES else lines
     # One line that is an object by itself tells lines from a document printed over several, even where the
     # first line is broken.
-    return "lines" if any(_is_object(line) for line in whole_lines) or len(whole_lines) < 2 else "values"  # noqa: PLR2004
+    if any(_objects_in(line) == 1 for line in whole_lines):
+        return "lines"
+    # A single line: documents one after the other without anything between them, or one that may be broken.
+    several = len(lines) == 1 and _objects_in(lines[0]) > 1
+    return "values" if several or len(whole_lines) > 1 else "lines"
 
 
-def _is_object(line: bytes) -> bool:
+def _objects_in(line: bytes) -> int:
+    """How many whole objects a line begins with."""
     if not line.startswith(b"{"):
-        return False
-    records = list(frame_values([line]))
-    return len(records) == 1 and records[0].fault is None
+        return 0
+    records = frame_values([line])
+    return sum(1 for _ in takewhile(lambda record: record.fault is None and record.raw.startswith(b"{"), records))
 
 
 def frame_lines(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Record]:

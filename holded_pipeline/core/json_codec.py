@@ -94,17 +94,21 @@ def _explain(text: bytes, error: Exception) -> NoReturn:
     try:
         decoded = text.decode()
     except UnicodeDecodeError as fault:
-        raise RejectRecord("invalid_utf8", f"byte {fault.start} is not UTF-8: {fault.reason}") from error
+        raise RejectRecord("invalid_utf8", f"byte {fault.start} is not UTF-8: {fault.reason}{_hint(text)}") from error
     try:
         value = json.loads(decoded, parse_constant=_refuse_constant, parse_float=Decimal)
     except json.JSONDecodeError as fault:
         place = f"line {fault.lineno}, column {fault.colno}"
-        raise RejectRecord("invalid_json", f"not JSON: {fault.msg} at {place}") from error
+        raise RejectRecord("invalid_json", f"not JSON: {fault.msg} at {place}{_hint(text)}") from error
     except (ValueError, ArithmeticError, RecursionError) as fault:
         raise RejectRecord("invalid_json", f"not a JSON value that can be carried: {fault}") from error
     if any(_has_surrogate(string) for string in _strings(value)):
         raise RejectRecord("lone_surrogate", "a \\ud800-\\udfff escape stands without its other half") from error
     raise RejectRecord("invalid_json", f"not JSON: {error}") from error
+
+
+def _hint(text: bytes) -> str:
+    return "; it looks like UTF-16 or UTF-32, send UTF-8" if b"\0" in text else ""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -149,6 +153,18 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise RejectRecord("duplicate_name", f"the name {twice!r} stands twice in one object; keep one of them")
+
+
+def encode_checked(value: Any) -> bytes:
+    """What `encode` gives, for a value that code may have put NaN or Infinity into.
+
+    Raises:
+        TypeError: `value` holds something JSON has no form for.
+    """
+    encoded = encode(value)
+    if b"null" in encoded:  # which is what NaN and Infinity become
+        check_json_value(value)
+    return encoded
 
 
 def check_json_value(value: Any) -> None:

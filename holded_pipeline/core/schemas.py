@@ -19,6 +19,7 @@ from jsonschema.exceptions import SchemaError, best_match, relevance
 from jsonschema.validators import validator_for
 
 from holded_pipeline.core.errors import ConfigurationError
+from holded_pipeline.core.schema_uris import one_uri_each
 from holded_pipeline.core.values import SchemaRef, Violation
 
 MOST_VIOLATIONS = 100
@@ -99,6 +100,7 @@ class CompiledSchema:
         self.ref = resolved.ref
         draft = _draft_of(resolved)
         _check_schema(resolved, draft)
+        resolved = attrs.evolve(resolved, documents=one_uri_each(resolved.documents))
         self._verdict = _verdict_of(resolved, draft)
         self._explain = draft(
             _entry(resolved, draft), registry=_registry(resolved, draft), format_checker=draft.FORMAT_CHECKER

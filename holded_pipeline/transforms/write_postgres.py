@@ -28,8 +28,9 @@ class WritePostgres(RejectingTransform[Receipt]):
         db: the database.
         table: a SQLAlchemy table that exists in the database. None for `business_events`, which is made and migrated
             as needed (see `migrate`), with triggers that keep `company_analytics` and `event_type_summaries`.
-        row: a function `(element) -> {column: value}` for `table`; it may raise `RejectRecord`. Columns it leaves
-            out get their defaults.
+        row: a function `(element) -> {column: value}` for `table`; it may raise `RejectRecord`. An element of another
+            shape than it expects (`KeyError`, `TypeError` and the like) is rejected with reason `row_error`. Columns
+            it leaves out get their defaults.
         on_conflict: what a row does whose primary key is there already: `ignore` leaves the stored row as it is,
             `update` replaces it where they differ (columns with `Column.info["volatile"]` are no difference),
             `error` rejects the new one with reason `unique_violation`.

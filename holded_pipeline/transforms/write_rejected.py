@@ -12,6 +12,7 @@ from holded_pipeline.core.object_buffers import Compression
 from holded_pipeline.core.object_names import rejected_partition
 from holded_pipeline.core.rejections import to_document
 from holded_pipeline.core.values import Rejected
+from holded_pipeline.transforms.outcome import in_the_global_window
 from holded_pipeline.transforms.run_id import run_id_of
 from holded_pipeline.transforms.write_objects import ObjectSettings, WriteObjects, WrittenObject
 
@@ -62,7 +63,10 @@ class WriteRejected(beam.PTransform):
         if isinstance(rejected, beam.PCollection):
             joined = rejected
         else:
-            joined = tuple(rejected) | "JoinRejected" >> beam.Flatten()
+            unwindowed = [
+                in_the_global_window(each, f"ToGlobalWindow{place}") for place, each in enumerate(rejected, 1)
+            ]
+            joined = tuple(unwindowed) | "JoinRejected" >> beam.Flatten()
         write = WriteObjects(
             self._lake,
             encode_rejected,

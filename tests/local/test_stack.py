@@ -99,12 +99,12 @@ def test_a_server_taken_away_comes_back_with_its_data():
 
 
 def test_a_given_folder_keeps_its_data_for_the_next_stack(tmp_path):
-    with local.stack(tmp_path / "kept") as stack:
+    with local.stack(tmp_path / "kept ñ 50%") as stack:
         stack.minio.filesystem().pipe("holded/k", b"v")
         with stack.postgres.engine().begin() as connection:
             connection.execute(sa.text("CREATE TABLE t AS SELECT 7 AS n"))
         keys = stack.minio.secret_key
-    with local.stack(tmp_path / "kept") as stack:
+    with local.stack(tmp_path / "kept ñ 50%") as stack:
         assert stack.minio.filesystem().cat("holded/k") == b"v"
         assert stack.minio.secret_key == keys
         with stack.postgres.engine().connect() as connection:
