@@ -31,18 +31,21 @@ class RegistryServer:
     def subject(self, name: str) -> str:
         return self._prefix + name
 
-    def register(
-        self, name: str, schema: Any, *, kind: str = "JSON", references: Sequence[Mapping[str, Any]] = ()
-    ) -> requests.Response:
-        """The answer; a schema that is an object gets the newest draft, by which some registries know the kind."""
+    def post(self, name: str, body: Mapping[str, Any]) -> requests.Response:
+        """A version more, as the request's body says."""
         subject = self.subject(name)
-        if kind == "JSON" and isinstance(schema, dict):
-            schema = {"$schema": DRAFT, **schema}
-        body = {"schema": json.dumps(schema), "schemaType": kind, "references": list(references)}
         answer = self._session.post(f"{self.url}/subjects/{quote(subject, safe='')}/versions", json=body, timeout=20)
         if answer.ok and subject not in self._subjects:
             self._subjects.append(subject)
         return answer
+
+    def register(
+        self, name: str, schema: Any, *, kind: str = "JSON", references: Sequence[Mapping[str, Any]] = ()
+    ) -> requests.Response:
+        """The answer; a JSON Schema gets the newest draft if it names none: some registries know the kind by it."""
+        if kind == "JSON":
+            schema = {"$schema": DRAFT, **schema}
+        return self.post(name, {"schema": json.dumps(schema), "schemaType": kind, "references": list(references)})
 
     def registered(self, name: str, schema: Any, **more: Any) -> int:
         """Its id."""

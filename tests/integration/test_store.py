@@ -17,8 +17,8 @@ from holded_pipeline.clients.object_store import ObjectStore
 from holded_pipeline.core.read_plan import Slice
 
 ODD_NAMES = [
-    "a b", "a+b", "a%20b", "100%", "%2F", "ñandú-日本-🚲", "e\u0301", "é", "q?x=1", "h#x", "a&b=c;d", "'single'", '"q"<>',
-    " lead", "tail ", "..x", "b:c*|", "~!@$^(){}[],", "a\\b", "x" * 200,
+    "a b", "a+b", "a%20b", "100%", "%2F", "ñandú-日本-🚲", "e\u0301", "é", "q?x=1", "h#x", "a&b=c;d", "'single'",
+    '"q"<>', " lead", "tail ", "..x", "b:c*|", "~!@$^(){}[],", "x" * 200,
 ]  # fmt: skip
 QUICK = hp.Retry(2, 0.1, 0.5)
 
@@ -92,6 +92,14 @@ def test_keys_of_any_characters_are_written_listed_and_read(lake, read):
     }
 
 
+def test_a_backslash_is_a_character_like_any_other_where_the_store_keeps_it(lake, read):
+    expected = samples_in(lake, "odd/a\\b", 3, seed=1)
+    if stored(lake, "odd/") != ["odd/a\\b"]:
+        pytest.skip("this store makes a slash of a backslash")
+    passed, _, _ = read(lake, "odd/")
+    assert ids(passed) == sorted(expected)
+
+
 @pytest.mark.parametrize(("prefix", "pattern"), [("odd + %/ñ", "odd + %/ñ"), ("odd?#/", "odd?#/**")])
 def test_what_is_written_under_an_odd_prefix_is_read_back(lake, read, prefix, pattern):
     expected = samples_in(lake, "raw/a.jsonl", 50, seed=1)
@@ -105,7 +113,7 @@ def test_what_is_written_under_an_odd_prefix_is_read_back(lake, read, prefix, pa
 def test_a_folder_marker_is_no_object_and_a_document_whose_key_ends_in_a_slash_is_one(lake, read):
     put(lake, "raw/empty/", b"")
     expected = samples_in(lake, "raw/full/", 5, seed=1)
-    assert stored(lake, "raw/") == ["raw/full/"]
+    assert [key for key in stored(lake, "raw/") if "empty" in key] == []
     passed, _, counters = read(lake, "raw/")
     assert ids(passed) == sorted(expected)
     assert counters["read.records"] == 5

@@ -137,5 +137,5 @@ def _run(command: list[str], environment: os._Environ[str] | dict[str, str]) -> 
         raise AbsentError(f"{' '.join(command[:3])} took more than {_SECONDS} s") from error
     if done.returncode:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        said = next((line for line in lines if "ERROR" in line or "go: " in line and "downloading" not in line), "")
+        said = next((line for line in lines if "ERROR" in line or ("go: " in line and "downloading" not in line)), "")
         raise AbsentError(f"{Path(command[0]).name} could not get it: {said[:300] or lines[-1][:300]}")
