@@ -19,6 +19,6 @@ def refuse_losing_runner(runner: Any) -> None:
     """
     if any(base.__name__ == _LOSING for base in type(runner).__mro__):
         raise ConfigurationError(
-            f"Beam's {_LOSING} loses the rejected records and other branches of a pipeline without a word, so that "
-            'records would vanish; use runner="FnApiRunner" on one machine, or Flink, Spark or Dataflow (docs/runners.md)'
+            f"Beam's {_LOSING} loses the rejected records and other branches of a pipeline without a word; "
+            'use runner="FnApiRunner" on one machine, or see docs/runners.md for many'
         )
