@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 DIALECT = sa.make_url("postgresql+psycopg://").get_dialect()()
+_NAMES = PGDialect().identifier_preparer  # the driver's own would double each %, for statements with parameters
 
 
 def quoted(name: str) -> str:
     """A name as an SQL identifier, whatever is in it."""
-    return DIALECT.identifier_preparer.quote_identifier(name)
+    return _NAMES.quote_identifier(name)
 
 
 def quoted_table(table: sa.Table) -> str:
