@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
 DIALECT = sa.make_url("postgresql+psycopg://").get_dialect()()
-_NAMES = PGDialect().identifier_preparer  # the driver's own would double each %, for statements with parameters
+_NAMES = PGDialect(paramstyle="named").identifier_preparer  # "format" would double each %
 
 
 def quoted(name: str) -> str:

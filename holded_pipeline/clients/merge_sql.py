@@ -32,12 +32,13 @@ def merge_statement(
     source = f"SELECT DISTINCT ON ({by_key}) {names} FROM {staged} ORDER BY {by_key}, {place}"
     changes = _changes(table, columns) if on_conflict == "update" else None
     action = "DO NOTHING" if changes is None else f"DO UPDATE SET {changes}"
-    return _counted(f"INSERT INTO {target} AS stored ({names}) {source} ON CONFLICT ({by_key}) {action}")
-
-
-def _counted(insert: str) -> str:
     # xmax is 0 in a row that this very statement made, and its own number in one that it updated.
-    merged = f"{insert} RETURNING xmax = 0 AS made"
+    made = "true" if changes is None else "xmax = 0"
+    return _counted(f"INSERT INTO {target} AS stored ({names}) {source} ON CONFLICT ({by_key}) {action}", made)
+
+
+def _counted(insert: str, made: str = "true") -> str:
+    merged = f"{insert} RETURNING {made} AS made"
     return f"WITH merged AS ({merged}) SELECT count(*) FILTER (WHERE made), count(*) FROM merged"
 
 

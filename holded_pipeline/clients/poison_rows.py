@@ -9,7 +9,6 @@ wait for each other in a circle. What is stored, and the summaries with it, is w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import attrs
 

@@ -19,6 +19,7 @@ _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
 _TRANSIENT_CODES = ("25006", "55006", "55P03")  # 25006: a standby that is not yet, or no longer, the primary
 _SETTING_CLASSES = ("0A", "28", "2F", "3D", "3F", "42")
 _ADVICE = {
+    "0A000": 'on_conflict="update" needs an ordinary table, neither a partitioned one nor a view',
     "28": "check the user and the password",
     "3D": "create the database, or name another one",
     "3F": "create the schema, or set search_path",
