@@ -68,6 +68,7 @@ def servers(arguments: argparse.Namespace) -> Iterator[tuple[hp.MinIO, hp.Postgr
                 bucket=arguments.bucket,
                 access_key=arguments.access_key,
                 secret_key=hp.Secret.env("MINIO_SECRET_KEY"),
+                region=arguments.region,
                 retry=hp.Retry(arguments.patience),
             )
         else:
@@ -109,6 +110,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
     add("--minio", metavar="URL", help="your S3-compatible store; without it a local one is started")
     add("--bucket", default="holded", help="its bucket (default: holded)")
     add("--access-key", help="its access key; the secret one comes from MINIO_SECRET_KEY")
+    add("--region", default="us-east-1", help="its region (default: us-east-1); most stores take any")
     add("--postgres", metavar="URL", help="your database; without it a local one is started")
     add("--schemas", metavar="DIR", type=Path, help="a directory of schemas (default: those beside this example)")
     add("--registry", metavar="URL", help="a schema registry instead")

@@ -9,14 +9,17 @@ from holded_pipeline.clients.retry import Retry
 from holded_pipeline.clients.schema_directory import SchemaDirectory
 from holded_pipeline.clients.schema_registry import SchemaRegistry
 from holded_pipeline.clients.secret import Secret
+from holded_pipeline.core.builtin_enrichers import Quality
 from holded_pipeline.core.enrichment import Enricher
 from holded_pipeline.core.errors import (
     ConfigurationError,
+    EnricherError,
     HoldedPipelineError,
     ObjectVanishedError,
     RejectRecord,
     TransientError,
 )
+from holded_pipeline.core.quality import NOT_APPLICABLE, Rule
 from holded_pipeline.core.values import Event, Outcome, Rejected, SchemaRef, Source, Violation
 from holded_pipeline.plugins.hookspecs import hookimpl
 from holded_pipeline.plugins.registry import Registry
@@ -30,22 +33,26 @@ from holded_pipeline.transforms.write_postgres import WritePostgres
 from holded_pipeline.transforms.write_rejected import WriteRejected
 
 __all__ = [
+    "NOT_APPLICABLE",
     "ConfigurationError",
     "Difference",
     "Enrich",
     "Enricher",
+    "EnricherError",
     "Event",
     "HoldedPipelineError",
     "MinIO",
     "ObjectVanishedError",
     "Outcome",
     "Postgres",
+    "Quality",
     "ReadMinIO",
     "Receipt",
     "Registry",
     "RejectRecord",
     "Rejected",
     "Retry",
+    "Rule",
     "SchemaDirectory",
     "SchemaRef",
     "SchemaRegistry",

@@ -43,7 +43,8 @@ class ObjectStore:
         while True:
             page = self._call(partial(_list_page, bucket=self._lake.bucket, prefix=prefix, token=token))
             for entry in page.get("Contents", ()):
-                yield StoredObject(entry["Key"], entry["Size"], entry["ETag"].strip('"'))
+                if entry["Size"] or not entry["Key"].endswith("/"):  # a console's mark of a folder holds nothing
+                    yield StoredObject(entry["Key"], entry["Size"], entry["ETag"].strip('"'))
             token = page.get("NextContinuationToken")
             if not page.get("IsTruncated") or not token:
                 return

@@ -5,13 +5,15 @@ from __future__ import annotations
 import enum
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, Literal, get_args
 
 import attrs
 
-from holded_pipeline.core.values import Event
+from holded_pipeline.core.enricher_faults import run_failure, shown, told
+from holded_pipeline.core.errors import RejectRecord
+from holded_pipeline.core.values import Event, Violation
 
 Dimension = Literal["completeness", "validity", "timeliness", "consistency"]
 DIMENSIONS: Final[tuple[Dimension, ...]] = get_args(Dimension)
@@ -35,6 +37,11 @@ def _positive(_: object, __: object, weight: float) -> None:
         raise ValueError(f"a rule's weight must be a number above 0, got {weight!r}; leave the rule out instead")
 
 
+def _usable_id(_: object, __: object, name: Any) -> None:
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"a rule's id is a text such as amount.number, got {name!r}")
+
+
 @attrs.frozen
 class Rule:
     """One thing that a good event has.
@@ -43,22 +50,34 @@ class Rule:
         id: names the rule in results, e.g. `amount.number`.
         dimension: `completeness`, `validity`, `timeliness` or `consistency`.
         weight: how much it counts beside the others; above 0.
-        check: a function `(event) -> Verdict`: why the event fails, None if it passes, or `NOT_APPLICABLE`.
+        check: a function `(event) -> Verdict`: why the event fails, None if it passes, or `NOT_APPLICABLE`. The
+            event it is given cannot be changed.
+        version: of the check; raise it when the check changes, so that its scores are told from those before.
+        plugin: what brought the rule, told where it fails; set when a plugin registers it.
     """
 
-    id: str = attrs.field(validator=attrs.validators.min_len(1))
+    id: str = attrs.field(validator=_usable_id)
     dimension: Dimension = attrs.field(validator=attrs.validators.in_(DIMENSIONS))
     weight: float = attrs.field(converter=float, validator=_positive)
     check: Callable[[Event], Verdict] = attrs.field(validator=attrs.validators.is_callable())
+    version: str | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(attrs.validators.instance_of(str))
+    )
+    plugin: str | None = attrs.field(default=None, kw_only=True, eq=False)
 
 
 def ruleset_of(rules: Sequence[Rule], name: str) -> str:
-    """The version of a set of rules: a name, and a digest of each rule's id, dimension and weight.
+    """The version of a set of rules: a name, and a digest of each rule's id, dimension, weight and version.
 
     Scores of the same version can be compared.
     """
-    listed = "\n".join(sorted(f"{rule.id}\t{rule.dimension}\t{rule.weight!r}" for rule in rules))
+    listed = "\n".join(sorted(map(_identity, rules)))
     return f"{name}+{hashlib.sha256(listed.encode()).hexdigest()[:8]}"
+
+
+def _identity(rule: Rule) -> str:
+    told = f"{rule.id}\t{rule.dimension}\t{rule.weight!r}"
+    return told if rule.version is None else f"{told}\t{rule.version}"
 
 
 def assess(event: Event, rules: Sequence[Rule], ruleset: str) -> dict[str, Any]:
@@ -72,13 +91,22 @@ def assess(event: Event, rules: Sequence[Rule], ruleset: str) -> dict[str, Any]:
     Returns:
         `score`: the weighted share of the applicable rules that it passes, 0 to 1, rounded to 4 digits (1 if no
         rule applies); `failed`: every rule it fails, with the reason; `dimensions`: the score in each
-        dimension that a rule applied in; `ruleset`.
+        dimension that a rule applied in; `ruleset`. If a rule raised or answered what is no verdict, also
+        `errors`: each such rule with its plugin and what happened; the score leaves these rules out.
+
+    Raises:
+        TransientError, ConfigurationError, EnricherError: a rule met an outage; the message names it.
     """
     passed: dict[str, list[float]] = {}
     applicable: dict[str, list[float]] = {}
-    failed = []
+    failed: list[dict[str, str]] = []
+    errors: list[dict[str, str | None]] = []
     for rule in rules:
-        verdict = rule.check(event)
+        try:
+            verdict = _verdict(rule, event)
+        except _BrokenRuleError as error:
+            errors.append({"rule": rule.id, "plugin": rule.plugin, "error": str(error)})
+            continue
         if verdict is NOT_APPLICABLE:
             continue
         applicable.setdefault(rule.dimension, []).append(rule.weight)
@@ -93,7 +121,72 @@ def assess(event: Event, rules: Sequence[Rule], ruleset: str) -> dict[str, Any]:
             name: _share(passed.get(name, []), applicable[name]) for name in DIMENSIONS if name in applicable
         },
         "ruleset": ruleset,
+        **({"errors": errors} if errors else {}),
     }
+
+
+class _BrokenRuleError(Exception):
+    """A rule that has no verdict, by its own fault."""
+
+
+def _verdict(rule: Rule, event: Event) -> Verdict:
+    try:
+        verdict = rule.check(event)
+    except RejectRecord as error:
+        raise _BrokenRuleError(f"{told(error)}; a rule says why, it does not reject") from error
+    except KeyboardInterrupt:  # the user's own wish
+        raise
+    except BaseException as error:
+        failure = run_failure(error, (), f"the quality rule {rule.id}")
+        if failure is not None:
+            raise failure from error
+        raise _BrokenRuleError(told(error)) from error
+    if verdict is None or verdict is NOT_APPLICABLE:
+        return verdict
+    if not isinstance(verdict, str):
+        raise _BrokenRuleError(
+            f"it answered {type(verdict).__name__}; a rule answers why the event fails it (a text), None if the event "
+            "passes, or hp.NOT_APPLICABLE"
+        )
+    return shown(verdict)
+
+
+def refuse_below(event: Event, minimum: float) -> None:
+    """Refuses an event whose `quality` entry scores under a minimum; one without a score passes.
+
+    Raises:
+        RejectRecord: reason `low_quality`; each failed rule is a violation, its id the keyword.
+    """
+    score = score_of(event)
+    if score is None or score >= minimum:
+        return
+    failed = _findings(event, "failed")
+    violations = [Violation("", str(each["rule"]), str(each.get("why"))) for each in failed]
+    rules = ", ".join(violation.keyword for violation in violations) or "none it names"
+    raise RejectRecord("low_quality", f"its quality is {score:g}, under {minimum:g}; failed rules: {rules}", violations)
+
+
+def broken_rules(event: Event) -> list[str]:
+    """The ids of the rules that had no verdict on an event, by their own fault."""
+    return [str(each["rule"]) for each in _findings(event, "errors")]
+
+
+def score_of(event: Event) -> float | None:
+    """The score that the enricher `quality` left; None where there is none."""
+    score = _quality_of(event).get("score")
+    return None if isinstance(score, bool) or not isinstance(score, int | float) else float(score)
+
+
+def _quality_of(event: Event) -> Mapping[str, Any]:
+    quality = event.metadata.get("quality")
+    return quality if isinstance(quality, Mapping) else {}
+
+
+def _findings(event: Event, name: str) -> list[Mapping[str, Any]]:
+    """What is said of single rules; an enricher `quality` of somebody's own may say it in another form, or not."""
+    found = _quality_of(event).get(name)
+    listed = found if isinstance(found, list) else []
+    return [each for each in listed if isinstance(each, Mapping) and "rule" in each]
 
 
 def _share(passed: list[float], applicable: list[float]) -> float:

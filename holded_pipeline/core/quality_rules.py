@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, Final
 
 from holded_pipeline.core.quality import NOT_APPLICABLE, Rule, Verdict, ruleset_of
+from holded_pipeline.core.read_only import FrozenDict, FrozenList
 from holded_pipeline.core.timestamps import parse_timestamp
 from holded_pipeline.core.values import Event
 
@@ -27,7 +28,7 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
 _EMAIL_NAME = re.compile(r"(?:.*_)?e_?mail|.*E[Mm]ail")
-_SCALARS = (str, int, float, bool, type(None), Decimal)
+_SCALARS = frozenset({str, int, float, bool, type(None), Decimal})
 _CURRENCY_NAME = re.compile("currency")
 _COUNTRY_NAME = re.compile("country|nationality")
 _DATE_NAME = re.compile(r"(?:.*_)?date|.*Date|.*[a-z]At|.*_at")
@@ -49,7 +50,9 @@ def _fields(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _holds_fields(value: Any) -> bool:
     kind = type(value)
-    return kind is dict or kind is list or (kind not in _SCALARS and isinstance(value, Mapping | list | tuple))
+    if kind in _SCALARS:
+        return False
+    return kind is FrozenDict or kind is FrozenList or isinstance(value, Mapping | list | tuple)
 
 
 @lru_cache(maxsize=10_000)  # the names of fields are few, and met again with every event

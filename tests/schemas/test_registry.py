@@ -247,6 +247,13 @@ def test_basic_and_bearer_credentials_are_sent(registry):
     assert sent[2] == "Basic " + base64.b64encode(b"ann:p@ss").decode()
 
 
+def test_credentials_are_sent_in_utf_8(registry):
+    registry.add("s", OBJECT)
+    client(registry, username="núria", password="contraseña-日本").resolve("s", 1)
+    expected = base64.b64encode("núria:contraseña-日本".encode()).decode()
+    assert registry.headers[0]["Authorization"] == f"Basic {expected}"
+
+
 def test_a_server_that_does_not_answer_in_time_is_an_outage():
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
