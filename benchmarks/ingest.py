@@ -16,6 +16,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,10 @@ SCHEMAS = Path(__file__).parent.parent / "examples" / "schemas"
 BATCH = 5_000
 
 
-def flow(stack: hp.local.Stack, prefix: str, *steps: str) -> None:
-    """The main flow over a prefix, as far as `steps` say."""
-    lake, db = stack.minio, stack.new_database()
+def flow(lake: hp.MinIO, steps: Sequence[str], db: hp.Postgres) -> None:
+    """The main flow, as far as `steps` say."""
     with beam.Pipeline(runner="FnApiRunner") as p:
-        events = (p | hp.ReadMinIO(lake, prefix)).passed
+        events = (p | hp.ReadMinIO(lake, "raw/")).passed
         if "validate" in steps:
             events = (events | hp.ValidateSchema(hp.SchemaDirectory(SCHEMAS), subject="{type}")).passed
         if "enrich" in steps:
@@ -48,7 +48,7 @@ def flow(stack: hp.local.Stack, prefix: str, *steps: str) -> None:
             _ = events | hp.WritePostgres(db)
 
 
-def by_copy(db: hp.Postgres, rows: Sequence[dict[str, Any]]) -> None:
+def by_copy(rows: Sequence[dict[str, Any]], db: hp.Postgres) -> None:
     """COPY and merge, as `WritePostgres` does it."""
     form = RowFormat(business_events)
     columns = form.columns(rows[0])
@@ -58,12 +58,12 @@ def by_copy(db: hp.Postgres, rows: Sequence[dict[str, Any]]) -> None:
     loader.close()
 
 
-def by_executemany(db: hp.Postgres, rows: Sequence[dict[str, Any]]) -> None:
+def by_executemany(rows: Sequence[dict[str, Any]], db: hp.Postgres) -> None:
     """Psycopg's executemany, which pipelines single INSERTs."""
     columns = list(rows[0])
-    compiled = sa.insert(business_events).values({name: sa.bindparam(name) for name in columns})
-    statement = str(compiled.compile(dialect=sa.dialects.postgresql.psycopg.dialect())) + " ON CONFLICT DO NOTHING"
+    insert = sa.insert(business_events).values({name: sa.bindparam(name) for name in columns})
     engine = db.engine()
+    statement = f"{insert.compile(dialect=engine.dialect)} ON CONFLICT DO NOTHING"
     processors = {
         name: business_events.columns[name].type.dialect_impl(engine.dialect).bind_processor(engine.dialect)
         for name in columns
@@ -80,7 +80,7 @@ def by_executemany(db: hp.Postgres, rows: Sequence[dict[str, Any]]) -> None:
     engine.dispose()
 
 
-def by_insertmany(db: hp.Postgres, rows: Sequence[dict[str, Any]]) -> None:
+def by_insertmany(rows: Sequence[dict[str, Any]], db: hp.Postgres) -> None:
     """SQLAlchemy's insertmany, which puts many rows into one INSERT."""
     engine = db.engine()
     for batch in batches(rows):
@@ -113,7 +113,9 @@ def new_database(stack: hp.local.Stack, *, triggers: bool) -> hp.Postgres:
     return db
 
 
-def measure(name: str, count: int, rounds: int, prepare: Callable[[], Any], work: Callable[[Any], None]) -> float:
+def measure(
+    name: str, count: int, rounds: int, prepare: Callable[[], hp.Postgres], work: Callable[[hp.Postgres], None]
+) -> float:
     """Prints and returns how many of `count` are done in a second, best of `rounds`."""
     seconds = []
     for _ in range(rounds):
@@ -144,21 +146,19 @@ def main() -> None:
         for part in ("read", "validate", "enrich", "store", "load"):
             parts = (*parts, part)
             name = " + ".join(parts)
-            measure(name, count, rounds, lambda: None, lambda _, parts=parts: flow(stack, "raw/", *parts))
+            measure(name, count, rounds, stack.new_database, partial(flow, lake, parts))
         rows = rows_of(samples)
         print("Loading the same rows of business_events, without triggers")
         ways = {"COPY and merge": by_copy, "executemany": by_executemany, "insertmany": by_insertmany}
         rates = {
-            name: measure(
-                name, count, rounds, lambda: new_database(stack, triggers=False), lambda db, way=way: way(db, rows)
-            )
+            name: measure(name, count, rounds, partial(new_database, stack, triggers=False), partial(way, rows))
             for name, way in ways.items()
         }
         for name in ("executemany", "insertmany"):
             print(f"  COPY and merge is {rates['COPY and merge'] / rates[name]:.1f} times as fast as {name}")
         print("COPY and merge, with the triggers that keep the summaries")
         kept = measure(
-            "triggers on", count, rounds, lambda: new_database(stack, triggers=True), lambda db: by_copy(db, rows)
+            "triggers on", count, rounds, partial(new_database, stack, triggers=True), partial(by_copy, rows)
         )
         print(f"  triggers cost {1 - kept / rates['COPY and merge']:.0%} of the rate")
 

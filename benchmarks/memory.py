@@ -4,8 +4,8 @@
     python benchmarks/memory.py --megabytes 1000
     python benchmarks/memory.py --smoke              a small one, to see that it runs
 
-Each figure is the peak resident memory of a process of its own: one that only imports the library, one that reads
-the object, and one that runs the main flow over it. In one process, with Beam's FnApiRunner.
+Each figure is the peak resident memory of one process so far: after it imported the library, after it read the object,
+and after it ran the main flow over it. With Beam's FnApiRunner, all of it is in that process.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import holded_pipeline as hp
 
 KEY = "raw/large.jsonl"
 WHATS = {
-    "import": "imports the library, does nothing",
-    "read": "reads it",
+    "import": "imports the library",
+    "read": "reads the object",
     "flow": "reads, enriches, stores and loads it",
 }
 
@@ -63,13 +63,14 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def measured(what: str, lake: hp.MinIO, db: hp.Postgres) -> int:
-    """The peak of a process of its own."""
-    settings = [what, lake.endpoint, lake.bucket, lake.access_key, lake.secret_key.reveal(), db.url]
+def measured(lake: hp.MinIO, db: hp.Postgres) -> dict[str, int]:
+    """The peaks of a process of its own."""
+    settings = [lake.endpoint, lake.bucket, lake.access_key, lake.secret_key.reveal(), db.url]
     done = subprocess.run(  # noqa: S603  this very file
-        [sys.executable, __file__, "--measure", json.dumps(settings)], stdout=subprocess.PIPE, check=True
+        [sys.executable, __file__, "--measure"], input=json.dumps(settings).encode(), stdout=subprocess.PIPE, check=True
     )
-    return int(done.stdout)
+    peaks: dict[str, int] = json.loads(done.stdout)
+    return peaks
 
 
 def main() -> None:
@@ -77,20 +78,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=300)
     parser.add_argument("--smoke", action="store_true", help="a small object, to see that it runs")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        what, endpoint, bucket, access_key, secret_key, url = json.loads(arguments.measure)
-        work(what, hp.MinIO(endpoint, bucket=bucket, access_key=access_key, secret_key=secret_key), hp.Postgres(url))
-        print(peak())
+        endpoint, bucket, access_key, secret_key, url = json.load(sys.stdin)
+        lake, db = hp.MinIO(endpoint, bucket=bucket, access_key=access_key, secret_key=secret_key), hp.Postgres(url)
+        peaks = {}
+        for what in WHATS:
+            work(what, lake, db)
+            peaks[what] = peak()
+        print(json.dumps(peaks))
         return
     with hp.local.stack() as stack:
         lake = stack.minio
         with lake.filesystem().open(f"{lake.bucket}/{KEY}", "wb") as file:
             file.writelines(lines((1 if arguments.smoke else arguments.megabytes) * 1_000_000))
         size = lake.filesystem().size(f"{lake.bucket}/{KEY}")
-        print(f"one object of {size / 1e6:,.0f} MB; peak resident memory of a process that")
-        peaks = {what: measured(what, lake, stack.postgres) for what in WHATS}
+        print(f"one object of {size / 1e6:,.0f} MB; peak resident memory of a process when it")
+        peaks = measured(lake, stack.postgres)
         for what, words in WHATS.items():
             more = (peaks[what] - peaks["import"]) / size
             extra = "" if what == "import" else f"   {more:.0%} of the object's size more than the import"
