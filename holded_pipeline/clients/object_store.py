@@ -104,7 +104,8 @@ class ObjectStore:
                 async with asyncio.timeout(seconds):
                     return await work(await self._filesystem.set_session())
             except TimeoutError as error:
-                raise TimeoutError(f"no whole answer in {seconds:.1f} s") from error
+                # Not a TimeoutError, of which fsspec makes one of its own without the words.
+                raise ConnectionError(f"no whole answer in {seconds:.1f} s") from error
 
         def run() -> T:
             result: T = fsspec.asyn.sync(self._filesystem.loop, attempt)
