@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import apache_beam as beam
 import sqlalchemy as sa
@@ -33,7 +33,7 @@ def enricher(event: hp.Event) -> Mapping[str, Any]:
 class Opened:
     """A user's enricher that is opened on a worker."""
 
-    def __enter__(self) -> Opened:
+    def __enter__(self) -> Self:
         """Opens it."""
         return self
 
