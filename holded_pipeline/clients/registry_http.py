@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
+from requests.auth import HTTPBasicAuth
 
 from holded_pipeline.clients.retry import Retry
 from holded_pipeline.clients.secret import Secret
@@ -72,7 +73,7 @@ class RegistryConnection:
         elif settings.username is not None:
             password = settings.password.reveal() if settings.password else ""
             # In UTF-8, as RFC 7617 has it; requests would take Latin-1, and fail on what is not in it.
-            self._session.auth = (settings.username.encode(), password.encode())
+            self._session.auth = HTTPBasicAuth(settings.username.encode(), password.encode())
 
     def close(self) -> None:
         """Gives the connections back."""

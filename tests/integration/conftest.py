@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from main_job import Place
 from registry_server import RegistryServer
 
 import holded_pipeline as hp
@@ -42,39 +44,56 @@ def s3() -> Callable[..., hp.MinIO]:
     return bucket
 
 
-@pytest.fixture
-def bucket(s3: Callable[..., hp.MinIO]) -> Iterator[str]:
-    """The name of an empty bucket of its own, gone after the test."""
-    name = f"holded-{secrets.token_hex(6)}"
-    filesystem = s3(name).filesystem()
-    filesystem.mkdir(name)
-    yield name
-    remove_versions(filesystem, name)
-    filesystem.rm(name, recursive=True)
+@pytest.fixture(scope="session")
+def new_bucket(s3: Callable[..., hp.MinIO]) -> Iterator[Callable[[], hp.MinIO]]:
+    """Makes empty buckets, gone at the end."""
+    with contextlib.ExitStack() as closing:
+
+        def make() -> hp.MinIO:
+            lake = s3(f"holded-{secrets.token_hex(6)}")
+            lake.filesystem().mkdir(lake.bucket)
+            closing.callback(remove_bucket, lake)
+            return lake
+
+        yield make
 
 
 @pytest.fixture
-def lake(s3: Callable[..., hp.MinIO], bucket: str) -> hp.MinIO:
-    return s3(bucket)
+def lake(new_bucket: Callable[[], hp.MinIO]) -> hp.MinIO:
+    return new_bucket()
 
 
-@pytest.fixture
-def db() -> Iterator[hp.Postgres]:
-    """An empty database of its own, gone after the test."""
+@pytest.fixture(scope="session")
+def new_database() -> Iterator[Callable[[], hp.Postgres]]:
+    """Makes empty databases, gone at the end."""
     server = sa.make_url(named("HOLDED_TEST_POSTGRES", "a PostgreSQL server"))
     password = os.environ.get("HOLDED_TEST_POSTGRES_PASSWORD")
-    name = f"holded_{secrets.token_hex(6)}"
 
     def database(which: str | None) -> hp.Postgres:
         return hp.Postgres(server.set(database=which).render_as_string(hide_password=False), password=password)
 
     admin = database(server.database).engine(isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    yield database(name)
-    with admin.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    with admin.connect() as connection, contextlib.ExitStack() as closing:
+
+        def make() -> hp.Postgres:
+            name = f"holded_{secrets.token_hex(6)}"
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+            closing.callback(connection.execute, sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+            return database(name)
+
+        yield make
     admin.dispose()
+
+
+@pytest.fixture
+def db(new_database: Callable[[], hp.Postgres]) -> hp.Postgres:
+    return new_database()
+
+
+@pytest.fixture(scope="session")
+def new_place(new_bucket: Callable[[], hp.MinIO], new_database: Callable[[], hp.Postgres]) -> Callable[[], Place]:
+    """Makes places for the main job, each with a bucket and a database of its own."""
+    return lambda: Place(new_bucket(), new_database())
 
 
 @pytest.fixture
@@ -97,9 +116,12 @@ def loopback_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", here)
 
 
-def remove_versions(filesystem: Any, bucket: str) -> None:
-    """Old versions and delete markers, without which a versioned bucket cannot go."""
-    page = filesystem.call_s3("list_object_versions", Bucket=bucket)
-    doomed = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-    for entry in doomed if any(each["VersionId"] != "null" for each in doomed) else ():
-        filesystem.call_s3("delete_object", Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"])
+def remove_bucket(lake: hp.MinIO) -> None:
+    """With old versions and delete markers, without which a versioned bucket cannot go."""
+    filesystem = lake.filesystem()
+    page = filesystem.call_s3("list_object_versions", Bucket=lake.bucket)
+    for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+        if entry["VersionId"] == "null":
+            break
+        filesystem.call_s3("delete_object", Bucket=lake.bucket, Key=entry["Key"], VersionId=entry["VersionId"])
+    filesystem.rm(lake.bucket, recursive=True)

@@ -140,7 +140,8 @@ def test_another_region_than_the_buckets_is_corrected_by_what_the_store_answers(
     assert stored(other, "raw/") == ["raw/a.jsonl"]
 
 
-def test_a_certificate_is_trusted_by_the_ca_bundle_that_is_named(s3, bucket, read):
+def test_a_certificate_is_trusted_by_the_ca_bundle_that_is_named(s3, read):
+    bucket = "holded-behind-tls"
     secure = s3(
         bucket, at=named("HOLDED_TEST_S3_TLS", "a store with TLS"), verify=named("HOLDED_TEST_S3_CA", "its CA's file")
     )
@@ -154,10 +155,10 @@ def test_a_certificate_is_trusted_by_the_ca_bundle_that_is_named(s3, bucket, rea
         filesystem.rm(bucket, recursive=True)
 
 
-def test_a_certificate_of_an_unknown_ca_is_a_wrong_setting_at_once(s3, bucket):
+def test_a_certificate_of_an_unknown_ca_is_a_wrong_setting_at_once(s3):
     endpoint = named("HOLDED_TEST_S3_TLS", "a store with TLS")
     with pytest.raises(hp.ConfigurationError, match="certificate that is not trusted; set verify="):
-        stored(s3(bucket, at=endpoint), "raw/")
+        stored(s3("any-bucket", at=endpoint), "raw/")
 
 
 def test_tls_to_a_port_without_it_says_so(s3, lake):
@@ -173,9 +174,9 @@ def test_tls_to_a_port_without_it_says_so(s3, lake):
         ({"secret_key": "hunter2hunter2"}, "SignatureDoesNotMatch; check secret_key"),
     ],
 )
-def test_wrong_keys_are_a_wrong_setting_that_names_neither(s3, bucket, call, settings, words):
+def test_wrong_keys_are_a_wrong_setting_that_names_neither(s3, lake, call, settings, words):
     with pytest.raises(hp.ConfigurationError, match=words) as error:
-        call(s3(bucket, **settings))
+        call(s3(lake.bucket, **settings))
     assert "hunter2" not in str(error.value)
 
 

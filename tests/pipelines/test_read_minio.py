@@ -275,10 +275,12 @@ def test_keys_may_hold_any_letter(run, lake):
     assert {event.source.key for event in ran["passed"]} == {f"raw/{key}" for key in ODD_KEYS}
 
 
-def test_a_key_that_ends_in_a_slash_is_a_key_like_any_other(lake):
+def test_the_mark_of_a_folder_is_no_object(lake):
+    """What consoles leave behind; one that holds something is an object, see the integration suite."""
     store = ObjectStore(lake)
-    store.write("raw/folder/", b"{}")
-    assert [stored.key for stored in store.objects("raw/")] == ["raw/folder/"]
+    store.write("raw/folder/", b"")
+    store.write("raw/folder/a.json", b"{}")
+    assert [stored.key for stored in store.objects("raw/")] == ["raw/folder/a.json"]
 
 
 @pytest.mark.parametrize("body", [b"", b"\n \n", b"[]"], ids=repr)

@@ -3,63 +3,31 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import gzip
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
 import sqlalchemy as sa
+from beam_processes import local_job_service, worker_pool
 
 import holded_pipeline as hp
 from holded_pipeline.core.rejections import from_document
-from holded_pipeline.local.ports import free_ports
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "ingest_to_postgres.py"
 
 
-@contextlib.contextmanager
-def process(log, *arguments, port, **environment):
-    """A module of Beam's, run with this Python and listening on a port; ended with all that it started."""
-    scripts = str(Path(sys.executable).parent)  # a worker pool starts its workers as `python`
-    settings = os.environ | {"PATH": os.pathsep.join([scripts, os.environ["PATH"]])} | environment
-    with log.open("wb") as output:
-        running = subprocess.Popen(
-            [sys.executable, "-m", *arguments], stdout=output, stderr=output, env=settings, start_new_session=True
-        )
-    try:
-        deadline = time.monotonic() + 60
-        while not listens(port):
-            assert running.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        yield running
-    finally:
-        os.killpg(running.pid, 9)
-        running.wait()
-
-
-def listens(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture(scope="module")
 def job_service(tmp_path_factory):
     """The address of Beam's local job service, which runs jobs on workers that the job names."""
-    (port,) = free_ports(1)
-    module = "apache_beam.runners.portability.local_job_service_main"
     folder = tmp_path_factory.mktemp("job-service")
-    staging = ["--staging_dir", str(folder / "staged")]
-    with process(folder / "log", module, "--port", str(port), *staging, port=port):
-        yield f"localhost:{port}"
+    with local_job_service(folder / "log", staging=folder / "staged") as address:
+        yield address
 
 
 @pytest.fixture
@@ -67,17 +35,15 @@ def run_example(job_service, lake, db, tmp_path):
     """Runs the main job, unchanged, on external workers that have the secret key, or lack it."""
 
     def run(*, workers_know):
-        (port,) = free_ports(1)
         secret = lake.secret_key.reveal()
-        module = "apache_beam.runners.worker.worker_pool_main"
         known = {"MINIO_SECRET_KEY": secret} if workers_know else {}
-        with process(tmp_path / "pool.log", module, f"--service_port={port}", port=port, **known):
+        with worker_pool(tmp_path / "pool.log", **known) as pool:
             return subprocess.run(
                 [
                     sys.executable, EXAMPLE, "--minio", lake.endpoint, "--bucket", lake.bucket,
                     "--access-key", lake.access_key, "--postgres", db.url, "--run_id", "portable",
                     "--runner=PortableRunner", f"--job_endpoint={job_service}",
-                    "--environment_type=EXTERNAL", f"--environment_config=localhost:{port}",
+                    "--environment_type=EXTERNAL", f"--environment_config={pool.address}",
                 ],
                 env=os.environ | {"MINIO_SECRET_KEY": secret},
                 capture_output=True, text=True, check=False, timeout=120,
