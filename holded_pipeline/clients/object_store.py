@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -94,8 +95,16 @@ class ObjectStore:
         return self._call(put, key)
 
     def _call(self, work: Callable[[Any], Awaitable[T]], key: str | None = None) -> T:
+        ends = time.monotonic() + self._lake.retry.deadline
+
         async def attempt() -> T:
-            return await work(await self._filesystem.set_session())
+            # An answer may come in drops, each in time; the whole is bounded too.
+            seconds = max(ends - time.monotonic(), self._lake.timeout)
+            try:
+                async with asyncio.timeout(seconds):
+                    return await work(await self._filesystem.set_session())
+            except TimeoutError as error:
+                raise TimeoutError(f"no whole answer in {seconds:.1f} s") from error
 
         def run() -> T:
             result: T = fsspec.asyn.sync(self._filesystem.loop, attempt)

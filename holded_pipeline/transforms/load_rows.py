@@ -17,9 +17,10 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.clients.copy_format import RowFormat
+from holded_pipeline.clients.load_transaction import Loaded
 from holded_pipeline.clients.migrate import migrate
 from holded_pipeline.clients.postgres import Postgres
-from holded_pipeline.clients.table_loader import Keep, Loaded, OnConflict, TableLoader
+from holded_pipeline.clients.table_loader import Keep, OnConflict, TableLoader
 from holded_pipeline.core.errors import ConfigurationError, RejectRecord
 from holded_pipeline.core.rejections import raw_of, reject
 from holded_pipeline.core.values import Event
