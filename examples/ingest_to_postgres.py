@@ -31,6 +31,7 @@ SAMPLES = 20_000
 FAULTY = 0.02
 SEED = 7
 SCHEMAS = Path(__file__).parent / "schemas"
+WITH_JOB_SERVER = ("FlinkRunner", "PortableRunner", "SparkRunner")  # whose job servers know options of their own
 
 
 def run_job(
@@ -130,7 +131,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
         parser.error(wrong)
     options = PipelineOptions(rest)
     unknown = set(options.get_all_options(retain_unknown_options=True)) - set(options.get_all_options())
-    if unknown:
+    if unknown and arguments.runner not in WITH_JOB_SERVER:
         parser.error(f"neither this example nor Beam knows --{', --'.join(sorted(unknown))}")
     arguments.subject = arguments.subject or "{type}"
     return arguments, options

@@ -19,7 +19,7 @@ from holded_pipeline.core.errors import (
     RejectRecord,
     TransientError,
 )
-from holded_pipeline.core.quality import NOT_APPLICABLE, Rule
+from holded_pipeline.core.quality import NOT_APPLICABLE, Rule, Verdict
 from holded_pipeline.core.values import Event, Outcome, Rejected, SchemaRef, Source, Violation
 from holded_pipeline.plugins.hookspecs import hookimpl
 from holded_pipeline.plugins.registry import Registry
@@ -60,6 +60,7 @@ __all__ = [
     "Source",
     "TransientError",
     "ValidateSchema",
+    "Verdict",
     "Violation",
     "WriteMinIO",
     "WritePostgres",

@@ -166,12 +166,11 @@ class LoadRows(beam.DoFn):
     def _load_due(self, now: float) -> Iterator[Any]:
         settings = self._settings
         for columns, batch in list(self._batches.items()):
-            if (
-                len(batch.rows) >= settings.batch_rows
-                or batch.size >= settings.batch_bytes
-                or now - batch.begun >= settings.batch_seconds
-            ):
+            if len(batch.rows) >= settings.batch_rows or now - batch.begun >= settings.batch_seconds:
                 yield from self._load(columns)
+        # Rows that fill different columns are different batches, and there may be as many as rows.
+        while sum(batch.size for batch in self._batches.values()) >= settings.batch_bytes:
+            yield from self._load(max(self._batches, key=lambda columns: self._batches[columns].size))
 
     def _load(self, columns: tuple[str, ...]) -> Iterator[Any]:
         while len(self._loading) >= _IN_FLIGHT:

@@ -38,7 +38,7 @@ class WritePostgres(RejectingTransform[Receipt]):
             the one that came last.
         migrate: whether `business_events` is made and migrated by the workers.
         batch_rows: rows loaded together at most.
-        batch_bytes: bytes loaded together at most.
+        batch_bytes: bytes loaded together at most, and held by the batches of one worker that are not yet being loaded.
         batch_seconds: a batch this old is loaded when another element comes.
 
     Raises:

@@ -32,8 +32,10 @@ class RegistryServer:
         return self._prefix + name
 
     def post(self, name: str, body: Mapping[str, Any]) -> requests.Response:
-        """A version more, as the request's body says."""
+        """A version more, as the request's body says; what differs from the one before is let in, unless forbidden."""
         subject = self.subject(name)
+        if subject not in self._subjects:
+            self.set_compatibility(name, "NONE")
         answer = self._session.post(f"{self.url}/subjects/{quote(subject, safe='')}/versions", json=body, timeout=20)
         if answer.ok and subject not in self._subjects:
             self._subjects.append(subject)

@@ -333,3 +333,19 @@ def test_a_number_that_is_no_moment_is_the_records_fault(run, lake, unix):
 
     (rejected,) = read(run, lake, envelope=mine)["rejected"]
     assert rejected.reason == "envelope_error"
+
+
+def test_the_first_and_the_last_moment_there_are(run, lake, db):
+    moments = ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"]
+    put(lake, {"raw/a": lines(*(flat(n, timestamp=moment) for n, moment in enumerate(moments)))})
+
+    def build(pipeline):
+        raw = pipeline | hp.ReadMinIO(lake, "raw/", envelope="flat")
+        loaded = raw.passed | hp.WritePostgres(db)
+        _ = raw.passed | hp.WriteMinIO(lake, "enriched/")
+        return {"passed": raw.passed, "receipts": loaded.passed}
+
+    ran = run(build)
+    times = sorted(event.occurred_at for event in ran["passed"])
+    assert times == [datetime.fromisoformat(moment) for moment in moments]
+    assert [receipt.inserted for receipt in ran["receipts"]] == [3]

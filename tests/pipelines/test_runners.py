@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import gzip
+import importlib
 import json
 import os
 import subprocess
@@ -92,6 +93,14 @@ def test_workers_that_lack_a_secret_fail_the_run_and_say_which(run_example, lake
     assert done.returncode == 1
     words = "error: the environment variable MINIO_SECRET_KEY is not set on this machine"
     assert done.stderr.splitlines()[-1].startswith(words)
+
+
+def test_the_example_passes_a_job_servers_own_options_on(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLE.parent)
+    example = importlib.import_module("ingest_to_postgres")
+    _, options = example.parse(["--runner=FlinkRunner", "--checkpointing_interval=1000", "--parallelism=2"])
+    told = options.get_all_options(retain_unknown_options=True, drop_default=True)
+    assert (str(told["checkpointing_interval"]), told["parallelism"]) == ("1000", 2)
 
 
 class DaskRunner(beam.runners.PipelineRunner):

@@ -10,6 +10,7 @@ import logging
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,20 @@ def test_every_record_is_accounted_for_by_its_id(run, lake, db):
     again = run(lambda pipeline: flow(pipeline, lake, db))
     assert sum(receipt.inserted for receipt in again["receipts"]) == 0
     assert sum(receipt.duplicates for receipt in again["receipts"]) == len(good)
+    assert hp.verify_analytics(db) == []
+
+
+def test_pipelines_at_once_over_one_prefix_into_one_database(run, lake, db):
+    samples = hp.testing.sample_events(600, seed=13, faults=0.1)
+    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", hp.testing.sample_lines(samples))
+    with ThreadPoolExecutor(3) as pool:
+        runs = list(pool.map(lambda _: run(lambda pipeline: flow(pipeline, lake, db)), range(3)))
+    good = {sample.event_id for sample in samples if sample.fault is None}
+    assert stored_ids(db) == sorted(good)
+    receipts = [receipt for each in runs for receipt in each["receipts"]]
+    assert sum(receipt.inserted for receipt in receipts) == len(good)
+    assert sum(receipt.duplicates for receipt in receipts) == 2 * len(good)
+    assert len(lines_below(lake, "rejected/")) == 3 * (len(samples) - len(good))
     assert hp.verify_analytics(db) == []
 
 

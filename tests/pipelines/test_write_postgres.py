@@ -308,3 +308,13 @@ def test_an_element_that_the_row_function_cannot_read_is_alone_in_it(run, db):
 def test_a_row_function_that_returns_no_row_fails_the_run(run, db, returned, words):
     with pytest.raises(hp.ConfigurationError, match=words):
         load(run, db, [1], table=parts, row=lambda _: returned)
+
+
+def test_rows_of_ever_other_columns_do_not_hold_more_than_one_batch_may(run, db):
+    columns = [sa.Column(f"c{number}", sa.Text) for number in range(10)]
+    table = sa.Table("wide", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), *columns)
+    table.metadata.create_all(db.engine())
+    row = lambda n: {"id": n, f"c{n % 10}": "x" * 100}  # noqa: E731  a row function is often one
+    ran = load(run, db, range(40), table=table, row=row, batch_bytes=500)
+    assert totals(ran)["inserted"] == 40
+    assert len(ran["receipts"]) > 20

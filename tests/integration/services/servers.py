@@ -11,18 +11,21 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import tools
 import trustme
 
 from holded_pipeline.local.ports import HOST, free_ports
 from holded_pipeline.local.postgres_server import PostgresServer
-from holded_pipeline.local.process import Reaper, Server
+from holded_pipeline.local.process import Reaper, Server, StartError
 from holded_pipeline.local.seaweedfs import SeaweedFS
 
 REGION = "eu-south-2"
 DOMAIN = "s3.localhost"
 _ACCESS_KEY = "holded-integration"
+_ATTEMPTS = 3
+T = TypeVar("T")
 
 
 class Services:
@@ -37,7 +40,7 @@ class Services:
     def minio(self) -> Mapping[str, str]:
         """Two of them, one with TLS and a CA of its own; both serve virtual hosts below `DOMAIN`."""
         program = tools.go_program(tools.MINIO)
-        plain = self._minio(program, "minio", None)
+        plain = _tried(lambda: self._minio(program, "minio", None))
         certificates = self._made("certificates")
         authority = trustme.CA()
         issued = authority.issue_cert(HOST, DOMAIN, f"*.{DOMAIN}")
@@ -45,7 +48,7 @@ class Services:
         issued.private_key_pem.write_to_path(certificates / "private.key")
         for number, blob in enumerate(issued.cert_chain_pems):
             blob.write_to_path(certificates / "public.crt", append=number > 0)
-        secure = self._minio(program, "minio-tls", certificates)
+        secure = _tried(lambda: self._minio(program, "minio-tls", certificates))
         return {
             "HOLDED_TEST_S3": f"http://{HOST}:{plain}",
             "HOLDED_TEST_S3_ACCESS_KEY": _ACCESS_KEY,
@@ -79,18 +82,7 @@ class Services:
         """Apicurio, over H2 in memory, which answers as Confluent's registry does below `/apis/ccompat/v7`."""
         java = tools.java()
         archive = tools.maven_archive(tools.APICURIO)
-        (port,) = free_ports(1)
-        settings = {
-            "quarkus.http.host": HOST,
-            "quarkus.http.port": port,
-            "apicurio.storage.kind": "sql",
-            "apicurio.storage.sql.kind": "h2",
-            "java.io.tmpdir": self._made("apicurio"),
-        }
-        command = [java, "-Xmx384m", "-XX:+UseSerialGC", *(f"-D{name}={value}" for name, value in settings.items())]
-        url = f"http://{HOST}:{port}/apis/ccompat/v7"
-        self._start("apicurio", [*command, "-jar", str(archive / "quarkus-run.jar")], f"{url}/subjects")
-        return {"HOLDED_TEST_REGISTRY": url}
+        return _tried(lambda: self._registry(java, archive / "quarkus-run.jar"))
 
     def prism(self) -> Mapping[str, str]:
         """Beam's Prism; Beam starts it for each job."""
@@ -112,6 +104,20 @@ class Services:
         self._start(name, command, f"{scheme}://{HOST}:{port}/minio/health/ready", environment)
         return port
 
+    def _registry(self, java: str, program: Path) -> Mapping[str, str]:
+        (port,) = free_ports(1)
+        settings = {
+            "quarkus.http.host": HOST,
+            "quarkus.http.port": port,
+            "apicurio.storage.kind": "sql",
+            "apicurio.storage.sql.kind": "h2",
+            "java.io.tmpdir": self._made("apicurio"),
+        }
+        command = [java, "-Xmx384m", "-XX:+UseSerialGC", *(f"-D{name}={value}" for name, value in settings.items())]
+        url = f"http://{HOST}:{port}/apis/ccompat/v7"
+        self._start("apicurio", [*command, "-jar", str(program)], f"{url}/subjects")
+        return {"HOLDED_TEST_REGISTRY": url}
+
     def _start(self, name: str, command: list[str], health: str, environment: Mapping[str, str] | None = None) -> None:
         log = self._folder / f"{name}.log"
         server = Server(name, command, log=log, safety_net=self._reaper, env=environment)
@@ -120,7 +126,7 @@ class Services:
 
     def _made(self, name: str) -> Path:
         folder = self._folder / name
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         return folder
 
 
@@ -148,6 +154,14 @@ def start(running: Services, names: list[str]) -> tuple[dict[str, str], dict[str
         except tools.AbsentError as error:
             absent[name] = str(error)
     return variables, absent
+
+
+def _tried(begin: Callable[[], T]) -> T:
+    """Three times at most, on other ports: one may have been taken in the meantime, but hardly three times."""
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(StartError):
+            return begin()
+    return begin()
 
 
 def _answers(url: str, authority: Path) -> bool:
