@@ -108,7 +108,7 @@ def store_events(lake: hp.MinIO, turn: int, tally: Tally) -> str:
         body = hp.testing.sample_lines(samples[start : start + EVENTS // 4])
         lake.filesystem().pipe(f"{lake.bucket}/{prefix}{number}.jsonl", body)
     tally.events += len(samples)
-    tally.good |= {sample.event_id for sample in samples if sample.fault is None}
+    tally.good |= {sample.event_id for sample in samples if sample.fault is None and sample.event_id}
     tally.faulty |= {sample.line for sample in samples if sample.fault}
     return prefix
 
