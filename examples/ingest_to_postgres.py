@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -90,7 +91,17 @@ def servers(arguments: argparse.Namespace) -> Iterator[tuple[hp.MinIO, hp.Postgr
 def store_samples(lake: hp.MinIO, prefix: str, count: int) -> None:
     """Puts sample events under the prefix, unless there is something already."""
     filesystem = lake.filesystem()
-    folder = f"{lake.bucket}/{prefix.strip('/')}"
+    try:
+        _store_samples(filesystem, lake.bucket, prefix, count)
+    except OSError as error:
+        raise hp.ConfigurationError(
+            f"no samples can be stored in the bucket {lake.bucket!r} of the {lake}: {error}; "
+            "check bucket, access key and secret key"
+        ) from error
+
+
+def _store_samples(filesystem: Any, bucket: str, prefix: str, count: int) -> None:
+    folder = f"{bucket}/{prefix.strip('/')}"
     if filesystem.exists(folder) and filesystem.find(folder):
         say(f"{prefix} holds events already, which are read again")
         return

@@ -27,11 +27,21 @@ def plainly(work: Callable[[], int]) -> int:
         say("interrupted")
         return INTERRUPTED
     except Exception as error:
+        if _interrupted(error):
+            say("interrupted")
+            return INTERRUPTED
         words = explained(error)
         if words is None:
             raise
         say(f"error: {words.splitlines()[0]}")
         return 1
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether it is Ctrl-C, of which Beam makes a RuntimeError when a worker in this process is hit."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def explained(error: BaseException) -> str | None:
