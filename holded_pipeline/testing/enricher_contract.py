@@ -18,7 +18,7 @@ from holded_pipeline.testing.contract_events import contract_events
 from holded_pipeline.testing.elsewhere import called_elsewhere
 from holded_pipeline.testing.trials import Trial, Verdict
 
-_ADVICE: Final = {
+ADVICE: Final = {
     "shape": "write a function (event) -> mapping or an object with enrich_batch, and give it a name",
     "travels": "open connections, files and locks in __enter__, which is called on the worker; define what it uses in "
     "a module that is installed there",
@@ -36,7 +36,9 @@ _ADVICE: Final = {
     "event at fault is its exception",
     "closes": "close in __exit__ what __enter__ opened; what a call opens, let it close: with open(...) as file",
 }
-ENRICHER_RULES: Final[tuple[str, ...]] = tuple(_ADVICE)
+"""What to do where a rule does not hold."""
+
+ENRICHER_RULES: Final[tuple[str, ...]] = tuple(ADVICE)
 """The rules that `check_enricher` looks at."""
 
 
@@ -87,11 +89,11 @@ def check_enricher(
         ValueError: an argument is wrong.
     """
     _check_arguments(rules, budget_seconds)
-    findings = Findings(_ADVICE)
+    findings = Findings(ADVICE)
     try:
         subject = default_registry().enricher(enricher).for_run("contract-check")
     except (TypeError, ValueError) as error:
-        raise ContractError("the enricher", [BrokenRule("shape", str(error), 1, _ADVICE["shape"])]) from error
+        raise ContractError("the enricher", [BrokenRule("shape", str(error), 1, ADVICE["shape"])]) from error
     subject = attrs.evolve(subject, on_error="reject", retry=None)
     _look_at_ends(subject, findings)
     given = contract_events() if events is None else list(events)

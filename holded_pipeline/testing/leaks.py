@@ -19,20 +19,23 @@ class LeakWatch:
     """Remembers which threads and open files this process has, to name those that came since."""
 
     def __init__(self) -> None:
-        gc.collect()
         self._threads = set(threading.enumerate())
         self._files = set(_open_files())
 
     def leaks(self) -> list[str]:
         """What came since and stays."""
         deadline = time.monotonic() + _PATIENCE
-        while True:
-            gc.collect()
-            left = [f"the thread {thread.name!r}" for thread in set(threading.enumerate()) - self._threads]
-            left += [_told(file) for file in set(_open_files()) - self._files]
-            if not left or time.monotonic() > deadline:
-                return sorted(left)
+        left = self._left()
+        if left:
+            gc.collect()  # what only waits to be collected is no leak; it takes too long to be done every time
+        while left and time.monotonic() < deadline:
             time.sleep(0.01)
+            left = self._left()
+        return sorted(left)
+
+    def _left(self) -> list[str]:
+        threads = [f"the thread {thread.name!r}" for thread in set(threading.enumerate()) - self._threads]
+        return threads + [_told(file) for file in set(_open_files()) - self._files]
 
 
 def _open_files() -> Iterator[tuple[int, int, int, int]]:
