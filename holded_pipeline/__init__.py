@@ -23,7 +23,7 @@ from holded_pipeline.core.errors import (
 from holded_pipeline.core.fingerprint import Fingerprint
 from holded_pipeline.core.lateness import Lateness
 from holded_pipeline.core.masking import Mask
-from holded_pipeline.core.quality import NOT_APPLICABLE, Rule
+from holded_pipeline.core.quality import NOT_APPLICABLE, Rule, Verdict
 from holded_pipeline.core.values import Event, Outcome, Rejected, SchemaRef, Source, Violation
 from holded_pipeline.plugins.hookspecs import hookimpl
 from holded_pipeline.plugins.registry import Registry
@@ -68,6 +68,7 @@ __all__ = [
     "Source",
     "TransientError",
     "ValidateSchema",
+    "Verdict",
     "Violation",
     "WriteMinIO",
     "WritePostgres",

@@ -23,28 +23,31 @@ class Draft:
 
     def __init__(self, event: Event) -> None:
         self.before = event
-        self._metadata = dict(event.metadata)
-        earlier = event.metadata.get(PROVENANCE)
-        self._ran = dict(earlier) if isinstance(earlier, dict) else {}
+        self.skipped: list[str] = []
+        self._learned: dict[str, Any] = {}
+        self._ran: dict[str, Any] = {}
         try:
             self._data = read_only(event.data)
             self._known: dict[str, Any] = read_only(event.metadata)
         except RecursionError as error:
             raise RejectRecord("too_deep", "the event is nested too deep for enrichers to be shown it") from error
         self._view: Event | None = None
-        self.skipped: list[str] = []
 
     @property
     def view(self) -> Event:
         """The event as the next enricher sees it."""
         if self._view is None:
-            self._view = _with(self.before, self._data, self._known)
+            known = {**self._known, **read_only(self._learned)} if self._learned else self._known
+            self._view = _with(self.before, self._data, FrozenDict(known))
         return self._view
+
+    def result(self, name: str) -> Any:
+        """What an enricher returned; None if it returned nothing."""
+        return self._learned.get(name)
 
     def add(self, name: str, version: str | None, result: dict[str, Any]) -> None:
         """Adds what an enricher returned."""
-        self._metadata[name] = result
-        self._known = FrozenDict({**self._known, name: read_only(result)})
+        self._learned[name] = result
         self._ran[name] = {"version": version, "status": "ok"}
         self._view = None
 
@@ -55,7 +58,10 @@ class Draft:
 
     def event(self) -> Event:
         """The enriched event."""
-        return _with(self.before, self.before.data, {**self._metadata, PROVENANCE: self._ran})
+        metadata = {**self.before.metadata, **self._learned}
+        earlier = metadata.get(PROVENANCE)
+        metadata[PROVENANCE] = {**earlier, **self._ran} if isinstance(earlier, dict) else self._ran
+        return _with(self.before, self.before.data, metadata)
 
 
 def _with(event: Event, data: Any, metadata: Any) -> Event:

@@ -140,7 +140,7 @@ class Enricher:
     @property
     def takes_batches(self) -> bool:
         """Whether it is called with several events at once."""
-        return isinstance(self.function, EnrichBatch)
+        return hasattr(self.function, "enrich_batch")
 
     @property
     def deterministic(self) -> bool:

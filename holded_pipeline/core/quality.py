@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, Final, Literal, get_args
 
@@ -151,42 +151,37 @@ def _verdict(rule: Rule, event: Event) -> Verdict:
     return shown(verdict)
 
 
-def refuse_below(event: Event, minimum: float) -> None:
-    """Refuses an event whose `quality` entry scores under a minimum; one without a score passes.
+def refuse_below(quality: Any, minimum: float) -> None:
+    """Refuses an event whose entry `quality` has a score under a minimum; without a score it passes.
 
     Raises:
         RejectRecord: reason `low_quality`; each failed rule is a violation, its id the keyword.
     """
-    score = score_of(event)
+    score = score_of(quality)
     if score is None or score >= minimum:
         return
-    failed = _findings(event, "failed")
+    failed = _findings(quality, "failed")
     violations = [Violation("", str(each["rule"]), str(each.get("why"))) for each in failed]
     rules = ", ".join(violation.keyword for violation in violations) or "none it names"
     raise RejectRecord("low_quality", f"its quality is {score:g}, under {minimum:g}; failed rules: {rules}", violations)
 
 
-def broken_rules(event: Event) -> list[str]:
-    """The ids of the rules that had no verdict on an event, by their own fault."""
-    return [str(each["rule"]) for each in _findings(event, "errors")]
-
-
-def score_of(event: Event) -> float | None:
-    """The score that the enricher `quality` left; None where there is none."""
-    score = _quality_of(event).get("score")
+def score_of(quality: Any) -> float | None:
+    """The score in an event's entry `quality`; None where there is none."""
+    score = quality.get("score") if isinstance(quality, dict) else None
     return None if isinstance(score, bool) or not isinstance(score, int | float) else float(score)
 
 
-def _quality_of(event: Event) -> Mapping[str, Any]:
-    quality = event.metadata.get("quality")
-    return quality if isinstance(quality, Mapping) else {}
+def broken_rules(quality: Any) -> list[str]:
+    """The ids of the rules that had no verdict, by their own fault, of an event's entry `quality`."""
+    return [str(each["rule"]) for each in _findings(quality, "errors")]
 
 
-def _findings(event: Event, name: str) -> list[Mapping[str, Any]]:
+def _findings(quality: Any, name: str) -> list[dict[str, Any]]:
     """What is said of single rules; an enricher `quality` of somebody's own may say it in another form, or not."""
-    found = _quality_of(event).get(name)
+    found = quality.get(name) if isinstance(quality, dict) else None
     listed = found if isinstance(found, list) else []
-    return [each for each in listed if isinstance(each, Mapping) and "rule" in each]
+    return [each for each in listed if isinstance(each, dict) and "rule" in each]
 
 
 def _share(passed: list[float], applicable: list[float]) -> float:

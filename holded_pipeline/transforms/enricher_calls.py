@@ -29,6 +29,7 @@ class EnricherCalls:
 
     def __init__(self, enricher: Enricher) -> None:
         self.enricher = enricher
+        self._takes_batches = enricher.takes_batches
         self._stack = ExitStack()
         self._bounded = None if enricher.timeout is None else BoundedCalls(str(enricher), enricher.timeout)
         try:
@@ -80,7 +81,7 @@ class EnricherCalls:
             outcome = outcome_of(self._callee, argument)
         else:
             outcome = self._bounded.outcome_of(self._callee, argument)
-        return batch_of(outcome, len(argument)) if self.enricher.takes_batches else outcome
+        return batch_of(outcome, len(argument)) if self._takes_batches else outcome
 
     def counts(self) -> dict[str, int]:
         """What the enricher says, in `take_counts()`, that it counted since it was asked last; it need not have it."""

@@ -171,14 +171,15 @@ class Judge:
         Raises:
             RejectRecord: its score is under the minimum.
         """
-        for rule in broken_rules(draft.view):
+        quality = draft.result("quality")
+        for rule in broken_rules(quality):
             self._counters.add(f"rule_errors.{rule}")
-        score = score_of(draft.view)
+        score = score_of(quality)
         if score is None:
             return
         self._distribution(draft.before.type).update(round(score * 1000))
         if self._minimum is not None:
-            refuse_below(draft.view, self._minimum)
+            refuse_below(quality, self._minimum)
 
     def _distribution(self, event_type: str) -> Any:
         scores = self._scores.get(event_type)
