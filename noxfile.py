@@ -51,3 +51,17 @@ def example(session: nox.Session) -> None:
     wheel = next(Path("dist").glob("*.whl"))
     session.install(f"{wheel}[local]")
     session.run("python", "examples/ingest_to_postgres.py", *session.posargs)
+
+
+@nox.session
+def plugin(session: nox.Session) -> None:
+    """The example plugin, from its wheel beside ours: its own tests, and the main job with it by name."""
+    dist = Path(session.create_tmp()).resolve()
+    session.install("build")
+    for project in (".", "examples/plugin_package"):
+        session.run("python", "-m", "build", "--wheel", "--outdir", str(dist), project, silent=True)
+    ours, theirs = (next(dist.glob(f"{name}-*.whl")) for name in ("holded_pipeline", "holded_pipeline_vat"))
+    session.install(f"{ours}[local]", f"{theirs}[test]")
+    session.run("pytest", "--rootdir", "examples/plugin_package", "-c", "/dev/null", "examples/plugin_package/tests")
+    names = "processing,business_context,quality,vat"
+    session.run("python", "examples/ingest_to_postgres.py", "--enrichers", names, *session.posargs)

@@ -20,7 +20,7 @@ from holded_pipeline.core.enrichment import Enricher
 from holded_pipeline.core.values import Event
 
 _HASH_SEED = "4711"  # another order of sets than here, nearly always
-_START = 60.0  # seconds for Python and Beam to start on a busy machine
+_START = 120.0  # seconds for Python and Beam to start on a busy machine
 
 
 def called_elsewhere(enricher: bytes, events: Sequence[Event], seconds: float) -> tuple[list[Any], str | None]:

@@ -12,30 +12,35 @@ from contextlib import suppress
 from pathlib import Path
 
 _DESCRIPTORS = Path("/dev/fd")  # on Linux and macOS
-_PATIENCE = 1.0  # seconds in which what was told to end may end
+_PATIENCE = 2.0  # seconds in which what was told to end may end
 
 
 class LeakWatch:
-    """Remembers which threads and open files this process has, to name those that came since."""
+    """Remembers which threads and open files this process has, to name those that came since.
 
-    def __init__(self) -> None:
+    Args:
+        ours: the name of threads that are none of the user's.
+    """
+
+    def __init__(self, ours: str) -> None:
+        self._ours = ours
         self._threads = set(threading.enumerate())
         self._files = set(_open_files())
 
     def leaks(self) -> list[str]:
         """What came since and stays."""
-        deadline = time.monotonic() + _PATIENCE
         left = self._left()
         if left:
             gc.collect()  # what only waits to be collected is no leak; it takes too long to be done every time
+        deadline = time.monotonic() + _PATIENCE
         while left and time.monotonic() < deadline:
             time.sleep(0.01)
             left = self._left()
         return sorted(left)
 
     def _left(self) -> list[str]:
-        threads = [f"the thread {thread.name!r}" for thread in set(threading.enumerate()) - self._threads]
-        return threads + [_told(file) for file in set(_open_files()) - self._files]
+        threads = {thread.name for thread in set(threading.enumerate()) - self._threads} - {self._ours}
+        return [f"the thread {name!r}" for name in threads] + [_told(file) for file in set(_open_files()) - self._files]
 
 
 def _open_files() -> Iterator[tuple[int, int, int, int]]:

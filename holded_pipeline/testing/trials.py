@@ -45,7 +45,7 @@ class Trial:
         Args:
             watch: whether to look for what it leaves behind.
         """
-        before = LeakWatch() if watch else None
+        before = LeakWatch(f"enricher {self._enricher}") if watch else None
         verdicts: list[Verdict] = []
         closing = False
         try:
