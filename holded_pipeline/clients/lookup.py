@@ -97,8 +97,8 @@ class Lookup:
                 else there has none.
             columns: the columns to add; None for all but the key.
             name: where the result stands in the metadata.
-            on_missing: what an event gets that is not found: `null` in every column, `skip` for `found` alone, or
-                `reject` (reason `lookup_missing`).
+            on_missing: what an event gets that is not found: `null` in each of `columns`, `skip` for `found` alone,
+                or `reject` (reason `lookup_missing`).
             ttl: seconds for which a row is taken from the cache.
             miss_ttl: seconds for which a key is remembered to be missing.
             cache_size: keys remembered at most; the one that was not needed for longest goes first.
