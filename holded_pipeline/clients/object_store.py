@@ -126,9 +126,7 @@ class ObjectStore:
             raise translate(error, self._lake) from error
 
 
-async def _list_page(
-    client: Any, *, bucket: str, prefix: str, token: str | None, start_after: str
-) -> dict[str, Any]:
+async def _list_page(client: Any, *, bucket: str, prefix: str, token: str | None, start_after: str) -> dict[str, Any]:
     more = {} if token is None else {"ContinuationToken": token}
     if start_after:
         more["StartAfter"] = start_after
