@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -93,3 +94,38 @@ STORED = {
     "event": MESSAGE,
 }
 """The form in which it is stored."""
+
+_EVENT = {"type": "object", "description": "an event, as the producer has it"}
+BODY = {
+    "required": True,
+    "description": "One event, or an array of events; or with application/x-ndjson one event a line. "
+    "With `Content-Encoding: gzip` compressed.",
+    "content": {
+        "application/json": {
+            "schema": {"oneOf": [_EVENT, {"type": "array", "items": _EVENT}]},
+            "examples": {
+                "one": {"summary": "one event", "value": MESSAGE},
+                "several": {"summary": "a package", "value": [MESSAGE, MESSAGE]},
+            },
+        },
+        "application/x-ndjson": {
+            "schema": {"type": "string"},
+            "examples": {"lines": {"value": f"{json.dumps(MESSAGE)}\n{json.dumps(MESSAGE)}\n"}},
+        },
+    },
+}
+STORED_SCHEMA = {
+    "type": "object",
+    "required": ["event_id", "correlation_id", "received_at", "event"],
+    "properties": {
+        "event_id": {"type": "string"},
+        "correlation_id": {"type": "string"},
+        "received_at": {"type": "string"},
+        "event": {"type": "object"},
+    },
+}
+PAGE_SCHEMA = {
+    "type": "object",
+    "required": ["events", "next_cursor"],
+    "properties": {"events": {"type": "array", "items": STORED_SCHEMA}, "next_cursor": {"type": ["string", "null"]}},
+}

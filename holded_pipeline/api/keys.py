@@ -44,6 +44,11 @@ class Gate:
         self._rate = None if limits.rate is None else parse(limits.rate)
         self._wrong = None if limits.wrong_keys is None else parse(limits.wrong_keys)
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether requests need a key."""
+        return bool(self._keys)
+
     async def enter(self, request: Request) -> str:
         """The name of the request's key; `loopback` where there are no keys.
 

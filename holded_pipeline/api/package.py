@@ -85,16 +85,13 @@ def stored_line(message: Message, *, event_id: str, correlation_id: str, receive
 
 
 def _judged(index: int, piece: bytes | Record, limits: Limits) -> Message | Refusal:
+    raw = piece.raw if isinstance(piece, Record) else piece
+    if isinstance(piece, Record) and piece.fault is not None:
+        return Refusal(index, piece.fault)
+    if len(raw) > limits.event_bytes:
+        said = f"the event has {len(raw):,} bytes and {limits.event_bytes:,} are accepted"
+        return Refusal(index, RejectRecord("record_too_large", said))
     try:
-        raw = piece
-        if isinstance(raw, Record):
-            if raw.fault is not None:
-                raise raw.fault
-            raw = raw.raw
-        if len(raw) > limits.event_bytes:
-            raise RejectRecord(
-                "record_too_large", f"the event has {len(raw):,} bytes and {limits.event_bytes:,} are accepted"
-            )
         document = json_codec.decode(raw, max_depth=limits.depth)
         require_object(document, "holded")
     except RejectRecord as fault:

@@ -21,41 +21,6 @@ _KEY = "send a valid API key as X-API-Key, or as a bearer token in Authorization
 _LOCAL = "this server has no API keys and therefore answers only its own machine; start it with keys"
 _OFTEN = "more than 1000 requests in 1 s; wait 1 s, and send larger packages"
 _AWAY = "the store does not answer; send the same again in 5 s"
-_EVENT = {"type": "object", "description": "an event, as the producer has it"}
-_BODY = {
-    "required": True,
-    "description": "One event, or an array of events; or with application/x-ndjson one event a line. "
-    "With `Content-Encoding: gzip` compressed.",
-    "content": {
-        "application/json": {
-            "schema": {"oneOf": [_EVENT, {"type": "array", "items": _EVENT}]},
-            "examples": {
-                "one": {"summary": "one event", "value": answers.MESSAGE},
-                "several": {"summary": "a package", "value": [answers.MESSAGE, answers.MESSAGE]},
-            },
-        },
-        "application/x-ndjson": {
-            "schema": {"type": "string"},
-            "examples": {"lines": {"value": f"{json.dumps(answers.MESSAGE)}\n{json.dumps(answers.MESSAGE)}\n"}},
-        },
-    },
-}
-_STORED = {
-    "type": "object",
-    "required": ["event_id", "correlation_id", "received_at", "event"],
-    "properties": {
-        "event_id": {"type": "string"},
-        "correlation_id": {"type": "string"},
-        "received_at": {"type": "string"},
-        "event": {"type": "object"},
-    },
-}
-_PAGE = {
-    "type": "object",
-    "required": ["events", "next_cursor"],
-    "properties": {"events": {"type": "array", "items": _STORED}, "next_cursor": {"type": ["string", "null"]}},
-}
-
 router = APIRouter()
 
 
@@ -126,7 +91,7 @@ Hour = Annotated[int | None, Query(ge=0, le=23, description="an hour of that day
             "content": {"application/json": {"example": answers.collected(0, 1)}},
         },
     },
-    openapi_extra={"requestBody": _BODY},
+    openapi_extra={"requestBody": answers.BODY},
 )
 async def collect(request: Request, key: Key) -> Response:
     """Answers when the events are stored: what is `accepted` survives any crash.
@@ -148,7 +113,10 @@ async def collect(request: Request, key: Key) -> Response:
     "/events",
     summary="Read stored events",
     responses={
-        200: {"description": "A page.", **_json_content(_PAGE, {"events": [answers.STORED], "next_cursor": None})},
+        200: {
+            "description": "A page.",
+            **_json_content(answers.PAGE_SCHEMA, {"events": [answers.STORED], "next_cursor": None}),
+        },
         **described(
             400,
             401,
@@ -191,7 +159,7 @@ async def events(
     "/events/{event_id}",
     summary="Read one event",
     responses={
-        200: {"description": "The event, as it is stored.", **_json_content(_STORED, answers.STORED)},
+        200: {"description": "The event, as it is stored.", **_json_content(answers.STORED_SCHEMA, answers.STORED)},
         **described(
             400,
             401,
