@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import json
+import logging
 import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
+import apache_beam as beam
 import attrs
 import pytest
 import sqlalchemy as sa
+from apache_beam.metrics import MetricsFilter
+from apache_beam.options.pipeline_options import PipelineOptions
 from sqlalchemy.engine import make_url
 
 import holded_pipeline as hp
-from holded_pipeline import local
+from holded_pipeline.core.rejections import from_document
 
 PASS, CUT, HALF, DEAF = "pass", "cut", "half", "deaf"
 """What becomes of some bytes on their way: forwarded; the connection is cut instead; cut after half of them;
@@ -113,21 +119,14 @@ def _end(each: socket.socket) -> None:
         each.shutdown(socket.SHUT_RDWR)
 
 
-@pytest.fixture(scope="session")
-def servers() -> Iterator[local.Stack]:
-    """A stack of their own for tests that stop servers."""
-    with local.stack() as running:
-        yield running
+@pytest.fixture
+def store(stack):
+    return stack.new_bucket()
 
 
 @pytest.fixture
-def store(servers):
-    return servers.new_bucket()
-
-
-@pytest.fixture
-def database(servers):
-    return servers.new_database()
+def database(stack):
+    return stack.new_database()
 
 
 @pytest.fixture
@@ -171,3 +170,79 @@ def query():
             return [tuple(row) for row in result] if result.returns_rows else []
 
     return run
+
+
+@pytest.fixture
+def flow():
+    """`flow(lake, db, run_id)` runs the main flow over `raw/` and returns its counters."""
+
+    def run(lake, db, run_id, *, object_bytes=32 << 20):
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+        p = beam.Pipeline(runner="FnApiRunner", options=PipelineOptions([f"--run_id={run_id}"]))
+        raw = p | hp.ReadMinIO(lake, "raw/")
+        enriched = raw.passed | hp.Enrich("processing", "business_context", "quality")
+        _ = enriched.passed | hp.WriteMinIO(lake, "enriched/", object_bytes=object_bytes)
+        loaded = enriched.passed | hp.WritePostgres(db, batch_rows=150)
+        _ = (raw.rejected, enriched.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
+        result = p.run()
+        result.wait_until_finish()
+        counted = {}
+        for metric in result.metrics().query(MetricsFilter().with_namespace("holded_pipeline"))["counters"]:
+            counted[metric.key.metric.name] = counted.get(metric.key.metric.name, 0) + metric.result
+        return counted
+
+    return run
+
+
+@pytest.fixture
+def samples(store):
+    """600 sample records that lie under `raw/`, some of them faulty."""
+    made = hp.testing.sample_events(600, seed=5, faults=0.05)
+    per_object = 200
+    for start in range(0, len(made), per_object):
+        body = hp.testing.sample_lines(made[start : start + per_object])
+        store.filesystem().pipe(f"{store.bucket}/raw/{start}.jsonl", body)
+    return made
+
+
+class Accounts:
+    """What lies in the store and in the database, held against what was sent."""
+
+    def __init__(self, store, database, samples, query) -> None:
+        self._store, self._database, self._query = store, database, query
+        read_faults = {"read", "write"}  # without a schema, what only a schema refuses passes
+        self.faulty = {s.line for s in samples if s.fault and s.fault.stage in read_faults}
+        self.good = {s.event_id for s in samples if not (s.fault and s.fault.stage in read_faults)}
+
+    def documents(self, prefix):
+        """By key; each object must be whole."""
+        filesystem = self._store.filesystem()
+        return {
+            path.partition("/")[2]: [json.loads(line) for line in gzip.decompress(filesystem.cat(path)).splitlines()]
+            for path in filesystem.find(f"{self._store.bucket}/{prefix}")
+        }
+
+    def refused(self):
+        return [from_document(each).raw for found in self.documents("rejected/").values() for each in found]
+
+    def assert_nothing_refused_in_vain(self):
+        self.documents("enriched/")
+        assert set(self.refused()) <= self.faulty
+
+    def assert_complete(self):
+        self.assert_nothing_refused_in_vain()
+        assert set(self.refused()) == self.faulty
+        rows = [each for (each,) in self._query(self._database, "SELECT event_id FROM business_events")]
+        assert sorted(rows) == sorted(self.good)
+        assert {each["id"] for found in self.documents("enriched/").values() for each in found} >= self.good
+        assert hp.verify_analytics(self._database) == []
+
+    def everything(self):
+        """All that a run could change."""
+        tables = ("business_events", "company_analytics", "event_type_summaries", "event_type_companies")
+        return [sorted(map(str, self._query(self._database, f"SELECT * FROM {table}"))) for table in tables]
+
+
+@pytest.fixture
+def accounts(store, database, samples, query):
+    return Accounts(store, database, samples, query)

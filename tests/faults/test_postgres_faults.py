@@ -259,33 +259,3 @@ def test_a_time_limit_of_the_users_own_stays(query, database):
     own = attrs.evolve(impatient(database), url=f"{database.url}?options=-c%20statement_timeout%3D77s")
     with pytest.raises(hp.TransientError, match="limits: 77s 800ms"):
         load(own)
-
-
-@pytest.mark.parametrize("how", ["stop", "crash"])
-def test_a_server_that_is_restarted_in_the_middle_of_a_load_costs_attempts(query, database, servers, cut_postgres, how):
-    db, proxy = cut_postgres
-
-    def restart():
-        servers.stop_postgres(how)
-        servers.start_postgres()
-        return "cut"
-
-    proxy.upward = proxy.once(COPY_DATA, restart)
-    patient = attrs.evolve(db, retry=hp.Retry(60, first_wait=0.05))
-    assert counts(load(patient)) == (ROWS, 0, 0, 0)
-    assert proxy.done
-    assert stored(query, database) == (ROWS, ROWS)
-    assert hp.verify_analytics(database) == []
-
-
-def test_a_server_that_comes_back_past_the_deadline_finds_the_next_run_complete(query, database, servers, cut_postgres):
-    db, proxy = cut_postgres
-    proxy.upward = proxy.once(COMMIT, lambda: (servers.stop_postgres("crash"), "cut")[1])
-    try:
-        with pytest.raises(hp.TransientError, match="Nothing was rejected for it: run again"):
-            load(impatient(db))
-    finally:
-        servers.start_postgres()
-    assert counts(load(db)) == (ROWS, 0, 0, 0)
-    assert stored(query, database) == (ROWS, ROWS)
-    assert hp.verify_analytics(database) == []
