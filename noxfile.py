@@ -69,3 +69,17 @@ def integration(session: nox.Session) -> None:
         session.error("no HOLDED_TEST_… variable names a server; see docs/testing-services.md, or run nox -s services")
     session.install(*_INTEGRATION)
     session.run("pytest", "tests/integration", "-rs", *session.posargs)
+
+
+@nox.session
+def plugin(session: nox.Session) -> None:
+    """The example plugin, from its wheel beside ours: its own tests, and the main job with it by name."""
+    dist = Path(session.create_tmp()).resolve()
+    session.install("build")
+    for project in (".", "examples/plugin_package"):
+        session.run("python", "-m", "build", "--wheel", "--outdir", str(dist), project, silent=True)
+    ours, theirs = (next(dist.glob(f"{name}-*.whl")) for name in ("holded_pipeline", "holded_pipeline_vat"))
+    session.install(f"{ours}[local]", f"{theirs}[test]")
+    session.run("pytest", "--rootdir", "examples/plugin_package", "-c", "/dev/null", "examples/plugin_package/tests")
+    names = "processing,business_context,quality,vat"
+    session.run("python", "examples/ingest_to_postgres.py", "--enrichers", names, *session.posargs)

@@ -2,6 +2,7 @@
 
     python examples/ingest_to_postgres.py                       real servers for the occasion, 20,000 sample events
     python examples/ingest_to_postgres.py --keep data           the same, and the data stay; run it again
+    python examples/ingest_to_postgres.py --enrichers processing,business_context,quality,vat    with a plugin's, too
     python examples/ingest_to_postgres.py --minio http://localhost:9000 --bucket holded --access-key minioadmin \
         --postgres postgresql://holded@localhost/holded_business --registry http://localhost:8081
 
@@ -34,6 +35,7 @@ __all__ = ["explained", "main", "parse", "run_job", "say", "servers", "store_sam
 SAMPLES = 20_000
 FAULTY = 0.02
 SEED = 7
+ENRICHERS = "processing,business_context,quality"
 SCHEMAS = Path(__file__).parent / "schemas"
 WITH_JOB_SERVER = ("FlinkRunner", "PortableRunner", "SparkRunner")  # whose job servers know options of their own
 
@@ -49,7 +51,7 @@ def run_job(
     with_runner = beam.Pipeline(runner=arguments.runner, options=options)
     raw = with_runner | hp.ReadMinIO(lake, arguments.input)
     checked = raw.passed | hp.ValidateSchema(schemas, subject=arguments.subject)
-    enriched = checked.passed | hp.Enrich("processing", "business_context", "quality")
+    enriched = checked.passed | hp.Enrich(*arguments.enrichers)
     _ = enriched.passed | hp.WriteMinIO(lake, "enriched/")
     loaded = enriched.passed | hp.WritePostgres(db)
     _ = (raw.rejected, checked.rejected, enriched.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
@@ -131,6 +133,13 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
     add("--registry", metavar="URL", help="a schema registry instead")
     add("--subject", help='subject of the schemas, as text or template (default: "{type}")')
     add("--input", metavar="PREFIX", default="raw/", help="prefix or glob of the objects to read (default: raw/)")
+    add(
+        "--enrichers",
+        metavar="NAMES",
+        type=lambda text: [name.strip() for name in text.split(",")],
+        default=ENRICHERS,
+        help=f"enrichers by name, those of installed plugins too (default: {ENRICHERS})",
+    )
     add("--samples", metavar="N", type=int, help="how many sample events to store first (default: 20,000 locally)")
     add("--keep", metavar="DIR", help="keep the local servers' data in this folder")
     add(

@@ -2,6 +2,7 @@
 
 from holded_pipeline import local, testing
 from holded_pipeline.clients.analytics import Difference, verify_analytics
+from holded_pipeline.clients.lookup import Lookup
 from holded_pipeline.clients.migrate import migrate
 from holded_pipeline.clients.minio import MinIO
 from holded_pipeline.clients.postgres import Postgres
@@ -19,6 +20,9 @@ from holded_pipeline.core.errors import (
     RejectRecord,
     TransientError,
 )
+from holded_pipeline.core.fingerprint import Fingerprint
+from holded_pipeline.core.lateness import Lateness
+from holded_pipeline.core.masking import Mask
 from holded_pipeline.core.quality import NOT_APPLICABLE, Rule, Verdict
 from holded_pipeline.core.values import Event, Outcome, Rejected, SchemaRef, Source, Violation
 from holded_pipeline.plugins.hookspecs import hookimpl
@@ -40,7 +44,11 @@ __all__ = [
     "Enricher",
     "EnricherError",
     "Event",
+    "Fingerprint",
     "HoldedPipelineError",
+    "Lateness",
+    "Lookup",
+    "Mask",
     "MinIO",
     "ObjectVanishedError",
     "Outcome",

@@ -74,6 +74,13 @@ def has_amount(event: hp.Event) -> hp.Verdict:
 rules = [hp.Rule("amount.there", "completeness", 1, has_amount, version="1")]
 
 
+mask = hp.Mask(["/email"], key=hp.Secret.env("K"), casefold=True)
+shipped = [
+    hp.Lookup.table(db, "companies", key="id", of="company_id", columns=["name"], on_missing="reject"),
+    hp.Lookup.object(lake, "r/c.csv", key="id", of=lambda event: event.data.get("company"), ttl=60, name="company"),
+]
+
+
 def row(event: hp.Event) -> dict[str, Any]:
     """A user's row."""
     return {"id": event.id}
@@ -99,10 +106,16 @@ def pipeline(p: beam.Pipeline) -> beam.PCollection:
         hp.Enricher("opened", Opened()),
         hp.Enricher("batched", Batched(), batch_size=10, batch_seconds=0.5),
         hp.Enricher("answering", Answering()),
+        *shipped,
+        hp.Enricher("slow", shipped[0], batch_size=500, timeout=30),
+        hp.Lateness(900),
+        hp.Fingerprint(["/updatedAt"]),
+        mask,
         registry=hp.Registry([Plugin()]),
         min_quality=0.5,
     )
-    loaded: hp.Outcome = enriched.passed | hp.WritePostgres(db, table=table, row=row, on_conflict="update")
+    hidden = enriched.passed | "HideFields" >> beam.Map(mask.hide)
+    loaded: hp.Outcome = hidden | hp.WritePostgres(db, table=table, row=row, on_conflict="update")
     return (raw.rejected, checked.rejected, enriched.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
 
 
@@ -110,4 +123,8 @@ def afterwards() -> list[str]:
     """A user's check."""
     differences: list[hp.Difference] = hp.verify_analytics(db)
     samples = hp.testing.sample_events(10, seed=1)
+    report: hp.testing.EnricherReport = hp.testing.check_enricher(enricher, budget_seconds=0.5, rules=["json"])
+    found: hp.testing.PluginReport = hp.testing.check_plugin(Plugin(), hp.testing.contract_events())
+    if report.rejected or found.envelopes:
+        raise hp.testing.ContractError("mine", [])
     return [difference.key for difference in differences] + [str(sample.event_id) for sample in samples]

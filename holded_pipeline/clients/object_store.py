@@ -38,17 +38,34 @@ class ObjectStore:
         """Gives the connections back: the filesystem closes its session when the last reference to it goes."""
         del self._filesystem
 
-    def objects(self, prefix: str) -> Iterator[StoredObject]:
-        """The objects whose keys begin with `prefix`, in the store's order, page by page."""
+    def objects(self, prefix: str, *, start_after: str = "") -> Iterator[StoredObject]:
+        """The objects whose keys begin with `prefix`, in the store's order, page by page.
+
+        With `start_after`, only those whose keys come after it, be there such a key or not.
+        """
         token: str | None = None
         while True:
-            page = self._call(partial(_list_page, bucket=self._lake.bucket, prefix=prefix, token=token))
+            page = self._call(
+                partial(_list_page, bucket=self._lake.bucket, prefix=prefix, token=token, start_after=start_after)
+            )
             for entry in page.get("Contents", ()):
                 if entry["Size"] or not entry["Key"].endswith("/"):  # a console's mark of a folder holds nothing
                     yield StoredObject(entry["Key"], entry["Size"], entry["ETag"].strip('"'))
             token = page.get("NextContinuationToken")
             if not page.get("IsTruncated") or not token:
                 return
+
+    def check(self) -> None:
+        """Asks for one key of the bucket, once and without patience.
+
+        Raises:
+            ConfigurationError: the bucket, the keys or the endpoint are wrong.
+            Exception: the store does not answer, in the driver's words.
+        """
+        try:
+            self._once(partial(_list_one, bucket=self._lake.bucket), time.monotonic())
+        except Exception as error:
+            raise translate(error, self._lake) from error
 
     def read(self, piece: Slice) -> bytes:
         """The bytes of a slice, of exactly the version that was planned.
@@ -94,9 +111,7 @@ class ObjectStore:
 
         return self._call(put, key)
 
-    def _call(self, work: Callable[[Any], Awaitable[T]], key: str | None = None) -> T:
-        ends = time.monotonic() + self._lake.retry.deadline
-
+    def _once(self, work: Callable[[Any], Awaitable[T]], ends: float) -> T:
         async def attempt() -> T:
             # An answer may come in drops, each in time; the whole is bounded too.
             seconds = max(ends - time.monotonic(), self._lake.timeout)
@@ -107,22 +122,31 @@ class ObjectStore:
                 # Not a TimeoutError, of which fsspec makes one of its own without the words.
                 raise ConnectionError(f"no whole answer in {seconds:.1f} s") from error
 
-        def run() -> T:
-            result: T = fsspec.asyn.sync(self._filesystem.loop, attempt)
-            return result
+        result: T = fsspec.asyn.sync(self._filesystem.loop, attempt)
+        return result
 
+    def _call(self, work: Callable[[Any], Awaitable[T]], key: str | None = None) -> T:
+        ends = time.monotonic() + self._lake.retry.deadline
         try:
-            return self._lake.retry.call(run, server=str(self._lake), is_transient=is_transient)
+            return self._lake.retry.call(
+                partial(self._once, work, ends), server=str(self._lake), is_transient=is_transient
+            )
         except Exception as error:
             if key is not None and missing_key(error):
                 raise _vanished(self._lake, key) from error
             raise translate(error, self._lake) from error
 
 
-async def _list_page(client: Any, *, bucket: str, prefix: str, token: str | None) -> dict[str, Any]:
+async def _list_page(client: Any, *, bucket: str, prefix: str, token: str | None, start_after: str) -> dict[str, Any]:
     more = {} if token is None else {"ContinuationToken": token}
+    if start_after:
+        more["StartAfter"] = start_after
     page: dict[str, Any] = await client.list_objects_v2(Bucket=bucket, Prefix=prefix, **more)
     return page
+
+
+async def _list_one(client: Any, *, bucket: str) -> None:
+    await client.list_objects_v2(Bucket=bucket, MaxKeys=1)
 
 
 async def _get(client: Any, bucket: str, piece: Slice) -> bytes:

@@ -28,6 +28,7 @@ class Processing:
     pipeline_version: str
     clock: Callable[[], datetime]
     run_id: str | None = None
+    deterministic: ClassVar[bool] = False  # it tells the time
 
     def for_run(self, run_id: str) -> Processing:
         """The enricher for one run."""

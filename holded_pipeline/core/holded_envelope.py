@@ -69,6 +69,22 @@ def holded(document: Any, source: Source) -> Event:
     )
 
 
+def message_id_of(document: Any) -> str | None:
+    """The id that the envelope `holded` would read from this message; None if it has none that can be used.
+
+    Args:
+        document: the message as it was sent, not as it was stored. Need not fit the envelope otherwise.
+    """
+    if not isinstance(document, Mapping):
+        return None
+    faults = Faults("holded")
+    headers, at = _headers(document, "", faults)
+    if headers is None:
+        return None
+    message_id: str | None = faults.key(*_message_id(headers, at), required=False)
+    return message_id
+
+
 @attrs.frozen
 class _Stamps:
     """What the headers of a message say."""
@@ -94,7 +110,7 @@ class _Stamps:
             company_id,
             user_id,
             faults.moment(*_stamped(headers, at, _TIMESTAMP, "dispatchedAt"), "when it was dispatched"),
-            faults.key(*_stamped(headers, at, _MESSAGE_ID, "id"), "the message's id", required=False),
+            faults.key(*_message_id(headers, at), required=False),
         )
 
 
@@ -134,8 +150,12 @@ def _stamped(headers: Mapping[str, Any], at: str, stamp: str, member: str) -> tu
     return (value.get(member), f"{place}/{member}") if isinstance(value, Mapping) else (value, place)
 
 
+def _message_id(headers: Mapping[str, Any], at: str) -> tuple[Any, str, str]:
+    return *_stamped(headers, at, _MESSAGE_ID, "id"), "the message's id"
+
+
 def _explain_missing_id(headers: Mapping[str, Any], at: str, faults: Faults) -> None:
-    value, place = _stamped(headers, at, _MESSAGE_ID, "id")
+    value, place, _ = _message_id(headers, at)
     if value is None:
         faults.missing(place, "the message's id, and there is no event_id around the message either")
 

@@ -25,6 +25,22 @@ def event_id_of(message_id: str) -> str:
     return str(uuid.uuid5(_MESSAGES, message_id))
 
 
+def time_ordered_id(nanoseconds: int, random_bits: int) -> str:
+    """A UUID of version 7 (RFC 9562): later ones sort after earlier ones, as text too.
+
+    The 12 bits below the millisecond hold the fraction of it (method 3 of section 6.2), so that ids of one
+    process are in order to a quarter of a microsecond.
+
+    Args:
+        nanoseconds: the time since the epoch.
+        random_bits: 62 bits of chance, which keep ids of the same moment apart.
+    """
+    milliseconds, rest = divmod(nanoseconds, 1_000_000)
+    fraction = rest * 4096 // 1_000_000
+    chance = random_bits & ((1 << 62) - 1)
+    return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | chance))
+
+
 def correlation_id_of(source: Source) -> str:
     """The correlation id of records that came without one: their package's place in the store.
 

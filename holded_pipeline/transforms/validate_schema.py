@@ -10,9 +10,10 @@ import apache_beam as beam
 import attrs
 
 from holded_pipeline.core.errors import RejectRecord
+from holded_pipeline.core.event_check import EventCheck, require_valid
 from holded_pipeline.core.rejections import reject
 from holded_pipeline.core.schema_references import LocalSchemas
-from holded_pipeline.core.schemas import CompiledSchema, SchemaSource
+from holded_pipeline.core.schemas import SchemaSource
 from holded_pipeline.core.subjects import Subject, subject_of
 from holded_pipeline.core.values import Event, Outcome, SchemaRef
 from holded_pipeline.transforms.outcome import PASSED, REJECTED, Counters, RejectingTransform
@@ -78,14 +79,14 @@ class _CheckEvents(beam.DoFn):
 
     def setup(self) -> None:
         self._resolver = self._schemas.open()
-        self._compiled: dict[SchemaRef, CompiledSchema] = {}
+        self._check = EventCheck(self._resolver, self._subject, self._version)
 
     def process(self, event: Event) -> Iterator[Any]:
         schema: SchemaRef | None = None
         try:
-            compiled = self._schema_for(event)
+            compiled = self._check.schema_of(event)
             schema = compiled.ref
-            _check(compiled, event)
+            require_valid(compiled, event)
         except RejectRecord as fault:
             yield self._counters.rejected(
                 reject(
@@ -105,20 +106,3 @@ class _CheckEvents(beam.DoFn):
     def teardown(self) -> None:
         if hasattr(self, "_resolver"):
             self._resolver.close()
-
-    def _schema_for(self, event: Event) -> CompiledSchema:
-        resolved = self._resolver.resolve(self._subject(event), self._version)
-        compiled = self._compiled.get(resolved.ref)
-        if compiled is None:
-            compiled = self._compiled[resolved.ref] = CompiledSchema(resolved)
-        return compiled
-
-
-def _check(compiled: CompiledSchema, event: Event) -> None:
-    violations = compiled.check(event.data)
-    if violations:
-        count = "1 violation" if len(violations) == 1 else f"{len(violations)} violations"
-        first = f"{violations[0].pointer or 'the document'}: {violations[0].message}"
-        raise RejectRecord(
-            "schema_violation", f"{count} of the schema {compiled.ref.subject!r}, first {first}", violations
-        )

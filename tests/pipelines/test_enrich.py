@@ -107,7 +107,7 @@ def test_an_outage_inside_an_enricher_is_never_the_events_fault(run, error):
 @pytest.mark.parametrize(
     ("enrichers", "words"),
     [
-        (["qualty"], "no enricher 'qualty'; known are: business_context, processing, quality"),
+        (["qualty"], "no enricher 'qualty'; known are: business_context, fingerprint, lateness, processing, quality"),
         ([], "at least one enricher"),
         (["quality", "quality"], "two enrichers have the name 'quality'"),
         ([lambda event: {}], "needs a name"),

@@ -18,6 +18,7 @@ from holded_pipeline.core.quality_rules import RULES
 
 ROOT = Path(__file__).parent.parent.parent
 
+BUILT_IN = ("processing", "business_context", "quality", "lateness", "fingerprint")
 EVENT = hp.Event(id="e", type="t", company_id="c", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), data={"a": 1})
 
 
@@ -37,7 +38,7 @@ class Plugin:
 
 def test_a_plugins_names_stand_beside_the_built_in_ones():
     registry = hp.Registry([Plugin()])
-    assert set(registry.enrichers) == {"processing", "business_context", "quality", "size"}
+    assert set(registry.enrichers) == {*BUILT_IN, "size"}
     assert set(registry.envelopes) == {"holded", "flat", "event", "mine"}
     assert registry.enricher("size")(EVENT).metadata["size"] == {"fields": 1}
     assert (registry.enricher("size").version, registry.enricher("size").on_error) == ("1.2", "skip")

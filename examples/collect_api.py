@@ -1,0 +1,153 @@
+"""The ingestion API: POST /collect takes packages of events and answers when the store has confirmed them.
+
+    python examples/collect_api.py                              a real store for the occasion, a key made up and shown
+    python examples/collect_api.py --keep data                  the same, and the events stay
+    python examples/collect_api.py --minio http://localhost:9000 --bucket holded --access-key minioadmin
+    python examples/collect_api.py --schemas examples/schemas   events are checked before they are accepted
+
+API keys come from the environment: HOLDED_API_KEY, or several as HOLDED_API_KEY_<NAME>. The store's secret key
+comes from MINIO_SECRET_KEY. Ctrl-C or SIGTERM ends it, when all that was taken in is stored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+from ingest_to_postgres import explained, say
+
+import holded_pipeline as hp
+
+_VARIABLE = "HOLDED_API_KEY"
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments."""
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s [options]; --help lists them",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1); others need keys")
+    add("--port", type=int, default=8000, help="port to listen on (default: 8000)")
+    add("--minio", metavar="URL", help="your S3-compatible store; without it a local one is started")
+    add("--bucket", default="holded", help="its bucket (default: holded)")
+    add("--access-key", help="its access key; the secret one comes from MINIO_SECRET_KEY")
+    add("--keep", metavar="DIR", help="keep the local store's data in this folder")
+    add("--no-keys", action="store_true", help="answer this machine without a key")
+    add("--proxy", metavar="ADDRESS", help="the reverse proxy whose X-Forwarded-For is believed")
+    add("--schemas", metavar="DIR", help="check events against the schemas of this directory")
+    add("--registry", metavar="URL", help="check events against this schema registry")
+    add("--subject", default="{type}", help='subject of the schemas, as text or template (default: "{type}")')
+    add("--rate", default="1000/second", help="requests for each key (default: 1000/second), or none")
+    add("--max-wait", metavar="SECONDS", type=float, default=0.02, help="how long packages wait for others")
+    add("--group-packages", metavar="N", type=int, default=10_000, help="packages in one object; 1 for an object each")
+    add("--patience", metavar="SECONDS", type=float, default=10.0, help="when a 503 is answered (default: 10)")
+    arguments = parser.parse_args(argv)
+    wrong = _wrong(arguments)
+    if wrong:
+        parser.error(wrong)
+    return arguments
+
+
+def _wrong(a: argparse.Namespace) -> str | None:
+    """The first thing that does not fit together."""
+    checks = (
+        (a.minio and not a.access_key, "--minio needs --access-key"),
+        (
+            a.minio and not os.environ.get("MINIO_SECRET_KEY"),
+            "--minio needs the secret key in the environment variable MINIO_SECRET_KEY",
+        ),
+        (a.minio and a.keep, "--keep is for a local store, and --minio names yours"),
+        (a.schemas and a.registry, "--schemas and --registry exclude each other"),
+        (a.no_keys and _given_keys(), f"--no-keys contradicts the environment variable {_VARIABLE}"),
+    )
+    return next((message for is_wrong, message in checks if is_wrong), None)
+
+
+def _given_keys() -> dict[str, hp.Secret]:
+    """The keys of the environment, by the names they are given there."""
+    found = {"default": hp.Secret.env(_VARIABLE)} if os.environ.get(_VARIABLE) else {}
+    for variable in sorted(os.environ):
+        if variable.startswith(f"{_VARIABLE}_") and os.environ[variable]:
+            found[variable.removeprefix(f"{_VARIABLE}_").lower()] = hp.Secret.env(variable)
+    return found
+
+
+def keys_of(arguments: argparse.Namespace) -> Mapping[str, hp.Secret]:
+    """The environment's keys; where there are none and this machine alone is served, one that is made up and shown."""
+    keys = _given_keys()
+    if arguments.no_keys or keys or arguments.host not in ("127.0.0.1", "localhost", "::1"):
+        return keys
+    key = secrets.token_urlsafe(24)
+    say(f"API key for the occasion (give your own in {_VARIABLE}): {key}")
+    return {"occasion": hp.Secret(key)}
+
+
+@contextlib.contextmanager
+def store(arguments: argparse.Namespace) -> Iterator[hp.MinIO]:
+    """The user's own store, or a local one."""
+    if arguments.minio is not None:
+        yield hp.MinIO(
+            arguments.minio,
+            bucket=arguments.bucket,
+            access_key=arguments.access_key,
+            secret_key=hp.Secret.env("MINIO_SECRET_KEY"),
+        )
+        return
+    say("starting a local store …")
+    with hp.local.stack(arguments.keep) as local:
+        say(f"events go to {local.minio.endpoint}, bucket {local.minio.bucket}")
+        yield local.minio
+
+
+def _schemas(arguments: argparse.Namespace) -> hp.SchemaDirectory | hp.SchemaRegistry | None:
+    if arguments.registry:
+        return hp.SchemaRegistry(arguments.registry)
+    return hp.SchemaDirectory(arguments.schemas) if arguments.schemas else None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 when it was stopped in order."""
+    arguments = parse(sys.argv[1:] if argv is None else argv)
+    try:
+        from holded_pipeline.api import Limits, Writing, create_app, serve  # noqa: PLC0415  says what to install
+
+        keys = keys_of(arguments)
+        with store(arguments) as lake:
+            app = create_app(
+                lake,
+                keys=keys,
+                schemas=_schemas(arguments),
+                subject=arguments.subject,
+                limits=Limits(rate=None if arguments.rate == "none" else arguments.rate),
+                writing=Writing(
+                    max_wait=arguments.max_wait,
+                    group_packages=arguments.group_packages,
+                    store_seconds=arguments.patience,
+                ),
+            )
+            say(f"http://{arguments.host}:{arguments.port}/docs shows the calls")
+            serve(app, host=arguments.host, port=arguments.port, proxy=arguments.proxy, log_level="warning")
+    except ModuleNotFoundError as error:
+        say(f"error: {error}")
+        return 1
+    except Exception as error:
+        words = explained(error)
+        if words is None:
+            raise
+        say(f"error: {words.splitlines()[0]}")
+        return 1
+    except KeyboardInterrupt:
+        say("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

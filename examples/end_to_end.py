@@ -1,0 +1,174 @@
+"""The whole way: senders, the ingestion API, the store, the pipeline, PostgreSQL; every acknowledged event checked.
+
+    python examples/end_to_end.py                      real servers for the occasion, 5,000 events, four senders
+    python examples/end_to_end.py --events 500 --keep data
+
+The API runs as a process of its own, as `collect_api.py` starts it. At the end each event that it acknowledged is
+looked for by its id: good ones must be in PostgreSQL once, faulty ones there or among the rejected. If one is not,
+its id is printed and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gzip
+import json
+import logging
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import requests
+import sqlalchemy as sa
+from apache_beam.options.pipeline_options import PipelineOptions
+from ingest_to_postgres import SCHEMAS, explained, run_job, say
+from send_events import Report, print_report, send_all
+
+import holded_pipeline as hp
+from holded_pipeline.local.ports import free_ports
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 60.0
+
+
+@contextlib.contextmanager
+def api(lake: hp.MinIO, key: str) -> Iterator[str]:
+    """The API as a process of its own, and its URL; at the end it is asked to stop, and has to do so in order."""
+    port = free_ports(1)[0]
+    command = [sys.executable, str(Path(__file__).parent / "collect_api.py"), "--port", str(port)]
+    command += ["--minio", lake.endpoint, "--bucket", lake.bucket, "--access-key", lake.access_key]
+    env = {**os.environ, "MINIO_SECRET_KEY": lake.secret_key.reveal(), "HOLDED_API_KEY": key}
+    process = subprocess.Popen(command, env=env)  # noqa: S603  our own example
+    try:
+        _wait_until_ready(process, f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}"
+        process.send_signal(signal.SIGTERM)
+        if process.wait(_STOP_SECONDS) not in (0, -signal.SIGTERM):
+            raise hp.HoldedPipelineError(f"the API ended with code {process.returncode}; what it said stands above")
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
+    until = time.monotonic() + _START_SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        with contextlib.suppress(requests.ConnectionError):
+            if requests.get(f"{url}/ready", timeout=5).ok:
+                return
+        time.sleep(0.1)
+    raise hp.HoldedPipelineError("the API did not get ready; what it said stands above")
+
+
+def rows_by_id(db: hp.Postgres) -> Counter[str]:
+    """How often each event stands in PostgreSQL."""
+    engine = db.engine()
+    with engine.connect() as connection:
+        found = Counter(
+            str(row.event_id) for row in connection.execute(sa.text("SELECT event_id FROM business_events"))
+        )
+    engine.dispose()
+    return found
+
+
+def rejected_ids(lake: hp.MinIO) -> set[str]:
+    """The ids under which the rejected records were collected."""
+    filesystem = lake.filesystem()
+    folder = f"{lake.bucket}/rejected"
+    found: set[str] = set()
+    for key in filesystem.find(folder) if filesystem.exists(folder) else []:
+        for line in gzip.decompress(filesystem.cat(key)).splitlines():
+            record = json.loads(json.loads(line)["record"]["content"])
+            found.add(record["event_id"])
+    return found
+
+
+def missing(report: Report, samples: Sequence[hp.testing.Sample], db: hp.Postgres, lake: hp.MinIO) -> list[str]:
+    """What is wrong with the acknowledged events, one line for each; nothing if all is well."""
+    rows, rejected = rows_by_id(db), rejected_ids(lake)
+    good = {sample.event_id for sample in samples if sample.fault is None}
+    wrong = []
+    for event_id in sorted(set(report.acknowledged)):
+        stored = rows[event_id]
+        if stored > 1:
+            wrong.append(f"{event_id} is in PostgreSQL {stored} times")
+        elif not stored and (event_id in good or event_id not in rejected):
+            wrong.append(f"{event_id} was acknowledged and is nowhere")
+    return wrong
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments."""
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s [options]; --help lists them",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--events", type=int, default=5_000, help="how many are sent (default: 5,000)")
+    add("--package", type=int, default=20, help="events in a package (default: 20)")
+    add("--senders", type=int, default=4, help="senders at one time (default: 4)")
+    add("--faults", type=float, default=0.02, help="share of faulty events (default: 0.02)")
+    add("--duplicates", type=float, default=0.05, help="share of messages sent a second time (default: 0.05)")
+    add("--keep", metavar="DIR", help="keep the servers' data in this folder")
+    arguments = parser.parse_args(argv)
+    if min(arguments.events, arguments.package, arguments.senders) < 1:
+        parser.error("--events, --package and --senders are more than 0")
+    arguments.runner, arguments.input, arguments.subject = "FnApiRunner", "raw/", "{type}"
+    return arguments
+
+
+def run(arguments: argparse.Namespace, samples: Sequence[hp.testing.Sample]) -> int:
+    """Everything, and the exit code."""
+    key = secrets.token_urlsafe(24)
+    say("starting local servers …")
+    with hp.local.stack(arguments.keep) as stack:
+        lake, db = stack.minio, stack.postgres
+        with api(lake, key) as url:
+            say(f"{arguments.senders} senders send {len(samples):,} events to {url} …")
+            began = time.monotonic()
+            report = send_all(url, samples, package=arguments.package, senders=arguments.senders, key=key)
+            print_report(report, len(samples), time.monotonic() - began)
+        say("running the pipeline …")
+        counts = run_job(lake, db, hp.SchemaDirectory(SCHEMAS), arguments, PipelineOptions([]))
+        wrong = missing(report, samples, db, lake)
+        print(f"{'read by the pipeline':<32}{counts['read.records']:>12,}")
+        print(f"{'rows in PostgreSQL':<32}{rows_by_id(db).total():>12,}")
+        print(f"{'rejected by the pipeline':<32}{counts.rejected:>12,}")
+    for line in wrong[:20]:
+        print(line)
+    print(f"each acknowledged event accounted for: {'NO' if wrong else 'yes'}")
+    return 1 if wrong or report.lost else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 if each acknowledged event is where it belongs."""
+    arguments = parse(sys.argv[1:] if argv is None else argv)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs the traceback of what it raises as well
+    try:
+        samples = hp.testing.sample_events(
+            arguments.events, seed=secrets.randbits(32), faults=arguments.faults, duplicates=arguments.duplicates
+        )
+        return run(arguments, samples)
+    except Exception as error:
+        words = explained(error)
+        if words is None:
+            raise
+        say(f"error: {words.splitlines()[0]}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""The ingestion API: `POST /collect` and what belongs to it, as a FastAPI application.
+
+Needs the extra `api`: `pip install 'holded-pipeline[api]'`.
+"""
+
+try:
+    import fastapi  # noqa: F401  asked for first, so that the error says what to install
+    import limits  # noqa: F401  as above
+    import prometheus_client  # noqa: F401  as above
+    import uvicorn  # noqa: F401  as above
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"the ingestion API needs {error.name}, which is not installed; run: pip install 'holded-pipeline[api]'",
+        name=error.name,
+    ) from error
+
+from holded_pipeline.api.app import create_app
+from holded_pipeline.api.serving import serve
+from holded_pipeline.api.settings import Limits, Writing
+
+__all__ = ["Limits", "Writing", "create_app", "serve"]

@@ -1,0 +1,165 @@
+"""What the API has stored, found again: by date, in pages, or by id."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from datetime import date
+
+import attrs
+import msgspec
+
+from holded_pipeline.api.problems import Problem
+from holded_pipeline.api.settings import Limits
+from holded_pipeline.clients.object_store import ObjectStore
+from holded_pipeline.core.errors import ObjectVanishedError
+from holded_pipeline.core.framing import frame_lines
+from holded_pipeline.core.object_names import joined
+from holded_pipeline.core.read_plan import Slice, StoredObject
+
+_BATCH_OBJECTS = 32
+_BATCH_BYTES = 16 << 20
+_OURS = b'{"event_id":"'
+_json = msgspec.json.Decoder(msgspec.Raw)
+
+
+def partition_of(day: date, hour: int | None = None) -> str:
+    """Where events of this day, or of an hour of it, are filed: `date=2026-11-24/hour=09`."""
+    return f"date={day:%Y-%m-%d}" + ("" if hour is None else f"/hour={hour:02}")
+
+
+@attrs.frozen
+class Cursor:
+    """Where a page goes on: after the object `after`, `skip` events into the object `at`."""
+
+    after: str = ""
+    at: str = ""
+    skip: int = 0
+
+    def encode(self) -> str:
+        """As text for a URL."""
+        text = json.dumps([self.after, self.at, self.skip], separators=(",", ":")).encode()
+        return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, text: str) -> Cursor:
+        """The cursor of its text.
+
+        Raises:
+            Problem: 400; it is not what `encode` made.
+        """
+        try:
+            padded = base64.urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4))
+            after, at, skip = msgspec.json.decode(padded, type=tuple[str, str, int])
+        except (ValueError, UnicodeError) as error:
+            raise Problem(400, "invalid_cursor", "take cursor from next_cursor of the page before") from error
+        return cls(after, at, max(0, skip))
+
+
+@attrs.frozen
+class Page:
+    """Stored lines, and where to go on; None at the end."""
+
+    lines: list[bytes]
+    cursor: Cursor | None
+
+
+class Archive:
+    """Looks through the objects below a prefix.
+
+    Args:
+        store: the open store; calls come from several threads.
+        prefix: what the API's keys begin with.
+        limits: see `Limits`.
+    """
+
+    def __init__(self, store: ObjectStore, prefix: str, limits: Limits) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._limits = limits
+
+    def page(self, partition: str, cursor: Cursor, size: int) -> Page:
+        """Up to `size` events of a partition, in the order in which they were stored.
+
+        Raises:
+            Problem: 504; the look took too long.
+        """
+        lines: list[bytes] = []
+        held = 0
+        after = cursor.after
+        for stored, found in self._objects(partition, cursor.after):
+            skip = cursor.skip if stored.key == cursor.at else 0
+            for number, line in enumerate(found):
+                if number < skip:
+                    continue
+                if lines and (len(lines) == size or held + len(line) > self._limits.page_bytes):
+                    return Page(lines, Cursor(after, stored.key, number))
+                lines.append(line)
+                held += len(line)
+            after = stored.key
+        return Page(lines, None)
+
+    def find(self, partition: str, event_id: str) -> bytes | None:
+        """The line of an event, None if the partition does not have it.
+
+        Raises:
+            Problem: 504; the look took too long.
+        """
+        wanted = _OURS + event_id.encode() + b'"'
+        for _, lines in self._objects(partition, ""):
+            for line in lines:
+                if line.startswith(wanted):
+                    return line
+        return None
+
+    def _objects(self, partition: str, after: str) -> Iterator[tuple[StoredObject, Iterator[bytes]]]:
+        """The objects of a partition, each with its events; small ones are read several at once."""
+        until = time.monotonic() + self._limits.scan_seconds
+        batch: list[StoredObject] = []
+        looked = 0
+        # The slash keeps hour=1 apart from hour=12.
+        for stored in self._store.objects(joined(self._prefix, partition, "") + "/", start_after=after):
+            if not stored.key.endswith(".jsonl"):
+                continue
+            batch.append(stored)
+            if len(batch) == _BATCH_OBJECTS or sum(each.size for each in batch) >= _BATCH_BYTES:
+                yield from self._read(batch)
+                looked += len(batch)
+                batch = []
+            if time.monotonic() > until:
+                raise _took_too_long(looked, self._limits)
+        yield from self._read(batch)
+
+    def _read(self, batch: list[StoredObject]) -> Iterator[tuple[StoredObject, Iterator[bytes]]]:
+        slices = [Slice(stored.key, stored.etag, stored.size) for stored in batch]
+        if len(batch) == 1:
+            yield batch[0], _ours(self._store.stream(slices[0]))
+            return
+        for stored, body in zip(batch, self._store.read_many(slices), strict=True):
+            if not isinstance(body, ObjectVanishedError):
+                yield stored, _ours([body])
+
+
+def _ours(chunks: Iterator[bytes] | list[bytes]) -> Iterator[bytes]:
+    """The lines that the API wrote; others' may stand under the same prefix."""
+    for record in frame_lines(chunks):
+        if record.raw.startswith(_OURS) and record.fault is None and _is_json(record.raw):
+            yield record.raw
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        _json.decode(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _took_too_long(looked: int, limits: Limits) -> Problem:
+    return Problem(
+        504,
+        "took_too_long",
+        f"{looked:,} objects were looked through in {limits.scan_seconds:g} s and there are more; add hour=, 0 to 23",
+    )

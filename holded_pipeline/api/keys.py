@@ -1,0 +1,136 @@
+"""Who may ask, and how often."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import time
+from collections.abc import Mapping
+
+from fastapi import Request
+from fastapi.security import APIKeyHeader, HTTPBearer
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from holded_pipeline.api.problems import Problem
+from holded_pipeline.api.settings import Limits
+from holded_pipeline.clients.secret import Secret
+
+HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="one of the API keys")
+BEARER = HTTPBearer(auto_error=False, description="an API key as a bearer token")
+_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
+_SHORTEST_KEY = 16
+
+
+class Gate:
+    """Lets requests in: by key, or without keys from this machine alone.
+
+    Args:
+        keys: the API keys by the names that metrics show.
+        limits: see `Limits`.
+
+    Raises:
+        ValueError: a key is too short to be one, or two are the same.
+        ConfigurationError: the environment variable of a key is not set.
+    """
+
+    def __init__(self, keys: Mapping[str, Secret | str], limits: Limits) -> None:
+        self._keys = {name: _digest(_checked(name, Secret.of(key).reveal())) for name, key in keys.items()}
+        if len(set(self._keys.values())) != len(self._keys):
+            raise ValueError("two API keys are the same; give each client a key of its own")
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._rate = None if limits.rate is None else parse(limits.rate)
+        self._wrong = None if limits.wrong_keys is None else parse(limits.wrong_keys)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether requests need a key."""
+        return bool(self._keys)
+
+    async def enter(self, request: Request) -> str:
+        """The name of the request's key; `loopback` where there are no keys.
+
+        Raises:
+            Problem: 401, 403 or 429.
+        """
+        address = _address(request)
+        name = self._named(request, address) if self._keys else _local(request, address)
+        if self._rate is not None:
+            self._hit(self._rate, f"key {name}" if self._keys else f"address {address}", "requests")
+        return name
+
+    def _named(self, request: Request, address: str) -> str:
+        given = request.headers.get("x-api-key") or _bearer(request.headers.get("authorization", ""))
+        digest = _digest(given)
+        name: str | None = None
+        for known, expected in self._keys.items():  # all of them, so that the time tells nothing of which
+            if hmac.compare_digest(digest, expected):
+                name = known
+        if name is not None:
+            return name
+        if self._wrong is not None:
+            self._hit(self._wrong, f"wrong {address}", "requests with a wrong key")
+        raise Problem(
+            401,
+            "no_valid_key",
+            "send a valid API key as X-API-Key, or as a bearer token in Authorization",
+            {"WWW-Authenticate": "Bearer"},
+        )
+
+    def _hit(self, rate: RateLimitItem, key: str, what: str) -> None:
+        if self._limiter.hit(rate, key):
+            return
+        reset = self._limiter.get_window_stats(rate, key).reset_time
+        seconds = max(1, round(reset - time.time() + 0.5))
+        raise Problem(
+            429,
+            "too_many_requests",
+            f"more than {rate.amount} {what} in {rate.get_expiry()} s; wait {seconds} s, and send larger packages",
+            {"Retry-After": str(seconds)},
+        )
+
+
+def _checked(name: str, key: str) -> str:
+    if len(key) < _SHORTEST_KEY:
+        raise ValueError(
+            f"the API key {name!r} is shorter than {_SHORTEST_KEY} characters; make a longer one at random"
+        )
+    return key
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def _bearer(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _address(request: Request) -> str:
+    """What a client is limited by: its address, for IPv6 its network, of which everybody has a whole one."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.version == 4:  # noqa: PLR2004  IPv4
+        return host
+    mapped = address.ipv4_mapped
+    return str(mapped or ipaddress.ip_network((address, 64), strict=False))
+
+
+def _local(request: Request, address: str) -> str:
+    try:
+        local = ipaddress.ip_network(address, strict=False).is_loopback or address == "::/64"
+    except ValueError:
+        local = False
+    if local and not any(header in request.headers for header in _PROXY_HEADERS):
+        return "loopback"
+    raise Problem(
+        403,
+        "no_keys_set_up",
+        "this server has no API keys and therefore answers only its own machine; start it with keys",
+    )
