@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final, Literal, NoReturn, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Literal, NoReturn, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import attrs
 
@@ -58,6 +58,18 @@ class RetryPolicy(Protocol):
     def call(self, attempt: Callable[[], T], *, server: str, is_transient: Callable[[Exception], bool]) -> T:
         """Calls `attempt` until it returns, or for as long as it makes sense."""
         ...
+
+
+class EnricherOptions(TypedDict, total=False):
+    """The options of an `Enricher`, for what takes them in its place."""
+
+    version: str | None
+    on_error: OnError
+    timeout: float | None
+    retry: RetryPolicy | None
+    transient: tuple[type[Exception], ...]
+    batch_size: int
+    batch_seconds: float
 
 
 def _usable_name(_: object, __: object, name: Any) -> None:

@@ -6,11 +6,11 @@ package offers it through the entry-point group `holded_pipeline`; `Registry(plu
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol, Unpack
 
 import pluggy
 
-from holded_pipeline.core.enrichment import AnyEnricher
+from holded_pipeline.core.enrichment import AnyEnricher, EnricherOptions
 from holded_pipeline.core.envelopes import Envelope
 from holded_pipeline.core.quality import Rule
 
@@ -22,7 +22,9 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 class RegisterEnricher(Protocol):
     """`register(name, function, version="1.0", on_error="reject")`; the options are those of `hp.Enricher`."""
 
-    def __call__(self, name: str, function: AnyEnricher, **options: Any) -> None: ...  # noqa: D102
+    def __call__(  # noqa: D102
+        self, name: str, function: AnyEnricher, **options: Unpack[EnricherOptions]
+    ) -> None: ...
 
 
 class RegisterRule(Protocol):

@@ -6,14 +6,14 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import attrs
 import pluggy
 
 from holded_pipeline.core.builtin_enrichers import Quality
 from holded_pipeline.core.enricher_faults import told
-from holded_pipeline.core.enrichment import AnyEnricher, Enricher, named
+from holded_pipeline.core.enrichment import AnyEnricher, Enricher, EnricherOptions, named
 from holded_pipeline.core.envelopes import Envelope
 from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.core.quality import Rule
@@ -22,7 +22,7 @@ from holded_pipeline.plugins import builtin, hookspecs
 from holded_pipeline.plugins.installed import installed_plugins
 from holded_pipeline.plugins.plugin_shape import check_shape
 
-_OPTIONS = frozenset(attrs.fields_dict(Enricher)) - {"name", "function"}
+_OPTIONS = frozenset(EnricherOptions.__annotations__)
 
 T = TypeVar("T")
 
@@ -126,7 +126,9 @@ class Registry:
                 if implementation.plugin is plugin:
                     _run(implementation.function, register, hook, owner)
 
-    def _register_enricher(self, owner: str, name: str, function: AnyEnricher, **options: Any) -> None:
+    def _register_enricher(
+        self, owner: str, name: str, function: AnyEnricher, **options: Unpack[EnricherOptions]
+    ) -> None:
         unknown = sorted(set(options) - _OPTIONS)
         if unknown:
             raise TypeError(f"an enricher has no option {unknown[0]!r}; it has: {', '.join(sorted(_OPTIONS))}")
