@@ -51,18 +51,25 @@ class Stored:
         return {document["event_id"] for document in self.documents()}
 
 
+@pytest.fixture(scope="session")
+def nowhere() -> hp.MinIO:
+    """For what must not even reach a store."""
+    return hp.MinIO("http://127.0.0.1:1", bucket="b", access_key="a", secret_key="s")
+
+
 @pytest.fixture
 def stored(lake: hp.MinIO) -> Stored:
     return Stored(lake)
 
 
 @pytest.fixture
-def api(lake: hp.MinIO) -> Iterator[Callable[..., TestClient]]:
-    """`api(**settings)`: a client of an app whose lifespan has begun."""
+def api(request: pytest.FixtureRequest) -> Iterator[Callable[..., TestClient]]:
+    """`api(**settings)`: a client of an app whose lifespan has begun, over a bucket of its own if none is given."""
     with contextlib.ExitStack() as closing:
 
         def started(*, client: str = "127.0.0.1", **settings: Any) -> TestClient:
-            app = create_app(settings.pop("lake", lake), **settings)
+            lake = settings.pop("lake", None) or request.getfixturevalue("lake")
+            app = create_app(lake, **settings)
             return closing.enter_context(TestClient(app, client=(client, 1), raise_server_exceptions=False))
 
         yield started

@@ -120,15 +120,15 @@ def test_an_empty_package_is_no_fault(api, stored):
         (JSON | {"Content-Encoding": "br"}, "unsupported_encoding"),
     ],
 )
-def test_other_bodies_are_refused(api, headers, code):
-    answer = api().post("/collect", content=b"{}", headers=headers)
+def test_other_bodies_are_refused(api, nowhere, headers, code):
+    answer = api(lake=nowhere).post("/collect", content=b"{}", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (415, code)
     assert answer.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b'{"n":1}')[:-5]])
-def test_a_broken_gzip_body_is_refused(api, body):
-    answer = api().post("/collect", content=body, headers=JSON | {"Content-Encoding": "gzip"})
+def test_a_broken_gzip_body_is_refused(api, nowhere, body):
+    answer = api(lake=nowhere).post("/collect", content=body, headers=JSON | {"Content-Encoding": "gzip"})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_gzip")
 
 
@@ -138,14 +138,14 @@ def in_pieces(body, size=1_000):
 
 
 @pytest.mark.parametrize("content", [lambda body: body, in_pieces], ids=["with a length", "chunked"])
-def test_a_body_that_is_too_large_is_refused(api, content):
+def test_a_body_that_is_too_large_is_refused(api, nowhere, content):
     body = b'{"n":"' + b"x" * 20_000 + b'"}'
-    answer = api(limits=Limits(body_bytes=10_000)).post("/collect", content=content(body), headers=JSON)
+    answer = api(lake=nowhere, limits=Limits(body_bytes=10_000)).post("/collect", content=content(body), headers=JSON)
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
-def test_a_gzip_bomb_is_refused_while_it_is_inflated(api):
-    client = api(limits=Limits(inflated_bytes=1 << 20))
+def test_a_gzip_bomb_is_refused_while_it_is_inflated(api, nowhere):
+    client = api(lake=nowhere, limits=Limits(inflated_bytes=1 << 20))
     bomb = gzip.compress(b'{"n":"' + b" " * (64 << 20) + b'"}')
     answer = client.post("/collect", content=bomb, headers=JSON | {"Content-Encoding": "gzip"})
     assert (answer.status_code, answer.json()["code"]) == (413, "inflated_too_large")

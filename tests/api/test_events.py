@@ -115,6 +115,6 @@ def test_a_look_that_takes_too_long_says_so(api, lake):
         ({"limit": 0}, "invalid_parameter"),
     ],
 )
-def test_parameters_that_make_no_sense_are_refused(api, parameters, code):
-    answer = api().get("/events", params=parameters)
+def test_parameters_that_make_no_sense_are_refused(api, nowhere, parameters, code):
+    answer = api(lake=nowhere).get("/events", params=parameters)
     assert (answer.status_code, answer.json()["code"]) == (400, code)

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 import holded_pipeline as hp
 from holded_pipeline.api import Limits, Writing, create_app
 
-UNDESCRIBED = {404: ["any path"], 405: ["any method"]}
+UNDESCRIBED = {404, 405}  # any path, any method
 NOWHERE = hp.MinIO("http://127.0.0.1:1", bucket="b", access_key="a", secret_key="s")
 DOCUMENT = create_app(NOWHERE).openapi()
 CALLS = [(path, method) for path, calls in DOCUMENT["paths"].items() for method in calls]
@@ -27,6 +27,7 @@ def client(stack):
         yield opened
 
 
+@pytest.mark.filterwarnings("ignore:Skipped test cases:UserWarning")  # it makes up no lines; others' tests do
 @schema.parametrize()
 @settings(
     max_examples=12,
@@ -44,7 +45,7 @@ def test_no_request_makes_a_fault(client, case):
     )
     assert answer.status_code < 500, answer.text
     described = DOCUMENT["paths"][case.path].get(case.method.lower(), {}).get("responses", {})
-    assert {str(answer.status_code), "any path", "any method"} & {*described, *UNDESCRIBED.get(answer.status_code, ())}
+    assert answer.status_code in UNDESCRIBED or str(answer.status_code) in described
 
 
 def content_of(case):
@@ -72,8 +73,8 @@ def test_the_calls_are_these():
     assert {path for path, _ in CALLS} == {"/collect", "/events", "/events/{event_id}", "/health", "/ready", "/metrics"}
 
 
-def test_a_fault_of_ours_is_answered_with_an_id_and_nothing_more(api, caplog, monkeypatch):
-    client = api()
+def test_a_fault_of_ours_is_answered_with_an_id_and_nothing_more(api, nowhere, caplog, monkeypatch):
+    client = api(lake=nowhere)
     monkeypatch.setattr(client.app.state.service.metrics, "text", lambda: 1 / 0)
     answer = client.get("/metrics")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")

@@ -16,9 +16,9 @@ from holded_pipeline.local.ports import free_ports
 
 
 @pytest.fixture
-def port(lake, monkeypatch):
+def port(nowhere, monkeypatch):
     monkeypatch.setattr(serving, "_HEADER_SECONDS", 0.5)
-    app = create_app(lake, limits=Limits(body_seconds=0.5))
+    app = create_app(nowhere, limits=Limits(body_seconds=0.5))
     port = free_ports(1)[0]
     server = uvicorn.Server(uvicorn.Config(app, port=port, http=serving.BoundedHeaders, log_level="critical"))
     thread = threading.Thread(target=server.run)
