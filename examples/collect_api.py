@@ -23,6 +23,7 @@ from ingest_to_postgres import explained, say
 import holded_pipeline as hp
 
 _VARIABLE = "HOLDED_API_KEY"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -66,6 +67,10 @@ def _wrong(a: argparse.Namespace) -> str | None:
         ),
         (a.minio and a.keep, "--keep is for a local store, and --minio names yours"),
         (a.schemas and a.registry, "--schemas and --registry exclude each other"),
+        (
+            a.host not in _LOOPBACK and not _given_keys(),
+            f"without API keys the API listens on loopback alone, not on {a.host}; set {_VARIABLE}",
+        ),
         (a.no_keys and _given_keys(), f"--no-keys contradicts the environment variable {_VARIABLE}"),
     )
     return next((message for is_wrong, message in checks if is_wrong), None)
@@ -81,9 +86,9 @@ def _given_keys() -> dict[str, hp.Secret]:
 
 
 def keys_of(arguments: argparse.Namespace) -> Mapping[str, hp.Secret]:
-    """The environment's keys; where there are none and this machine alone is served, one that is made up and shown."""
+    """The environment's keys; where there are none, one that is made up and shown."""
     keys = _given_keys()
-    if arguments.no_keys or keys or arguments.host not in ("127.0.0.1", "localhost", "::1"):
+    if arguments.no_keys or keys:
         return keys
     key = secrets.token_urlsafe(24)
     say(f"API key for the occasion (give your own in {_VARIABLE}): {key}")

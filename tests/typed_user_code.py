@@ -8,8 +8,10 @@ from typing import Any, Self
 
 import apache_beam as beam
 import sqlalchemy as sa
+from fastapi import FastAPI
 
 import holded_pipeline as hp
+from holded_pipeline.api import Limits, Writing, create_app
 
 lake = hp.MinIO("http://localhost:9000", bucket="b", access_key="a", secret_key=hp.Secret.env("S"))
 db = hp.Postgres("postgresql://u@localhost/d", password=hp.Secret.env("P"), retry=hp.Retry(60))
@@ -128,3 +130,15 @@ def afterwards() -> list[str]:
     if report.rejected or found.envelopes:
         raise hp.testing.ContractError("mine", [])
     return [difference.key for difference in differences] + [str(sample.event_id) for sample in samples]
+
+
+def ingestion() -> FastAPI:
+    """A user's API."""
+    return create_app(
+        lake,
+        keys={"wallet": hp.Secret.env("WALLET_KEY")},
+        schemas=hp.SchemaDirectory("schemas/"),
+        subject="{type}",
+        limits=Limits(rate="100/second", events=1_000),
+        writing=Writing(max_wait=0.05),
+    )

@@ -56,7 +56,7 @@ class Gate:
             Problem: 401, 403 or 429.
         """
         address = _address(request)
-        name = self._named(request, address) if self._keys else _local(request, address)
+        name = self._named(request, address) if self._keys else _local(request)
         if self._rate is not None:
             self._hit(self._rate, f"key {name}" if self._keys else f"address {address}", "requests")
         return name
@@ -122,9 +122,10 @@ def _address(request: Request) -> str:
     return str(mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
-def _local(request: Request, address: str) -> str:
+def _local(request: Request) -> str:
     try:
-        local = ipaddress.ip_network(address, strict=False).is_loopback or address == "::/64"
+        address = ipaddress.ip_address(request.client.host if request.client else "")
+        local = (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
         local = False
     if local and not any(header in request.headers for header in _PROXY_HEADERS):

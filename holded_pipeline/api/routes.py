@@ -20,6 +20,7 @@ from holded_pipeline.api.service import Service
 _KEY = "send a valid API key as X-API-Key, or as a bearer token in Authorization"
 _LOCAL = "this server has no API keys and therefore answers only its own machine; start it with keys"
 _OFTEN = "more than 1000 requests in 1 s; wait 1 s, and send larger packages"
+_FAULT = "this server has a fault; tell its operators the id 4f1c2a9b"
 _AWAY = "the store does not answer; send the same again in 5 s"
 router = APIRouter()
 
@@ -81,7 +82,7 @@ Hour = Annotated[int | None, Query(ge=0, le=23, description="an hour of that day
             _413_body_too_large="the body has more than 16,777,216 bytes; send several packages, or gzip",
             _415_unsupported_media_type="send the body as application/json, and say so in Content-Type",
             _429_too_many_requests=_OFTEN,
-            _500_internal_error="this server has a fault; tell its operators the id 4f1c2a9b",
+            _500_internal_error=_FAULT,
             _503_store_unavailable=_AWAY,
             _503_busy="the store is slower than what comes in; send the same again in 5 s",
         ),
@@ -129,6 +130,7 @@ async def collect(request: Request, key: Key) -> Response:
             _401_no_valid_key=_KEY,
             _403_no_keys_set_up=_LOCAL,
             _429_too_many_requests=_OFTEN,
+            _500_internal_error=_FAULT,
             _503_store_unavailable=_AWAY,
             _504_took_too_long="1,024 objects were looked through in 20 s and there are more; add hour=, 0 to 23",
         ),
@@ -175,6 +177,7 @@ async def events(
             _404_not_recent="the event is not among the recent ones; add date=2026-11-24, the UTC day it was received",
             _404_no_such_event="no event of this id was received on 2026-11-24",
             _429_too_many_requests=_OFTEN,
+            _500_internal_error=_FAULT,
             _503_store_unavailable=_AWAY,
             _504_took_too_long="1,024 objects were looked through in 20 s and there are more; add hour=, 0 to 23",
         ),

@@ -65,6 +65,8 @@ class ObjectStore:
         try:
             self._once(partial(_list_one, bucket=self._lake.bucket), time.monotonic())
         except Exception as error:
+            if is_transient(error):
+                raise
             raise translate(error, self._lake) from error
 
     def read(self, piece: Slice) -> bytes:

@@ -1,0 +1,79 @@
+"""Checking at the door, for those who want it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import holded_pipeline as hp
+from holded_pipeline.api import Writing
+from holded_pipeline.core import json_codec
+from holded_pipeline.core.envelopes import holded
+from holded_pipeline.core.rejections import from_document
+from holded_pipeline.local.ports import free_ports
+
+SCHEMAS = hp.SchemaDirectory(Path(__file__).parent.parent.parent / "examples" / "schemas")
+LINES = {"Content-Type": "application/x-ndjson"}
+
+
+def one_bad():
+    """Three messages of which the middle one breaks its schema."""
+    (bad,) = hp.testing.sample_events(1, seed=5, faults=1.0, kinds=["several_at_once"])
+    first, last = hp.testing.sample_events(2, seed=6)
+    return first, bad, last
+
+
+def test_an_event_that_breaks_its_schema_is_refused_with_every_violation(api, stored):
+    samples = one_bad()
+    answer = api(schemas=SCHEMAS).post("/collect", content=hp.testing.sample_lines(samples), headers=LINES)
+    assert answer.status_code == 202
+    assert [each["index"] for each in answer.json()["accepted"]] == [0, 2]
+    (refused,) = answer.json()["rejected"]
+    assert (refused["index"], refused["reason"]) == (1, "schema_violation")
+    assert {violation["pointer"] for violation in refused["violations"]} == {"/status", "/version"}
+    assert stored.ids() == {samples[0].event_id, samples[2].event_id}
+
+
+def test_what_is_refused_is_kept_as_the_pipeline_keeps_it(api, stored):
+    _, bad, _ = one_bad()
+    told = api(schemas=SCHEMAS).post("/collect", content=bad.line, headers=LINES).json()
+    (line,) = stored.lines("rejected/")
+    assert stored.keys("rejected/")[0].startswith(f"rejected/stage=collect/date={told['received_at'][:10]}/")
+    rejected = from_document(json_codec.decode(line))
+    assert (rejected.stage, rejected.reason) == ("collect", "schema_violation")
+    assert rejected.schema is not None
+    assert rejected.event_id == told["rejected"][0]["event_id"]
+    event = holded(json_codec.decode(rejected.raw), hp.Source("b", "k", "e", 1))  # so it can be sent again
+    assert event.id == rejected.event_id
+    assert event.metadata["correlation_id"] == told["package_id"]
+    assert bad.line in rejected.raw
+
+
+def test_an_event_that_fits_no_envelope_is_refused_too(api, stored):
+    answer = api(schemas=SCHEMAS).post("/collect", json={"data": {}})
+    assert answer.status_code == 422
+    assert answer.json()["rejected"][0]["reason"] == "missing_field"
+    assert json.loads(stored.lines("rejected/")[0])["reason"] == "missing_field"
+
+
+def test_without_schemas_the_door_loses_nothing(api, stored):
+    _, bad, _ = one_bad()
+    assert api().post("/collect", content=bad.line, headers=LINES).status_code == 202
+    assert stored.keys("rejected/") == []
+
+
+def test_a_registry_that_is_away_refuses_nothing(api, stored):
+    registry = hp.SchemaRegistry(f"http://127.0.0.1:{free_ports(1)[0]}")
+    client = api(schemas=registry, subject="s", writing=Writing(store_seconds=0.5))
+    answer = client.post("/collect", content=one_bad()[0].line, headers=LINES)
+    assert (answer.status_code, answer.json()["code"]) == (503, "schemas_unavailable")
+    assert answer.headers["Retry-After"] == "5"
+    assert stored.keys() == []
+    assert stored.keys("rejected/") == []
+
+
+def test_a_schema_that_is_none_refuses_nothing(api, stored):
+    client = api(schemas={"s": {"type": "no such type"}}, subject="s")
+    answer = client.post("/collect", content=one_bad()[0].line, headers=LINES)
+    assert (answer.status_code, answer.json()["code"]) == (503, "schemas_unusable")
+    assert stored.keys("rejected/") == []

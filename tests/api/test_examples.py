@@ -1,0 +1,82 @@
+"""The examples do what they say, and say in one line what is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from holded_pipeline.local.ports import free_ports
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+def example(name, *arguments, **env):
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("HOLDED_API_KEY")}
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *arguments],
+        env=clean | env,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+
+
+def test_each_acknowledged_event_is_in_postgresql_once():
+    done = example("end_to_end.py", "--events", "300", "--faults", "0.05")
+    assert done.returncode == 0, done.stderr
+    assert "each acknowledged event accounted for: yes" in done.stdout
+    said = {name.strip(): number for name, number in (line.rsplit(maxsplit=1) for line in done.stdout.splitlines())}
+    assert int(said["acknowledged"]) > 280
+    assert int(said["read by the pipeline"]) == int(said["acknowledged"])
+
+
+def test_the_check_of_the_whole_way_can_fail(lake, db, monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import end_to_end  # noqa: PLC0415  from the examples
+    import send_events  # noqa: PLC0415  as above
+
+    import holded_pipeline as hp  # noqa: PLC0415  beside them
+
+    hp.migrate(db)
+    report = send_events.Report(acknowledged=["never-stored"])
+    assert end_to_end.missing(report, [], db, lake) == ["never-stored was acknowledged and is nowhere"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("collect_api.py", ["--host", "0.0.0.0"], "without API keys the API listens on loopback alone"),
+        ("collect_api.py", ["--minio", "http://127.0.0.1:1"], "--minio needs --access-key"),
+        ("send_events.py", ["127.0.0.1:8000"], "the URL looks like http://127.0.0.1:8000"),
+    ],
+)
+def test_what_is_wrong_is_one_line(name, arguments, said):
+    done = example(name, *arguments)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_sending_to_nobody_is_told():
+    port = free_ports(1)[0]
+    done = example("send_events.py", f"http://127.0.0.1:{port}", "--events", "5", "--patience", "0.6")
+    assert done.returncode == 1
+    assert "error: 5 events were not accepted" in done.stderr
+    assert "gave up after ConnectionError" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_without_fastapi_it_says_what_to_install():
+    script = (
+        "import sys\nsys.modules['fastapi'] = None\nimport holded_pipeline\n"
+        "try:\n    import holded_pipeline.api\n"
+        "except ModuleNotFoundError as error:\n    assert \"pip install 'holded-pipeline[api]'\" in str(error), error\n"
+        "else:\n    raise AssertionError\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,88 @@
+"""Who is let in, and how often."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+import holded_pipeline as hp
+from holded_pipeline.api import Limits, create_app, serve
+
+KEY, OTHER = "a-key-of-24-characters-1", "a-key-of-24-characters-2"
+KEYS = {"wallet": hp.Secret(KEY), "crm": OTHER}
+
+
+@pytest.mark.parametrize("headers", [{"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}, {"X-API-Key": OTHER}])
+def test_each_key_opens(api, headers):
+    assert api(keys=KEYS, client="203.0.113.7").post("/collect", json={}, headers=headers).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"X-API-Key": ""}, {"X-API-Key": KEY[:-1]}, {"Authorization": f"Basic {KEY}"}, {"X-API-Key": "é"}]
+)
+@pytest.mark.parametrize("call", [("POST", "/collect"), ("GET", "/events"), ("GET", "/events/x"), ("GET", "/metrics")])
+def test_without_a_valid_key_nothing_opens(api, nowhere, headers, call):
+    raw = {name: value.encode() for name, value in headers.items()}
+    answer = api(lake=nowhere, keys=KEYS).request(*call, headers=raw)
+    assert (answer.status_code, answer.json()["code"]) == (401, "no_valid_key")
+
+
+def test_metrics_and_logs_name_keys_and_do_not_show_them(api, caplog):
+    caplog.set_level(logging.DEBUG)
+    client = api(keys=KEYS)
+    client.post("/collect", json={"private": "a-private-value"}, headers={"X-API-Key": KEY})
+    client.post("/collect", json={}, headers={"X-API-Key": "a-wrong-key-of-someone"})
+    text = client.get("/metrics", headers={"X-API-Key": OTHER}).text
+    assert 'holded_api_events_total{key="wallet",outcome="accepted"} 1.0' in text
+    everything = text + caplog.text + repr(vars(client.app.state.service.gate))
+    assert not [said for said in (KEY, OTHER, "a-wrong-key-of-someone", "a-private-value") if said in everything]
+
+
+@pytest.mark.parametrize("client", ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1"])
+def test_without_keys_this_machine_is_answered(api, nowhere, client):
+    assert api(lake=nowhere, client=client).get("/metrics").status_code == 200
+
+
+@pytest.mark.parametrize("client", ["203.0.113.7", "2001:db8::1", "::2", "testclient", ""])
+def test_without_keys_nobody_else_is(api, nowhere, client):
+    answer = api(lake=nowhere, client=client).post("/collect", json={})
+    assert (answer.status_code, answer.json()["code"]) == (403, "no_keys_set_up")
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+def test_without_keys_a_proxy_on_this_machine_lets_nobody_in(api, nowhere, header):
+    assert api(lake=nowhere).post("/collect", json={}, headers={header: "203.0.113.7"}).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "203.0.113.7", "example.com"])
+def test_without_keys_only_loopback_is_listened_on(nowhere, host):
+    with pytest.raises(ValueError, match="without API keys"):
+        serve(create_app(nowhere), host=host)
+
+
+def test_more_requests_than_agreed_are_told_when_to_come_again(api, nowhere):
+    client = api(lake=nowhere, keys=KEYS, limits=Limits(rate="3/minute"))
+    answers = [client.get("/metrics", headers={"X-API-Key": KEY}) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert 1 <= int(answers[-1].headers["Retry-After"]) <= 61
+    assert client.get("/metrics", headers={"X-API-Key": OTHER}).status_code == 200
+
+
+def test_wrong_keys_cannot_be_tried_for_ever(api, nowhere):
+    client = api(lake=nowhere, keys=KEYS, limits=Limits(wrong_keys="2/minute"))
+    tried = [client.get("/metrics", headers={"X-API-Key": "wrong"}).status_code for _ in range(3)]
+    assert tried == [401, 401, 429]
+    assert client.get("/metrics", headers={"X-API-Key": KEY}).status_code == 200
+
+
+@pytest.mark.parametrize("keys", [{"a": "short"}, {"a": KEY, "b": KEY}])
+def test_keys_that_are_none_are_refused(nowhere, keys):
+    with pytest.raises(ValueError, match="API key"):
+        create_app(nowhere, keys=keys)
+
+
+@pytest.mark.parametrize("settings", [{"rate": "often"}, {"depth": 100}, {"events": 0}, {"event_bytes": 16 << 20}])
+def test_limits_that_make_no_sense_are_refused(settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        Limits(**settings)

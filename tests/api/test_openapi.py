@@ -1,0 +1,82 @@
+"""What /docs says is so."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.core import NotSet
+from starlette.testclient import TestClient
+
+import holded_pipeline as hp
+from holded_pipeline.api import Limits, Writing, create_app
+
+UNDESCRIBED = {404, 405}  # any path, any method
+NOWHERE = hp.MinIO("http://127.0.0.1:1", bucket="b", access_key="a", secret_key="s")
+DOCUMENT = create_app(NOWHERE).openapi()
+CALLS = [(path, method) for path, calls in DOCUMENT["paths"].items() for method in calls]
+schema = schemathesis.openapi.from_dict(DOCUMENT)
+
+
+@pytest.fixture(scope="module")
+def client(stack):
+    made = create_app(stack.new_bucket(), limits=Limits(rate=None), writing=Writing(max_wait=0))
+    with TestClient(made, client=("127.0.0.1", 1), raise_server_exceptions=False) as opened:
+        yield opened
+
+
+@pytest.mark.filterwarnings("ignore:Skipped test cases:UserWarning")  # it makes up no lines; others' tests do
+@schema.parametrize()
+@settings(
+    max_examples=12,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_no_request_makes_a_fault(client, case):
+    answer = client.request(
+        case.method,
+        case.formatted_path,
+        params=case.query or None,
+        headers={**(case.headers or {}), **({"Content-Type": case.media_type} if case.media_type else {})},
+        content=content_of(case),
+    )
+    assert answer.status_code < 500, answer.text
+    described = DOCUMENT["paths"][case.path].get(case.method.lower(), {}).get("responses", {})
+    assert answer.status_code in UNDESCRIBED or str(answer.status_code) in described
+
+
+def content_of(case):
+    """The body that was made up, as bytes."""
+    if isinstance(case.body, NotSet) or case.body is None:
+        return None
+    if isinstance(case.body, str | bytes):
+        return case.body
+    return json.dumps(case.body).encode()
+
+
+@pytest.mark.parametrize(("path", "method"), CALLS)
+def test_each_call_and_each_error_has_an_example(path, method):
+    call = DOCUMENT["paths"][path][method]
+    assert call["summary"]
+    for status, answer in call["responses"].items():
+        for kind, content in answer.get("content", {}).items():
+            if kind == "application/problem+json":
+                assert content["examples"], (path, status)
+    if "requestBody" in call:
+        assert all(content["examples"] for content in call["requestBody"]["content"].values())
+
+
+def test_the_calls_are_these():
+    assert {path for path, _ in CALLS} == {"/collect", "/events", "/events/{event_id}", "/health", "/ready", "/metrics"}
+
+
+def test_a_fault_of_ours_is_answered_with_an_id_and_nothing_more(api, nowhere, caplog, monkeypatch):
+    client = api(lake=nowhere)
+    monkeypatch.setattr(client.app.state.service.metrics, "text", lambda: 1 / 0)
+    answer = client.get("/metrics")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "ZeroDivisionError" not in answer.text
+    assert answer.json()["detail"].split()[-1] in caplog.text

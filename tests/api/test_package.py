@@ -1,0 +1,153 @@
+"""A body taken apart: nothing is altered, and what is broken is refused alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holded_pipeline.api.package import Message, Refusal, read_package, stored_line
+from holded_pipeline.api.problems import Problem
+from holded_pipeline.api.settings import Limits
+from holded_pipeline.core import json_codec
+
+LIMITS = Limits()
+spaces = st.text(" \n\r\t", max_size=3)
+integers = st.integers(-(10**40), 10**40).map(str)
+decimals = st.from_regex(r"-?(0|[1-9][0-9]{0,25})\.[0-9]{1,25}", fullmatch=True)
+exponents = st.from_regex(r"-?[1-9](\.[0-9]{1,8})?[eE][+-]?[0-9]{1,3}", fullmatch=True)
+letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+strings = st.tuples(st.text(letters, max_size=8), st.booleans()).map(lambda s: json.dumps(s[0], ensure_ascii=s[1]))
+scalars = st.one_of(integers, decimals, exponents, strings, st.sampled_from(["true", "false", "null"]))
+
+
+@st.composite
+def objects(draw, depth=2):
+    """The text of an object, with any white space between its tokens."""
+    names = draw(st.lists(st.text(letters, max_size=6), max_size=4, unique=True))
+    members = []
+    for name in names:
+        value = draw(objects(depth=depth - 1) if depth and draw(st.booleans()) else scalars)
+        members.append(f"{draw(spaces)}{json.dumps(name)}{draw(spaces)}:{draw(spaces)}{value}{draw(spaces)}")
+    return "{" + ",".join(members) + draw(spaces) + "}"
+
+
+def stored(found):
+    assert isinstance(found, Message)
+    return stored_line(found, event_id="e", correlation_id="c", received_at="2026-11-24T00:00:00+00:00")
+
+
+@given(st.lists(objects(), min_size=1, max_size=4), spaces)
+def test_each_document_is_stored_to_the_byte_but_for_line_ends_between_tokens(texts, space):
+    body = f"{space}[{space}{f'{space},'.join(texts)}{space}]{space}".encode()
+    found = list(read_package(body, "json", LIMITS))
+    assert len(found) == len(texts)
+    for each, text in zip(found, texts, strict=True):
+        line = stored(each)
+        assert line.count(b"\n") == 1
+        assert line.endswith(b'"event":' + text.replace("\n", " ").replace("\r", " ").encode() + b"}\n")
+        document = json_codec.decode(line)
+        assert document["event"] == json_codec.decode(text.encode())
+
+
+@given(st.lists(objects().map(lambda text: text.replace("\n", " ")), min_size=1, max_size=4))
+def test_lines_are_stored_like_elements_of_an_array(texts):
+    lines = list(read_package("\n".join(texts).encode(), "lines", LIMITS))
+    array = list(read_package(f"[{','.join(texts)}]".encode(), "json", LIMITS))
+    assert [json_codec.decode(stored(each)) for each in lines] == [json_codec.decode(stored(each)) for each in array]
+
+
+@given(st.lists(st.one_of(objects(), scalars, st.sampled_from(['{"a":NaN}', '{"a" 1}', '{"a":1,"a":2}'])), max_size=6))
+def test_taking_apart_step_by_step_finds_the_same_events(texts):
+    """A broken element at the end sends every array the slow way; what stands before it is judged alike."""
+    slow = list(read_package(f"[{','.join([*texts, 'nothing'])}]".encode(), "json", LIMITS))
+    for text, found in zip(texts, slow, strict=False):
+        (alone,) = read_package(text.encode(), "json", LIMITS)
+        assert type(found) is type(alone)
+        if isinstance(found, Message):
+            assert found.raw == text.encode()
+        else:
+            assert found.fault.reason == alone.fault.reason
+    assert isinstance(slow[-1], Refusal)
+
+
+def test_numbers_come_through_to_the_last_digit():
+    body = b'{\n "a": 1.10,\n "b": 1000000000000000000000000000000,\n "c": 0.1234567890123456789 }'
+    line = stored(*read_package(body, "json", LIMITS))
+    assert b'{  "a": 1.10,  "b": 1000000000000000000000000000000,  "c": 0.1234567890123456789 }' in line
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b'{"a":NaN}', "not_finite"),
+        (b'{"a":1,"a":2}', "duplicate_name"),
+        (b'{"a":"\\u0000"}', "nul_character"),
+        (b'{"a":"\\ud800"}', "lone_surrogate"),
+        (b'{"a":"\xe9"}', "invalid_utf8"),
+        (b'{"a":' + b"[" * 100 + b"]" * 100 + b"}", "too_deep"),
+        (b'{"a" 1}', "invalid_json"),
+        (b'"a text"', "not_an_object"),
+    ],
+)
+def test_what_cannot_be_carried_is_refused_alone(text, reason):
+    good, bad, other = read_package(b'[{"n":1},' + text + b',{"n":2}]', "json", LIMITS)
+    assert bad.fault.reason == reason
+    assert bad.index == 1
+    assert (good.document, other.document) == ({"n": 1}, {"n": 2})
+
+
+def test_the_deepest_document_that_is_accepted_is_one_the_pipeline_reads():
+    (found,) = read_package(b'{"a":' + b"[" * 98 + b"]" * 98 + b"}", "json", LIMITS)
+    json_codec.decode(stored(found))
+
+
+def test_an_event_that_is_too_large_is_refused_alone():
+    small, large = read_package(b'[{"n":1},{"n":"' + b"x" * 100 + b'"}]', "json", Limits(event_bytes=50))
+    assert isinstance(small, Message)
+    assert large.fault.reason == "record_too_large"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "empty_body"),
+        (b" \n", "empty_body"),
+        (b'[{"a":1}', "invalid_json"),
+        (b'{"a":1', "invalid_json"),
+        (b"[{},,{}]", "invalid_json"),
+        (b"[{},]", "invalid_json"),
+        (b'{"a":1}{"b":2}', "several_values"),
+        (b"[{}][{}]", "several_values"),
+        (b"[{}]]", "several_values"),
+    ],
+)
+def test_a_body_that_is_no_package_is_refused_as_a_whole(body, code):
+    with pytest.raises(Problem) as raised:
+        list(read_package(body, "json", LIMITS))
+    assert (raised.value.status, raised.value.code) == (400, code)
+
+
+@pytest.mark.parametrize("element", [b"{}", b"1", b"{]"])
+def test_an_array_with_too_many_elements_is_not_even_taken_apart(element):
+    with pytest.raises(Problem) as raised:
+        list(read_package(b"[" + b",".join([element] * 100_000) + b"]", "json", Limits(events=10)))
+    assert raised.value.status == 413
+
+
+@pytest.mark.parametrize("headers", ["headers", "attributes"])
+@pytest.mark.parametrize("wrap", [lambda text: text, lambda text: {"id": text}])
+def test_the_event_id_comes_from_the_message_id_wherever_it_stands(headers, wrap):
+    stamp = r"X-Message-Stamp-Holded\Core\Messaging\Messenger\Stamp\MessageIdStamp"
+    body = json.dumps({"data": {}, headers: {stamp: wrap("7F3E0C9B-7E18-4A2A-8000-3C5D7E9F1A2B")}}).encode()
+    (found,) = read_package(body, "json", LIMITS)
+    assert found.event_id == "7f3e0c9b-7e18-4a2a-8000-3c5d7e9f1a2b"
+
+
+@pytest.mark.parametrize("document", [{}, {"headers": []}, {"headers": {}}, {"data": {}, "headers": {"type": "t"}}])
+def test_a_document_that_fits_no_envelope_is_accepted_without_an_id(document):
+    (found,) = read_package(json.dumps(document).encode(), "json", LIMITS)
+    assert isinstance(found, Message)
+    assert found.event_id is None

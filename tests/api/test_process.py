@@ -1,0 +1,80 @@
+"""The API as a process of its own, killed and stopped under load: what it acknowledged is in the store."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+
+import httpx
+
+
+class Load:
+    """Senders that go on until they are told to stop, and the ids that were acknowledged to them."""
+
+    def __init__(self, senders=6):
+        self.acknowledged = set()
+        self.statuses = set()
+        self._url = ""
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._send, args=(number,)) for number in range(senders)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def to(self, url):
+        self._url = url
+
+    def wait_for(self, more):
+        wanted, until = len(self.acknowledged) + more, time.monotonic() + 60
+        while len(self.acknowledged) < wanted:
+            assert time.monotonic() < until, (len(self.acknowledged), self.statuses)
+            time.sleep(0.01)
+
+    def _send(self, number):
+        with httpx.Client(timeout=30) as client:
+            while not self._stop.is_set():
+                events = [{"sender": number, "text": "x" * 200}] * (1 + number)
+                try:
+                    answer = client.post(f"{self._url}/collect", json=events)
+                except (httpx.TransportError, httpx.UnsupportedProtocol):
+                    self._stop.wait(0.05)
+                    continue
+                self.statuses.add(answer.status_code)
+                if answer.status_code == 202:
+                    self.acknowledged.update(each["event_id"] for each in answer.json()["accepted"])
+
+
+def test_kill_9_under_load_loses_nothing_that_was_acknowledged(process, stored):
+    following = process()
+    with Load() as load:
+        for _ in range(2):
+            current, following = following, process()  # the next one starts while this one works
+            current.wait_until_ready()
+            load.to(current.url)
+            load.wait_for(150)
+            current.end(signal.SIGKILL)
+    assert len(load.acknowledged) >= 300
+    assert load.acknowledged <= stored.ids()
+    assert load.statuses == {202}
+
+
+def test_sigterm_under_load_finishes_what_was_taken_in(process, stored):
+    api = process("--max-wait", "0.3")
+    api.wait_until_ready()
+    with Load() as load:
+        load.to(api.url)
+        load.wait_for(50)
+        assert api.end(signal.SIGTERM) in (0, -signal.SIGTERM)
+    assert load.acknowledged <= stored.ids()
+    assert load.statuses <= {202, 503}
+    with contextlib.suppress(httpx.TransportError):
+        raise AssertionError(httpx.get(f"{api.url}/health").text)

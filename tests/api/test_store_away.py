@@ -1,0 +1,121 @@
+"""The store slow or away: a bounded wait and a 503, never an acknowledgement without a stored event."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import attrs
+import pytest
+
+from holded_pipeline import local
+from holded_pipeline.api import Writing
+
+SHORT = Writing(max_wait=0.01, store_seconds=2.0, queue_bytes=4_000, retry_after=2)
+
+
+class Proxy:
+    """Stands before the store; what comes through it waits until `flow` is set."""
+
+    def __init__(self, endpoint):
+        target = urlsplit(endpoint)
+        self._target = (target.hostname, target.port)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        self.flow = threading.Event()
+        self.flow.set()
+        self._sockets = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._server.accept()
+                far = socket.create_connection(self._target)
+                self._sockets += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
+
+    def _copy(self, source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                self.flow.wait()
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def close(self):
+        self.flow.set()
+        for each in [self._server, *self._sockets]:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
+@pytest.fixture
+def slow(lake):
+    proxy = Proxy(lake.endpoint)
+    yield proxy
+    proxy.close()
+
+
+def until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_store_that_hangs_is_answered_with_503_in_bounded_time_and_memory(api, lake, slow, stored):
+    client = api(lake=attrs.evolve(lake, endpoint=slow.endpoint), writing=SHORT)
+    first = client.post("/collect", json={"n": "before"})
+    assert first.status_code == 202
+    service = client.app.state.service
+    slow.flow.clear()
+    began = time.monotonic()
+    with ThreadPoolExecutor(20) as senders:
+        answers = list(senders.map(lambda n: client.post("/collect", json={"n": n, "text": "x" * 1_000}), range(60)))
+    assert time.monotonic() - began < 30
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.headers["Retry-After"] for answer in answers} == {"2"}
+    assert {answer.json()["code"] for answer in answers} == {"store_unavailable", "busy"}
+    assert sum(queue.waiting_bytes for queue in service._queues) <= SHORT.queue_bytes
+    assert service.memory.held == 0
+    slow.flow.set()
+    until(lambda: client.post("/collect", json={"n": "after"}).status_code == 202)
+    assert first.json()["accepted"][0]["event_id"] in stored.ids()
+
+
+def test_a_slow_store_that_answers_in_time_is_waited_for(api, lake, slow, stored):
+    client = api(lake=attrs.evolve(lake, endpoint=slow.endpoint))
+    assert client.post("/collect", json={"n": 0}).status_code == 202
+    slow.flow.clear()
+    with ThreadPoolExecutor(1) as sender:
+        sent = sender.submit(client.post, "/collect", json={"n": 1})
+        until(lambda: client.app.state.service.memory.held > 0)
+        assert not sent.done()
+        slow.flow.set()
+        assert sent.result(30).status_code == 202
+    assert sent.result().json()["accepted"][0]["event_id"] in stored.ids()
+
+
+def test_a_store_that_is_stopped_and_comes_back(api):
+    with local.stack() as own:
+        client = api(lake=own.minio, writing=SHORT)
+        until(lambda: client.post("/collect", json={}).status_code == 202)  # a new store takes its time
+        acknowledged = {client.post("/collect", json={}).json()["accepted"][0]["event_id"]}
+        own.stop_minio("crash")
+        assert client.get("/ready").status_code == 503
+        assert client.get("/health").status_code == 200
+        assert client.get("/events").status_code == 503
+        answer = client.post("/collect", json={})
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        assert 'holded_api_store_errors_total{kind="no_answer"}' in client.get("/metrics").text
+        own.start_minio()
+        until(lambda: client.get("/ready").status_code == 200)
+        until(lambda: client.post("/collect", json={}).status_code == 202)
+        found = {event["event_id"] for event in client.get("/events").json()["events"]}
+        assert acknowledged <= found
