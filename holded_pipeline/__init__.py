@@ -15,14 +15,19 @@ from holded_pipeline.core.errors import (
     HoldedPipelineError,
     ObjectVanishedError,
     RejectRecord,
+    TooManyRejectedError,
     TransientError,
 )
+from holded_pipeline.core.forecast import Forecast
 from holded_pipeline.core.values import Event, Outcome, Rejected, SchemaRef, Source, Violation
 from holded_pipeline.plugins.hookspecs import hookimpl
 from holded_pipeline.plugins.registry import Registry
 from holded_pipeline.transforms.enrich import Enrich
+from holded_pipeline.transforms.forecast import forecast
 from holded_pipeline.transforms.load_rows import Receipt
 from holded_pipeline.transforms.read_minio import ReadMinIO
+from holded_pipeline.transforms.read_rejected import ReadRejected, Replayed
+from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.validate_schema import ValidateSchema
 from holded_pipeline.transforms.write_minio import WriteMinIO
 from holded_pipeline.transforms.write_objects import WrittenObject
@@ -35,22 +40,27 @@ __all__ = [
     "Enrich",
     "Enricher",
     "Event",
+    "Forecast",
     "HoldedPipelineError",
     "MinIO",
     "ObjectVanishedError",
     "Outcome",
     "Postgres",
     "ReadMinIO",
+    "ReadRejected",
     "Receipt",
     "Registry",
     "RejectRecord",
     "Rejected",
+    "Replayed",
     "Retry",
     "SchemaDirectory",
     "SchemaRef",
     "SchemaRegistry",
     "Secret",
+    "SettleRejected",
     "Source",
+    "TooManyRejectedError",
     "TransientError",
     "ValidateSchema",
     "Violation",
@@ -58,6 +68,7 @@ __all__ = [
     "WritePostgres",
     "WriteRejected",
     "WrittenObject",
+    "forecast",
     "hookimpl",
     "local",
     "migrate",
