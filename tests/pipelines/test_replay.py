@@ -87,25 +87,10 @@ def test_what_is_refused_again_knows_what_it_replays_and_is_named_by_that_alone(
     assert (later.id, later.attempts, later.replay_of) == (first[0].id, 2, refused(1).id)
 
 
-def test_each_filter_chooses_and_all_must_hold(read, lake):
-    schema = hp.SchemaRef("invoices", 1)
-    store(
-        lake,
-        refused(1, stage="read", reason="envelope_error"),
-        refused(2, schema=schema, event_type="A"),
-        refused(3, event_type="B", rejected_at=DAY + timedelta(hours=5)),
-        refused(4, reason="odd", schema=schema, rejected_at=DAY + timedelta(hours=6)),
-    )
+def test_what_is_meant_is_chosen_across_objects_and_days(read, lake):
+    store(lake, refused(1, stage="read"), refused(2, schema=hp.SchemaRef("invoices", 1)), refused(3))
     store(lake, refused(5, rejected_at=DAY - timedelta(days=9)), folder="stage=validate/date=2026-02-20")
-
-    def numbers(**settings):
-        return [int(each, 16) for each in ids(read(**settings))]
-
-    assert numbers(stage=["read", "other"]) == [1]
-    assert numbers(subject="invoices", reason={"schema_violation"}) == [2]
-    assert numbers(event_type=["A", "B"]) == [2, 3]
-    assert numbers(since=DAY, until=DAY + timedelta(hours=5)) == [1, 2]
-    assert numbers(until=DAY) == [5]
+    assert ids(read(stage="validate", since=DAY)) == [refused(2).id, refused(3).id]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +115,6 @@ def test_what_cannot_be_replayed_whole_or_was_tried_too_often_is_parked_unchange
     ran = read(max_attempts=3)
     assert sorted(ran["parked"], key=lambda each: each.id) == parked
     assert ids(ran) == [refused(5).id]
-    assert read(max_attempts=4)["passed"][0].attempts in (3, 4)
 
 
 def test_the_newest_of_one_id_counts_once_and_what_was_replayed_or_settled_not_at_all(read, lake):
