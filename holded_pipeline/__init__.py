@@ -18,9 +18,11 @@ from holded_pipeline.core.errors import (
     HoldedPipelineError,
     ObjectVanishedError,
     RejectRecord,
+    TooManyRejectedError,
     TransientError,
 )
 from holded_pipeline.core.fingerprint import Fingerprint
+from holded_pipeline.core.forecast import Forecast
 from holded_pipeline.core.lateness import Lateness
 from holded_pipeline.core.masking import Mask
 from holded_pipeline.core.quality import NOT_APPLICABLE, Rule, Verdict
@@ -28,8 +30,11 @@ from holded_pipeline.core.values import Event, Outcome, Rejected, SchemaRef, Sou
 from holded_pipeline.plugins.hookspecs import hookimpl
 from holded_pipeline.plugins.registry import Registry
 from holded_pipeline.transforms.enrich import Enrich
+from holded_pipeline.transforms.forecast import forecast
 from holded_pipeline.transforms.load_rows import Receipt
 from holded_pipeline.transforms.read_minio import ReadMinIO
+from holded_pipeline.transforms.read_rejected import ReadRejected, Replayed
+from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.validate_schema import ValidateSchema
 from holded_pipeline.transforms.write_minio import WriteMinIO
 from holded_pipeline.transforms.write_objects import WrittenObject
@@ -45,6 +50,7 @@ __all__ = [
     "EnricherError",
     "Event",
     "Fingerprint",
+    "Forecast",
     "HoldedPipelineError",
     "Lateness",
     "Lookup",
@@ -55,17 +61,21 @@ __all__ = [
     "Postgres",
     "Quality",
     "ReadMinIO",
+    "ReadRejected",
     "Receipt",
     "Registry",
     "RejectRecord",
     "Rejected",
+    "Replayed",
     "Retry",
     "Rule",
     "SchemaDirectory",
     "SchemaRef",
     "SchemaRegistry",
     "Secret",
+    "SettleRejected",
     "Source",
+    "TooManyRejectedError",
     "TransientError",
     "ValidateSchema",
     "Verdict",
@@ -74,6 +84,7 @@ __all__ = [
     "WritePostgres",
     "WriteRejected",
     "WrittenObject",
+    "forecast",
     "hookimpl",
     "local",
     "migrate",

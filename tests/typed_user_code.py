@@ -121,6 +121,22 @@ def pipeline(p: beam.Pipeline) -> beam.PCollection:
     return (raw.rejected, checked.rejected, enriched.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
 
 
+def replay(p: beam.Pipeline) -> beam.PCollection:
+    """A user's replay."""
+    back: hp.Replayed = p | hp.ReadRejected(lake, "rejected/", reason=["schema_violation"], since=datetime.now(UTC))
+    loaded: hp.Outcome = back.passed | hp.WritePostgres(db)
+    again = (back.rejected, loaded.rejected) | hp.WriteRejected(
+        lake, "rejected/", max_rejected={"write": 0.1, "*": 5}, of=back.passed
+    )
+    return back.passed | hp.SettleRejected(lake, "rejected/", after=(loaded.passed, again))
+
+
+def foresee() -> int:
+    """A user's forecast."""
+    found: hp.Forecast = hp.forecast(lake, "rejected/", [hp.Enrich("quality")], stage="validate")
+    return found.passes
+
+
 def afterwards() -> list[str]:
     """A user's check."""
     differences: list[hp.Difference] = hp.verify_analytics(db)

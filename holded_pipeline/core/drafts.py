@@ -76,4 +76,6 @@ def _with(event: Event, data: Any, metadata: Any) -> Event:
         metadata=metadata,
         source=event.source,
         raw=event.raw,
+        attempts=event.attempts,
+        replay_of=event.replay_of,
     )

@@ -33,12 +33,14 @@ class Record(NamedTuple):
         line: 1-based line on which it, or the array it is an element of, begins.
         item: 1-based place in that array.
         fault: set when the record is known to be unusable already; `raw` is then what there is of it.
+        whole: whether `raw` is all of it; the rest of one that is too large is not kept.
     """
 
     raw: bytes
     line: int
     item: int | None = None
     fault: RejectRecord | None = None
+    whole: bool = True
 
 
 def frame(chunks: Iterable[bytes], *, key: str, first_line: int = 1, layout: Layout | None = None) -> Iterator[Record]:
@@ -96,31 +98,35 @@ def _objects_in(line: bytes) -> int:
 
 def frame_lines(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Record]:
     """A record a line; blank lines are passed over but counted."""
-    for number, (raw, size) in enumerate(_lines(chunks), first_line):
+    for number, (raw, size) in enumerate(lines_of(chunks, keep_bytes=KEEP_BYTES), first_line):
         yield from _line_records(raw, size, number)
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Each line without its end, cut at `KEEP_BYTES`, and its full size."""
+def lines_of(chunks: Iterable[bytes], *, keep_bytes: float) -> Iterator[tuple[bytes, int]]:
+    """Each line without its end, cut at `keep_bytes`, and its full size."""
     pending: list[bytes] = []
     kept = size = 0
     for chunk in chunks:
         for place, part in enumerate(chunk.split(b"\n")):
             if place:
-                yield b"".join(pending), size
-                pending, kept, size = [], 0, 0
+                line = b"".join(pending)
+                pending.clear()  # before the line goes out: a large one is not held twice while it is worked on
+                yield line, size
+                kept = size = 0
             size += len(part)
-            if part and kept < KEEP_BYTES:
-                pending.append(part[: KEEP_BYTES - kept])
+            if part and kept < keep_bytes:
+                pending.append(part if kept + len(part) <= keep_bytes else part[: int(keep_bytes) - kept])
                 kept += len(pending[-1])
     if size:
-        yield b"".join(pending), size
+        line = b"".join(pending)
+        pending.clear()
+        yield line, size
 
 
 def _line_records(raw: bytes, size: int, number: int) -> Iterator[Record]:
     text = raw.removesuffix(b"\r")
     if size > len(raw):
-        yield Record(text, number, None, _too_large(size))
+        yield Record(text, number, None, _too_large(size), whole=False)
     elif text.lstrip()[:1] == b"[":
         yield from (record._replace(line=number) for record in frame_values([text]))
     elif text.strip():
@@ -177,7 +183,7 @@ class _Scanner:
             self._at = len(self._text)
         if len(self._text) - self._start > KEEP_BYTES:
             self.gave_up = True
-            yield self.rest(_too_large(None))
+            yield self.rest(_too_large(None))._replace(whole=False)
 
     def _bracket(self, character: bytes, at: int) -> Iterator[Record]:
         if character in b"[{":

@@ -204,6 +204,7 @@ class LoadRows(beam.DoFn):
             fault,
             stage=_STAGE,
             raw=raw_of(row.element),
+            holds="element",
             run_id=self._run_id,
             rejected_at=datetime.now(UTC),
             event=event,

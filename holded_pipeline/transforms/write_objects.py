@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -50,7 +50,7 @@ class WriteObjects(beam.DoFn):
     def __init__(
         self,
         lake: MinIO,
-        encode: Callable[[Any], bytes],
+        encode: Callable[[Any], bytes | Iterable[bytes]],
         settings: ObjectSettings,
         *,
         run_id: str,

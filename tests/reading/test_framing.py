@@ -126,7 +126,7 @@ def test_lines_are_recognised_without_an_ending_even_when_the_first_is_broken():
 def test_a_line_past_what_is_kept_is_cut_and_says_so(monkeypatch):
     monkeypatch.setattr("holded_pipeline.core.framing.KEEP_BYTES", 10)
     big, small = frame_lines([b'{"a":"0123', b'456789"}\n{"b":1}\n'])
-    assert big == Record(b'{"a":"0123', 1, None, big.fault)
+    assert big == Record(b'{"a":"0123', 1, None, big.fault, whole=False)
     assert big.fault is not None
     assert big.fault.reason == "record_too_large"
     assert small.raw == b'{"b":1}'
