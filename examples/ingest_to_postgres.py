@@ -15,18 +15,22 @@ import argparse
 import contextlib
 import logging
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 from ingest_report import Counts, print_report
+from plain_errors import explained, plainly, say
 
 import holded_pipeline as hp
+
+__all__ = ["explained", "main", "parse", "run_job", "say", "servers", "store_samples"]  # other examples use them
 
 SAMPLES = 20_000
 FAULTY = 0.02
@@ -89,7 +93,17 @@ def servers(arguments: argparse.Namespace) -> Iterator[tuple[hp.MinIO, hp.Postgr
 def store_samples(lake: hp.MinIO, prefix: str, count: int) -> None:
     """Puts sample events under the prefix, unless there is something already."""
     filesystem = lake.filesystem()
-    folder = f"{lake.bucket}/{prefix.strip('/')}"
+    try:
+        _store_samples(filesystem, lake.bucket, prefix, count)
+    except OSError as error:
+        raise hp.ConfigurationError(
+            f"no samples can be stored in the bucket {lake.bucket!r} of the {lake}: {error}; "
+            "check bucket, access key and secret key"
+        ) from error
+
+
+def _store_samples(filesystem: Any, bucket: str, prefix: str, count: int) -> None:
+    folder = f"{bucket}/{prefix.strip('/')}"
     if filesystem.exists(folder) and filesystem.find(folder):
         say(f"{prefix} holds events already, which are read again")
         return
@@ -165,45 +179,27 @@ def _wrong(arguments: argparse.Namespace) -> str | None:
     return next((message for is_wrong, message in checks if is_wrong), None)
 
 
-def explained(error: Exception) -> str | None:
-    """This library's words about an error, also where a runner made text of it; None for any other error."""
-    if isinstance(error, hp.HoldedPipelineError | ValueError):
-        return str(error)
-    said = re.findall(r"(?:ConfigurationError|TransientError|ObjectVanishedError): (.+)", str(error))
-    return said[-1] if said else None
-
-
-def say(text: str) -> None:
-    """Progress goes to stderr, the report to stdout."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """0 if every record is accounted for."""
     arguments, options = parse(sys.argv[1:] if argv is None else argv)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs the traceback of what it raises as well
-    try:
-        schemas = (
-            hp.SchemaRegistry(arguments.registry, retry=hp.Retry(arguments.patience))
-            if arguments.registry
-            else hp.SchemaDirectory(arguments.schemas or SCHEMAS)
-        )
-        with servers(arguments) as (lake, db):
-            if arguments.samples:
-                store_samples(lake, arguments.input, arguments.samples)
-            say("running …")
-            began = time.monotonic()
-            counts = run_job(lake, db, schemas, arguments, options)
-            return print_report(counts, lake, db, time.monotonic() - began, keep=arguments.keep)
-    except Exception as error:
-        words = explained(error)
-        if words is None:
-            raise
-        say(f"error: {words.splitlines()[0]}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
+    return plainly(partial(ingest, arguments, options))
+
+
+def ingest(arguments: argparse.Namespace, options: PipelineOptions) -> int:
+    """The whole job; what goes wrong is raised."""
+    schemas = (
+        hp.SchemaRegistry(arguments.registry, retry=hp.Retry(arguments.patience))
+        if arguments.registry
+        else hp.SchemaDirectory(arguments.schemas or SCHEMAS)
+    )
+    with servers(arguments) as (lake, db):
+        if arguments.samples:
+            store_samples(lake, arguments.input, arguments.samples)
+        say("running …")
+        began = time.monotonic()
+        counts = run_job(lake, db, schemas, arguments, options)
+        return print_report(counts, lake, db, time.monotonic() - began, keep=arguments.keep)
 
 
 if __name__ == "__main__":

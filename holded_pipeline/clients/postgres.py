@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
@@ -69,11 +70,19 @@ class Postgres:
             "connect_args": {name: value for name, value in wanted.items() if name not in url.query},
             "pool_pre_ping": True,
         }
-        return sa.create_engine(url, **(settings | overrides))
+        engine = sa.create_engine(url, **(settings | overrides))
+        sa.event.listen(engine, "handle_error", _forget_password)
+        return engine
 
     def __str__(self) -> str:
         url = make_url(self.url)
         return f"PostgreSQL {url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
+
+
+def _forget_password(context: sa.engine.ExceptionContext) -> None:
+    """Psycopg's error about a connection that failed carries all of its parameters, for whoever prints attributes."""
+    if isinstance(context.original_exception, psycopg.Error):
+        context.original_exception._pgconn = None  # noqa: SLF001  there is no public way
 
 
 def _parse(url: str) -> URL:

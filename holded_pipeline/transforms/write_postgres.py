@@ -48,8 +48,9 @@ class WritePostgres(RejectingTransform[Receipt]):
 
     **Guarantees:** a row is committed before its bundle ends; a bundle that is tried again changes nothing the second
     time (for tables with a primary key, and not with `on_conflict="error"`). Only a row's own fault (SQLSTATE class
-    22, 23 or 54, or a value its column cannot hold) rejects it; its neighbours commit. Without a primary key rows are
-    inserted at least once. No order across batches. Parallel over bundles, safe for overlapping keys.
+    22, 23 or 54, the refusal of a trigger or view of yours, or a value its column cannot hold) rejects it; its
+    neighbours commit. Without a primary key rows are inserted at least once. No order across batches. Parallel over
+    bundles, safe for overlapping keys.
     """
 
     def __init__(

@@ -338,3 +338,11 @@ def test_an_error_that_is_no_rows_fault_is_not_taken_for_one_in_the_middle_of_a_
     with pytest.raises(hp.TransientError, match="the disk is full"):
         load(impatient, [(1, 1, ""), (2, 13, ""), (3, 5, ""), (4, Decimal(4), "")])
     assert stored(db) == []
+
+
+def test_the_grants_of_an_ordinary_load_are_enough(db):
+    execute(db, CREATE)
+    name = "plain_" + db.url.rpartition("_")[2]
+    execute(db, f"CREATE ROLE {name} LOGIN", f"GRANT SELECT, INSERT, UPDATE ON t TO {name}")
+    loaded = load(hp.Postgres(db.url.replace("holded@", f"{name}@")), [(1, 1, ""), (2, 13, "")])
+    assert (loaded.inserted, refused(loaded)) == (1, {1: "check_violation"})
