@@ -43,11 +43,8 @@ _ADVICE = {
     "PermanentRedirect": "set endpoint and region to the bucket's",
     "XMinioInvalidObjectName": "MinIO takes no key with an empty level (//) or one of dots; choose another prefix",
 }
-_NO_TLS = (
-    "WRONG_VERSION_NUMBER",
-    "RECORD_LAYER_FAILURE",
-    "HTTP_REQUEST",
-)  # OpenSSL's words for an answer in plain text
+# OpenSSL's words for an answer in plain text.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 
 
 def _code(error: ClientError) -> str:

@@ -44,7 +44,7 @@ def workers(tmp_path):
 def on_fn_api_runner(new_place):
     """What the main job leaves when it runs in this process."""
     place = new_place()
-    place.store(hp.testing.sample_events(1_500, **SAMPLES), objects=6)
+    place.store(hp.testing.sample_events(1_000, **SAMPLES), objects=6)
     done = place.run("--runner=FnApiRunner")
     assert done.returncode == 0, done.stderr[-3000:]
     return place.outcome()
@@ -57,7 +57,7 @@ def on_fn_api_runner(new_place):
 )
 def test_the_main_job_leaves_the_same_on_an_engine(engine, external, on_fn_api_runner, new_place, workers):
     arguments = flink() if engine == "Flink" else prism(engine)
-    samples = hp.testing.sample_events(1_500, **SAMPLES)
+    samples = hp.testing.sample_events(1_000, **SAMPLES)
     place = new_place()
     place.store(samples, objects=6)
     placed = workers(place)[1] if external else ["--environment_type=LOOPBACK"]
@@ -73,7 +73,7 @@ def test_the_main_job_leaves_the_same_on_an_engine(engine, external, on_fn_api_r
 @pytest.mark.parametrize("engine", ["PrismRunner", "Flink"])
 def test_workers_killed_in_the_middle_cost_nothing_once_the_job_has_run_again(engine, new_place, workers):
     arguments = flink() if engine == "Flink" else prism(engine)
-    samples = hp.testing.sample_events(8_000, **SAMPLES)
+    samples = hp.testing.sample_events(6_000, **SAMPLES)
     place = new_place()
     place.store(samples, objects=20)
     pool, placed = workers(place)

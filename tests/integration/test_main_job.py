@@ -17,7 +17,7 @@ def embedded():
 
 
 def test_the_main_job_leaves_the_same_on_these_servers_and_on_the_embedded_ones(embedded, new_place, registry):
-    samples = hp.testing.sample_events(2_000, seed=31, faults=0.1, duplicates=0.1, wrapped=0.3)
+    samples = hp.testing.sample_events(1_000, seed=31, faults=0.1, duplicates=0.1, wrapped=0.3)
     registry.register_directory(SCHEMAS)
     real = new_place()
     subject = ["--registry", registry.url, "--subject", registry.subject("{type}")]
