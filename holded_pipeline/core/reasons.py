@@ -67,6 +67,12 @@ REASONS: tuple[Explanation, ...] = (
         "change the row function or the value",
     ),
     Explanation("lone_surrogate", "read", "half of a UTF-16 pair stands alone in a string", "send the whole character"),
+    Explanation(
+        "lookup_missing",
+        "enrich",
+        'a lookup with `on_missing="reject"` knows nothing of the event\'s key',
+        "complete the table or object, then replay",
+    ),
     Explanation("low_quality", "enrich", "the quality score is under `min_quality`", "see the rules it failed"),
     Explanation(
         "missing_field", "read", "the message lacks a field that makes an event", "send it; see its violations"
@@ -133,6 +139,12 @@ ERRORS: tuple[Explanation, ...] = (
         "in `local.stack()`",
         "a local server did not come up",
         "read the end of its log, which the message repeats",
+    ),
+    Explanation(
+        "TooManyRejectedError",
+        "after the rejected were written",
+        "more was rejected than `WriteRejected(max_rejected=…)` allows",
+        "mend what the most frequent reasons say, then run again or replay",
     ),
     Explanation(
         "TransientError",

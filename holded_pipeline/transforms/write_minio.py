@@ -11,6 +11,7 @@ import msgspec
 from holded_pipeline.clients.minio import MinIO
 from holded_pipeline.core import json_codec
 from holded_pipeline.core.envelopes import event_document
+from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.core.object_buffers import Compression
 from holded_pipeline.core.object_names import Partition, partition_template
 from holded_pipeline.core.values import Event
@@ -67,7 +68,7 @@ class WriteMinIO(beam.PTransform):
                 raise ValueError("with encode=, partition must be a function or None: a template is for events")
             partition = None
         self._lake = lake
-        self._encode = encode or encode_event
+        self._encode = encode_event if encode is None else _OneLine(encode)
         self._settings = ObjectSettings(
             prefix=prefix,
             partition=partition_template(partition) if isinstance(partition, str) else partition,
@@ -83,6 +84,20 @@ class WriteMinIO(beam.PTransform):
             self._lake, self._encode, self._settings, run_id=run_id_of(elements.pipeline), stage="write_minio"
         )
         return elements | "WriteObjects" >> beam.ParDo(write).with_output_types(WrittenObject)
+
+
+class _OneLine:
+    """A user's `encode`, held to its word; an object rather than a closure, so that it travels by reference."""
+
+    def __init__(self, encode: Callable[[Any], Any]) -> None:
+        self._encode = encode
+
+    def __call__(self, element: Any) -> bytes:
+        line = self._encode(element)
+        if not isinstance(line, bytes) or b"\n" in line:
+            what = "several lines" if isinstance(line, bytes) else type(line).__name__
+            raise ConfigurationError(f"the function encode returned {what}; it must return the bytes of one line")
+        return line
 
 
 def encode_event(event: Event) -> bytes:
