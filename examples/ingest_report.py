@@ -54,7 +54,7 @@ def print_report(counts: Counts, lake: hp.MinIO, db: hp.Postgres, seconds: float
     differences = hp.verify_analytics(db)
     _section("Run")
     _line("read", counts["read.records"])
-    _line("passed", counts["enrich.passed"])
+    _line("passed all checks", counts["enrich.passed"])
     _line("rejected", counts.rejected)
     for stage, reason, number in counts.rejections():
         _line(f"  {stage}: {reason}", number)

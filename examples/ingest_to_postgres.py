@@ -2,6 +2,7 @@
 
     python examples/ingest_to_postgres.py                       real servers for the occasion, 20,000 sample events
     python examples/ingest_to_postgres.py --keep data           the same, and the data stay; run it again
+    python examples/ingest_to_postgres.py --enrichers processing,business_context,quality,vat    with a plugin's, too
     python examples/ingest_to_postgres.py --minio http://localhost:9000 --bucket holded --access-key minioadmin \
         --postgres postgresql://holded@localhost/holded_business --registry http://localhost:8081
 
@@ -14,23 +15,29 @@ import argparse
 import contextlib
 import logging
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 from ingest_report import Counts, print_report
+from plain_errors import explained, plainly, say
 
 import holded_pipeline as hp
+
+__all__ = ["explained", "main", "parse", "run_job", "say", "servers", "store_samples"]  # other examples use them
 
 SAMPLES = 20_000
 FAULTY = 0.02
 SEED = 7
+ENRICHERS = "processing,business_context,quality"
 SCHEMAS = Path(__file__).parent / "schemas"
+WITH_JOB_SERVER = ("FlinkRunner", "PortableRunner", "SparkRunner")  # whose job servers know options of their own
 
 
 def run_job(
@@ -44,7 +51,7 @@ def run_job(
     with_runner = beam.Pipeline(runner=arguments.runner, options=options)
     raw = with_runner | hp.ReadMinIO(lake, arguments.input)
     checked = raw.passed | hp.ValidateSchema(schemas, subject=arguments.subject)
-    enriched = checked.passed | hp.Enrich("processing", "business_context", "quality")
+    enriched = checked.passed | hp.Enrich(*arguments.enrichers)
     _ = enriched.passed | hp.WriteMinIO(lake, "enriched/")
     loaded = enriched.passed | hp.WritePostgres(db)
     _ = (raw.rejected, checked.rejected, enriched.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
@@ -68,6 +75,7 @@ def servers(arguments: argparse.Namespace) -> Iterator[tuple[hp.MinIO, hp.Postgr
                 bucket=arguments.bucket,
                 access_key=arguments.access_key,
                 secret_key=hp.Secret.env("MINIO_SECRET_KEY"),
+                region=arguments.region,
                 retry=hp.Retry(arguments.patience),
             )
         else:
@@ -85,7 +93,17 @@ def servers(arguments: argparse.Namespace) -> Iterator[tuple[hp.MinIO, hp.Postgr
 def store_samples(lake: hp.MinIO, prefix: str, count: int) -> None:
     """Puts sample events under the prefix, unless there is something already."""
     filesystem = lake.filesystem()
-    folder = f"{lake.bucket}/{prefix.strip('/')}"
+    try:
+        _store_samples(filesystem, lake.bucket, prefix, count)
+    except OSError as error:
+        raise hp.ConfigurationError(
+            f"no samples can be stored in the bucket {lake.bucket!r} of the {lake}: {error}; "
+            "check bucket, access key and secret key"
+        ) from error
+
+
+def _store_samples(filesystem: Any, bucket: str, prefix: str, count: int) -> None:
+    folder = f"{bucket}/{prefix.strip('/')}"
     if filesystem.exists(folder) and filesystem.find(folder):
         say(f"{prefix} holds events already, which are read again")
         return
@@ -109,11 +127,19 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
     add("--minio", metavar="URL", help="your S3-compatible store; without it a local one is started")
     add("--bucket", default="holded", help="its bucket (default: holded)")
     add("--access-key", help="its access key; the secret one comes from MINIO_SECRET_KEY")
+    add("--region", default="us-east-1", help="its region (default: us-east-1); most stores take any")
     add("--postgres", metavar="URL", help="your database; without it a local one is started")
     add("--schemas", metavar="DIR", type=Path, help="a directory of schemas (default: those beside this example)")
     add("--registry", metavar="URL", help="a schema registry instead")
     add("--subject", help='subject of the schemas, as text or template (default: "{type}")')
     add("--input", metavar="PREFIX", default="raw/", help="prefix or glob of the objects to read (default: raw/)")
+    add(
+        "--enrichers",
+        metavar="NAMES",
+        type=lambda text: [name.strip() for name in text.split(",")],
+        default=ENRICHERS,
+        help=f"enrichers by name, those of installed plugins too (default: {ENRICHERS})",
+    )
     add("--samples", metavar="N", type=int, help="how many sample events to store first (default: 20,000 locally)")
     add("--keep", metavar="DIR", help="keep the local servers' data in this folder")
     add(
@@ -128,7 +154,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
         parser.error(wrong)
     options = PipelineOptions(rest)
     unknown = set(options.get_all_options(retain_unknown_options=True)) - set(options.get_all_options())
-    if unknown:
+    if unknown and arguments.runner not in WITH_JOB_SERVER:
         parser.error(f"neither this example nor Beam knows --{', --'.join(sorted(unknown))}")
     arguments.subject = arguments.subject or "{type}"
     return arguments, options
@@ -153,45 +179,27 @@ def _wrong(arguments: argparse.Namespace) -> str | None:
     return next((message for is_wrong, message in checks if is_wrong), None)
 
 
-def explained(error: Exception) -> str | None:
-    """This library's words about an error, also where a runner made text of it; None for any other error."""
-    if isinstance(error, hp.HoldedPipelineError | ValueError):
-        return str(error)
-    said = re.findall(r"(?:ConfigurationError|TransientError|ObjectVanishedError): (.+)", str(error))
-    return said[-1] if said else None
-
-
-def say(text: str) -> None:
-    """Progress goes to stderr, the report to stdout."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """0 if every record is accounted for."""
     arguments, options = parse(sys.argv[1:] if argv is None else argv)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs the traceback of what it raises as well
-    try:
-        schemas = (
-            hp.SchemaRegistry(arguments.registry, retry=hp.Retry(arguments.patience))
-            if arguments.registry
-            else hp.SchemaDirectory(arguments.schemas or SCHEMAS)
-        )
-        with servers(arguments) as (lake, db):
-            if arguments.samples:
-                store_samples(lake, arguments.input, arguments.samples)
-            say("running …")
-            began = time.monotonic()
-            counts = run_job(lake, db, schemas, arguments, options)
-            return print_report(counts, lake, db, time.monotonic() - began, keep=arguments.keep)
-    except Exception as error:
-        words = explained(error)
-        if words is None:
-            raise
-        say(f"error: {words.splitlines()[0]}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
+    return plainly(partial(ingest, arguments, options))
+
+
+def ingest(arguments: argparse.Namespace, options: PipelineOptions) -> int:
+    """The whole job; what goes wrong is raised."""
+    schemas = (
+        hp.SchemaRegistry(arguments.registry, retry=hp.Retry(arguments.patience))
+        if arguments.registry
+        else hp.SchemaDirectory(arguments.schemas or SCHEMAS)
+    )
+    with servers(arguments) as (lake, db):
+        if arguments.samples:
+            store_samples(lake, arguments.input, arguments.samples)
+        say("running …")
+        began = time.monotonic()
+        counts = run_job(lake, db, schemas, arguments, options)
+        return print_report(counts, lake, db, time.monotonic() - began, keep=arguments.keep)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from holded_pipeline import local, testing
 from holded_pipeline.clients.analytics import Difference, verify_analytics
+from holded_pipeline.clients.lookup import Lookup
 from holded_pipeline.clients.migrate import migrate
 from holded_pipeline.clients.minio import MinIO
 from holded_pipeline.clients.postgres import Postgres
@@ -9,20 +10,31 @@ from holded_pipeline.clients.retry import Retry
 from holded_pipeline.clients.schema_directory import SchemaDirectory
 from holded_pipeline.clients.schema_registry import SchemaRegistry
 from holded_pipeline.clients.secret import Secret
+from holded_pipeline.core.builtin_enrichers import Quality
 from holded_pipeline.core.enrichment import Enricher
 from holded_pipeline.core.errors import (
     ConfigurationError,
+    EnricherError,
     HoldedPipelineError,
     ObjectVanishedError,
     RejectRecord,
+    TooManyRejectedError,
     TransientError,
 )
+from holded_pipeline.core.fingerprint import Fingerprint
+from holded_pipeline.core.forecast import Forecast
+from holded_pipeline.core.lateness import Lateness
+from holded_pipeline.core.masking import Mask
+from holded_pipeline.core.quality import NOT_APPLICABLE, Rule, Verdict
 from holded_pipeline.core.values import Event, Outcome, Rejected, SchemaRef, Source, Violation
 from holded_pipeline.plugins.hookspecs import hookimpl
 from holded_pipeline.plugins.registry import Registry
 from holded_pipeline.transforms.enrich import Enrich
+from holded_pipeline.transforms.forecast import forecast
 from holded_pipeline.transforms.load_rows import Receipt
 from holded_pipeline.transforms.read_minio import ReadMinIO
+from holded_pipeline.transforms.read_rejected import ReadRejected, Replayed
+from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.validate_schema import ValidateSchema
 from holded_pipeline.transforms.write_minio import WriteMinIO
 from holded_pipeline.transforms.write_objects import WrittenObject
@@ -30,34 +42,49 @@ from holded_pipeline.transforms.write_postgres import WritePostgres
 from holded_pipeline.transforms.write_rejected import WriteRejected
 
 __all__ = [
+    "NOT_APPLICABLE",
     "ConfigurationError",
     "Difference",
     "Enrich",
     "Enricher",
+    "EnricherError",
     "Event",
+    "Fingerprint",
+    "Forecast",
     "HoldedPipelineError",
+    "Lateness",
+    "Lookup",
+    "Mask",
     "MinIO",
     "ObjectVanishedError",
     "Outcome",
     "Postgres",
+    "Quality",
     "ReadMinIO",
+    "ReadRejected",
     "Receipt",
     "Registry",
     "RejectRecord",
     "Rejected",
+    "Replayed",
     "Retry",
+    "Rule",
     "SchemaDirectory",
     "SchemaRef",
     "SchemaRegistry",
     "Secret",
+    "SettleRejected",
     "Source",
+    "TooManyRejectedError",
     "TransientError",
     "ValidateSchema",
+    "Verdict",
     "Violation",
     "WriteMinIO",
     "WritePostgres",
     "WriteRejected",
     "WrittenObject",
+    "forecast",
     "hookimpl",
     "local",
     "migrate",

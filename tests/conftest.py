@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
 
 import holded_pipeline as hp
 from holded_pipeline import local
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what was imported stays: no need for the collector to look through it again and again
 
 
 @pytest.fixture(scope="session")

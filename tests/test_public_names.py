@@ -14,10 +14,11 @@ import holded_pipeline as hp
 
 ROOT = Path(__file__).parent.parent
 NAMES = """
-ConfigurationError Difference Enrich Enricher Event HoldedPipelineError MinIO ObjectVanishedError Outcome Postgres
-ReadMinIO Receipt Registry RejectRecord Rejected Retry SchemaDirectory SchemaRef SchemaRegistry Secret Source
-TransientError ValidateSchema Violation WriteMinIO WritePostgres WriteRejected WrittenObject hookimpl local migrate
-testing verify_analytics
+ConfigurationError Difference Enrich Enricher EnricherError Event Fingerprint Forecast HoldedPipelineError Lateness
+Lookup Mask MinIO NOT_APPLICABLE ObjectVanishedError Outcome Postgres Quality ReadMinIO ReadRejected Receipt Registry
+RejectRecord Rejected Replayed Retry Rule SchemaDirectory SchemaRef SchemaRegistry Secret SettleRejected Source
+TooManyRejectedError TransientError ValidateSchema Verdict Violation WriteMinIO WritePostgres WriteRejected
+WrittenObject forecast hookimpl local migrate testing verify_analytics
 """.split()  # noqa: SIM905  a list of forty lines says no more
 TRANSFORMS = [value for value in vars(hp).values() if inspect.isclass(value) and issubclass(value, beam.PTransform)]
 

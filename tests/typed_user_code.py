@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import apache_beam as beam
 import sqlalchemy as sa
@@ -32,6 +32,57 @@ def enricher(event: hp.Event) -> Mapping[str, Any]:
     return {"size": len(event.data)}
 
 
+class Opened:
+    """A user's enricher that is opened on a worker."""
+
+    def __enter__(self) -> Self:
+        """Opens it."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Closes it."""
+
+    def __call__(self, event: hp.Event) -> Mapping[str, Any]:
+        """What is called."""
+        return {"company": event.company_id}
+
+
+class Batched:
+    """A user's enricher of many events at once."""
+
+    def enrich_batch(self, events: Sequence[hp.Event]) -> list[Mapping[str, Any] | Exception]:
+        """One item for each."""
+        return [{"n": 1} if event.data else hp.RejectRecord("empty", "give it data") for event in events]
+
+
+class Answering:
+    """A user's context manager whose `__enter__` returns what is called."""
+
+    def __enter__(self) -> Callable[[hp.Event], Mapping[str, Any]]:
+        """Gives a function."""
+        return enricher
+
+    def __exit__(self, *error: object) -> None:
+        """Closes it."""
+
+
+def has_amount(event: hp.Event) -> hp.Verdict:
+    """A user's quality rule."""
+    if event.type != "t":
+        return hp.NOT_APPLICABLE
+    return None if "amount" in event.data else "it has no amount"
+
+
+rules = [hp.Rule("amount.there", "completeness", 1, has_amount, version="1")]
+
+
+mask = hp.Mask(["/email"], key=hp.Secret.env("K"), casefold=True)
+shipped = [
+    hp.Lookup.table(db, "companies", key="id", of="company_id", columns=["name"], on_missing="reject"),
+    hp.Lookup.object(lake, "r/c.csv", key="id", of=lambda event: event.data.get("company"), ttl=60, name="company"),
+]
+
+
 def row(event: hp.Event) -> dict[str, Any]:
     """A user's row."""
     return {"id": event.id}
@@ -43,7 +94,7 @@ class Plugin:
     @hp.hookimpl
     def register_enrichers(self, register: Any) -> None:
         """Brings one enricher."""
-        register("size", enricher, version="1")
+        register("size", enricher, version="1", timeout=2, retry=hp.Retry(5), transient=(LookupError,))
 
 
 def pipeline(p: beam.Pipeline) -> beam.PCollection:
@@ -51,16 +102,49 @@ def pipeline(p: beam.Pipeline) -> beam.PCollection:
     raw: hp.Outcome = p | hp.ReadMinIO(lake, "raw/", envelope=envelope)
     checked: hp.Outcome = raw.passed | hp.ValidateSchema({"t": True}, subject="{type}", version=1)
     enriched: hp.Outcome = checked.passed | hp.Enrich(
-        "quality", enricher, hp.Enricher("n", enricher, on_error="skip"), registry=hp.Registry([Plugin()])
+        hp.Quality(rules, extend=True),
+        enricher,
+        hp.Enricher("n", enricher, on_error="skip", timeout=1.5),
+        hp.Enricher("opened", Opened()),
+        hp.Enricher("batched", Batched(), batch_size=10, batch_seconds=0.5),
+        hp.Enricher("answering", Answering()),
+        *shipped,
+        hp.Enricher("slow", shipped[0], batch_size=500, timeout=30),
+        hp.Lateness(900),
+        hp.Fingerprint(["/updatedAt"]),
+        mask,
+        registry=hp.Registry([Plugin()]),
+        min_quality=0.5,
     )
-    loaded: hp.Outcome = enriched.passed | hp.WritePostgres(db, table=table, row=row, on_conflict="update")
+    hidden = enriched.passed | "HideFields" >> beam.Map(mask.hide)
+    loaded: hp.Outcome = hidden | hp.WritePostgres(db, table=table, row=row, on_conflict="update")
     return (raw.rejected, checked.rejected, enriched.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
+
+
+def replay(p: beam.Pipeline) -> beam.PCollection:
+    """A user's replay."""
+    back: hp.Replayed = p | hp.ReadRejected(lake, "rejected/", reason=["schema_violation"], since=datetime.now(UTC))
+    loaded: hp.Outcome = back.passed | hp.WritePostgres(db)
+    again = (back.rejected, loaded.rejected) | hp.WriteRejected(
+        lake, "rejected/", max_rejected={"write": 0.1, "*": 5}, of=back.passed
+    )
+    return back.passed | hp.SettleRejected(lake, "rejected/", after=(loaded.passed, again))
+
+
+def foresee() -> int:
+    """A user's forecast."""
+    found: hp.Forecast = hp.forecast(lake, "rejected/", [hp.Enrich("quality")], stage="validate")
+    return found.passes
 
 
 def afterwards() -> list[str]:
     """A user's check."""
     differences: list[hp.Difference] = hp.verify_analytics(db)
     samples = hp.testing.sample_events(10, seed=1)
+    report: hp.testing.EnricherReport = hp.testing.check_enricher(enricher, budget_seconds=0.5, rules=["json"])
+    found: hp.testing.PluginReport = hp.testing.check_plugin(Plugin(), hp.testing.contract_events())
+    if report.rejected or found.envelopes:
+        raise hp.testing.ContractError("mine", [])
     return [difference.key for difference in differences] + [str(sample.event_id) for sample in samples]
 
 

@@ -46,7 +46,7 @@ class RowFormat:
         """
         known = tuple(name for name in self._formats if name in row)
         if len(known) != len(row):
-            unknown = ", ".join(sorted(set(row) - set(self._formats)))
+            unknown = ", ".join(sorted(repr(name) for name in set(row) - set(self._formats)))
             raise ConfigurationError(
                 f"the row has {unknown}, which the table {self._table.name} has no column for; "
                 "change the row function or the table"
@@ -98,7 +98,5 @@ def _text(value: str) -> bytes:
 
 
 def _json(value: Any) -> bytes:
-    encoded = json_codec.encode(value)
-    if b"null" in encoded:  # which is also what NaN and Infinity would become
-        json_codec.check_json_value(value)
+    encoded = json_codec.encode_checked(value)
     return encoded.replace(b"\\", b"\\\\")  # control characters stand escaped in JSON already

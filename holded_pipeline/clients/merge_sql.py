@@ -6,7 +6,7 @@ It answers one row: how many rows were inserted, and how many were inserted or u
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -14,24 +14,10 @@ from sqlalchemy.dialects import postgresql
 from holded_pipeline.clients.dialect import DIALECT, quoted
 
 
-class StagingNames(Protocol):
-    """The quoted names of a staging table."""
-
-    @property
-    def name(self) -> str:
-        """The staging table."""
-        ...
-
-    @property
-    def target(self) -> str:
-        """The table it is for."""
-        ...
-
-
 def merge_statement(
-    table: sa.Table, staging: StagingNames, columns: Sequence[str], *, on_conflict: str, keep: str
+    table: sa.Table, target: str, columns: Sequence[str], staged: str, *, on_conflict: str, keep: str
 ) -> str:
-    """The SQL text.
+    """The SQL text; `target` is the table's quoted name, `staged` the FROM item that the rows come from.
 
     Rows go in in the order of their key, so that writers with overlapping batches cannot deadlock. A key that
     stands in the batch more than once counts once, the first or the last of them.
@@ -40,18 +26,19 @@ def merge_statement(
     names = ", ".join(quoted(name) for name in columns)
     if not key or on_conflict == "error":
         order = ", ".join((*key, "holded_place"))
-        return _counted(f"INSERT INTO {staging.target} ({names}) SELECT {names} FROM {staging.name} ORDER BY {order}")
+        return _counted(f"INSERT INTO {target} ({names}) SELECT {names} FROM {staged} ORDER BY {order}")
     by_key = ", ".join(key)
     place = "holded_place DESC" if keep == "newest" else "holded_place"
-    source = f"SELECT DISTINCT ON ({by_key}) {names} FROM {staging.name} ORDER BY {by_key}, {place}"
+    source = f"SELECT DISTINCT ON ({by_key}) {names} FROM {staged} ORDER BY {by_key}, {place}"
     changes = _changes(table, columns) if on_conflict == "update" else None
     action = "DO NOTHING" if changes is None else f"DO UPDATE SET {changes}"
-    return _counted(f"INSERT INTO {staging.target} AS stored ({names}) {source} ON CONFLICT ({by_key}) {action}")
-
-
-def _counted(insert: str) -> str:
     # xmax is 0 in a row that this very statement made, and its own number in one that it updated.
-    merged = f"{insert} RETURNING xmax = 0 AS made"
+    made = "true" if changes is None else "xmax = 0"
+    return _counted(f"INSERT INTO {target} AS stored ({names}) {source} ON CONFLICT ({by_key}) {action}", made)
+
+
+def _counted(insert: str, made: str = "true") -> str:
+    merged = f"{insert} RETURNING {made} AS made"
     return f"WITH merged AS ({merged}) SELECT count(*) FILTER (WHERE made), count(*) FROM merged"
 
 

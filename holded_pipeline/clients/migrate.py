@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import alembic.command
@@ -14,6 +15,7 @@ from alembic.script import ScriptDirectory
 from holded_pipeline import migrations
 from holded_pipeline.clients.postgres import Postgres
 from holded_pipeline.clients.postgres_faults import is_transient, translate
+from holded_pipeline.clients.time_limit import TimeLimit
 from holded_pipeline.core.errors import ConfigurationError
 
 VERSION_TABLE = "holded_pipeline_version"
@@ -30,14 +32,21 @@ def migrate(db: Postgres, revision: str = "head") -> None:
         revision: `head`, or a revision of `holded_pipeline/migrations/versions`.
 
     Raises:
+        ValueError: `revision` is `base`.
         ConfigurationError: the database was migrated by a newer version of this library, or a grant is missing.
         TransientError: the server did not answer within `db.retry`.
     """
+    if revision == "base":
+        raise ValueError("migrate goes forward only; drop the tables yourself, or by alembic.command.downgrade")
     engine = db.engine(poolclass=sa.NullPool)
+    ends = time.monotonic() + db.retry.deadline
 
     def attempt() -> None:
+        limit = TimeLimit(max(ends - time.monotonic(), db.connect_timeout))
         with engine.begin() as connection:
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            with limit.over(connection):  # waiting for whoever migrates, not migrating
+                connection.exec_driver_sql(limit.on_the_server("lock_timeout"))
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             _upgrade(connection, db, revision)
 
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
 import s3fs
+from aiobotocore.session import AioSession
 
 from holded_pipeline.clients.retry import Retry
 from holded_pipeline.clients.secret import Secret
@@ -27,6 +29,15 @@ def _secret(value: str | Secret) -> Secret:
 def _not_empty(_: object, attribute: attrs.Attribute[str], value: str) -> None:
     if not value:
         raise ValueError(f"MinIO.{attribute.name} must not be empty")
+
+
+@functools.cache
+def _session() -> AioSession:
+    """One for the process: it knows what S3's calls look like, which takes longer to read than a page of a listing.
+
+    The keys are the client's, not the session's; and all clients are made in the one thread of fsspec's event loop.
+    """
+    return AioSession()
 
 
 @attrs.frozen
@@ -86,7 +97,10 @@ class MinIO:
             "skip_instance_cache": True,
             "use_listings_cache": False,
         }
-        return s3fs.S3FileSystem(**(settings | overrides))
+        filesystem = s3fs.S3FileSystem(**(settings | overrides))
+        if not overrides:
+            filesystem.session = _session()
+        return filesystem
 
     def __str__(self) -> str:
         return f"object store {self.endpoint}"

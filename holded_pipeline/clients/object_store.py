@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -48,7 +49,7 @@ class ObjectStore:
                 partial(_list_page, bucket=self._lake.bucket, prefix=prefix, token=token, start_after=start_after)
             )
             for entry in page.get("Contents", ()):
-                if not entry["Key"].endswith("/"):
+                if entry["Size"] or not entry["Key"].endswith("/"):  # a console's mark of a folder holds nothing
                     yield StoredObject(entry["Key"], entry["Size"], entry["ETag"].strip('"'))
             token = page.get("NextContinuationToken")
             if not page.get("IsTruncated") or not token:
@@ -62,7 +63,7 @@ class ObjectStore:
             Exception: the store does not answer, in the driver's words.
         """
         try:
-            self._once(partial(_list_one, bucket=self._lake.bucket))
+            self._once(partial(_list_one, bucket=self._lake.bucket), time.monotonic())
         except Exception as error:
             if is_transient(error):
                 raise
@@ -112,16 +113,26 @@ class ObjectStore:
 
         return self._call(put, key)
 
-    def _once(self, work: Callable[[Any], Awaitable[T]]) -> T:
+    def _once(self, work: Callable[[Any], Awaitable[T]], ends: float) -> T:
         async def attempt() -> T:
-            return await work(await self._filesystem.set_session())
+            # An answer may come in drops, each in time; the whole is bounded too.
+            seconds = max(ends - time.monotonic(), self._lake.timeout)
+            try:
+                async with asyncio.timeout(seconds):
+                    return await work(await self._filesystem.set_session())
+            except TimeoutError as error:
+                # Not a TimeoutError, of which fsspec makes one of its own without the words.
+                raise ConnectionError(f"no whole answer in {seconds:.1f} s") from error
 
         result: T = fsspec.asyn.sync(self._filesystem.loop, attempt)
         return result
 
     def _call(self, work: Callable[[Any], Awaitable[T]], key: str | None = None) -> T:
+        ends = time.monotonic() + self._lake.retry.deadline
         try:
-            return self._lake.retry.call(partial(self._once, work), server=str(self._lake), is_transient=is_transient)
+            return self._lake.retry.call(
+                partial(self._once, work, ends), server=str(self._lake), is_transient=is_transient
+            )
         except Exception as error:
             if key is not None and missing_key(error):
                 raise _vanished(self._lake, key) from error

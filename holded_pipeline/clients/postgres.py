@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
@@ -12,6 +13,13 @@ from holded_pipeline.clients.retry import Retry
 from holded_pipeline.clients.secret import Secret
 
 _DRIVER = "postgresql+psycopg"
+# A network that swallows everything is noticed after about a minute, rather than after the system's two hours.
+_LIVELINESS = {
+    "keepalives_idle": 30,  # seconds
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,  # milliseconds
+}
 
 
 @attrs.frozen(init=False)
@@ -23,7 +31,8 @@ class Postgres:
             into a `Secret`.
         password: a `Secret`, or a plain string that becomes one.
         connect_timeout: seconds for a connection to be made.
-        retry: how long an outage is waited out.
+        retry: how long an outage is waited out; also how long a load may wait for a lock or for a server that has
+            stopped to answer, but never less than `connect_timeout`.
     """
 
     url: str
@@ -56,15 +65,24 @@ class Postgres:
         url = make_url(self.url).set(drivername=_DRIVER)
         if self.password is not None:
             url = url.set(password=self.password.reveal())
+        wanted = {"connect_timeout": max(1, round(self.connect_timeout)), **_LIVELINESS}
         settings: dict[str, Any] = {
-            "connect_args": {"connect_timeout": max(1, round(self.connect_timeout))},
+            "connect_args": {name: value for name, value in wanted.items() if name not in url.query},
             "pool_pre_ping": True,
         }
-        return sa.create_engine(url, **(settings | overrides))
+        engine = sa.create_engine(url, **(settings | overrides))
+        sa.event.listen(engine, "handle_error", _forget_password)
+        return engine
 
     def __str__(self) -> str:
         url = make_url(self.url)
         return f"PostgreSQL {url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
+
+
+def _forget_password(context: sa.engine.ExceptionContext) -> None:
+    """Psycopg's error about a connection that failed carries all of its parameters, for whoever prints attributes."""
+    if isinstance(context.original_exception, psycopg.Error):
+        context.original_exception._pgconn = None  # noqa: SLF001  there is no public way
 
 
 def _parse(url: str) -> URL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import attrs
 import psycopg
 import sqlalchemy as sa
 
@@ -12,12 +13,13 @@ from holded_pipeline.core.errors import ConfigurationError, HoldedPipelineError,
 from holded_pipeline.core.values import Violation
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-_ROW_CLASSES = ("22", "23", "54")
-_ROW_CODES = ("P0001",)  # a trigger of the user's that refuses the row
+ROW_CLASSES = ("22", "23", "54")
+ROW_CODES = ("44000", "P0001")  # the check option of a view, and a trigger of the user's that refuses the row
 _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
 _TRANSIENT_CODES = ("25006", "55006", "55P03")  # 25006: a standby that is not yet, or no longer, the primary
-_SETTING_CLASSES = ("0A", "28", "2F", "3D", "3F", "42", "44")
+_SETTING_CLASSES = ("0A", "28", "2F", "3D", "3F", "42")
 _ADVICE = {
+    "0A000": 'on_conflict="update" needs an ordinary table, neither a partitioned one nor a view',
     "28": "check the user and the password",
     "3D": "create the database, or name another one",
     "3F": "create the schema, or set search_path",
@@ -43,7 +45,7 @@ def cause_of(error: BaseException) -> BaseException:
 def is_row_fault(error: Exception) -> bool:
     """Whether it is a row's own fault."""
     state = _sqlstate(error)
-    return state is not None and (state.startswith(_ROW_CLASSES) or state in _ROW_CODES)
+    return state is not None and (state.startswith(ROW_CLASSES) or state in ROW_CODES)
 
 
 def is_transient(error: Exception) -> bool:
@@ -60,29 +62,55 @@ def is_transient(error: Exception) -> bool:
     return isinstance(cause, ConnectionError | TimeoutError | sa.exc.TimeoutError)
 
 
+@attrs.frozen
+class Said:
+    """What PostgreSQL said about a row; texts are empty or None where it said nothing."""
+
+    state: str
+    message: str | None
+    detail: str | None
+    table: str | None
+    column: str | None
+    constraint: str | None
+
+
 def row_fault(error: Exception) -> RejectRecord:
-    """The rejection of the row that caused it; its reason is PostgreSQL's name of the condition."""
+    """The rejection of the row that caused it."""
     cause = cause_of(error)
     if not isinstance(cause, psycopg.Error):
         raise TypeError(f"not an error of PostgreSQL: {cause!r}")
     said = cause.diag
-    place = "".join(
-        f", {kind} {name!r}"
-        for kind, name in (
-            ("table", said.table_name),
-            ("column", said.column_name),
-            ("constraint", said.constraint_name),
+    return refusal(
+        Said(
+            str(cause.sqlstate),
+            said.message_primary or str(cause),
+            said.message_detail,
+            said.table_name,
+            said.column_name,
+            said.constraint_name,
         )
-        if name
     )
-    detail = f": {said.message_detail}" if said.message_detail else ""
-    message = f"PostgreSQL refused the row: {said.message_primary}{detail} (SQLSTATE {cause.sqlstate}{place})"
+
+
+def refusal(said: Said) -> RejectRecord:
+    """The rejection of a row; its reason is PostgreSQL's own name of the condition, e.g. `not_null_violation`."""
+    named = (("table", said.table), ("column", said.column), ("constraint", said.constraint))
+    place = "".join(f", {kind} {name!r}" for kind, name in named if name)
+    detail = f": {said.detail}" if said.detail else ""
+    message = f"PostgreSQL refused the row: {said.message}{detail} (SQLSTATE {said.state}{place})"
     violation = Violation(
-        f"/{said.column_name}" if said.column_name else "",
-        said.constraint_name or str(cause.sqlstate),
-        said.message_primary or str(cause),
+        f"/{said.column}" if said.column else "", said.constraint or said.state, said.message or said.state
     )
-    return RejectRecord(_condition(cause), message, [violation])
+    return RejectRecord(condition(said.state), message, [violation])
+
+
+def condition(state: str) -> str:
+    """PostgreSQL's own name of a SQLSTATE; `sqlstate_<code>` where it has none."""
+    try:
+        kind = psycopg.errors.lookup(state)
+    except KeyError:
+        return f"sqlstate_{state}"
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
 
 
 def translate(error: Exception, db: Postgres) -> Exception:
@@ -105,12 +133,6 @@ def translate(error: Exception, db: Postgres) -> Exception:
 def _sqlstate(error: BaseException) -> str | None:
     cause = cause_of(error)
     return cause.sqlstate if isinstance(cause, psycopg.Error) else None
-
-
-def _condition(cause: psycopg.Error) -> str:
-    """PostgreSQL's own name of a condition, e.g. `not_null_violation`."""
-    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(cause).__name__).lower()
-    return name if type(cause).sqlstate else f"sqlstate_{cause.sqlstate}"
 
 
 def _without_target(cause: psycopg.Error) -> str:

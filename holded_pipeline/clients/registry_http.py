@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
+from requests.auth import HTTPBasicAuth
 
 from holded_pipeline.clients.retry import Retry
 from holded_pipeline.clients.secret import Secret
@@ -66,13 +67,13 @@ class RegistryConnection:
         self._session = requests.Session()
         self._session.trust_env = settings.token is None and settings.username is None  # no .netrc over our own
         self._session.headers["Accept"] = ACCEPT
-        self._session.verify = settings.verify
         self._session.cert = settings.certificate
         if settings.token is not None:
             self._session.headers["Authorization"] = f"Bearer {settings.token.reveal()}"
         elif settings.username is not None:
             password = settings.password.reveal() if settings.password else ""
-            self._session.auth = (settings.username, password)
+            # In UTF-8, as RFC 7617 has it; requests would take Latin-1, and fail on what is not in it.
+            self._session.auth = HTTPBasicAuth(settings.username.encode(), password.encode())
 
     def close(self) -> None:
         """Gives the connections back."""
@@ -108,7 +109,9 @@ class RegistryConnection:
     def _answer(self, path: str, params: Mapping[str, str] | None) -> dict[str, Any]:
         url = f"{self._settings.url}/{path}"
         try:
-            response = self._session.get(url, params=params, timeout=self._settings.timeout)
+            # With each request, since REQUESTS_CA_BUNDLE in the environment goes over what a session says.
+            verify = self._settings.verify
+            response = self._session.get(url, params=params, timeout=self._settings.timeout, verify=verify)
         except requests.exceptions.SSLError as error:
             raise ConfigurationError(
                 f"{self.name} has a certificate that is not trusted; set verify= to the CA bundle it was signed with"

@@ -19,7 +19,7 @@ from holded_pipeline.clients.registry_http import (
 from holded_pipeline.clients.retry import Retry
 from holded_pipeline.clients.secret import Secret
 from holded_pipeline.core.errors import ConfigurationError, RejectRecord
-from holded_pipeline.core.schema_references import BASE, uri_of
+from holded_pipeline.core.schema_uris import BASE, uri_of
 from holded_pipeline.core.schemas import ResolvedSchema
 from holded_pipeline.core.values import SchemaRef
 
@@ -194,7 +194,7 @@ class RegistryClient:
                 ) from error
             document = self._document(subject, referred)
             own = uri_of(document, urljoin(min(bases), name))
-            names = {urljoin(base, name) for base in bases} | {own}
+            names = [own, *sorted({urljoin(base, name) for base in bases} - {own})]
             documents.update(dict.fromkeys(names, document))
             self._add_references(referred, bases | {own}, documents, patient=patient, depth=depth + 1)
 

@@ -41,11 +41,21 @@ _ADVICE = {
     "RequestTimeTooSkewed": "set this machine's clock",
     "AuthorizationHeaderMalformed": "set region to the bucket's",
     "PermanentRedirect": "set endpoint and region to the bucket's",
+    "XMinioInvalidObjectName": "MinIO takes no key with an empty level (//) or one of dots; choose another prefix",
 }
+_NO_TLS = (
+    "WRONG_VERSION_NUMBER",
+    "RECORD_LAYER_FAILURE",
+    "HTTP_REQUEST",
+)  # OpenSSL's words for an answer in plain text
 
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _message(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Message", "")).strip() or "nothing more"
 
 
 def _status(error: ClientError) -> int:
@@ -81,10 +91,12 @@ def translate(error: Exception, lake: MinIO) -> Exception:
     """The error for a user; what is no fault of the store's or the settings' stays as it is."""
     if isinstance(error, ClientError):
         code = _code(error)
-        advice = _ADVICE.get(code, "check endpoint, bucket and keys")
+        advice = _ADVICE.get(code) or f"check endpoint, bucket and keys; it says: {_message(error)}"
         return ConfigurationError(
             f"{lake} refused {error.operation_name} on bucket {lake.bucket!r}: {code or _status(error)}; {advice}"
         )
+    if isinstance(error, SSLError) and any(word in str(error).upper().replace(" ", "_") for word in _NO_TLS):
+        return ConfigurationError(f"{lake} does not speak TLS; use http:// in endpoint, or the port that does")
     if isinstance(error, SSLError):
         return ConfigurationError(
             f"{lake} has a certificate that is not trusted; set verify= to the CA bundle it was signed with"

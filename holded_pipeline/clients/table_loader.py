@@ -1,21 +1,28 @@
 """Loads batches into one table: COPY into a staging table, then one merge, in one transaction.
 
-A batch that holds a row PostgreSQL refuses is cut in two until the row stands alone; everything else commits. Each
-part is a transaction of its own: it needs no savepoint, a deferred constraint speaks up in time, and the summaries
-are locked in the order of their keys once per transaction, so writers cannot wait for each other in a circle.
+A batch that holds rows PostgreSQL refuses is loaded without them, by another transaction, which finds them (see
+`poison_rows`). Rows that are good alone but not together, such as two with one value where only one may be, are told
+apart by cutting the batch in two. Each part is a transaction of its own: a deferred constraint speaks up in time, and
+keys and summaries are locked in the order of their keys once per transaction, so writers cannot wait for each other in
+a circle.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from functools import partial
+from typing import Literal
 
 import attrs
 import sqlalchemy as sa
 
+from holded_pipeline.clients.copy_lines import copy_lines
 from holded_pipeline.clients.dialect import quoted, quoted_table
+from holded_pipeline.clients.load_transaction import Cursor, Fill, Loaded, LoadTransaction
 from holded_pipeline.clients.merge_sql import merge_statement
+from holded_pipeline.clients.poison_rows import TextStaging
 from holded_pipeline.clients.postgres import Postgres
 from holded_pipeline.clients.postgres_faults import is_row_fault, is_transient, row_fault, translate
 from holded_pipeline.core.errors import RejectRecord
@@ -23,26 +30,8 @@ from holded_pipeline.core.errors import RejectRecord
 OnConflict = Literal["ignore", "update", "error"]
 Keep = Literal["first", "newest"]
 
-
-@attrs.frozen
-class Loaded:
-    """What became of a batch: `inserted + updated + duplicates + len(refused)` is the number of its lines.
-
-    `refused` holds the places of refused lines in the batch, with their reasons.
-    """
-
-    inserted: int = 0
-    updated: int = 0
-    duplicates: int = 0
-    refused: tuple[tuple[int, RejectRecord], ...] = ()
-
-    def __add__(self, other: Loaded) -> Loaded:
-        return Loaded(
-            self.inserted + other.inserted,
-            self.updated + other.updated,
-            self.duplicates + other.duplicates,
-            self.refused + other.refused,
-        )
+_MAY_YET_PASS = {"foreign_key_violation", "raise_exception"}
+"""Reasons that another row of the same batch can take away, once it is stored."""
 
 
 class TableLoader:
@@ -60,8 +49,9 @@ class TableLoader:
         self._table = table
         self._on_conflict = on_conflict
         self._keep = keep
-        self._engine = db.engine(pool_size=1, max_overflow=1)
-        self._statements: dict[tuple[str, ...], str] = {}
+        # A ping before each use would not be bounded in time; a connection that went stale costs one more attempt.
+        self._engine = db.engine(pool_size=1, max_overflow=1, pool_pre_ping=False)
+        self._staging: dict[tuple[str, ...], tuple[Staging, TextStaging]] = {}
 
     def close(self) -> None:
         """Gives the connection back."""
@@ -75,22 +65,45 @@ class TableLoader:
             ConfigurationError: a grant, the table, a column or a constraint is missing.
         """
         total = Loaded()
-        pending = [(0, len(lines))]
+        refused: dict[int, RejectRecord] = {}
+        places: Sequence[int] = range(len(lines))
+        while places:
+            loaded = self._load_places(tuple(columns), lines, places)
+            total += attrs.evolve(loaded, refused=())
+            refused = {place: fault for place, fault in refused.items() if place not in set(places)}
+            refused |= dict(loaded.refused)
+            stored = loaded.inserted + loaded.updated
+            places = [place for place in sorted(refused) if stored and refused[place].reason in _MAY_YET_PASS]
+        return total + Loaded(refused=tuple(sorted(refused.items())))
+
+    def _load_places(self, columns: tuple[str, ...], lines: Sequence[bytes], places: Sequence[int]) -> Loaded:
+        """Loads some of the lines; parts that are good only in part are cut in two."""
+        total = Loaded()
+        pending = [places]
         while pending:
-            start, end = pending.pop()
+            part = pending.pop()
             try:
-                total += self._load_part(tuple(columns), lines[start:end])
-            except _RowRefusedError as refusal:
-                if end - start == 1:
-                    total += Loaded(refused=((start, refusal.fault),))
-                else:
-                    middle = (start + end) // 2
-                    pending += [(middle, end), (start, middle)]
+                loaded = self._load_part(columns, [lines[place] for place in part])
+            except _RowRefusedError:
+                middle = len(part) // 2
+                pending += [part[middle:], part[:middle]]
+            else:
+                there = tuple((part[place], fault) for place, fault in loaded.refused)
+                total += attrs.evolve(loaded, refused=there)
         return total
 
     def _load_part(self, columns: tuple[str, ...], lines: Sequence[bytes]) -> Loaded:
-        """All of these lines or none."""
-        transaction = _Transaction(self._engine, self._statement(columns), self._staging(columns))
+        plain, as_text = self._staging_of(columns)
+        try:
+            return self._transact(plain.load, lines)
+        except _RowRefusedError as refusal:
+            if len(lines) == 1:
+                return Loaded(refused=((0, refusal.fault),))
+        return self._transact(as_text.load_good, lines)
+
+    def _transact(self, fill: Fill, lines: Sequence[bytes]) -> Loaded:
+        ends = time.monotonic() + self._db.retry.deadline
+        transaction = LoadTransaction(self._engine, fill, ends=ends, least=self._db.connect_timeout)
 
         def attempt() -> Loaded:
             try:
@@ -110,18 +123,20 @@ class TableLoader:
                 raise
             raise translated from error
 
-    def _statement(self, columns: tuple[str, ...]) -> str:
-        known = self._statements.get(columns)
+    def _staging_of(self, columns: tuple[str, ...]) -> tuple[Staging, TextStaging]:
+        known = self._staging.get(columns)
         if known is None:
-            known = self._statements[columns] = merge_statement(
-                self._table, self._staging(columns), columns, on_conflict=self._on_conflict, keep=self._keep
+            target = quoted_table(self._table)
+            digest = hashlib.sha256("\0".join((target, *columns)).encode()).hexdigest()[:16]
+            names = tuple(quoted(name) for name in columns)
+            merge = partial(
+                merge_statement, self._table, target, columns, on_conflict=self._on_conflict, keep=self._keep
+            )
+            known = self._staging[columns] = (
+                Staging(f"holded_stage_{digest}", target, names, merge(f"holded_stage_{digest}")),
+                TextStaging(f"holded_texts_{digest}", target, names, merge),
             )
         return known
-
-    def _staging(self, columns: tuple[str, ...]) -> Staging:
-        target = quoted_table(self._table)
-        digest = hashlib.sha256("\0".join((target, *columns)).encode()).hexdigest()[:16]
-        return Staging(f"holded_stage_{digest}", target, tuple(quoted(name) for name in columns))
 
 
 class _RowRefusedError(Exception):
@@ -134,65 +149,22 @@ class _RowRefusedError(Exception):
 
 @attrs.frozen
 class Staging:
-    """The temporary table of one set of columns; names are quoted already."""
+    """The temporary table of one set of columns, with the target's types; names are quoted already."""
 
     name: str
     target: str
     columns: tuple[str, ...]
+    merge: str
 
-    def create(self) -> str:
-        """Its definition: the target's types without its constraints, which the merge checks."""
-        return (
+    def load(self, cursor: Cursor, lines: Sequence[bytes]) -> Loaded:
+        """Loads all of the lines."""
+        # The target's types without its constraints, which the merge checks.
+        cursor.execute(
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.name} ON COMMIT DELETE ROWS AS "
             f"SELECT 0::bigint AS holded_place, {', '.join(self.columns)} FROM {self.target} WITH NO DATA"
         )
-
-    def copy(self) -> str:
-        """What fills it."""
-        return f"COPY {self.name} (holded_place, {', '.join(self.columns)}) FROM STDIN"
-
-
-class _Transaction:
-    """One part's transaction, which can be tried again; a commit whose answer was lost is looked up, not guessed."""
-
-    def __init__(self, engine: sa.Engine, merge: str, staging: Staging) -> None:
-        self._engine = engine
-        self._merge = merge
-        self._staging = staging
-        self._in_doubt: tuple[str, Loaded] | None = None
-
-    def run(self, lines: Sequence[bytes]) -> Loaded:
-        if self._in_doubt is not None:
-            transaction, loaded = self._in_doubt
-            if self._committed(transaction):
-                return loaded
-            self._in_doubt = None
-        with self._engine.connect() as connection:
-            loaded, transaction = self._fill(connection, lines)
-            self._in_doubt = transaction, loaded
-            connection.commit()
-        return loaded
-
-    def _fill(self, connection: sa.Connection, lines: Sequence[bytes]) -> tuple[Loaded, str]:
-        connection.begin()
-        raw: Any = connection.connection.driver_connection
-        with raw.cursor() as cursor:
-            cursor.execute("SET LOCAL client_min_messages = warning")
-            cursor.execute(self._staging.create())
-            with cursor.copy(self._staging.copy()) as copy:
-                copy.write(b"".join(b"%d\t%b" % numbered for numbered in enumerate(lines)))
-            cursor.execute(self._merge)
-            inserted, touched = cursor.fetchone()
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            cursor.execute("SELECT pg_current_xact_id()::text")
-            (transaction,) = cursor.fetchone()
-        return Loaded(inserted, touched - inserted, len(lines) - touched), transaction
-
-    def _committed(self, transaction: str) -> bool:
-        with self._engine.connect() as connection:
-            status = connection.execute(
-                sa.text("SELECT pg_xact_status(CAST(:transaction AS xid8))"), {"transaction": transaction}
-            ).scalar_one()
-        if status == "in progress":
-            raise ConnectionError("the server has not yet ended the transaction whose connection broke")
-        return bool(status == "committed")
+        copy_lines(cursor, self.name, self.columns, lines)
+        cursor.execute(self.merge)
+        inserted, touched = cursor.fetchone()
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        return Loaded(inserted, touched - inserted, len(lines) - touched)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
@@ -27,6 +28,7 @@ class Processing:
     pipeline_version: str
     clock: Callable[[], datetime]
     run_id: str | None = None
+    deterministic: ClassVar[bool] = False  # it tells the time
 
     def for_run(self, run_id: str) -> Processing:
         """The enricher for one run."""
@@ -47,29 +49,48 @@ def business_context(event: Event) -> dict[str, Any]:
     return {"context": business_context_of(event.type), "aggregate": aggregate_of(event.type)}
 
 
-def _as_tuple(rules: Iterable[Rule]) -> tuple[Rule, ...]:
-    return tuple(rules)
+def _as_rules(rules: Iterable[Any]) -> tuple[Rule, ...]:
+    found = tuple(rules)
+    for rule in found:
+        if not isinstance(rule, Rule):
+            raise TypeError(f"quality is judged by hp.Rule values, got {rule!r}")
+    return found
 
 
 @attrs.frozen
 class Quality:
-    """Scores events by rules; see `quality.assess` for what it says of each.
+    """The enricher `quality`: scores events by rules; see `quality.assess` for what it says of each.
 
     Attributes:
-        rules: what events are judged by; at least one.
+        rules: rules of your own.
+        extend: whether they stand beside the registered rules (the built-in ones and the plugins'), or alone.
         ruleset: the version of the rules that is kept with each score; by default made from the rules, so that
             it changes when they do.
+        registered: the rules they stand beside; the built-in ones until `Enrich` puts in those of its registry.
     """
 
-    rules: Sequence[Rule] = attrs.field(
-        default=quality_rules.RULES, converter=_as_tuple, validator=attrs.validators.min_len(1)
-    )
-    ruleset: str = attrs.field()
+    rules: Sequence[Rule] = attrs.field(default=(), converter=_as_rules)
+    extend: bool = attrs.field(default=True, kw_only=True)
+    ruleset: str | None = attrs.field(default=None, kw_only=True)
+    registered: Sequence[Rule] = attrs.field(default=quality_rules.RULES, kw_only=True, converter=_as_rules)
+    name: ClassVar[str] = "quality"
+    _judges: tuple[Rule, ...] = attrs.field(init=False, eq=False, repr=False)
+    _version: str = attrs.field(init=False, eq=False, repr=False)
 
-    @ruleset.default
-    def _ruleset_of_rules(self) -> str:
-        return ruleset_of(self.rules, "holded-1" if self.rules == quality_rules.RULES else "custom")
+    @_judges.default
+    def _rules_to_judge_by(self) -> tuple[Rule, ...]:
+        rules = (*self.registered, *self.rules) if self.extend else tuple(self.rules)
+        twice = [name for name, count in Counter(rule.id for rule in rules).items() if count > 1]
+        if twice:
+            raise ValueError(f"two quality rules have the id {twice[0]!r}; rename one of them")
+        if not rules:
+            raise ValueError("there is no quality rule to judge by; give some, or leave out extend=False")
+        return rules
+
+    @_version.default
+    def _version_of_rules(self) -> str:
+        return self.ruleset or ruleset_of(self._judges, "holded-1" if self._judges == quality_rules.RULES else "custom")
 
     def __call__(self, event: Event) -> dict[str, Any]:
-        """The entries `score`, `failed`, `dimensions` and `ruleset`."""
-        return assess(event, self.rules, self.ruleset)
+        """The entries `score`, `failed`, `dimensions` and `ruleset`; and `errors`, if a rule is broken."""
+        return assess(event, self._judges, self._version)

@@ -1,34 +1,79 @@
-"""Enrichers: functions that learn something about an event, and how their results are added to it."""
+"""Enrichers: functions that learn something about an event, and what becomes of what they return or raise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol, runtime_checkable
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final, Literal, NoReturn, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import attrs
 
+from holded_pipeline.core import enricher_checks as checks
 from holded_pipeline.core import json_codec
-from holded_pipeline.core.errors import HoldedPipelineError, RejectRecord
-from holded_pipeline.core.values import Event
+from holded_pipeline.core.drafts import PROVENANCE, Draft
+from holded_pipeline.core.enricher_faults import EnricherFault, batch_of, outcome_of, run_failure, shown, told
+from holded_pipeline.core.errors import ConfigurationError, EnricherError, RejectRecord, TransientError
+from holded_pipeline.core.values import Event, Violation
 
+T = TypeVar("T")
 EnrichFunction = Callable[[Event], Mapping[str, Any]]
 OnError = Literal["reject", "skip", "fail"]
 
-RESERVED = frozenset({"schema", "headers", "correlation_id", "collected_at"})
+RESERVED: Final = frozenset({"schema", "headers", "correlation_id", "collected_at", "envelope", PROVENANCE})
 """Entries of `event.metadata` that other stages write."""
+
+MAX_RESULT_BYTES: Final = 1_000_000
+"""Bytes that one enricher may add to one event, as JSON."""
+
+_MESSAGE = 4_000  # characters of a refusal that are kept
+_REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+@runtime_checkable
+class EnrichBatch(Protocol):
+    """An enricher that takes several events at once, for instance to ask a server once for all of them."""
+
+    def enrich_batch(self, events: Sequence[Event]) -> Sequence[Mapping[str, Any] | Exception]:
+        """For each event, in this order, its result, or the exception that is that event's own."""
+        ...
+
+
+AnyEnricher = EnrichFunction | EnrichBatch | AbstractContextManager[Any]
+"""What can be an enricher; what a context manager's `__enter__` returns must be one of the other two."""
 
 
 @runtime_checkable
 class RunAware(Protocol):
     """An enricher that wants to know the run it belongs to; asked once, when the pipeline is built."""
 
-    def for_run(self, run_id: str) -> EnrichFunction:
+    def for_run(self, run_id: str) -> AnyEnricher:
         """The enricher for this run."""
         ...
 
 
-def _usable_name(_: object, __: object, name: str) -> None:
-    if not name.isidentifier():
+class RetryPolicy(Protocol):
+    """How long an outage is waited out; `hp.Retry` is one."""
+
+    def call(self, attempt: Callable[[], T], *, server: str, is_transient: Callable[[Exception], bool]) -> T:
+        """Calls `attempt` until it returns, or for as long as it makes sense."""
+        ...
+
+
+class EnricherOptions(TypedDict, total=False):
+    """The options of an `Enricher`, for what takes them in its place."""
+
+    version: str | None
+    on_error: OnError
+    timeout: float | None
+    retry: RetryPolicy | None
+    transient: tuple[type[Exception], ...]
+    batch_size: int
+    batch_seconds: float
+
+
+def _usable_name(_: object, __: object, name: Any) -> None:
+    if not (isinstance(name, str) and name.isidentifier()):
         raise ValueError(
             f"an enricher needs a name that can stand in event.metadata, got {name!r}; give a lambda or a partial "
             "one with hp.Enricher(name, function)"
@@ -43,57 +88,165 @@ class Enricher:
 
     Attributes:
         name: where the result stands in `event.metadata`.
-        function: `(event) -> mapping`; the mapping must be JSON. It may raise `RejectRecord`.
-        version: told in error messages, so that it is clear what refused a record.
-        on_error: what an exception does that is not `RejectRecord`: `reject` the event with reason
-            `enricher_error`, `skip` this enricher for it, or `fail` the run. An `OSError` (that is every
-            connection error and timeout) and this library's own errors always fail the run: they are not the
-            event's fault.
+        function: `(event) -> mapping`; or an object with `enrich_batch(events) -> list`, see `EnrichBatch`. The
+            mapping must be JSON. Either may raise `RejectRecord`. An object with `__enter__` and `__exit__` is
+            opened once per worker, and what `__enter__` returns is what is called. The events it is given cannot
+            be changed. Its attributes `name`, `version` and `deterministic` are read, if it has them.
+        version: kept with the event, and told in error messages; by default the function's attribute `version`.
+        on_error: what becomes of an event for which it raises, is too slow, or returns no JSON: `reject` the event
+            with reason `enricher_error`, `enricher_timeout` or `enricher_output`, `skip` this enricher for it, or
+            `fail` the run with an `EnricherError`. `RejectRecord` rejects the event whatever this says. An
+            outage (an `OSError`, or one of `transient`) always fails the run: it is never the event's fault.
+        timeout: seconds that a call may take, for one event or for one batch; None for as long as it likes.
+        retry: how long an outage is waited out; None for not at all.
+        transient: exceptions, beside `OSError`, that mean that a server is away.
+        batch_size: events given to `enrich_batch` at once, at the most.
+        batch_seconds: how long events wait for a batch to fill, as long as others come.
     """
 
     name: str = attrs.field(validator=_usable_name)
-    function: EnrichFunction = attrs.field(validator=attrs.validators.is_callable())
-    version: str | None = attrs.field(default=None, kw_only=True)
+    function: AnyEnricher = attrs.field(validator=checks.usable_function)
+    version: str | None = attrs.field(
+        default=None,
+        kw_only=True,
+        validator=attrs.validators.optional(attrs.validators.instance_of(str)),
+    )
     on_error: OnError = attrs.field(
         default="reject", kw_only=True, validator=attrs.validators.in_(("reject", "skip", "fail"))
     )
+    timeout: float | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(checks.usable_seconds)
+    )
+    retry: RetryPolicy | None = attrs.field(
+        default=None, kw_only=True, validator=attrs.validators.optional(checks.usable_retry)
+    )
+    transient: tuple[type[Exception], ...] = attrs.field(default=(), kw_only=True, validator=checks.exception_types)
+    batch_size: int = attrs.field(
+        default=100, kw_only=True, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)]
+    )
+    batch_seconds: float = attrs.field(default=1.0, kw_only=True, validator=checks.usable_seconds)
+
+    def __attrs_post_init__(self) -> None:
+        own = getattr(self.function, "version", None)
+        if self.version is None and isinstance(own, str):
+            object.__setattr__(self, "version", own)
 
     def __call__(self, event: Event) -> Event:
-        """The event with this enricher's result.
+        """The event with this enricher's result: opens, calls and closes it, without timeout and retry.
 
         Raises:
-            RejectRecord: the enricher refused the event, raised (reason `enricher_error`), or returned what is
-                no JSON object (reason `enricher_output`).
+            RejectRecord: the enricher refused the event, or failed for it and `on_error` is `reject`.
+            EnricherError: it failed, and `on_error` is `fail`.
+            TransientError: it met an outage.
+            ConfigurationError: it misses a file or a grant.
+        """
+        draft = Draft(event)
+        with self.opened() as opened:
+            outcome = outcome_of(self.callee(opened), [draft.view] if self.takes_batches else draft.view)
+        if self.takes_batches:
+            batch = batch_of(outcome, 1)
+            outcome = batch[0] if isinstance(batch, list) else batch
+        self.settle(draft, outcome)
+        return draft.event()
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether it is called with several events at once."""
+        return hasattr(self.function, "enrich_batch")
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the same event gets the same result, as the function declares; by default it does."""
+        return bool(getattr(self.function, "deterministic", True))
+
+    @contextmanager
+    def opened(self) -> Iterator[Any]:
+        """Opens the function if it is a context manager; gives what `__enter__` returned, else the function itself."""
+        function: Any = self.function
+        if not checks.opens_and_closes(function):
+            yield function
+            return
+        with function as entered:
+            yield entered
+
+    def callee(self, opened: Any) -> Callable[[Any], Any]:
+        """What is called of an opened function: with an event, or with a list of events if it takes batches.
+
+        Raises:
+            ConfigurationError: there is nothing to call.
+        """
+        callee: Callable[[Any], Any] | None = getattr(opened, "enrich_batch", None) if self.takes_batches else opened
+        if not callable(callee):
+            raise ConfigurationError(
+                f"the enricher {self} cannot be called: its __enter__ returned {shown(repr(opened))}; "
+                "let it return self"
+            )
+        return callee
+
+    def settle(self, draft: Draft, outcome: Any) -> None:
+        """Adds to an event what this enricher returned for it; or does what is to be done about what it raised.
+
+        Args:
+            draft: the event.
+            outcome: the result, or an exception.
+
+        Raises:
+            RejectRecord, EnricherError, TransientError, ConfigurationError: see `__call__`.
         """
         try:
-            result = self.function(event)
-        except (HoldedPipelineError, OSError):
-            raise
-        except Exception as error:  # noqa: BLE001  a stranger's function may raise anything; on_error decides
-            return self._failed(event, error)
-        return event.with_metadata(**{self.name: self._checked(result)})
+            result = self._checked(outcome, draft.before)
+        except EnricherFault as fault:
+            if self.on_error == "skip":
+                draft.skip(self.name, self.version, fault.text)
+            else:
+                self._raise(fault, draft.before)
+        else:
+            draft.add(self.name, self.version, result)
 
-    def _failed(self, event: Event, error: Exception) -> Event:
-        if self.on_error == "skip":
-            return event
-        what = f"the enricher {self} raised {type(error).__name__}: {error}"
-        if self.on_error == "fail":
-            error.add_note(f"raised by the enricher {self} for event {event.id} at {event.source}")
-            raise error
-        raise RejectRecord("enricher_error", what) from error
-
-    def _checked(self, result: Any) -> dict[str, Any]:
-        if not isinstance(result, Mapping):
-            raise RejectRecord(
-                "enricher_output",
-                f"the enricher {self} returned {type(result).__name__}; it must return a mapping",
-            )
-        plain = dict(result)
+    def _checked(self, outcome: Any, event: Event) -> dict[str, Any]:
+        if isinstance(outcome, BaseException):
+            self._raised(outcome, event)
+        if not isinstance(outcome, Mapping):
+            raise EnricherFault("enricher_output", f"returned {type(outcome).__name__}; it must return a mapping")
         try:
-            json_codec.check_json_value(plain)
-        except TypeError as error:
-            raise RejectRecord("enricher_output", f"the enricher {self} returned no JSON: {error}") from error
-        return plain
+            result: dict[str, Any] = json_codec.plain_copy(dict(outcome), max_bytes=MAX_RESULT_BYTES)
+        except Exception as error:
+            raise EnricherFault("enricher_output", f"returned no JSON: {told(error)}") from error
+        return result
+
+    def _raised(self, error: BaseException, event: Event) -> NoReturn:
+        if isinstance(error, EnricherFault):
+            raise error
+        if isinstance(error, RejectRecord):
+            raise self._refusal(error) from error
+        failure = run_failure(error, self.transient, self.called_for(event))
+        if failure is not None:
+            raise failure from error
+        raise EnricherFault("enricher_error", f"raised {told(error)}") from error
+
+    def _refusal(self, refused: RejectRecord) -> RejectRecord | EnricherFault:
+        if not (isinstance(refused.reason, str) and _REASON.fullmatch(refused.reason)):
+            what = f"raised RejectRecord with the reason {shown(repr(refused.reason))}, which is no snake_case code"
+            return EnricherFault("enricher_error", f"{what}: {shown(str(refused.message))}")
+        violations = [
+            Violation(shown(str(each.pointer)), shown(str(each.keyword)), shown(str(each.message)))
+            for each in refused.violations
+            if isinstance(each, Violation)
+        ]
+        said = shown(str(refused.message), _MESSAGE)
+        return RejectRecord(refused.reason, f"{said} (refused by the enricher {self})", violations)
+
+    def _raise(self, fault: EnricherFault, event: Event) -> NoReturn:
+        cause = fault.__cause__
+        if self.on_error == "reject":
+            raise RejectRecord(fault.reason, f"the enricher {self} {fault.text}") from cause
+        kind = TransientError if fault.reason == "enricher_timeout" else EnricherError
+        raise kind(f"{self.called_for(event)} {fault.text}") from cause
+
+    def called_for(self, event: Event) -> str:
+        """The enricher and the event, for a message."""
+        place = "" if event.source is None else f" at {event.source}"
+        return f"the enricher {self}, called for event {event.id}{place},"
 
     def for_run(self, run_id: str) -> Enricher:
         """This enricher for one run."""
@@ -105,8 +258,8 @@ class Enricher:
         return self.name if self.version is None else f"{self.name} {self.version}"
 
 
-def named(enricher: EnrichFunction | Enricher) -> Enricher:
-    """A plain function becomes an enricher of its own name."""
+def named(enricher: AnyEnricher | Enricher) -> Enricher:
+    """A plain function or object becomes an enricher of its own name."""
     if isinstance(enricher, Enricher):
         return enricher
     name = getattr(enricher, "name", None) or getattr(enricher, "__name__", "")

@@ -28,6 +28,14 @@ class ObjectVanishedError(HoldedPipelineError):
     """An object was listed, but was deleted or overwritten before it could be read."""
 
 
+class EnricherError(HoldedPipelineError):
+    """An enricher failed and may not: its `on_error` is `fail`. The enricher's own exception is the cause."""
+
+
+class TooManyRejectedError(HoldedPipelineError):
+    """More records were rejected than `WriteRejected(max_rejected=...)` allows; all of them were written first."""
+
+
 class RejectRecord(HoldedPipelineError):  # noqa: N818  an instruction to the pipeline rather than a failure of it
     """Raised by an envelope, an enricher or a row function to reject the record it was given, and only that.
 

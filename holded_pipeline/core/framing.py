@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, takewhile
 from typing import Literal, NamedTuple
 
 from holded_pipeline.core.errors import RejectRecord
@@ -33,12 +33,14 @@ class Record(NamedTuple):
         line: 1-based line on which it, or the array it is an element of, begins.
         item: 1-based place in that array.
         fault: set when the record is known to be unusable already; `raw` is then what there is of it.
+        whole: whether `raw` is all of it; the rest of one that is too large is not kept.
     """
 
     raw: bytes
     line: int
     item: int | None = None
     fault: RejectRecord | None = None
+    whole: bool = True
 
 
 def frame(chunks: Iterable[bytes], *, key: str, first_line: int = 1, layout: Layout | None = None) -> Iterator[Record]:
@@ -79,43 +81,52 @@ def layout_of(head: bytes, key: str) -> Layout:
     whole_lines = lines[:-1] if len(head) >= _HEAD_BYTES else lines
     # One line that is an object by itself tells lines from a document printed over several, even where the
     # first line is broken.
-    return "lines" if any(_is_object(line) for line in whole_lines) or len(whole_lines) < 2 else "values"  # noqa: PLR2004
+    if any(_objects_in(line) == 1 for line in whole_lines):
+        return "lines"
+    # A single line: documents one after the other without anything between them, or one that may be broken.
+    several = len(lines) == 1 and _objects_in(lines[0]) > 1
+    return "values" if several or len(whole_lines) > 1 else "lines"
 
 
-def _is_object(line: bytes) -> bool:
+def _objects_in(line: bytes) -> int:
+    """How many whole objects a line begins with."""
     if not line.startswith(b"{"):
-        return False
-    records = list(frame_values([line]))
-    return len(records) == 1 and records[0].fault is None
+        return 0
+    records = frame_values([line])
+    return sum(1 for _ in takewhile(lambda record: record.fault is None and record.raw.startswith(b"{"), records))
 
 
 def frame_lines(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Record]:
     """A record a line; blank lines are passed over but counted."""
-    for number, (raw, size) in enumerate(_lines(chunks), first_line):
+    for number, (raw, size) in enumerate(lines_of(chunks, keep_bytes=KEEP_BYTES), first_line):
         yield from _line_records(raw, size, number)
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Each line without its end, cut at `KEEP_BYTES`, and its full size."""
+def lines_of(chunks: Iterable[bytes], *, keep_bytes: float) -> Iterator[tuple[bytes, int]]:
+    """Each line without its end, cut at `keep_bytes`, and its full size."""
     pending: list[bytes] = []
     kept = size = 0
     for chunk in chunks:
         for place, part in enumerate(chunk.split(b"\n")):
             if place:
-                yield b"".join(pending), size
-                pending, kept, size = [], 0, 0
+                line = b"".join(pending)
+                pending.clear()  # before the line goes out: a large one is not held twice while it is worked on
+                yield line, size
+                kept = size = 0
             size += len(part)
-            if part and kept < KEEP_BYTES:
-                pending.append(part[: KEEP_BYTES - kept])
+            if part and kept < keep_bytes:
+                pending.append(part if kept + len(part) <= keep_bytes else part[: int(keep_bytes) - kept])
                 kept += len(pending[-1])
     if size:
-        yield b"".join(pending), size
+        line = b"".join(pending)
+        pending.clear()
+        yield line, size
 
 
 def _line_records(raw: bytes, size: int, number: int) -> Iterator[Record]:
     text = raw.removesuffix(b"\r")
     if size > len(raw):
-        yield Record(text, number, None, _too_large(size))
+        yield Record(text, number, None, _too_large(size), whole=False)
     elif text.lstrip()[:1] == b"[":
         yield from (record._replace(line=number) for record in frame_values([text]))
     elif text.strip():
@@ -172,7 +183,7 @@ class _Scanner:
             self._at = len(self._text)
         if len(self._text) - self._start > KEEP_BYTES:
             self.gave_up = True
-            yield self.rest(_too_large(None))
+            yield self.rest(_too_large(None))._replace(whole=False)
 
     def _bracket(self, character: bytes, at: int) -> Iterator[Record]:
         if character in b"[{":

@@ -21,6 +21,7 @@ from holded_pipeline.core.errors import RejectRecord
 MAX_DEPTH = 100
 """Levels of nesting accepted by default. Far above any business document, far below what breaks a parser."""
 
+_ENDLESS = 1_000  # levels after which a value made by code is taken to hold itself
 _EXACT_DIGITS = 15  # any decimal of up to 15 significant digits survives a double (IEEE 754, DBL_DIG)
 _BOM = b"\xef\xbb\xbf"
 _BRACKETS_OUTSIDE_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
@@ -93,17 +94,21 @@ def _explain(text: bytes, error: Exception) -> NoReturn:
     try:
         decoded = text.decode()
     except UnicodeDecodeError as fault:
-        raise RejectRecord("invalid_utf8", f"byte {fault.start} is not UTF-8: {fault.reason}") from error
+        raise RejectRecord("invalid_utf8", f"byte {fault.start} is not UTF-8: {fault.reason}{_hint(text)}") from error
     try:
         value = json.loads(decoded, parse_constant=_refuse_constant, parse_float=Decimal)
     except json.JSONDecodeError as fault:
         place = f"line {fault.lineno}, column {fault.colno}"
-        raise RejectRecord("invalid_json", f"not JSON: {fault.msg} at {place}") from error
+        raise RejectRecord("invalid_json", f"not JSON: {fault.msg} at {place}{_hint(text)}") from error
     except (ValueError, ArithmeticError, RecursionError) as fault:
         raise RejectRecord("invalid_json", f"not a JSON value that can be carried: {fault}") from error
     if any(_has_surrogate(string) for string in _strings(value)):
         raise RejectRecord("lone_surrogate", "a \\ud800-\\udfff escape stands without its other half") from error
     raise RejectRecord("invalid_json", f"not JSON: {error}") from error
+
+
+def _hint(text: bytes) -> str:
+    return "; it looks like UTF-16 or UTF-32, send UTF-8" if b"\0" in text else ""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -150,6 +155,18 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
         raise RejectRecord("duplicate_name", f"the name {twice!r} stands twice in one object; keep one of them")
 
 
+def encode_checked(value: Any) -> bytes:
+    """What `encode` gives, for a value that code may have put NaN or Infinity into.
+
+    Raises:
+        TypeError: `value` holds something JSON has no form for.
+    """
+    encoded = encode(value)
+    if b"null" in encoded:  # which is what NaN and Infinity become
+        check_json_value(value)
+    return encoded
+
+
 def check_json_value(value: Any) -> None:
     """Makes sure that a value made by code is JSON, so that `decode(encode(value))` gives it back.
 
@@ -158,6 +175,30 @@ def check_json_value(value: Any) -> None:
     """
     if not _comes_back(value):
         _find_what_is_not_json(value)
+
+
+def plain_copy(value: Any, *, max_bytes: int) -> Any:
+    """The JSON value of a value made by code, in dicts and lists of its own.
+
+    Raises:
+        TypeError: it is no JSON (see `check_json_value`), has more than `max_bytes` bytes as JSON, or is nested more
+            than `MAX_DEPTH` levels deep, as what holds itself is.
+    """
+    try:
+        encoded = _encoder.encode(value)
+    except RecursionError as error:
+        raise TypeError("it holds itself, or is nested too deep") from error
+    except (TypeError, ValueError, ArithmeticError) as error:
+        _find_what_is_not_json(value)
+        raise TypeError(f"{error}; give plain Python values") from error
+    if len(encoded) > max_bytes:
+        raise TypeError(f"it has {len(encoded):,} bytes as JSON, and {max_bytes:,} are kept")
+    if encoded.count(b"[") + encoded.count(b"{") > MAX_DEPTH and _depth(encoded) > MAX_DEPTH:
+        raise TypeError(f"it is nested more than {MAX_DEPTH} levels deep")
+    copy = _decoder.decode(encoded)
+    if copy != value or b"\\u0000" in encoded:
+        _find_what_is_not_json(value)
+    return copy
 
 
 def _comes_back(value: Any) -> bool:
@@ -177,10 +218,10 @@ def _find_what_is_not_json(value: Any) -> None:
             continue
         if isinstance(current, str):
             _check_string(pointer, current)
+        elif pointer.count("/") > _ENDLESS:
+            raise TypeError(f"it holds itself, or is nested more than {_ENDLESS} levels deep")
         elif isinstance(current, float | Decimal):
-            # math.isfinite goes through a float, which a large Decimal does not fit
-            if not (current.is_finite() if isinstance(current, Decimal) else math.isfinite(current)):
-                raise TypeError(f"{current!r} at {pointer or 'the top'} is not a JSON number")
+            _check_number(pointer, current)
         elif isinstance(current, dict):
             for name, member in current.items():
                 if not isinstance(name, str):
@@ -191,6 +232,12 @@ def _find_what_is_not_json(value: Any) -> None:
             pending.extend((f"{pointer}/{place}", member) for place, member in enumerate(current))
         else:
             raise TypeError(f"{type(current).__name__} at {pointer or 'the top'} is not a JSON value")
+
+
+def _check_number(pointer: str, number: float | Decimal) -> None:
+    # math.isfinite goes through a float, which a large Decimal does not fit
+    if not (number.is_finite() if isinstance(number, Decimal) else math.isfinite(number)):
+        raise TypeError(f"{number!r} at {pointer or 'the top'} is not a JSON number")
 
 
 def _check_string(pointer: str, string: str) -> None:

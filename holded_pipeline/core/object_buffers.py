@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, Protocol
 
 import attrs
@@ -57,13 +57,17 @@ class _Open:
         self._compressor = _compressor(compression)
         self._parts: list[bytes] = []
 
-    def add(self, line: bytes, element: Any) -> None:
-        part = self._compressor.compress(line + b"\n")
+    def add(self, line: Iterable[bytes], element: Any) -> None:
+        for piece in line:
+            self._take(self._compressor.compress(piece))
+        self._take(self._compressor.compress(b"\n"))
+        self.records += 1
+        self.identity.add(element)
+
+    def _take(self, part: bytes) -> None:
         if part:
             self._parts.append(part)
             self.size += len(part)
-        self.records += 1
-        self.identity.add(element)
 
     def finish(self) -> bytes:
         self._parts.append(self._compressor.flush())
@@ -90,14 +94,21 @@ class ObjectBuffers:
         self._open: dict[Any, _Open] = {}
         self._held = 0
 
-    def add(self, place: Any, line: bytes, element: Any, now: float) -> Iterator[FinishedObject]:
-        """Adds a line to the object of its place; yields the objects that are due by then. `now` in seconds."""
+    def add(self, place: Any, line: bytes | Iterable[bytes], element: Any, now: float) -> Iterator[FinishedObject]:
+        """Adds a line to the object of its place; yields the objects that are due by then.
+
+        Args:
+            place: which object it belongs to.
+            line: the line without its end, in one piece or in several.
+            element: what the line was made of; it goes into the object's identity.
+            now: seconds, from any beginning.
+        """
         target = self._open.get(place)
         if target is None:
             target = self._open[place] = _Open(self._compression, now)
             self._held += _STATE_BYTES
         before = target.size
-        target.add(line, element)
+        target.add((line,) if isinstance(line, bytes) else line, element)
         self._held += target.size - before
         if target.size >= self._object_bytes:
             yield self._finish(place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, Final
 
 from holded_pipeline.core.quality import NOT_APPLICABLE, Rule, Verdict, ruleset_of
+from holded_pipeline.core.read_only import FrozenDict, FrozenList
 from holded_pipeline.core.timestamps import parse_timestamp
 from holded_pipeline.core.values import Event
 
@@ -27,38 +28,36 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
 _EMAIL_NAME = re.compile(r"(?:.*_)?e_?mail|.*E[Mm]ail")
-_SCALARS = (str, int, float, bool, type(None), Decimal)
+_SCALARS = frozenset({str, int, float, bool, type(None), Decimal})
 _CURRENCY_NAME = re.compile("currency")
 _COUNTRY_NAME = re.compile("country|nationality")
 _DATE_NAME = re.compile(r"(?:.*_)?date|.*Date|.*[a-z]At|.*_at")
 
 
-def _fields(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Every named field of a document, those of inner objects too, outermost first."""
+def _fields(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The named fields of a document, those of inner objects too, outermost first, and no more than `_FIELDS`."""
+    found: list[tuple[str, Any]] = []
     pending: list[Any] = [data]
     for current in pending:
         if isinstance(current, list | tuple):
             values: Iterable[Any] = current[:_FIELDS]
         else:
-            yield from current.items()
+            found.extend(islice(current.items(), _FIELDS))
             values = islice(current.values(), _FIELDS)
-        pending.extend(value for value in values if _holds_fields(value))
+        pending.extend([value for value in values if type(value) not in _SCALARS and _holds_fields(value)])
         if len(pending) > _FIELDS:
-            return
+            break
+    return found[:_FIELDS]
 
 
 def _holds_fields(value: Any) -> bool:
     kind = type(value)
-    return kind is dict or kind is list or (kind not in _SCALARS and isinstance(value, Mapping | list | tuple))
+    return kind is FrozenDict or kind is FrozenList or isinstance(value, Mapping | list | tuple)
 
 
 @lru_cache(maxsize=10_000)  # the names of fields are few, and met again with every event
 def _is_named(name: str, names: re.Pattern[str]) -> bool:
     return names.fullmatch(name) is not None
-
-
-def _some_fields(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    return islice(_fields(data), _FIELDS)
 
 
 def _is_number(value: Any) -> bool:
@@ -126,7 +125,7 @@ def _emails_are_addresses(event: Event) -> Verdict:
 
 def _all_match(event: Event, names: re.Pattern[str], form: re.Pattern[str], what: str) -> Verdict:
     concerned = False
-    for name, value in _some_fields(event.data):
+    for name, value in _fields(event.data):
         if value is not None and _is_named(name, names):
             concerned = True
             if not (isinstance(value, str) and form.fullmatch(value)):
@@ -136,8 +135,8 @@ def _all_match(event: Event, names: re.Pattern[str], form: re.Pattern[str], what
 
 def _dates_are_dates(event: Event) -> Verdict:
     concerned = False
-    for name, value in _some_fields(event.data):
-        if value is not None and not isinstance(value, Mapping | list) and _is_named(name, _DATE_NAME):
+    for name, value in _fields(event.data):
+        if value is not None and _is_named(name, _DATE_NAME) and not isinstance(value, Mapping | list):
             concerned = True
             if _moment(value) is None:
                 return f"{name[:_SHOWN]} is not a date"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
 from holded_pipeline.core import json_codec
-from holded_pipeline.core.envelopes import Envelope
+from holded_pipeline.core.envelopes import ENVELOPES, Envelope
 from holded_pipeline.core.errors import ConfigurationError, RejectRecord
 from holded_pipeline.core.framing import Record
 from holded_pipeline.core.values import Event, Source
@@ -17,6 +20,7 @@ _GLOB = re.compile(r"\*\*/?|[*?]|\[!?[^]]+\]")
 # What a function raises that meets a document of another shape than it expects. An envelope speaks to no server,
 # so none of these can be an outage.
 _SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+_TIME_ERRORS = {errno.EOVERFLOW, errno.EINVAL}  # datetime.fromtimestamp over a number that is no moment
 
 
 class RecordReader:
@@ -30,6 +34,7 @@ class RecordReader:
 
     def __init__(self, envelope: Envelope, *, max_record_bytes: int, max_depth: int) -> None:
         self._envelope = envelope
+        self._is_ours = any(envelope is known for known in ENVELOPES.values())
         self._max_record_bytes = max_record_bytes
         self._max_depth = max_depth
 
@@ -48,22 +53,47 @@ class RecordReader:
                 "send less, or raise max_record_bytes",
             )
         document = json_codec.decode(record.raw, max_depth=self._max_depth)
+        event = self._envelope(document, source) if self._is_ours else self._asked(document, source)
+        return attrs.evolve(event, raw=record.raw, source=event.source or source)
+
+    def _asked(self, document: Any, source: Source) -> Event:
+        """What a user's envelope makes of a document, once it is known to be usable."""
+        name = getattr(self._envelope, "__qualname__", type(self._envelope).__qualname__)
         try:
             event = self._envelope(document, source)
-        except _SHAPE_ERRORS as error:
+        except (*_SHAPE_ERRORS, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _TIME_ERRORS:
+                raise
             raise RejectRecord(
                 "envelope_error",
-                f"the envelope {_name(self._envelope)} could not read the document: {type(error).__name__}: {error}",
+                f"the envelope {name} could not read the document: {type(error).__name__}: {error}",
             ) from error
         if not isinstance(event, Event):
             raise ConfigurationError(
-                f"the envelope {_name(self._envelope)} returned {type(event).__name__}; it must return an Event"
+                f"the envelope {name} returned {type(event).__name__}; it must return an Event, or raise "
+                "hp.RejectRecord for a document that is none"
             )
-        return attrs.evolve(event, raw=record.raw, source=event.source or source)
+        wrong = _unusable(event)
+        if wrong is not None:
+            raise RejectRecord("envelope_error", f"the envelope {name} returned an Event whose {wrong}")
+        return event
 
 
-def _name(envelope: Envelope) -> str:
-    return getattr(envelope, "__qualname__", type(envelope).__qualname__)
+def _unusable(event: Event) -> str | None:
+    """What is wrong with an event that strange code made; None if nothing is."""
+    for name in ("id", "type", "company_id", "user_id"):
+        value = getattr(event, name)
+        if not isinstance(value, str) and (name != "user_id" or value is not None):
+            return f"{name} is {type(value).__name__}; it must be text, e.g. str(…)"
+    for name in ("data", "metadata"):
+        value = getattr(event, name)
+        if not isinstance(value, Mapping):
+            return f"{name} is {type(value).__name__}; it must be a mapping"
+        try:
+            json_codec.check_json_value(dict(value))
+        except TypeError as error:
+            return f"{name} is no JSON: {error}"
+    return None
 
 
 def glob_prefix(pattern: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import hashlib
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +14,9 @@ import attrs
 from holded_pipeline.core import json_codec
 from holded_pipeline.core.envelopes import event_document
 from holded_pipeline.core.errors import RejectRecord
-from holded_pipeline.core.values import Event, Rejected, SchemaRef, Source, Violation
+from holded_pipeline.core.values import Event, Holds, Rejected, SchemaRef, Source, Violation
+
+_PIECE = 3 << 18  # bytes of a large record turned to text at a time; of three, so that base64 pads only at the end
 
 
 def reject(
@@ -25,12 +29,20 @@ def reject(
     source: Source | None = None,
     schema: SchemaRef | None = None,
     event: Event | None = None,
+    holds: Holds = "record",
+    replays: Rejected | None = None,
 ) -> Rejected:
-    """The rejected record for `fault`. With `event`, its bytes (see `raw_of`), source, id and type are taken over."""
+    """The rejected record for `fault`.
+
+    With `event`, its bytes (see `raw_of`), source, id, type and history are taken over; with `replays`, the history
+    of the rejection that could not even be made an event again.
+    """
+    attempts, replay_of = (1, None) if replays is None else (replays.attempts + 1, replays.id)
     if event is not None:
-        raw, source = raw_of(event), event.source
+        raw, source, holds = raw_of(event), event.source, "record" if event.raw else "event"
+        attempts, replay_of = event.attempts, event.replay_of
     return Rejected(
-        id=_rejection_id(run_id, stage, fault.reason, raw, source),
+        id=_replayed_id(replay_of) if replay_of else _rejection_id(run_id, stage, fault.reason, raw, source),
         stage=stage,
         reason=fault.reason,
         message=fault.message,
@@ -42,6 +54,9 @@ def reject(
         schema=schema,
         event_id=event.id if event else None,
         event_type=event.type if event else None,
+        attempts=attempts,
+        replay_of=replay_of,
+        holds=holds,
     )
 
 
@@ -71,16 +86,66 @@ def _rejection_id(run_id: str, stage: str, reason: str, raw: bytes, source: Sour
     return digest.hexdigest()[:32]
 
 
+def _replayed_id(replay_of: str) -> str:
+    """One name for whatever becomes of a replay, so that replaying twice never makes two rejections of one."""
+    return hashlib.sha256(b"replay of\0" + replay_of.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
 def to_document(rejected: Rejected) -> dict[str, Any]:
     """The JSON form. Original bytes that are UTF-8 stand as text, others as base64."""
-    document = attrs.asdict(rejected, filter=lambda attribute, _: attribute.name not in ("raw", "rejected_at"))
+    document = _without_record(rejected)
+    try:
+        record = {"holds": rejected.holds, "encoding": "utf-8", "content": rejected.raw.decode()}
+    except UnicodeDecodeError:
+        content = base64.b64encode(rejected.raw).decode()
+        record = {"holds": rejected.holds, "encoding": "base64", "content": content}
+    document["record"] = record
+    return document
+
+
+def to_line(rejected: Rejected) -> Iterator[bytes]:
+    """The JSON form in bytes, the same as `to_document` makes; a large record comes in pieces.
+
+    As one text it would take four bytes a character as soon as one of them lies outside the first plane, and it
+    would stand beside its own JSON.
+    """
+    if len(rejected.raw) <= _PIECE:
+        yield json_codec.encode(to_document(rejected))
+        return
+    encoding = "utf-8" if _is_utf8(rejected.raw) else "base64"
+    record = json_codec.encode({"holds": rejected.holds, "encoding": encoding, "content": ""})
+    yield json_codec.encode(_without_record(rejected))[:-1] + b',"record":' + record[:-2]
+    if encoding == "utf-8":
+        for text in _texts(rejected.raw):
+            yield json_codec.encode(text)[1:-1]
+    else:
+        for start in range(0, len(rejected.raw), _PIECE):
+            yield base64.b64encode(rejected.raw[start : start + _PIECE])
+    yield b'"}}'
+
+
+def _without_record(rejected: Rejected) -> dict[str, Any]:
+    left_out = ("raw", "holds", "rejected_at")
+    document = attrs.asdict(rejected, filter=lambda attribute, _: attribute.name not in left_out)
     document["rejected_at"] = rejected.rejected_at.isoformat()
     document["violations"] = list(document["violations"])
-    try:
-        document["record"] = {"encoding": "utf-8", "content": rejected.raw.decode()}
-    except UnicodeDecodeError:
-        document["record"] = {"encoding": "base64", "content": base64.b64encode(rejected.raw).decode()}
     return document
+
+
+def _texts(raw: bytes) -> Iterator[str]:
+    """The text of UTF-8 bytes in pieces; a character is never cut."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(raw), _PIECE):
+        yield decoder.decode(raw[start : start + _PIECE], final=start + _PIECE >= len(raw))
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        for _ in _texts(raw):
+            pass
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def from_document(document: dict[str, Any]) -> Rejected:
@@ -88,6 +153,7 @@ def from_document(document: dict[str, Any]) -> Rejected:
     fields = dict(document)
     record = fields.pop("record")
     content: str = record["content"]
+    fields["holds"] = record["holds"]
     fields["raw"] = base64.b64decode(content) if record["encoding"] == "base64" else content.encode()
     fields["rejected_at"] = datetime.fromisoformat(fields["rejected_at"])
     fields["violations"] = tuple(Violation(**violation) for violation in fields["violations"])

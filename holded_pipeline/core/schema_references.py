@@ -1,48 +1,19 @@
-"""What schemas refer to: the URIs of references, and schemas at hand that answer to them."""
+"""Schemas at hand, and which of them a reference means."""
 
 from __future__ import annotations
 
+import functools
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urldefrag, urljoin, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import attrs
 
 from holded_pipeline.core.errors import ConfigurationError, RejectRecord
+from holded_pipeline.core.schema_uris import BASE, references_in, uri_of, uris_in
 from holded_pipeline.core.schemas import ResolvedSchema, SchemaSource
 from holded_pipeline.core.values import SchemaRef
-
-BASE = "http://schemas.invalid/"
-"""Where schemas without an `$id` are taken to live (RFC 2606: nothing can ever be there)."""
-
-_REFERRING = ("$ref", "$dynamicRef", "$recursiveRef")
-
-
-def uri_of(document: Any, otherwise: str) -> str:
-    """The absolute URI of a schema: its `$id` (`id` in draft 4), or the one it is given."""
-    if isinstance(document, dict):
-        for keyword in ("$id", "id"):
-            own = document.get(keyword)
-            if isinstance(own, str) and urldefrag(own).url:
-                return urldefrag(urljoin(otherwise, own)).url
-    return otherwise
-
-
-def references_in(document: Any, uri: str) -> Iterator[tuple[str, str]]:
-    """Every reference that leaves its place: as it is written, and as an absolute URI without its fragment."""
-    pending = [(document, uri)]
-    while pending:
-        current, base = pending.pop()
-        if isinstance(current, dict):
-            base = uri_of(current, base)
-            for keyword in _REFERRING:
-                written = current.get(keyword)
-                if isinstance(written, str) and (target := urldefrag(urljoin(base, written)).url) != base:
-                    yield urldefrag(written).url, target
-            pending.extend((member, base) for member in current.values())
-        elif isinstance(current, list):
-            pending.extend((member, base) for member in current)
 
 
 @attrs.frozen
@@ -81,6 +52,12 @@ class LocalSchemas:
             )
         return ResolvedSchema(SchemaRef(name), self._uri(name), self._with_references(name))
 
+    @functools.cached_property
+    def _by_uri(self) -> dict[str, str]:
+        """The document that a URI is in; one's own URI counts before that of a schema inside another."""
+        inside = {uri: name for name in self.documents for uri in uris_in(self.documents[name], self._uri(name))}
+        return inside | {self._uri(name): name for name in self.documents}
+
     def _uri(self, name: str) -> str:
         return uri_of(self.documents[name], BASE + quote(self.paths.get(name, name)))
 
@@ -93,21 +70,21 @@ class LocalSchemas:
                 name = self._named(written, target, holder)
                 if name is None or target in found:
                     continue
-                found[target] = self.documents[name]
                 if self._uri(name) not in found:
                     found[self._uri(name)] = self.documents[name]
-                pending.append(name)
+                    pending.append(name)
+                if target not in set(uris_in(self.documents[name], self._uri(name))):
+                    found[target] = self.documents[name]  # a path, beside the `$id`
         return found
 
     def _named(self, written: str, target: str, holder: str) -> str | None:
         """The schema a reference means: by `$id` first, then by its path from the file it stands in."""
-        for name in self.documents:
-            if self._uri(name) == target:
-                return name
+        if target in self._by_uri:
+            return self._by_uri[target]
         if urlsplit(written).scheme:
             return None  # a URI that nobody here claims; the compiler says so if it is really needed
         at = self.paths.get(holder, holder)
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(at), written.lstrip("/")))
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(at), unquote(written).lstrip("/")))
         if path.startswith(".."):
             raise ConfigurationError(f"the schema {holder!r} refers to {written!r}, which is outside its directory")
         for name in self.documents:

@@ -19,6 +19,8 @@ from jsonschema.exceptions import SchemaError, best_match, relevance
 from jsonschema.validators import validator_for
 
 from holded_pipeline.core.errors import ConfigurationError
+from holded_pipeline.core.patterns import bounded
+from holded_pipeline.core.schema_uris import one_uri_each
 from holded_pipeline.core.values import SchemaRef, Violation
 
 MOST_VIOLATIONS = 100
@@ -99,9 +101,10 @@ class CompiledSchema:
         self.ref = resolved.ref
         draft = _draft_of(resolved)
         _check_schema(resolved, draft)
+        resolved = attrs.evolve(resolved, documents=one_uri_each(resolved.documents))
         self._verdict = _verdict_of(resolved, draft)
-        self._explain = draft(
-            _entry(resolved, draft), registry=_registry(resolved, draft), format_checker=draft.FORMAT_CHECKER
+        self._explain = bounded(draft)(
+            {"$ref": resolved.uri}, registry=_registry(resolved, draft), format_checker=draft.FORMAT_CHECKER
         )
 
     def check(self, document: Any) -> tuple[Violation, ...]:
@@ -200,11 +203,18 @@ def _verdict_of(resolved: ResolvedSchema, draft: Any) -> Any:
 
 
 def _registry(resolved: ResolvedSchema, draft: Any) -> Any:
+    """The schemas for `jsonschema`, which would take its own class for every one that says its draft again."""
     specification = referencing.jsonschema.specification_with(draft.META_SCHEMA["$schema"])
     return jsonschema_specifications.REGISTRY.with_resources(
-        (uri, referencing.Resource.from_contents(document, default_specification=specification))
+        (uri, referencing.Resource.from_contents(_without_draft(document, draft), default_specification=specification))
         for uri, document in resolved.documents.items()
     )
+
+
+def _without_draft(document: Any, draft: Any) -> Any:
+    if not isinstance(document, dict) or validator_for(document, default=draft) is not draft:
+        return document
+    return {name: value for name, value in document.items() if name != "$schema"}
 
 
 def _entry(resolved: ResolvedSchema, draft: Any) -> dict[str, Any]:

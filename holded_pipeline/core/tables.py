@@ -29,6 +29,9 @@ business_events = sa.Table(
     sa.Column(
         "updated_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=_NOW, onupdate=_NOW, info=VOLATILE
     ),
+    sa.CheckConstraint(
+        "data_quality_score > '-Infinity' AND data_quality_score < 'Infinity'", name="business_events_score_is_finite"
+    ),
     sa.Index("ix_business_events_company_id", "company_id", "occurred_at"),
     sa.Index("ix_business_events_occurred_at", "occurred_at"),
     sa.Index("ix_business_events_business_context", "business_context"),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import attrs
+
+Holds = Literal["record", "part", "object", "nothing", "event", "element"]
+"""What the bytes of a rejected record are; see `Rejected.holds`."""
 
 
 class Outcome(NamedTuple):
@@ -66,6 +69,8 @@ class Event:
         metadata: what the pipeline learned, a JSON object; enrichers' results stand under their names.
         source: where the record was read, if it was read from a store.
         raw: the record's bytes as they were read, so that it can be rejected without loss at any stage.
+        attempts: how often this record was tried, this time included; more than 1 only in a replay.
+        replay_of: id of the rejection that this event is a replay of.
     """
 
     id: str
@@ -77,6 +82,8 @@ class Event:
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     source: Source | None = None
     raw: bytes = attrs.field(default=b"", repr=False)
+    attempts: int = 1
+    replay_of: str | None = None
 
     def with_metadata(self, **entries: Any) -> Event:
         """The same event with these entries added to its metadata; an entry of the same name is replaced."""
@@ -112,11 +119,12 @@ class Rejected:
     """One refused record, with all it takes to understand it and to send it again.
 
     Attributes:
-        id: key of this rejection; the same record refused for the same reason in the same run has the same one.
+        id: key of this rejection; the same record refused for the same reason in the same run has the same one,
+            and so has whatever a replay of one rejection is refused for, in any run.
         stage: where it was refused: `read`, `validate`, `enrich`, `write`, or a name of your own.
         reason: a stable code, see the reference of reasons.
         message: what is wrong, for a person.
-        raw: the record's bytes exactly as they were read.
+        raw: the record's bytes exactly as they were read, unless `holds` says otherwise.
         rejected_at: when; aware UTC.
         run_id: the run that refused it.
         source: where the record stands.
@@ -126,6 +134,9 @@ class Rejected:
         event_type: the type of the event, if it came that far.
         attempts: how often this record was tried, this time included.
         replay_of: id of the rejection that this one is a replay of.
+        holds: what `raw` is: the whole `record`; the first `part` of one that is too large to keep; a damaged
+            compressed `object` (or its first part) that counts as one record; `nothing`, since the object
+            vanished; the JSON form of an `event` that code made; or that of an `element` of another kind.
     """
 
     id: str
@@ -142,3 +153,4 @@ class Rejected:
     event_type: str | None = None
     attempts: int = 1
     replay_of: str | None = None
+    holds: Holds = "record"

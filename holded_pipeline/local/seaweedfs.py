@@ -21,6 +21,7 @@ from holded_pipeline.local.process import Reaper, Server, StartError
 _ACCESS_KEY = "holded"
 _ATTEMPTS = 3
 _PORTS = ("s3", "master", "volume", "filer", "admin")
+_VOLUMES = 10_000  # files of data; a bucket has its own, and by default there are as many as GiB free on the disk
 
 
 class SeaweedFS:
@@ -96,6 +97,7 @@ class SeaweedFS:
             "-s3.port.lance=0",
             "-s3.autoCreateBucket=false",
             f"-s3.config={self._folder / 'identities.json'}",
+            f"-volume.max={_VOLUMES}",
         ]
         http, grpc = ports[: len(_PORTS)], ports[len(_PORTS) :]
         for name, port, grpc_port in zip(_PORTS, http, grpc, strict=True):

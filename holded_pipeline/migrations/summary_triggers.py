@@ -169,6 +169,9 @@ def _trigger(name: str, event: str, tables: str) -> str:
     )
 
 
+SEARCH_PATH = "SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)"
+"""Of the migration's transaction, and thereby of the functions: nobody's temporary table comes before ours."""
+
 CREATE = (
     _ADD_CONTEXTS,
     _function("holded_events_inserted", _body(_INSERTED, _CAME)),

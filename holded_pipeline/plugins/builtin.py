@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from holded_pipeline.core.builtin_enrichers import Processing, Quality, business_context
 from holded_pipeline.core.envelopes import ENVELOPES
+from holded_pipeline.core.fingerprint import Fingerprint
+from holded_pipeline.core.lateness import Lateness
 from holded_pipeline.core.quality_rules import RULES
 from holded_pipeline.plugins.hookspecs import RegisterEnricher, RegisterEnvelope, RegisterRule, hookimpl
 
@@ -24,10 +26,12 @@ def _version() -> str:
 
 @hookimpl
 def register_enrichers(register: RegisterEnricher) -> None:
-    """`processing`, `business_context` and `quality`."""
+    """`processing`, `business_context`, `quality`, `lateness` and `fingerprint`."""
     register("processing", Processing(_version(), _now), version=_version())
     register("business_context", business_context, version=_version())
     register("quality", Quality(), version=_version())
+    register("lateness", Lateness(), version=_version())
+    register("fingerprint", Fingerprint())  # has a version of its own: that of its digest
 
 
 @hookimpl

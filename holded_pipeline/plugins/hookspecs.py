@@ -6,11 +6,11 @@ package offers it through the entry-point group `holded_pipeline`; `Registry(plu
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, Unpack
 
 import pluggy
 
-from holded_pipeline.core.enrichment import EnrichFunction, OnError
+from holded_pipeline.core.enrichment import AnyEnricher, EnricherOptions
 from holded_pipeline.core.envelopes import Envelope
 from holded_pipeline.core.quality import Rule
 
@@ -20,15 +20,15 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class RegisterEnricher(Protocol):
-    """`register(name, function, version="1.0", on_error="reject")`."""
+    """`register(name, function, version="1.0", on_error="reject")`; the options are those of `hp.Enricher`."""
 
     def __call__(  # noqa: D102
-        self, name: str, function: EnrichFunction, *, version: str | None = None, on_error: OnError = "reject"
+        self, name: str, function: AnyEnricher, **options: Unpack[EnricherOptions]
     ) -> None: ...
 
 
 class RegisterRule(Protocol):
-    """`register(Rule(id, dimension, weight, check))`."""
+    """`register(hp.Rule(id, dimension, weight, check))`."""
 
     def __call__(self, rule: Rule) -> None: ...  # noqa: D102
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import functools
-import os
+import inspect
 from collections.abc import Callable, Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 import attrs
 import pluggy
 
 from holded_pipeline.core.builtin_enrichers import Quality
-from holded_pipeline.core.enrichment import Enricher, EnrichFunction, OnError, named
+from holded_pipeline.core.enricher_faults import told
+from holded_pipeline.core.enrichment import AnyEnricher, Enricher, EnricherOptions, named
 from holded_pipeline.core.envelopes import Envelope
 from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.core.quality import Rule
 from holded_pipeline.core.quality_rules import RULES
 from holded_pipeline.plugins import builtin, hookspecs
+from holded_pipeline.plugins.installed import installed_plugins
+from holded_pipeline.plugins.plugin_shape import check_shape
 
-SWITCH = "HOLDED_PIPELINE_PLUGINS"
-"""Environment variable: names of the installed plugins to load, separated by commas; empty for none."""
+_OPTIONS = frozenset(EnricherOptions.__annotations__)
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ class Registry:
         self._envelopes: dict[str, Envelope] = {}
         self._owners: dict[tuple[str, str], str] = {}
         for plugin in (builtin, *plugins):
-            self._add(plugin, None)
+            self._add(plugin, _name(plugin))
 
     @classmethod
     def installed(cls) -> Registry:
@@ -56,16 +57,8 @@ class Registry:
         entry-point names separated by commas.
         """
         registry = cls()
-        for entry in _chosen(list(entry_points(group=hookspecs.PROJECT)), os.environ.get(SWITCH)):
-            try:
-                plugin = entry.load()
-            except Exception as error:
-                package = entry.dist.name if entry.dist else entry.value
-                raise ConfigurationError(
-                    f"the plugin {entry.name!r} of the package {package} cannot be imported: "
-                    f"{type(error).__name__}: {error}; mend or uninstall it, or leave it out with {SWITCH}"
-                ) from error
-            registry._add(plugin, entry.name)
+        for plugin, owner in installed_plugins():
+            registry._add(plugin, owner)
         return registry
 
     @property
@@ -83,15 +76,20 @@ class Registry:
         """The quality rules, the built-in ones first."""
         return tuple(self._rules.values())
 
-    def enricher(self, enricher: str | EnrichFunction | Enricher) -> Enricher:
-        """The enricher of a name; a function is taken under its own name.
+    def enricher(self, enricher: str | AnyEnricher | Enricher) -> Enricher:
+        """The enricher of a name; a function is taken under its own name, and `Quality` gets the registered rules.
 
         Raises:
             ValueError: there is none of that name; the message lists the known ones.
         """
         if isinstance(enricher, str):
             return _known("enricher", enricher, self._enrichers)
-        return named(enricher)
+        found = named(enricher)
+        if isinstance(found.function, Quality):
+            version = found.version or self._enrichers["quality"].version
+            judge = attrs.evolve(found.function, registered=self.quality_rules)
+            return attrs.evolve(found, function=judge, version=version)
+        return found
 
     def envelope(self, envelope: str | Envelope) -> Envelope:
         """The envelope of a name; a function is taken as it is.
@@ -105,15 +103,17 @@ class Registry:
             raise TypeError(f"an envelope is a name or a function (document, source) -> Event, got {envelope!r}")
         return envelope
 
-    def _add(self, plugin: Any, name: str | None) -> None:
+    def _add(self, plugin: Any, owner: str) -> None:
+        check_shape(plugin, owner)
         try:
-            self._manager.register(plugin, name)
+            self._manager.register(plugin)
             self._manager.check_pending()
         except (pluggy.PluginValidationError, ValueError) as error:
-            raise ConfigurationError(f"the plugin {name or _name(plugin)} is not usable: {error}") from error
-        self._collect(plugin, name or _name(plugin))
+            raise ConfigurationError(f"the plugin {owner} is not usable: {error}") from error
+        self._collect(plugin, owner)
         if len(self._rules) > len(RULES):  # the built-in enricher judges by everybody's rules
-            self._enrichers["quality"] = attrs.evolve(self._enrichers["quality"], function=Quality(self.quality_rules))
+            judge = Quality(registered=self.quality_rules)
+            self._enrichers["quality"] = attrs.evolve(self._enrichers["quality"], function=judge)
 
     def _collect(self, plugin: Any, owner: str) -> None:
         hooks: dict[str, Callable[..., None]] = {
@@ -124,47 +124,52 @@ class Registry:
         for hook, register in hooks.items():
             for implementation in getattr(self._manager.hook, hook).get_hookimpls():
                 if implementation.plugin is plugin:
-                    self._run(implementation.function, register, hook, owner)
-
-    def _run(self, function: Callable[..., None], register: Callable[..., None], hook: str, owner: str) -> None:
-        try:
-            function(register=register)
-        except ConfigurationError:
-            raise
-        except Exception as error:
-            raise ConfigurationError(f"the plugin {owner} failed in {hook}: {type(error).__name__}: {error}") from error
+                    _run(implementation.function, register, hook, owner)
 
     def _register_enricher(
-        self,
-        owner: str,
-        name: str,
-        function: EnrichFunction,
-        *,
-        version: str | None = None,
-        on_error: OnError = "reject",
+        self, owner: str, name: str, function: AnyEnricher, **options: Unpack[EnricherOptions]
     ) -> None:
-        self._claim("enricher", name, owner)
-        self._enrichers[name] = Enricher(name, function, version=version, on_error=on_error)
+        unknown = sorted(set(options) - _OPTIONS)
+        if unknown:
+            raise TypeError(f"an enricher has no option {unknown[0]!r}; it has: {', '.join(sorted(_OPTIONS))}")
+        enricher = Enricher(name, function, **options)
+        self._claim("enricher", name, owner, self._enrichers)
+        self._enrichers[name] = enricher
 
     def _register_rule(self, owner: str, rule: Rule) -> None:
-        self._claim("quality rule", rule.id, owner)
-        self._rules[rule.id] = rule
+        if not isinstance(rule, Rule):
+            raise TypeError(f"a quality rule is an hp.Rule, got {rule!r}")
+        self._claim("quality rule", rule.id, owner, self._rules)
+        self._rules[rule.id] = attrs.evolve(rule, plugin=owner)
 
     def _register_envelope(self, owner: str, name: str, function: Envelope) -> None:
-        self._claim("envelope", name, owner)
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"an envelope's name is a text, got {name!r}")
+        if inspect.isclass(function) or not callable(function):
+            raise TypeError(f"the envelope {name!r} is a function (document, source) -> Event, got {function!r}")
+        self._claim("envelope", name, owner, self._envelopes)
         self._envelopes[name] = function
 
-    def _claim(self, kind: str, name: str, owner: str) -> None:
+    def _claim(self, kind: str, name: str, owner: str, registered: Mapping[str, Any]) -> None:
         first = self._owners.setdefault((kind, name), owner)
-        registered: dict[str, Mapping[str, Any]] = {
-            "enricher": self._enrichers,
-            "quality rule": self._rules,
-            "envelope": self._envelopes,
-        }
-        if name in registered[kind]:
+        if name in registered:
             raise ConfigurationError(
                 f"the {kind} {name!r} of the plugin {owner} is registered already, by {first}; rename one of them"
             )
+
+
+def _run(function: Callable[..., Any], register: Callable[..., None], hook: str, owner: str) -> None:
+    try:
+        answer = function(register=register)
+    except (ConfigurationError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise ConfigurationError(f"the plugin {owner} failed in {hook}: {told(error)}") from error
+    if answer is not None:
+        raise ConfigurationError(
+            f"the hook {hook} of the plugin {owner} returned {type(answer).__name__}; it must call register "
+            "for each thing it brings, and return nothing"
+        )
 
 
 def _known(kind: str, name: str, by_name: Mapping[str, T]) -> T:
@@ -176,19 +181,6 @@ def _known(kind: str, name: str, by_name: Mapping[str, T]) -> T:
 
 def _name(plugin: Any) -> str:
     return str(getattr(plugin, "__name__", type(plugin).__name__))
-
-
-def _chosen(found: list[EntryPoint], switch: str | None) -> list[EntryPoint]:
-    if switch is None:
-        return found
-    wanted = [name.strip() for name in switch.split(",") if name.strip()]
-    missing = set(wanted) - {entry.name for entry in found}
-    if missing:
-        have = ", ".join(sorted(entry.name for entry in found)) or "none"
-        raise ConfigurationError(
-            f"{SWITCH} names {', '.join(sorted(missing))}, which is not installed; installed plugins: {have}"
-        )
-    return [entry for entry in found if entry.name in wanted]
 
 
 @functools.cache

@@ -3,44 +3,58 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 import apache_beam as beam
+from apache_beam.internal import pickler
 
-from holded_pipeline.core.enrichment import Enricher, EnrichFunction
-from holded_pipeline.core.errors import RejectRecord
-from holded_pipeline.core.rejections import reject
+from holded_pipeline.core.enricher_faults import told
+from holded_pipeline.core.enrichment import AnyEnricher, Enricher
+from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.core.values import Event, Outcome
 from holded_pipeline.plugins.registry import Registry, default_registry
-from holded_pipeline.transforms.outcome import PASSED, REJECTED, Counters, RejectingTransform
+from holded_pipeline.transforms.outcome import PASSED, REJECTED, RejectingTransform
+from holded_pipeline.transforms.run_enrichers import EnrichSettings, RunBatches, RunEnrichers
 from holded_pipeline.transforms.run_id import run_id_of
-
-_STAGE = "enrich"
 
 
 class Enrich(RejectingTransform[Event]):
     """Adds the results of enrichers to each event's metadata, one after the other.
 
     Takes a PCollection of `Event` and gives an `Outcome`: `passed` is a PCollection of `Event`, `rejected` one of
-    `Rejected` with stage `enrich`.
+    `Rejected` with stage `enrich`. Which enrichers ran, their versions and whether one was skipped stands under
+    `metadata["enrichers"]`.
 
     Args:
         enrichers: names of registered enrichers (built in: `processing`, `business_context`, `quality`), functions
-            `(event) -> mapping` (stored under the function's name), or `Enricher` values. An enricher sees what
-            those before it added.
+            `(event) -> mapping` (stored under the function's name), objects with `enrich_batch`, `Quality` with
+            rules of your own, or `Enricher` values with options. An enricher sees what those before it added.
         registry: where names are looked up; by default the installed plugins'.
+        min_quality: from 0 to 1; events whose quality score is under it are rejected (reason `low_quality`). The
+            enricher `quality` must be among the enrichers. It is looked at right after that one, so the enrichers
+            that follow are spared.
 
     Raises:
-        ValueError: there is no enricher of that name (the message lists the known ones), none is given, or two
-            have the same name.
+        ValueError: there is no enricher of that name (the message lists the known ones), none is given, two
+            have the same name, or `min_quality` is none.
+        ConfigurationError: (applying) an enricher cannot be sent to workers; (running) one cannot be opened, or
+            misses a file or a grant.
+        EnricherError: (running) an enricher failed whose `on_error` is `fail`.
+        TransientError: (running) an enricher met an outage and its `retry`, if it has one, is over; or too many of
+            its calls hang at the same time.
 
-    **Guarantees:** each event comes out once, enriched by all or rejected; an enricher's error is the event's
-    rejection or the run's failure, as its `on_error` says. No order. Parallel over bundles.
+    **Guarantees:** each event comes out once, enriched by all or rejected, its data unaltered; an enricher's error is
+    the event's rejection or the run's failure, as its `on_error` says. Timestamps and windows stay. No order. Parallel
+    over bundles.
     """
 
-    def __init__(self, *enrichers: str | EnrichFunction | Enricher, registry: Registry | None = None) -> None:
+    def __init__(
+        self,
+        *enrichers: str | AnyEnricher | Enricher,
+        registry: Registry | None = None,
+        min_quality: float | None = None,
+    ) -> None:
         super().__init__()
         names = registry or default_registry()
         self._enrichers = [names.enricher(enricher) for enricher in enrichers]
@@ -50,40 +64,54 @@ class Enrich(RejectingTransform[Event]):
         twice = [name for name, count in Counter(e.name for e in self._enrichers).items() if count > 1]
         if twice:
             raise ValueError(f"two enrichers have the name {twice[0]!r}; rename one with hp.Enricher(name, function)")
+        self._min_quality = _usable_minimum(min_quality, {enricher.name for enricher in self._enrichers})
 
     def expand(self, events: beam.PCollection) -> Outcome:
-        """One ParDo for all of them."""
+        """A ParDo for each batch enricher and for all those between two of them."""
         run_id = run_id_of(events.pipeline)
-        enrichers = [enricher.for_run(run_id) for enricher in self._enrichers]
-        outputs = events | "RunEnrichers" >> beam.ParDo(_RunEnrichers(enrichers, run_id)).with_outputs(
-            REJECTED, main=PASSED
-        )
-        outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
+        enrichers = [_fit_to_travel(enricher.for_run(run_id)) for enricher in self._enrichers]
+        rejected = []
+        for group in _groups(enrichers):
+            settings = EnrichSettings(run_id, self._min_quality, is_last=group[-1] is enrichers[-1])
+            if group[0].takes_batches:
+                step, run = f"RunBatches_{group[0].name}", RunBatches(group[0], settings)
+            else:
+                step, run = f"RunEnrichers_{group[0].name}", RunEnrichers(group, settings)
+            outputs = events | step >> beam.ParDo(run).with_outputs(REJECTED, main=PASSED)
+            events = outputs[PASSED]
+            events.element_type = Event
+            rejected.append(outputs[REJECTED])
+        together = rejected[0] if len(rejected) == 1 else tuple(rejected) | "Rejected" >> beam.Flatten()
+        outcome: Outcome = self._outcome(events, together, Event)
         return outcome
 
 
-class _RunEnrichers(beam.DoFn):
-    def __init__(self, enrichers: Sequence[Enricher], run_id: str) -> None:
-        self._enrichers = enrichers
-        self._run_id = run_id
-        self._counters = Counters(_STAGE)
+def _groups(enrichers: Iterable[Enricher]) -> Iterator[list[Enricher]]:
+    """Each batch enricher alone, and what stands between two of them together."""
+    for takes_batches, group in groupby(enrichers, key=lambda enricher: enricher.takes_batches):
+        if takes_batches:
+            yield from ([enricher] for enricher in group)
+        else:
+            yield list(group)
 
-    def process(self, event: Event) -> Iterator[Any]:
-        enriched = event
-        try:
-            for enricher in self._enrichers:
-                enriched = enricher(enriched)
-        except RejectRecord as fault:
-            yield self._counters.rejected(
-                reject(
-                    fault,
-                    stage=_STAGE,
-                    raw=event.raw,
-                    run_id=self._run_id,
-                    rejected_at=datetime.now(UTC),
-                    event=enriched,
-                )
-            )
-            return
-        self._counters.add("passed")
-        yield enriched
+
+def _usable_minimum(minimum: float | None, names: set[str]) -> float | None:
+    if minimum is None:
+        return None
+    if isinstance(minimum, bool) or not isinstance(minimum, int | float) or not 0 <= minimum <= 1:
+        raise ValueError(f"min_quality is a number from 0 to 1, got {minimum!r}")
+    if "quality" not in names:
+        raise ValueError('min_quality needs scores: put "quality" or hp.Quality(...) among the enrichers')
+    return float(minimum)
+
+
+def _fit_to_travel(enricher: Enricher) -> Enricher:
+    """Found out here, where the enricher can be named, rather than by Beam, which names the whole step."""
+    try:
+        pickler.dumps(enricher)
+    except Exception as error:
+        raise ConfigurationError(
+            f"the enricher {enricher} cannot be sent to workers: {told(error)}. Open connections, files and locks "
+            "in its __enter__, which is called there"
+        ) from error
+    return enricher

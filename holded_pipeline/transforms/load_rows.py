@@ -17,16 +17,20 @@ from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.clients.copy_format import RowFormat
+from holded_pipeline.clients.load_transaction import Loaded
 from holded_pipeline.clients.migrate import migrate
 from holded_pipeline.clients.postgres import Postgres
-from holded_pipeline.clients.table_loader import Keep, Loaded, OnConflict, TableLoader
-from holded_pipeline.core.errors import RejectRecord
+from holded_pipeline.clients.table_loader import Keep, OnConflict, TableLoader
+from holded_pipeline.core.errors import ConfigurationError, RejectRecord
 from holded_pipeline.core.rejections import raw_of, reject
 from holded_pipeline.core.values import Event
 from holded_pipeline.transforms.outcome import Counters
 
 _STAGE = "write"
 _IN_FLIGHT = 2  # batches handed to the writer thread and not yet done; more would only hold memory
+
+# What a row function raises over an element of another shape than it expects.
+_SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 RowFunction = Callable[[Any], Mapping[str, Any]]
 
@@ -137,22 +141,36 @@ class LoadRows(beam.DoFn):
             self._loader.close()
 
     def _add(self, row: _Row) -> None:
-        values = self._settings.row(row.element)
+        values = self._values(row.element)
         columns = self._format.columns(values)
         line = self._format.line(values, columns)
         if columns not in self._batches:
             self._batches[columns] = _Batch(time.monotonic())
         self._batches[columns].add(row, line)
 
+    def _values(self, element: Any) -> Mapping[str, Any]:
+        try:
+            values = self._settings.row(element)
+        except _SHAPE_ERRORS as error:
+            raise RejectRecord(
+                "row_error", f"the row function could not read the element: {type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(values, Mapping) or not values:
+            what = "no column" if isinstance(values, Mapping) else type(values).__name__
+            raise ConfigurationError(
+                f"the row function for {self._settings.table.name} returned {what}; it must return {{column: value}}, "
+                "or raise hp.RejectRecord for an element that makes no row"
+            )
+        return values
+
     def _load_due(self, now: float) -> Iterator[Any]:
         settings = self._settings
         for columns, batch in list(self._batches.items()):
-            if (
-                len(batch.rows) >= settings.batch_rows
-                or batch.size >= settings.batch_bytes
-                or now - batch.begun >= settings.batch_seconds
-            ):
+            if len(batch.rows) >= settings.batch_rows or now - batch.begun >= settings.batch_seconds:
                 yield from self._load(columns)
+        # Rows that fill different columns are different batches, and there may be as many as rows.
+        while sum(batch.size for batch in self._batches.values()) >= settings.batch_bytes:
+            yield from self._load(max(self._batches, key=lambda columns: self._batches[columns].size))
 
     def _load(self, columns: tuple[str, ...]) -> Iterator[Any]:
         while len(self._loading) >= _IN_FLIGHT:
@@ -186,6 +204,7 @@ class LoadRows(beam.DoFn):
             fault,
             stage=_STAGE,
             raw=raw_of(row.element),
+            holds="element",
             run_id=self._run_id,
             rejected_at=datetime.now(UTC),
             event=event,

@@ -6,6 +6,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
+from apache_beam.transforms.window import GlobalWindows
 
 from holded_pipeline.core.values import Outcome, Rejected
 from holded_pipeline.transforms import coders  # noqa: F401  registers how the outputs travel
@@ -40,8 +41,18 @@ class RejectingTransform(beam.PTransform, Generic[T]):
         rejected.element_type = Rejected
         if self._error_handler is None:
             return Outcome(passed, rejected)
-        self._error_handler.add_error_pcollection(rejected)
+        self._error_handler.add_error_pcollection(in_the_global_window(rejected))
         return passed
+
+
+def in_the_global_window(elements: beam.PCollection, label: str = "ToGlobalWindow") -> beam.PCollection:
+    """The same elements in the global window, where rejections of any transform can be joined.
+
+    A Flatten reads all its inputs with the windows of the first, and fails over others.
+    """
+    if elements.windowing.is_default():
+        return elements
+    return elements | label >> beam.WindowInto(GlobalWindows())
 
 
 class Counters:

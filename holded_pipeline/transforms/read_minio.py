@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
@@ -13,7 +12,6 @@ import apache_beam as beam
 from apache_beam.transforms.window import TimestampedValue
 
 from holded_pipeline.clients.minio import MinIO
-from holded_pipeline.clients.object_store import CHUNK_BYTES, ObjectStore
 from holded_pipeline.core.compression import damage, decompress, is_compressed
 from holded_pipeline.core.envelopes import Envelope
 from holded_pipeline.core.errors import ObjectVanishedError, RejectRecord
@@ -21,10 +19,11 @@ from holded_pipeline.core.framing import KEEP_BYTES, Layout, Record, frame, layo
 from holded_pipeline.core.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
 from holded_pipeline.core.records import RecordReader, glob_prefix, glob_regex
 from holded_pipeline.core.rejections import reject
-from holded_pipeline.core.values import Event, Outcome, Source
+from holded_pipeline.core.values import Event, Holds, Outcome, Source
 from holded_pipeline.plugins.registry import Registry, default_registry
 from holded_pipeline.transforms.outcome import PASSED, REJECTED, Counters, RejectingTransform
 from holded_pipeline.transforms.run_id import run_id_of
+from holded_pipeline.transforms.store_access import StoreDoFn
 
 _STAGE = "read"
 _LARGE = "large"
@@ -123,21 +122,7 @@ class ReadMinIO(RejectingTransform[Event]):
         return outcome
 
 
-class _StoreDoFn(beam.DoFn):
-    """A DoFn with an open store."""
-
-    def __init__(self, lake: MinIO) -> None:
-        self._lake = lake
-
-    def setup(self) -> None:
-        self._store = ObjectStore(self._lake)
-
-    def teardown(self) -> None:
-        if hasattr(self, "_store"):
-            self._store.close()
-
-
-class _ListObjects(_StoreDoFn):
+class _ListObjects(StoreDoFn):
     """A pattern to read units; objects that may be worth splitting go to an output of their own."""
 
     def __init__(self, lake: MinIO, unit_bytes: int, unit_objects: int) -> None:
@@ -166,7 +151,7 @@ class _ListObjects(_StoreDoFn):
                 yield stored
 
 
-class _SplitLarge(_StoreDoFn):
+class _SplitLarge(StoreDoFn):
     """A large object to slices where it is a plain line file, to one unit where it is not."""
 
     def __init__(self, lake: MinIO, unit_bytes: int) -> None:
@@ -191,7 +176,7 @@ class _SplitLarge(_StoreDoFn):
             return [ReadUnit((whole,))]
 
 
-class _ReadUnits(_StoreDoFn):
+class _ReadUnits(StoreDoFn):
     """A read unit to events and rejections."""
 
     def __init__(self, lake: MinIO, reader: RecordReader, on_vanished: str, run_id: str) -> None:
@@ -202,12 +187,8 @@ class _ReadUnits(_StoreDoFn):
         self._counters = Counters(_STAGE)
 
     def process(self, unit: ReadUnit) -> Iterator[Any]:
-        if len(unit.slices) == 1 and unit.slices[0].length > CHUNK_BYTES:
-            piece = unit.slices[0]
-            yield from self._slice(piece, partial(self._store.stream, piece))
-            return
-        for piece, body in zip(unit.slices, self._store.read_many(unit.slices), strict=True):
-            yield from self._slice(piece, partial(_one, body))
+        for piece, open_chunks in self.bodies(unit):
+            yield from self._slice(piece, open_chunks)
 
     def _slice(self, piece: Slice, open_chunks: Callable[[], Iterator[bytes]]) -> Iterator[Any]:
         self._counters.add("slices")
@@ -217,7 +198,7 @@ class _ReadUnits(_StoreDoFn):
         except ObjectVanishedError as error:
             if self._on_vanished == "fail":
                 raise
-            yield self._refuse_object(piece, RejectRecord("object_vanished", str(error)), b"")
+            yield self._refuse_object(piece, RejectRecord("object_vanished", str(error)), b"", "nothing")
 
     def _records(self, piece: Slice, open_chunks: Callable[[], Iterator[bytes]]) -> Iterator[Any]:
         chunks = open_chunks()
@@ -225,7 +206,7 @@ class _ReadUnits(_StoreDoFn):
         if is_compressed(head):
             fault = damage(text)
             if fault is not None:
-                yield self._refuse_object(piece, fault, _first(open_chunks(), KEEP_BYTES))
+                yield self._refuse_object(piece, fault, _first(open_chunks(), KEEP_BYTES), "object")
                 return
             text = decompress(open_chunks())
         layout: Layout | None = "lines" if piece.length < piece.size else None
@@ -233,21 +214,21 @@ class _ReadUnits(_StoreDoFn):
             self._counters.add("records")
             yield self._event(piece, record)
 
-    def _refuse_object(self, piece: Slice, fault: RejectRecord, raw: bytes) -> beam.pvalue.TaggedOutput:
+    def _refuse_object(self, piece: Slice, fault: RejectRecord, raw: bytes, holds: Holds) -> beam.pvalue.TaggedOutput:
         """An object, or the slice of it, that counts as one record because its records cannot be had."""
         self._counters.add("records")
-        return self._rejected(fault, raw, Source(self._lake.bucket, piece.key, piece.etag, piece.first_line))
+        return self._rejected(fault, raw, Source(self._lake.bucket, piece.key, piece.etag, piece.first_line), holds)
 
     def _event(self, piece: Slice, record: Record) -> Any:
         source = Source(self._lake.bucket, piece.key, piece.etag, record.line, record.item)
         try:
             event = self._reader.event(record, source)
         except RejectRecord as fault:
-            return self._rejected(fault, record.raw, source)
+            return self._rejected(fault, record.raw, source, "record" if record.whole else "part")
         self._counters.add("passed")
         return TimestampedValue(event, event.occurred_at.timestamp())
 
-    def _rejected(self, fault: RejectRecord, raw: bytes, source: Source) -> beam.pvalue.TaggedOutput:
+    def _rejected(self, fault: RejectRecord, raw: bytes, source: Source, holds: Holds) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(
             reject(
                 fault,
@@ -256,20 +237,15 @@ class _ReadUnits(_StoreDoFn):
                 run_id=self._run_id,
                 rejected_at=datetime.now(UTC),
                 source=source,
+                holds=holds,
             )
         )
 
 
 def _first(chunks: Iterator[bytes], size: int) -> bytes:
-    kept = b""
+    kept = bytearray()
     for chunk in chunks:
         kept += chunk[: size - len(kept)]
         if len(kept) == size:
             break
-    return kept
-
-
-def _one(body: bytes | ObjectVanishedError) -> Iterator[bytes]:
-    if isinstance(body, ObjectVanishedError):
-        raise body
-    yield body
+    return bytes(kept)

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from holded_pipeline.transforms.runners import refuse_losing_runner
+
 
 class RunOptions(PipelineOptions):
     """`--run_id` on the command line, beside Beam's own options."""
@@ -21,7 +23,12 @@ class RunOptions(PipelineOptions):
 
 
 def run_id_of(pipeline: beam.Pipeline) -> str:
-    """The run's id; all transforms of one pipeline get the same one. Made from the time and a random part."""
+    """The run's id; all transforms of one pipeline get the same one. Made from the time and a random part.
+
+    Raises:
+        ConfigurationError: the pipeline has a runner that loses records (see `runners`).
+    """
+    refuse_losing_runner(pipeline.runner)
     options = pipeline._options.view_as(RunOptions)  # noqa: SLF001  Beam has no public way to them
     if not options.run_id:
         options.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import apache_beam as beam
+import msgspec
 
 from holded_pipeline.clients.minio import MinIO
 from holded_pipeline.core import json_codec
@@ -85,5 +86,12 @@ class WriteMinIO(beam.PTransform):
 
 
 def encode_event(event: Event) -> bytes:
-    """An event's line."""
-    return json_codec.encode(event_document(event))
+    """An event's line.
+
+    Raises:
+        TypeError: its data or metadata hold something that JSON has no form for, such as NaN.
+    """
+    document = event_document(event)
+    for name in ("data", "metadata"):
+        document[name] = msgspec.Raw(json_codec.encode_checked(document[name]))
+    return json_codec.encode(document)

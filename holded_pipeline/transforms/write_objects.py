@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -13,9 +14,12 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.clients.minio import MinIO
 from holded_pipeline.clients.object_store import ObjectStore
+from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.core.object_buffers import ENDINGS, Compression, FinishedObject, ObjectBuffers
 from holded_pipeline.core.object_names import Partition, joined
 from holded_pipeline.transforms.outcome import Counters
+
+_LEAVES_NO_FOLDER = re.compile(r"(?!(?:.*/)?\.{1,2}(?:/|\Z))", re.DOTALL).match
 
 
 @attrs.frozen
@@ -46,7 +50,7 @@ class WriteObjects(beam.DoFn):
     def __init__(
         self,
         lake: MinIO,
-        encode: Callable[[Any], bytes],
+        encode: Callable[[Any], bytes | Iterable[bytes]],
         settings: ObjectSettings,
         *,
         run_id: str,
@@ -70,10 +74,27 @@ class WriteObjects(beam.DoFn):
         )
 
     def process(self, element: Any, window: BoundedWindow = beam.DoFn.WindowParam) -> Iterator[WindowedValue]:
-        partition = self._settings.partition
-        place = ("" if partition is None else partition(element), window)
-        for due in self._buffers.add(place, self._encode(element), element, time.monotonic()):
+        place = (self._partition_of(element), window)
+        for due in self._buffers.add(place, self._line_of(element), element, time.monotonic()):
             yield self._write(due)
+
+    def _partition_of(self, element: Any) -> str:
+        if self._settings.partition is None:
+            return ""
+        partition = self._settings.partition(element)
+        if not isinstance(partition, str) or not _LEAVES_NO_FOLDER(partition):
+            raise ConfigurationError(
+                f"the partition function returned {partition!r}; it must return text such as 'country=ES', without "
+                "the levels . and .."
+            )
+        return partition
+
+    def _line_of(self, element: Any) -> bytes:
+        line = self._encode(element)
+        if not isinstance(line, bytes) or b"\n" in line:
+            what = "several lines" if isinstance(line, bytes) else type(line).__name__
+            raise ConfigurationError(f"the function encode returned {what}; it must return the bytes of one line")
+        return line
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         for due in self._buffers.finish():

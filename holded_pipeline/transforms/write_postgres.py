@@ -28,8 +28,9 @@ class WritePostgres(RejectingTransform[Receipt]):
         db: the database.
         table: a SQLAlchemy table that exists in the database. None for `business_events`, which is made and migrated
             as needed (see `migrate`), with triggers that keep `company_analytics` and `event_type_summaries`.
-        row: a function `(element) -> {column: value}` for `table`; it may raise `RejectRecord`. Columns it leaves
-            out get their defaults.
+        row: a function `(element) -> {column: value}` for `table`; it may raise `RejectRecord`. An element of another
+            shape than it expects (`KeyError`, `TypeError` and the like) is rejected with reason `row_error`. Columns
+            it leaves out get their defaults.
         on_conflict: what a row does whose primary key is there already: `ignore` leaves the stored row as it is,
             `update` replaces it where they differ (columns with `Column.info["volatile"]` are no difference),
             `error` rejects the new one with reason `unique_violation`.
@@ -37,7 +38,7 @@ class WritePostgres(RejectingTransform[Receipt]):
             the one that came last.
         migrate: whether `business_events` is made and migrated by the workers.
         batch_rows: rows loaded together at most.
-        batch_bytes: bytes loaded together at most.
+        batch_bytes: bytes loaded together at most, and held by the batches of one worker that are not yet being loaded.
         batch_seconds: a batch this old is loaded when another element comes.
 
     Raises:
@@ -47,8 +48,9 @@ class WritePostgres(RejectingTransform[Receipt]):
 
     **Guarantees:** a row is committed before its bundle ends; a bundle that is tried again changes nothing the second
     time (for tables with a primary key, and not with `on_conflict="error"`). Only a row's own fault (SQLSTATE class
-    22, 23 or 54, or a value its column cannot hold) rejects it; its neighbours commit. Without a primary key rows are
-    inserted at least once. No order across batches. Parallel over bundles, safe for overlapping keys.
+    22, 23 or 54, the refusal of a trigger or view of yours, or a value its column cannot hold) rejects it; its
+    neighbours commit. Without a primary key rows are inserted at least once. No order across batches. Parallel over
+    bundles, safe for overlapping keys.
     """
 
     def __init__(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import apache_beam as beam
 
 from holded_pipeline.clients.minio import MinIO
-from holded_pipeline.core import json_codec
+from holded_pipeline.core.error_budget import ErrorBudget, MaxRejected
 from holded_pipeline.core.object_buffers import Compression
 from holded_pipeline.core.object_names import rejected_partition
-from holded_pipeline.core.rejections import to_document
-from holded_pipeline.core.values import Rejected
+from holded_pipeline.core.rejections import to_line
+from holded_pipeline.core.values import Outcome
+from holded_pipeline.transforms.error_budget import TALLY, CheckBudget, WriteCounted
+from holded_pipeline.transforms.outcome import in_the_global_window
 from holded_pipeline.transforms.run_id import run_id_of
 from holded_pipeline.transforms.write_objects import ObjectSettings, WriteObjects, WrittenObject
 
@@ -25,16 +28,24 @@ class WriteRejected(beam.PTransform):
     Args:
         lake: the store and its bucket.
         prefix: what all keys begin with, e.g. `rejected/`.
+        max_rejected: the error budget: how many records (int), or which share of those in `of` (float below 1), may
+            be rejected before the run fails; a mapping such as `{"validate": 0.01, "write": 10, "*": 1000}` sets a
+            limit for each stage, `*` meaning all of them. 0 tolerates none, None any number.
+        of: what a share is a share of: an `Outcome` (all its records), a PCollection, or a tuple of these.
         compression: `gzip`, `zstd` or None.
         object_bytes: an object is stored when it has this many bytes, compressed.
         object_seconds: or when it is this old and another record comes.
 
     Raises:
+        ValueError: an argument is wrong, or a share comes without `of`.
+        TooManyRejectedError: (running) the error budget is exceeded; the message has the figures, the most frequent
+            reasons and an example of each.
         ConfigurationError: (running) the bucket, the keys or the endpoint are wrong.
         TransientError: (running) the store did not answer within `lake.retry`.
 
     **Guarantees:** as `WriteMinIO`; each line fits `rejected.schema.json`, which ships with the package, and holds
-    the original record to the byte.
+    the original record to the byte. The budget is judged by what was written, so the run never fails for it before
+    the rejections that exceed it are in the store; past a count it stops at once, past a share at the end.
     """
 
     def __init__(
@@ -42,12 +53,18 @@ class WriteRejected(beam.PTransform):
         lake: MinIO,
         prefix: str,
         *,
+        max_rejected: MaxRejected | None = None,
+        of: Any = None,
         compression: Compression | None = "gzip",
         object_bytes: int = 32 << 20,
         object_seconds: float = 60.0,
     ) -> None:
         super().__init__()
         self._lake = lake
+        self._budget = None if max_rejected is None else ErrorBudget.of(max_rejected)
+        self._of = _collections(of)
+        if self._budget is not None and self._budget.has_shares and not self._of:
+            raise ValueError("max_rejected is a share, so say of which records, e.g. of=raw; or give a count (int)")
         self._settings = ObjectSettings(
             prefix=prefix,
             partition=rejected_partition,
@@ -58,21 +75,39 @@ class WriteRejected(beam.PTransform):
         )
 
     def expand(self, rejected: beam.PCollection | Iterable[beam.PCollection]) -> beam.PCollection:
-        """Joins what it is given and writes it where it is."""
-        if isinstance(rejected, beam.PCollection):
-            joined = rejected
-        else:
-            joined = tuple(rejected) | "JoinRejected" >> beam.Flatten()
-        write = WriteObjects(
-            self._lake,
-            encode_rejected,
-            self._settings,
-            run_id=run_id_of(joined.pipeline),
-            stage="write_rejected",
+        """Writes what it is given where it is; with a budget it comes together first, to be counted as one."""
+        given = (rejected,) if isinstance(rejected, beam.PCollection) else tuple(rejected)
+        parts = tuple(in_the_global_window(part, f"ToGlobalWindow{number}") for number, part in enumerate(given, 1))
+        if self._budget is not None:
+            joined = parts[0] if len(parts) == 1 else parts | "JoinRejected" >> beam.Flatten()
+            return self._write_counted(joined, self._budget)
+        # One writer for each input, and not one behind a Flatten: there a runner may hold all the records at once.
+        written = tuple(
+            part
+            | f"WriteObjects{number or ''}"
+            >> beam.ParDo(self._writer(WriteObjects, part)).with_output_types(WrittenObject)
+            for number, part in enumerate(parts)
         )
-        return joined | "WriteObjects" >> beam.ParDo(write).with_output_types(WrittenObject)
+        return written[0] if len(written) == 1 else written | "JoinWritten" >> beam.Flatten()
+
+    def _write_counted(self, rejected: beam.PCollection, budget: ErrorBudget) -> beam.PCollection:
+        writer = self._writer(WriteCounted, rejected, budget=budget)
+        outputs = rejected | "WriteObjects" >> beam.ParDo(writer).with_outputs(TALLY, main="written")
+        outputs.written.element_type = WrittenObject
+        _ = outputs[TALLY] | "CheckBudget" >> CheckBudget(budget, self._of)
+        return outputs.written
+
+    def _writer(self, kind: type[WriteObjects], rejected: beam.PCollection, **more: Any) -> WriteObjects:
+        run_id = run_id_of(rejected.pipeline)
+        return kind(self._lake, to_line, self._settings, run_id=run_id, stage="write_rejected", **more)
 
 
-def encode_rejected(rejected: Rejected) -> bytes:
-    """A rejected record's line."""
-    return json_codec.encode(to_document(rejected))
+def _collections(of: Any) -> tuple[beam.PCollection, ...]:
+    """The PCollections in what a user gives: one, an `Outcome`, or a tuple of these."""
+    if of is None:
+        return ()
+    if isinstance(of, beam.PCollection):
+        return (of,)
+    if isinstance(of, Outcome | tuple | list):
+        return tuple(part for each in of for part in _collections(each))
+    raise TypeError(f"of must be an Outcome, a PCollection or a tuple of them, got {type(of).__name__}")

@@ -228,10 +228,10 @@ def test_the_enricher_gives_json_and_travels_to_workers():
 
 
 def test_other_rules_have_another_version_by_default():
-    assert Quality(rules=[Rule("a", "validity", 1, passes)])(event())["ruleset"].startswith("custom+")
-    assert Quality(rules=RULES, ruleset="v7")(event())["ruleset"] == "v7"
+    assert Quality([Rule("a", "validity", 1, passes)])(event())["ruleset"].startswith("custom+")
+    assert Quality(ruleset="v7")(event())["ruleset"] == "v7"
 
 
 def test_an_enricher_without_rules_is_refused():
-    with pytest.raises(ValueError, match="rules"):
-        Quality(rules=[])
+    with pytest.raises(ValueError, match="no quality rule"):
+        Quality([], extend=False)

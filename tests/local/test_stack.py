@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+import urllib.request
 from pathlib import Path
 
 import attrs
@@ -99,12 +101,12 @@ def test_a_server_taken_away_comes_back_with_its_data():
 
 
 def test_a_given_folder_keeps_its_data_for_the_next_stack(tmp_path):
-    with local.stack(tmp_path / "kept") as stack:
+    with local.stack(tmp_path / "kept ñ 50%") as stack:
         stack.minio.filesystem().pipe("holded/k", b"v")
         with stack.postgres.engine().begin() as connection:
             connection.execute(sa.text("CREATE TABLE t AS SELECT 7 AS n"))
         keys = stack.minio.secret_key
-    with local.stack(tmp_path / "kept") as stack:
+    with local.stack(tmp_path / "kept ñ 50%") as stack:
         assert stack.minio.filesystem().cat("holded/k") == b"v"
         assert stack.minio.secret_key == keys
         with stack.postgres.engine().connect() as connection:
@@ -189,3 +191,9 @@ def test_without_the_wheels_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(postgres_server, "_WHEEL", "no_such_wheel")
     with pytest.raises(ConfigurationError, match=r"pip install 'holded-pipeline\[local\]'.*URL"), local.stack():
         pass
+
+
+def test_its_store_has_room_for_a_bucket_for_each_of_very_many_tests(stack):
+    master = stack._seaweedfs._ports[1]
+    with urllib.request.urlopen(f"http://127.0.0.1:{master}/dir/status", timeout=10) as answer:
+        assert json.load(answer)["Topology"]["Max"] >= 1_000

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
+import socket
 from datetime import UTC, datetime
-from pathlib import Path
 
 import apache_beam as beam
+import attrs
 import pytest
 
 import holded_pipeline as hp
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 def event(**data):
@@ -52,7 +48,8 @@ def test_a_function_of_ones_own_stands_under_its_name_and_sees_those_before(run)
         return {"amount": event.metadata["doubled"]["amount"] * 1.5}
 
     (passed,) = enrich(run, doubled, tripled)["passed"]
-    assert passed.metadata == {"doubled": {"amount": 4}, "tripled": {"amount": 6.0}}
+    assert passed.metadata["doubled"] == {"amount": 4}
+    assert passed.metadata["tripled"] == {"amount": 6.0}
     assert passed.data == {"amount": 2}
 
 
@@ -69,7 +66,10 @@ def test_an_enricher_may_refuse_an_event_with_its_own_reason(run):
         raise hp.RejectRecord("embargoed", "its company is on the list")
 
     (rejected,) = enrich(run, refusing)["rejected"]
-    assert (rejected.reason, rejected.message) == ("embargoed", "its company is on the list")
+    assert (rejected.reason, rejected.message) == (
+        "embargoed",
+        "its company is on the list (refused by the enricher refusing)",
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,16 @@ def test_a_result_that_is_no_json_rejects_the_event(run, result):
 
 def test_skip_leaves_the_event_without_that_entry(run):
     (passed,) = enrich(run, hp.Enricher("doubled", doubled, on_error="skip"), "quality", events=[event()])["passed"]
-    assert set(passed.metadata) == {"quality"}
+    assert set(passed.metadata) == {"quality", "enrichers"}
+    assert passed.metadata["enrichers"]["doubled"] == {
+        "version": None,
+        "status": "skipped",
+        "error": "raised KeyError: 'amount'",
+    }
 
 
 def test_fail_ends_the_run(run):
-    with pytest.raises(KeyError, match="amount"):
+    with pytest.raises(hp.EnricherError, match="the enricher doubled, called for event e, raised KeyError: 'amount'"):
         enrich(run, hp.Enricher("doubled", doubled, on_error="fail"), events=[event()])
 
 
@@ -95,14 +100,14 @@ def test_an_outage_inside_an_enricher_is_never_the_events_fault(run, error):
     def looking_up(event):
         raise error("the lookup service is down")
 
-    with pytest.raises(error, match="lookup service"):
+    with pytest.raises(hp.TransientError, match="the enricher looking_up.*event e.*lookup service"):
         enrich(run, looking_up)
 
 
 @pytest.mark.parametrize(
     ("enrichers", "words"),
     [
-        (["qualty"], "no enricher 'qualty'; known are: business_context, processing, quality"),
+        (["qualty"], "no enricher 'qualty'; known are: business_context, fingerprint, lateness, processing, quality"),
         ([], "at least one enricher"),
         (["quality", "quality"], "two enrichers have the name 'quality'"),
         ([lambda event: {}], "needs a name"),
@@ -118,32 +123,158 @@ def test_the_entries_of_the_pipeline_itself_are_not_for_enrichers():
         hp.Enricher("schema", doubled)
 
 
-@pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
-def test_a_function_of_a_notebooks_main_module_reaches_the_workers(tmp_path, mode):
-    script = tmp_path / "notebook.py"
-    script.write_text(
-        textwrap.dedent(
-            f"""
-            from datetime import UTC, datetime
-            import apache_beam as beam
-            from apache_beam.testing.util import assert_that, equal_to
-            from apache_beam.options.pipeline_options import PipelineOptions
-            import holded_pipeline as hp
+class Caching:
+    """Tells what it counted, as an enricher with a cache would."""
 
-            FACTOR = 3
+    name = "caching"
 
-            def tripled(event):
-                return {{"n": event.data["n"] * FACTOR}}
+    def __enter__(self):
+        self.hits = 0
+        return self
 
-            if __name__ == "__main__":
-                event = hp.Event(id="e", type="t", company_id="c", occurred_at=datetime.now(UTC), data={{"n": 2}})
-                options = PipelineOptions(["--direct_running_mode={mode}", "--direct_num_workers=1"])
-                with beam.Pipeline(runner="FnApiRunner", options=options) as p:
-                    found = p | beam.Create([event]) | hp.Enrich(tripled)
-                    assert_that(found.passed | beam.Map(lambda e: e.metadata["tripled"]["n"]), equal_to([6]))
-                print("done")
-            """
-        )
-    )
-    done = subprocess.run([sys.executable, script], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
-    assert done.stdout.strip().endswith("done"), done.stderr
+    def __exit__(self, *error):
+        pass
+
+    def __call__(self, event):
+        self.hits += 1
+        return {}
+
+    def take_counts(self):
+        counts, self.hits = {"hits": self.hits}, 0
+        return counts
+
+
+def test_what_an_enricher_counts_is_counted(run):
+    class Batched(Caching):
+        name = "batched"
+
+        def enrich_batch(self, events):
+            return [self(event) for event in events]
+
+    ran = enrich(run, Caching(), Batched(), events=[event(), event(), event()])
+    assert (ran.counters["enrich.caching.hits"], ran.counters["enrich.batched.hits"]) == (3, 3)
+
+
+@pytest.mark.parametrize("counts", [{"hits": "many"}, 5, {"hits": True}])
+def test_counts_that_are_none_are_told_and_harm_nothing(run, caplog, counts):
+    class Odd(Caching):
+        def take_counts(self):
+            return counts
+
+    assert len(enrich(run, Odd())["passed"]) == 1
+    assert "take_counts of the enricher caching gave no whole numbers" in caplog.text
+
+
+# --- who ran
+
+
+def test_every_enricher_that_ran_is_kept_with_its_version_ours_too(run):
+    class Own:
+        name, version = "own", "3.1"
+
+        def __call__(self, event):
+            return {}
+
+    (passed,) = enrich(run, "business_context", Own(), hp.Enricher("other", doubled, version="2"))["passed"]
+    version = hp.Registry().enricher("business_context").version
+    assert version
+    assert passed.metadata["enrichers"] == {
+        "business_context": {"version": version, "status": "ok"},
+        "own": {"version": "3.1", "status": "ok"},
+        "other": {"version": "2", "status": "ok"},
+    }
+
+
+def test_what_ran_in_an_earlier_step_is_kept(run):
+    def build(pipeline):
+        first = pipeline | beam.Create([event(amount=1)]) | "First" >> hp.Enrich("processing")
+        second = first.passed | "Second" >> hp.Enrich(hp.Enricher("odd", lambda event: 1, on_error="skip"))
+        return {"passed": second.passed}
+
+    ran = run(build)
+    assert {name: entry["status"] for name, entry in ran["passed"][0].metadata["enrichers"].items()} == {
+        "processing": "ok",
+        "odd": "skipped",
+    }
+    assert ran.counters["enrich.skipped.odd"] == 1
+
+
+def test_an_entry_of_that_name_that_a_producer_sent_is_replaced(run):
+    forged = attrs.evolve(event(amount=1), metadata={"enrichers": "all of them"})
+    (passed,) = enrich(run, "business_context", events=[forged])["passed"]
+    assert set(passed.metadata["enrichers"]) == {"business_context"}
+
+
+# --- what is refused when it is written
+
+
+class NoCall:
+    pass
+
+
+async def asynchronous(event):
+    return {}
+
+
+def two(event, other):
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (Caching, "Caching is a class; make an object: Caching"),
+        (asynchronous, "is asynchronous"),
+        (two, "called with one argument.*takes .event, other."),
+        (NoCall(), "a function .event. -> mapping"),
+        (5, "a function .event. -> mapping"),
+    ],
+)
+def test_a_function_that_could_only_fail_is_refused(function, words):
+    with pytest.raises(TypeError, match=words):
+        hp.Enricher("x", function)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"timeout": 0}, "timeout is a number of seconds above 0"),
+        ({"timeout": float("inf")}, "timeout"),
+        ({"timeout": "5"}, "timeout"),
+        ({"batch_seconds": -1}, "batch_seconds"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"batch_size": 1.5}, "batch_size"),
+        ({"on_error": "ignore"}, "on_error"),
+        ({"transient": ConnectionError}, "a tuple of exception classes"),
+        ({"transient": ("ConnectionError",)}, "a tuple of exception classes"),
+        ({"retry": 5}, "is an hp.Retry"),
+        ({"retry": hp.Retry}, "is an hp.Retry"),
+        ({"version": 2}, "version"),
+    ],
+)
+def test_an_option_that_is_none_is_refused(options, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        hp.Enricher("x", doubled, **options)
+
+
+@pytest.mark.parametrize("name", ["enrichers", "headers", "envelope"])
+def test_names_of_the_pipelines_own_entries_are_refused(name):
+    with pytest.raises(ValueError, match="is taken by the pipeline itself"):
+        hp.Enricher(name, doubled)
+
+
+def test_an_enricher_that_cannot_travel_is_named_when_the_pipeline_is_built(run):
+    opened = socket.socket()
+    with pytest.raises(hp.ConfigurationError, match="the enricher connected cannot be sent to workers.*__enter__"):
+        enrich(run, hp.Enricher("connected", lambda event: {"at": opened.fileno()}))
+    opened.close()
+
+
+def test_determinism_is_declared_by_the_function():
+    doubled_too = hp.Enricher("doubled", doubled)
+    assert doubled_too.deterministic
+
+    class Dice(Caching):
+        deterministic = False
+
+    assert not hp.Enricher("dice", Dice()).deterministic

@@ -258,3 +258,94 @@ def test_an_envelope_of_ones_own(run, lake):
 def test_a_wrong_argument_fails_when_it_is_written(lake, settings, words):
     with pytest.raises(ValueError, match=words):
         hp.ReadMinIO(lake, "raw/", **settings)
+
+
+ODD_KEYS = (
+    "a b+c%d.json", "ñ€/é?.json", "a#b&c=d;.json", "100%25.json", "..a/b..json", "it's\"q\".json", "[z]",
+    "tab\there",
+)  # fmt: skip
+
+
+def test_keys_may_hold_any_letter(run, lake):
+    store = ObjectStore(lake)
+    for number, key in enumerate(ODD_KEYS):
+        store.write(f"raw/{key}", json.dumps(flat(number)).encode())
+    ran = read(run, lake)
+    assert ids(ran) == sorted(f"e{number}" for number in range(len(ODD_KEYS)))
+    assert {event.source.key for event in ran["passed"]} == {f"raw/{key}" for key in ODD_KEYS}
+
+
+def test_the_mark_of_a_folder_is_no_object(lake):
+    """What consoles leave behind; one that holds something is an object, see the integration suite."""
+    store = ObjectStore(lake)
+    store.write("raw/folder/", b"")
+    store.write("raw/folder/a.json", b"{}")
+    assert [stored.key for stored in store.objects("raw/")] == ["raw/folder/a.json"]
+
+
+@pytest.mark.parametrize("body", [b"", b"\n \n", b"[]"], ids=repr)
+def test_an_object_that_holds_no_record_gives_none(run, lake, body):
+    put(lake, {"raw/a": body})
+    ran = read(run, lake)
+    assert (ran["passed"], ran["rejected"]) == ([], [])
+
+
+def test_nothing_below_a_prefix_is_no_error(run, lake):
+    assert ids(read(run, lake, "nowhere/")) == []
+
+
+def test_text_that_is_not_utf8_is_rejected_with_a_hint(run, lake):
+    put(lake, {"raw/a.jsonl": (json.dumps(flat(1)) + "\n").encode("utf-16")})
+    assert {"looks like UTF-16" in rejected.message for rejected in read(run, lake)["rejected"]} == {True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"id": 1}, "id is int; it must be text"),
+        ({"type": None}, "type is NoneType; it must be text"),
+        ({"company_id": 7}, "company_id is int"),
+        ({"user_id": 7}, "user_id is int"),
+        ({"data": [1]}, "data is list; it must be a mapping"),
+        ({"data": {"x": float("nan")}}, "data is no JSON: nan at /x"),
+        ({"metadata": {"at": NOON}}, "metadata is no JSON: datetime at /at"),
+    ],
+    ids=lambda changes: next(iter(changes)) if isinstance(changes, dict) else None,
+)
+def test_an_event_that_an_envelope_made_wrong_is_rejected(run, lake, changes, words):
+    put(lake, {"raw/a.jsonl": b"{}\n"})
+
+    def mine(document, source):
+        return hp.Event(**({"id": "1", "type": "t", "company_id": "c", "occurred_at": NOON, "data": {}} | changes))
+
+    ran = read(run, lake, envelope=mine)
+    assert ran["passed"] == []
+    assert (ran["rejected"][0].reason, words in ran["rejected"][0].message) == ("envelope_error", True)
+
+
+@pytest.mark.parametrize("unix", ["1e17", "1e300", "-1e12"])
+def test_a_number_that_is_no_moment_is_the_records_fault(run, lake, unix):
+    put(lake, {"raw/a.jsonl": b'{"unix": %b}\n' % unix.encode()})
+
+    def mine(document, source):
+        at = datetime.fromtimestamp(float(document["unix"]), UTC)
+        return hp.Event(id="1", type="t", company_id="c", occurred_at=at, data={})
+
+    (rejected,) = read(run, lake, envelope=mine)["rejected"]
+    assert rejected.reason == "envelope_error"
+
+
+def test_the_first_and_the_last_moment_there_are(run, lake, db):
+    moments = ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"]
+    put(lake, {"raw/a": lines(*(flat(n, timestamp=moment) for n, moment in enumerate(moments)))})
+
+    def build(pipeline):
+        raw = pipeline | hp.ReadMinIO(lake, "raw/", envelope="flat")
+        loaded = raw.passed | hp.WritePostgres(db)
+        _ = raw.passed | hp.WriteMinIO(lake, "enriched/")
+        return {"passed": raw.passed, "receipts": loaded.passed}
+
+    ran = run(build)
+    times = sorted(event.occurred_at for event in ran["passed"])
+    assert times == [datetime.fromisoformat(moment) for moment in moments]
+    assert [receipt.inserted for receipt in ran["receipts"]] == [3]

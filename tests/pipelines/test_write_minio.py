@@ -138,3 +138,28 @@ def test_elements_of_different_windows_are_kept_apart(run, lake):
 def test_a_wrong_argument_fails_when_it_is_written(lake, settings, words):
     with pytest.raises(ValueError, match=words):
         hp.WriteMinIO(lake, "enriched/", **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"encode": str}, "encode returned str; it must return the bytes of one line"),
+        ({"encode": lambda _: b"a\nb"}, "encode returned several lines"),
+        ({"encode": bytes, "partition": lambda _: None}, "partition function returned None; it must return text"),
+        ({"encode": bytes, "partition": lambda _: "a/../../b"}, r"returned 'a/../../b'.*without the levels . and .."),
+    ],
+)
+def test_a_function_that_returns_what_cannot_be_written_is_told(run, lake, settings, words):
+    with pytest.raises(hp.ConfigurationError, match=words):
+        write(run, lake, [1], **settings)
+
+
+@pytest.mark.parametrize("entry", ["data", "metadata"])
+def test_a_number_that_json_does_not_have_is_never_written_as_null(run, lake, entry):
+    def build(pipeline):  # made on the worker, so that no coder meets it before
+        events = pipeline | beam.Create([1]) | beam.Map(lambda n: event(n, **{entry: {"x": float("nan"), "y": None}}))
+        return {"written": events | hp.WriteMinIO(lake, "enriched/")}
+
+    with pytest.raises(TypeError, match="nan at /x is not a JSON number"):
+        run(build)
+    assert lake.filesystem().find(f"{lake.bucket}/enriched") == []

@@ -268,7 +268,7 @@ def test_a_database_or_user_that_is_not_there_fails_at_once(run, db):
 
 def test_a_row_with_a_column_that_the_table_lacks_is_a_fault_of_the_function(run, db):
     metadata.create_all(db.engine())
-    with pytest.raises(hp.ConfigurationError, match="the row has colour, which the table odd parts has no column for"):
+    with pytest.raises(hp.ConfigurationError, match="the row has 'colour', which the table odd parts has no"):
         load(run, db, [1], table=parts, row=lambda n: a_part(n, colour="red"))
 
 
@@ -285,3 +285,36 @@ def test_a_row_with_a_column_that_the_table_lacks_is_a_fault_of_the_function(run
 def test_a_wrong_argument_fails_when_it_is_written(db, settings, words):
     with pytest.raises(ValueError, match=words):
         hp.WritePostgres(db, **settings)
+
+
+def test_an_element_that_the_row_function_cannot_read_is_alone_in_it(run, db):
+    metadata.create_all(db.engine())
+    ran = load(run, db, [{"n": 1}, {"m": 2}, {"n": 3}], table=parts, row=lambda element: a_part(element["n"]))
+    (rejected,) = ran["rejected"]
+    assert (rejected.reason, rejected.raw) == ("row_error", b'{"m":2}')
+    assert "KeyError: 'n'" in rejected.message
+    assert query(db, 'SELECT id FROM "odd parts" ORDER BY 1') == [(1,), (3,)]
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        (None, "the row function for odd parts returned NoneType; it must return {column: value}"),
+        ([1], "returned list"),
+        ({}, "returned no column"),
+        ({1: 2}, "the row has 1, which the table odd parts has no column for"),
+    ],
+)
+def test_a_row_function_that_returns_no_row_fails_the_run(run, db, returned, words):
+    with pytest.raises(hp.ConfigurationError, match=words):
+        load(run, db, [1], table=parts, row=lambda _: returned)
+
+
+def test_rows_of_ever_other_columns_do_not_hold_more_than_one_batch_may(run, db):
+    columns = [sa.Column(f"c{number}", sa.Text) for number in range(10)]
+    table = sa.Table("wide", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), *columns)
+    table.metadata.create_all(db.engine())
+    row = lambda n: {"id": n, f"c{n % 10}": "x" * 100}  # noqa: E731  a row function is often one
+    ran = load(run, db, range(40), table=table, row=row, batch_bytes=500)
+    assert totals(ran)["inserted"] == 40
+    assert len(ran["receipts"]) > 20

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import types
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 
+import attrs
 import pytest
 
 import holded_pipeline as hp
-from holded_pipeline.core.quality import Rule
+from holded_pipeline.core.quality_rules import RULES
 
+ROOT = Path(__file__).parent.parent.parent
+
+BUILT_IN = ("processing", "business_context", "quality", "lateness", "fingerprint")
 EVENT = hp.Event(id="e", type="t", company_id="c", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), data={"a": 1})
 
 
@@ -20,7 +29,7 @@ class Plugin:
 
     @hp.hookimpl
     def register_quality_rules(self, register):
-        register(Rule("has_b", "completeness", 5, lambda event: None if "b" in event.data else "b is missing"))
+        register(hp.Rule("has_b", "completeness", 5, lambda event: None if "b" in event.data else "b is missing"))
 
     @hp.hookimpl
     def register_envelopes(self, register):
@@ -29,9 +38,9 @@ class Plugin:
 
 def test_a_plugins_names_stand_beside_the_built_in_ones():
     registry = hp.Registry([Plugin()])
-    assert set(registry.enrichers) == {"processing", "business_context", "quality", "size"}
+    assert set(registry.enrichers) == {*BUILT_IN, "size"}
     assert set(registry.envelopes) == {"holded", "flat", "event", "mine"}
-    assert registry.enricher("size")(EVENT).metadata == {"size": {"fields": 1}}
+    assert registry.enricher("size")(EVENT).metadata["size"] == {"fields": 1}
     assert (registry.enricher("size").version, registry.enricher("size").on_error) == ("1.2", "skip")
     assert registry.envelope("mine")({}, None) is EVENT
 
@@ -48,48 +57,173 @@ def test_two_registries_know_nothing_of_each_other():
     assert "size" not in hp.Registry().enrichers
 
 
-def misspelt():
-    plugin = SimpleNamespace()
-    plugin.register_enricher = hp.hookimpl(lambda register: None)
-    return plugin
-
-
-def failing():
+def failing(error):
     class Failing:
         @hp.hookimpl
         def register_enrichers(self, register):
-            raise ZeroDivisionError("oh")
+            raise error
 
     return Failing()
 
 
-def taking(name, hook):
-    class Taking:
-        pass
+def copied(function):
+    """A function of its own, since a mark stays on the one it was put on."""
+    return types.FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
 
-    setattr(Taking, hook, hp.hookimpl(lambda self, register: register(name, lambda *_: {})))
-    return Taking()
+
+def hooked(hook, function, **marks):
+    """A plugin with one hook, which is a plain function."""
+    mark = hp.hookimpl(**marks) if marks else hp.hookimpl
+    return SimpleNamespace(**{hook: mark(copied(function))})
+
+
+def registering(hook, *arguments, **options):
+    return hooked(hook, lambda register: register(*arguments, **options))
+
+
+def does_nothing(*_):
+    return {}
+
+
+# --- what is registered
 
 
 @pytest.mark.parametrize(
     ("plugins", "words"),
     [
-        ([failing()], "the plugin .*Failing.* failed in register_enrichers: ZeroDivisionError: oh"),
-        ([taking("quality", "register_enrichers")], "enricher 'quality' .*registered already.*rename"),
-        ([taking("holded", "register_envelopes")], "envelope 'holded' .*registered already"),
-        ([Plugin(), Plugin()], "registered already"),
-        ([taking("schema", "register_enrichers")], "'schema' is taken"),
-        ([taking("no name", "register_enrichers")], "needs a name"),
+        ([failing(ZeroDivisionError("oh"))], "the plugin Failing failed in register_enrichers: ZeroDivisionError: oh"),
+        ([failing(SystemExit(1))], "the plugin Failing failed in register_enrichers: SystemExit: 1"),
+        (
+            [registering("register_enrichers", "quality", does_nothing)],
+            "enricher 'quality' .*registered already.*rename",
+        ),
+        ([registering("register_envelopes", "holded", does_nothing)], "envelope 'holded' .*registered already"),
+        (
+            [registering("register_quality_rules", RULES[0])],
+            "quality rule 'id.present' .*registered already, by .*builtin",
+        ),
+        ([Plugin(), Plugin()], "enricher 'size' of the plugin Plugin is registered already, by Plugin"),
+        ([registering("register_enrichers", "schema", does_nothing)], "'schema' is taken"),
+        ([registering("register_enrichers", "no name", does_nothing)], "needs a name"),
+        ([registering("register_enrichers", 5, does_nothing)], "needs a name"),
+        ([registering("register_enrichers", "x", 5)], "an enricher is a function"),
+        ([registering("register_enrichers", "x", Plugin)], "Plugin is a class"),
+        ([registering("register_enrichers", "x", does_nothing, on_eror="skip")], "no option 'on_eror'; it has: batch_"),
+        ([registering("register_enrichers", "x", does_nothing, timeout=-1)], "timeout is a number of seconds"),
+        ([registering("register_enrichers", "x")], "missing 1 required positional argument"),
+        ([registering("register_quality_rules", does_nothing)], "a quality rule is an hp.Rule"),
+        ([registering("register_envelopes", "x", 5)], "the envelope 'x' is a function"),
+        ([registering("register_envelopes", "x", Plugin)], "the envelope 'x' is a function"),
+        ([registering("register_envelopes", 5, does_nothing)], "an envelope's name is a text"),
+        (
+            [hooked("register_enrichers", lambda register: [("x", does_nothing)])],
+            "returned list; it must call register",
+        ),
     ],
 )
-def test_a_plugin_that_is_wrong_is_named(plugins, words):
-    with pytest.raises(hp.ConfigurationError, match=words):
+def test_a_plugin_that_registers_wrongly_is_named(plugins, words):
+    with pytest.raises(hp.ConfigurationError, match=words) as raised:
         hp.Registry(plugins)
+    assert "the plugin " in str(raised.value)
+    assert "Plugin" in str(raised.value) or "Failing" in str(raised.value) or "SimpleNamespace" in str(raised.value)
 
 
-def test_a_misspelt_hook_is_not_overlooked():
-    with pytest.raises(hp.ConfigurationError, match="register_enricher"):
-        hp.Registry([misspelt()])
+def test_every_option_of_an_enricher_can_be_registered():
+    options = {
+        "version": "1",
+        "on_error": "skip",
+        "timeout": 2,
+        "retry": hp.Retry(5),
+        "transient": (LookupError,),
+        "batch_size": 7,
+        "batch_seconds": 0.5,
+    }
+    registry = hp.Registry([registering("register_enrichers", "x", does_nothing, **options)])
+    assert registry.enricher("x") == hp.Enricher("x", does_nothing, **options)
+    assert set(attrs.fields_dict(hp.Enricher)) == {"name", "function", *options}
+
+
+def test_two_plugins_of_one_class_are_two_plugins():
+    class Named:
+        def __init__(self, name):
+            self.name = name
+
+        @hp.hookimpl
+        def register_enrichers(self, register):
+            register(self.name, does_nothing)
+
+    assert {"one", "two"} <= set(hp.Registry([Named("one"), Named("two")]).enrichers)
+
+
+# --- hooks that would be overlooked
+
+
+def not_marked(register):
+    """A hook without its mark."""
+
+
+async def asynchronous(register):
+    """A hook that nobody would await."""
+
+
+def generating(register):
+    yield
+
+
+@pytest.mark.parametrize(
+    ("plugin", "words"),
+    [
+        (
+            hooked("register_enricher", not_marked),
+            "a function register_enricher.*no such hook; call it register_enrichers$",
+        ),
+        (
+            hooked("register_lookups", not_marked),
+            "marks register_lookups .*is no hook; known are: register_enrichers, ",
+        ),
+        (
+            SimpleNamespace(register_enrichers=not_marked),
+            "a function register_enrichers that is not marked; put @hp.hookimpl",
+        ),
+        (SimpleNamespace(register_enricher=not_marked), "no such hook; call it register_enrichers, and mark it"),
+        (SimpleNamespace(register_rules=not_marked), "no such hook; call it register_quality_rules, and mark it"),
+        (SimpleNamespace(regsiter_envelopes=not_marked), "no such hook; call it register_envelopes, and mark it"),
+        (SimpleNamespace(helper=not_marked), "has none of the hooks register_enrichers, register_quality_rules"),
+        (Plugin, "the plugin Plugin is a class.*give Plugin()"),
+        (hooked("register_enrichers", lambda: None), "takes .*; it must take .register"),
+        (hooked("register_enrichers", lambda registry: None), "takes .registry.; it must take .register"),
+        (hooked("register_enrichers", lambda register, more: None), "it must take .register"),
+        (hooked("register_enrichers", asynchronous), "is asynchronous or a generator"),
+        (hooked("register_enrichers", generating), "is asynchronous or a generator"),
+        (hooked("register_enrichers", generating, wrapper=True), "is a wrapper; write a plain function"),
+        (hooked("register_enricher", not_marked, optionalhook=True), "no such hook; call it register_enrichers"),
+    ],
+)
+def test_a_hook_that_would_not_be_called_is_told(plugin, words):
+    with pytest.raises(hp.ConfigurationError, match=words) as raised:
+        hp.Registry([plugin])
+    assert str(raised.value).startswith("the plugin ")
+
+
+def test_a_plugins_own_functions_are_its_own_affair():
+    plugin = Plugin()
+    plugin.register_encoders = plugin.register_customers = plugin.enrich = plugin.rules = not_marked
+    plugin._register_enricher = not_marked
+    assert "size" in hp.Registry([plugin]).enrichers
+
+
+def test_looking_at_a_plugin_runs_none_of_its_properties():
+    class Lazy(Plugin):
+        @property
+        def register_table(self):
+            raise AssertionError("it was run")
+
+    assert "size" in hp.Registry([Lazy()]).enrichers
+
+
+# --- installed packages
 
 
 @pytest.fixture
@@ -97,13 +231,15 @@ def installed(tmp_path, monkeypatch):
     """Packages with entry points, as an installer leaves them."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def install(name, body):
+    def install(name, body, entry=None):
+        monkeypatch.delitem(sys.modules, name, raising=False)
         (tmp_path / f"{name}.py").write_text(body)
         info = tmp_path / f"{name}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[holded_pipeline]\n{name} = {name}\n")
+        (info / "entry_points.txt").write_text(f"[holded_pipeline]\n{entry or name} = {name}\n")
 
+    install.folder = tmp_path
     return install
 
 
@@ -129,9 +265,95 @@ def test_installed_plugins_are_found_and_can_be_chosen(installed, monkeypatch):
         hp.Registry.installed()
 
 
-def test_a_plugin_that_cannot_be_imported_is_named_with_the_way_out(installed, monkeypatch):
-    installed("plug_broken", "import no_such_module")
-    with pytest.raises(hp.ConfigurationError, match="'plug_broken'.*no_such_module.*HOLDED_PIPELINE_PLUGINS"):
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def (", "SyntaxError"),
+        ("raise SystemExit(2)", "SystemExit: 2"),
+        ("class Odd(BaseException): pass\nraise Odd('x')", "Odd: x"),
+    ],
+)
+def test_a_plugin_that_cannot_be_imported_is_named_with_the_way_out(installed, monkeypatch, body, words):
+    installed("plug_broken", body)
+    what = f"'plug_broken' of the package plug_broken 1.0 cannot be imported: {words}.*HOLDED_PIPELINE_PLUGINS"
+    with pytest.raises(hp.ConfigurationError, match=what):
         hp.Registry.installed()
     monkeypatch.setenv("HOLDED_PIPELINE_PLUGINS", "")
     hp.Registry.installed()
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            "def register_enrichers(register): pass",
+            "'plug_wrong' of the package plug_wrong 1.0 has a function .*not marked",
+        ),
+        (
+            "import holded_pipeline as hp\n@hp.hookimpl\ndef register_enrichers(register): register('quality', len)",
+            "'quality' of the plugin 'plug_wrong' of the package plug_wrong 1.0 is registered already, by .*builtin",
+        ),
+        (
+            "import holded_pipeline as hp\n@hp.hookimpl\ndef register_enrichers(register): 1 / 0",
+            "'plug_wrong' of the package plug_wrong 1.0 failed in register_enrichers: ZeroDivisionError",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_installed_plugin_names_its_package(installed, body, words):
+    installed("plug_wrong", body)
+    with pytest.raises(hp.ConfigurationError, match=words):
+        hp.Registry.installed()
+
+
+def test_two_packages_that_offer_one_name_are_both_named(installed, monkeypatch):
+    installed("plug_first", GOOD.format(name="first"), entry="shared")
+    installed("plug_second", GOOD.format(name="second"), entry="shared")
+    with pytest.raises(
+        hp.ConfigurationError, match="plug_first 1.0 and plug_second 1.0 both offer a plugin named 'shared'; uninstall"
+    ):
+        hp.Registry.installed()
+    monkeypatch.setenv("HOLDED_PIPELINE_PLUGINS", "")
+    hp.Registry.installed()
+
+
+def test_two_packages_that_register_one_enricher_are_both_named(installed):
+    installed("plug_first", GOOD.format(name="vat"))
+    installed("plug_second", GOOD.format(name="vat"))
+    with pytest.raises(
+        hp.ConfigurationError, match="'vat' of the plugin 'plug_second'.*already, by 'plug_first' of the"
+    ):
+        hp.Registry.installed()
+
+
+@pytest.mark.parametrize(
+    ("switch", "loaded"),
+    [
+        (None, {"plug_one", "plug_two"}),
+        ("", set()),
+        ("  ", set()),
+        (",", set()),
+        ("plug_two", {"plug_two"}),
+        (" plug_one , plug_two ,", {"plug_one", "plug_two"}),
+        ("plug_one,plug_one", {"plug_one"}),
+    ],
+)
+def test_the_switch_chooses_what_is_loaded(installed, monkeypatch, switch, loaded):
+    for name in ("plug_one", "plug_two"):
+        installed(name, GOOD.format(name=name))
+    if switch is not None:
+        monkeypatch.setenv("HOLDED_PIPELINE_PLUGINS", switch)
+    assert {name for name in hp.Registry.installed().enrichers if name.startswith("plug_")} == loaded
+
+
+def test_installed_plugins_are_loaded_once_for_all_transforms(installed, monkeypatch):
+    installed("plug_counting", GOOD.format(name="counting") + "\nprint('loaded')")
+    script = (
+        "import holded_pipeline as hp\n"
+        "for _ in range(3):\n"
+        "    hp.Enrich('counting', 'quality')\n"
+        "print('quality only')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(installed.folder), str(ROOT)]))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split("\n")[:2] == ["loaded", "quality only"], done.stderr

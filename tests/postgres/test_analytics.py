@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
@@ -102,6 +104,45 @@ def test_after_updates_and_deletes_by_anybody(tables):
     execute(tables, "TRUNCATE business_events")
     assert hp.verify_analytics(tables) == []
     assert execute(tables, "SELECT count(*) FROM company_analytics")[0].scalar_one() == 0
+
+
+def test_after_a_score_with_many_digits_went(tables):
+    load(tables, [row(n, company_id="c", event_type="t", data_quality_score=n % 2) for n in range(3)])
+    load(tables, [row(9, company_id="c", event_type="t", data_quality_score=Decimal("0.12345678901234567890123"))])
+    assert hp.verify_analytics(tables) == []
+    execute(tables, "DELETE FROM business_events WHERE event_id = 'e9'")
+    assert hp.verify_analytics(tables) == []
+
+
+@pytest.mark.parametrize("score", ["NaN", "Infinity", "-Infinity"])
+def test_a_score_that_no_sum_could_lose_again_is_refused(tables, score):
+    done = load(tables, [row(1), row(2, data_quality_score=Decimal(score))])
+    ((place, fault),) = done.refused
+    assert (done.inserted, place, fault.reason) == (1, 1, "check_violation")
+
+
+def test_a_writers_own_temporary_tables_are_not_taken_for_the_summaries(tables):
+    engine = tables.engine(poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        for name in ("company_analytics", "event_type_summaries", "event_type_companies"):
+            connection.execute(sa.text(f"CREATE TEMPORARY TABLE {name} (LIKE public.{name} INCLUDING ALL)"))
+        connection.execute(
+            sa.text(
+                "INSERT INTO business_events (event_id, event_type, company_id, occurred_at, business_context, data, "
+                "metadata) VALUES ('e', 't', 'c', now(), 'x', '{}', '{}')"
+            )
+        )
+    assert hp.verify_analytics(tables) == []
+
+
+def test_in_a_schema_of_any_name_and_for_writers_with_another_search_path(db):
+    execute(db, 'CREATE SCHEMA "Ünï order"')
+    there = hp.Postgres(db.url + "?options=" + quote(r'-csearch_path="Ünï\ order"'))
+    hp.migrate(there)
+    load(there, [row(number) for number in range(20)])
+    execute(db, "UPDATE \"Ünï order\".business_events SET company_id = 'c0'")
+    assert hp.verify_analytics(there) == []
+    assert execute(there, "SELECT total_events FROM company_analytics")[0].scalar_one() == 20
 
 
 def test_a_summary_that_is_wrong_is_found(tables):

@@ -6,8 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 import holded_pipeline as hp
-from holded_pipeline.clients import table_loader
 from holded_pipeline.clients.copy_format import RowFormat
+from holded_pipeline.clients.load_transaction import LoadTransaction
 from holded_pipeline.clients.table_loader import TableLoader
 
 table = sa.Table("t", sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True), sa.Column("n", sa.Integer))
@@ -24,9 +24,9 @@ def loader(db):
 @pytest.fixture
 def transactions(monkeypatch):
     counted = []
-    original = table_loader._Transaction.run
+    original = LoadTransaction.run
     monkeypatch.setattr(
-        table_loader._Transaction, "run", lambda self, lines: (counted.append(len(lines)), original(self, lines))[1]
+        LoadTransaction, "run", lambda self, lines: (counted.append(len(lines)), original(self, lines))[1]
     )
     return counted
 

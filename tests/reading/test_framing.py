@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,7 +126,24 @@ def test_lines_are_recognised_without_an_ending_even_when_the_first_is_broken():
 def test_a_line_past_what_is_kept_is_cut_and_says_so(monkeypatch):
     monkeypatch.setattr("holded_pipeline.core.framing.KEEP_BYTES", 10)
     big, small = frame_lines([b'{"a":"0123', b'456789"}\n{"b":1}\n'])
-    assert big == Record(b'{"a":"0123', 1, None, big.fault)
+    assert big == Record(b'{"a":"0123', 1, None, big.fault, whole=False)
     assert big.fault is not None
     assert big.fault.reason == "record_too_large"
     assert small.raw == b'{"b":1}'
+
+
+@pytest.mark.parametrize("between", [b"", b" ", b"\r", b"\r\r"], ids=repr)
+def test_documents_without_a_line_between_them_are_one_record_each(between):
+    raw = [b'{"a":%d}' % number for number in range(3)]
+    assert [record for _, _, record in records(between.join(raw) + between, "raw/a.json")] == raw
+
+
+def test_documents_without_any_line_end_are_told_from_the_beginning_of_a_large_object():
+    raw = [b'{"a":"%d"}' % number for number in range(10_000)]
+    assert layout_of(b"".join(raw)[: 1 << 16], "raw/firehose") == "values"
+    assert layout_of(b'{"a":"' + b"x" * (1 << 16), "raw/one") == "lines"
+
+
+def test_text_after_a_single_document_is_not_dropped():
+    assert records(b'{"a":1} junk', "raw/a.json") == [(1, None, b'{"a":1} junk')]
+    assert records(b'{"a":1}{"b":2} junk', "raw/a.json")[2][2] == b"junk"

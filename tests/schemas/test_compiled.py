@@ -155,3 +155,28 @@ def test_a_decimal_too_long_for_a_float_reaches_the_explanation_unharmed():
     (violation,) = check({"type": "object", "properties": {"a": {"maximum": 1}}}, '{"a": 2.00000000000000000000000001}')
     assert violation.pointer == "/a"
     assert Decimal("2.00000000000000000000000001") == json_codec.decode(b"2.00000000000000000000000001")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"pattern": "^(a+)+$"},
+        {"patternProperties": {"^(a+)+$": False}, "additionalProperties": False},
+        {"patternProperties": {"^(a+)+$": {}}, "additionalProperties": {"type": "string"}},
+    ],
+    ids=["of a text", "of a name", "of any other name"],
+)
+def test_no_text_takes_for_ever_to_explain(schema):
+    """Python's own engine would need hours for this."""
+    text = "a" * 40 + "!"
+    documents = {"a": {"properties": {"x": {"$ref": "b"}}}, "b": {"$schema": DRAFTS["2020-12"]} | schema}
+    (violation,) = CompiledSchema(LocalSchemas(documents).resolve("a", None)).check(
+        {"x": text if "pattern" in schema else {text: 1}}
+    )
+    assert violation.pointer.startswith("/x")
+
+
+def test_the_names_that_are_not_allowed_are_told():
+    schema = {"properties": {"a": {}}, "patternProperties": {"^x-": {}}, "additionalProperties": False}
+    (violation,) = compiled(schema).check({"a": 1, "x-b": 2, "c": 3, "d": 4})
+    assert violation.message == "Additional properties are not allowed ('c', 'd' were unexpected)"

@@ -113,3 +113,61 @@ def test_the_files_are_read_where_the_pipeline_is_built(folder, tmp_path):
     prepared = folder("order.json", {"type": "object"}).prepare()
     (tmp_path / "schemas" / "order.json").unlink()
     assert violations(prepared, "order", 1) == [("", "type")]
+
+
+@pytest.mark.parametrize(
+    "reference", ["dirección.json", "direcci%C3%B3n.json", "la dirección.json", "la%20direcci%C3%B3n.json"]
+)
+@pytest.mark.parametrize("own", [{}, {"$id": "https://example.org/order.json"}], ids=["without an id", "with one"])
+def test_a_reference_may_have_any_letters_escaped_or_not(folder, reference, own):
+    folder("dirección.json", {"type": "string"})
+    folder("la dirección.json", {"type": "string"})
+    schemas = folder("order.json", {"$ref": reference} | own)
+    assert violations(schemas, "order", "x") == []
+    assert violations(schemas, "order", 1) == [("", "type")]
+
+
+def test_a_document_met_by_path_and_by_id_keeps_its_anchors(folder):
+    """The Rust validator panics, now and then, over one document under two names."""
+    folder(
+        "common/money.json",
+        {"$id": "https://example.org/money", "$defs": {"code": {"$anchor": "code", "type": "string"}}},
+    )
+    order = {
+        "total": {"$ref": "../common/money.json"},
+        "code": {"$ref": "https://example.org/money#code"},
+        "again": {"$ref": "../common/money.json#code"},
+    }
+    for number in range(10):
+        schemas = folder(f"sales/order{number}.json", {"properties": order})
+    for number in range(10):
+        assert violations(schemas, f"sales/order{number}", {"code": "EUR", "again": "EUR", "total": 1}) == []
+        assert violations(schemas, f"sales/order{number}", {"code": 978}) == [("/code", "type")]
+        assert violations(schemas, f"sales/order{number}", {"again": 978}) == [("/again", "type")]
+
+
+def test_a_schema_inside_another_file_is_found_by_its_id(folder):
+    folder("b.json", {"$id": "https://example.org/b", "$defs": {"i": {"$id": "inner", "type": "string"}}})
+    schemas = folder("a.json", {"$ref": "https://example.org/inner"})
+    assert violations(schemas, "a", 1) == [("", "type")]
+
+
+def test_what_only_looks_like_a_reference_is_none(folder):
+    value = {"$ref": "../../elsewhere"}
+    schemas = folder("a.json", {"properties": {"$ref": {"type": "string"}}, "const": value, "examples": [value]})
+    assert violations(schemas, "a", value) == []
+
+
+def test_drafts_may_be_mixed(folder):
+    folder("seven.json", {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "string"}]})
+    schemas = folder(
+        "a.json",
+        {"$schema": "https://json-schema.org/draft/2020-12/schema", "properties": {"x": {"$ref": "seven.json"}}},
+    )
+    assert violations(schemas, "a", {"x": ["s", 1]}) == []
+    assert violations(schemas, "a", {"x": [1]}) == [("/x/0", "type")]
+
+
+def test_a_byte_order_mark_before_a_schema_is_skipped(folder):
+    schemas = folder("a.json", "\ufeff" + json.dumps({"type": "string"}))
+    assert violations(schemas, "a", 1) == [("", "type")]

@@ -213,6 +213,27 @@ def test_a_pinned_version_is_asked_for_once_and_latest_after_its_time(registry):
     assert len(registry.requests) == 5
 
 
+def test_latest_moves(registry):
+    registry.add("orders-value", OBJECT)
+    open_client = client(registry, ttl=0.0)
+    assert open_client.resolve("orders-value", None).ref.version == 1
+    registry.add("orders-value", {"type": "object"}, version=2)
+    assert open_client.resolve("orders-value", None).ref.version == 2
+
+
+def test_a_reference_with_an_id_and_anchors_is_one_document_by_all_its_names(registry):
+    """The Rust validator panics, now and then, over one document under two names."""
+    money = {"$id": "https://example.org/money", "$defs": {"code": {"$anchor": "code", "type": "string"}}}
+    registry.add("money", money)
+    for number in range(10):
+        order = {
+            "$id": f"https://example.org/orders/{number}",
+            "properties": {"a": {"$ref": "money.json#code"}, "b": {"$ref": "https://example.org/money#code"}},
+        }
+        registry.add(f"order{number}", order, references=[{"name": "money.json", "subject": "money", "version": 1}])
+        assert keywords(client(registry).resolve(f"order{number}", None), {"a": 1, "b": 2}) == ["type", "type"]
+
+
 def test_a_missing_subject_is_remembered_and_asked_for_again_later(registry):
     remembering, forgetting = client(registry, negative_ttl=60), client(registry, negative_ttl=0.0)
     for open_client in (remembering, forgetting):
@@ -245,6 +266,22 @@ def test_basic_and_bearer_credentials_are_sent(registry):
     assert sent[0] == "Basic " + base64.b64encode(b"ann:pass:word").decode()
     assert sent[1] == "Bearer t0ken"
     assert sent[2] == "Basic " + base64.b64encode(b"ann:p@ss").decode()
+
+
+def test_credentials_are_sent_in_utf_8(registry):
+    registry.add("s", OBJECT)
+    client(registry, username="núria", password="contraseña-日本").resolve("s", 1)
+    expected = base64.b64encode("núria:contraseña-日本".encode()).decode()
+    assert registry.headers[0]["Authorization"] == f"Basic {expected}"
+
+
+def test_a_certificate_is_checked_with_the_authority_that_is_named(registry, certificate):
+    registry.add("s", OBJECT)
+    registry.encrypt(certificate)
+    trusting = client(registry, verify=str(certificate))
+    assert trusting.resolve("s", 1).ref.id == 1
+    with pytest.raises(hp.ConfigurationError, match="certificate that is not trusted; set verify="):
+        client(registry).resolve("s", 1)
 
 
 def test_a_server_that_does_not_answer_in_time_is_an_outage():

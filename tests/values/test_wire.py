@@ -6,6 +6,8 @@ import json
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
 from importlib import resources
+from typing import get_args
+from unittest import mock
 
 import apache_beam as beam
 import jsonschema
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from holded_pipeline.core import rejections, wire
 from holded_pipeline.core.errors import RejectRecord
 from holded_pipeline.core.json_codec import decode_own, encode
-from holded_pipeline.core.values import Event, Rejected, SchemaRef, Source, Violation
+from holded_pipeline.core.values import Event, Holds, Rejected, SchemaRef, Source, Violation
 from holded_pipeline.transforms.coders import EventCoder, RejectedCoder
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -44,6 +46,8 @@ EVENTS = st.builds(
     metadata=OBJECTS,
     source=st.none() | SOURCES,
     raw=st.binary(max_size=50),
+    attempts=st.integers(1, 9),
+    replay_of=st.none() | TEXT,
 )
 REJECTED = st.builds(
     Rejected,
@@ -61,6 +65,7 @@ REJECTED = st.builds(
     event_type=st.none() | TEXT,
     attempts=st.integers(1, 9),
     replay_of=st.none() | TEXT,
+    holds=st.sampled_from(get_args(Holds)),
 )
 SCHEMA = json.loads(resources.files("holded_pipeline.core").joinpath("rejected.schema.json").read_text())
 
@@ -80,6 +85,13 @@ def test_a_rejection_survives_its_json_form_to_the_byte(rejected):
     line = encode(rejections.to_document(rejected))
     assert b"\n" not in line
     assert rejections.from_document(decode_own(line)) == rejected
+
+
+@given(REJECTED, st.sampled_from([3, 6, 30]))
+def test_a_line_in_pieces_says_the_same_as_in_one(rejected, piece):
+    with mock.patch.object(rejections, "_PIECE", piece):
+        line = b"".join(rejections.to_line(rejected))
+    assert line == encode(rejections.to_document(rejected))
 
 
 @given(REJECTED)

@@ -19,6 +19,7 @@ def upgrade() -> None:
     """Makes everything."""
     _make_events()
     _make_summaries()
+    op.execute(sa.text(summary_triggers.SEARCH_PATH))
     for statement in summary_triggers.CREATE:
         op.execute(sa.text(statement))
 
@@ -47,6 +48,11 @@ def _make_events() -> None:
         sa.Column("source", JSONB),
         sa.Column("created_at", _TIME, nullable=False, server_default=_NOW),
         sa.Column("updated_at", _TIME, nullable=False, server_default=_NOW),
+        # NaN counts as more than Infinity. None of them could be taken out of a sum again.
+        sa.CheckConstraint(
+            "data_quality_score > '-Infinity' AND data_quality_score < 'Infinity'",
+            name="business_events_score_is_finite",
+        ),
     )
     for name, columns in (
         ("company_id", ["company_id", "occurred_at"]),

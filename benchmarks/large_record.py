@@ -1,0 +1,84 @@
+"""Peak memory of a run that meets records too large to accept, as a multiple of one record's size.
+
+    python benchmarks/large_record.py                     one record of 50 MB, ASCII
+    python benchmarks/large_record.py --records 10 --megabytes 20 --text wide
+
+Reads with ReadMinIO and writes with WriteRejected in a process of its own, beside one that does the same with a
+record of a few bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import apache_beam as beam
+
+import holded_pipeline as hp
+
+_MB = 1_000_000
+_FILLERS = {"ascii": b"abcdefgh", "wide": "é🙂xy".encode(), "binary": b"\xff\x00\x80\x81abcd"}
+
+
+def run(endpoint: str, bucket: str, access_key: str, prefix: str) -> None:
+    """The pipeline, in this process; prints its peak memory in bytes."""
+    lake = hp.MinIO(endpoint, bucket=bucket, access_key=access_key, secret_key=hp.Secret.env("BENCHMARK_SECRET"))
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        raw = pipeline | hp.ReadMinIO(lake, prefix)
+        _ = raw.rejected | hp.WriteRejected(lake, "rejected/")
+    print(peak_of_this_process())
+
+
+def peak_of_this_process() -> int:
+    """In bytes. On Linux `ru_maxrss` begins with what the parent process had, so the kernel's own mark is read."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        mark = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
+        return int(mark.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def peak(lake: hp.MinIO, prefix: str) -> int:
+    """Peak memory in bytes of a process that runs it."""
+    command = [sys.executable, str(Path(__file__)), "--run", lake.endpoint, lake.bucket, lake.access_key, prefix]
+    done = subprocess.run(  # noqa: S603  this file itself
+        command, env={"BENCHMARK_SECRET": lake.secret_key.reveal()}, stdout=subprocess.PIPE, check=True, timeout=170
+    )
+    return int(done.stdout)
+
+
+def measure(lake: hp.MinIO, *, records: int, size: int, text: str) -> float:
+    """Peak memory above that of a run with a tiny record, in sizes of one record."""
+    filesystem = lake.filesystem()
+    filler = _FILLERS[text]
+    line = (b'{"note": "' + filler * (size // len(filler)))[:size] + b'"}\n'
+    with filesystem.open(f"{lake.bucket}/large/a.jsonl", "wb") as file:
+        for _ in range(records):
+            file.write(line)
+    filesystem.pipe(f"{lake.bucket}/small/a.jsonl", b"{broken\n")
+    baseline, large = peak(lake, "small/"), peak(lake, "large/")
+    print(f"baseline {baseline / _MB:,.0f} MB, {records} x {size / _MB:,.0f} MB of {text} text: {large / _MB:,.0f} MB")
+    return (large - baseline) / size
+
+
+def main() -> int:
+    """Measures on a local store."""
+    if sys.argv[1:2] == ["--run"]:
+        run(*sys.argv[2:])
+        return 0
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, default=1)
+    parser.add_argument("--megabytes", type=int, default=50)
+    parser.add_argument("--text", choices=sorted(_FILLERS), default="ascii")
+    arguments = parser.parse_args()
+    with hp.local.stack() as stack:
+        ratio = measure(stack.minio, records=arguments.records, size=arguments.megabytes * _MB, text=arguments.text)
+    print(f"peak above the baseline: {ratio:.1f} x the record")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

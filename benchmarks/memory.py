@@ -1,0 +1,106 @@
+"""What reading a large object costs in memory: the peak of a process beside the object's size.
+
+    python benchmarks/memory.py                      300 MB of JSON lines
+    python benchmarks/memory.py --megabytes 1000
+    python benchmarks/memory.py --smoke              a small one, to see that it runs
+
+Each figure is the peak resident memory of one process so far: after it imported the library, after it read the object,
+and after it ran the main flow over it. With Beam's FnApiRunner, all of it is in that process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import apache_beam as beam
+
+import holded_pipeline as hp
+
+KEY = "raw/large.jsonl"
+WHATS = {
+    "import": "imports the library",
+    "read": "reads the object",
+    "flow": "reads, enriches, stores and loads it",
+}
+
+
+def lines(size: int) -> Iterator[bytes]:
+    """Flat events of about 3 KB, `size` bytes together."""
+    made = number = 0
+    while made < size:
+        event = {"event_id": f"e{number}", "event_type": "order", "company_id": f"c{number % 50}", "timestamp": number}
+        line = json.dumps(event | {"text": f"{number:08}" * 360}).encode() + b"\n"
+        made += len(line)
+        number += 1
+        yield line
+
+
+def work(what: str, lake: hp.MinIO, db: hp.Postgres) -> None:
+    """What the measured process does."""
+    if what == "import":
+        return
+    with beam.Pipeline(runner="FnApiRunner") as p:
+        raw = p | hp.ReadMinIO(lake, "raw/", envelope="flat")
+        if what == "flow":
+            enriched = raw.passed | hp.Enrich("processing", "business_context", "quality")
+            _ = enriched.passed | hp.WriteMinIO(lake, "enriched/")
+            loaded = enriched.passed | hp.WritePostgres(db)
+            _ = (raw.rejected, enriched.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
+
+
+def peak() -> int:
+    """The most memory that this process ever had, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss would count what the process was before it became this program
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        return int(line.split()[1]) << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def measured(lake: hp.MinIO, db: hp.Postgres) -> dict[str, int]:
+    """The peaks of a process of its own."""
+    settings = [lake.endpoint, lake.bucket, lake.access_key, lake.secret_key.reveal(), db.url]
+    done = subprocess.run(  # noqa: S603  this very file
+        [sys.executable, __file__, "--measure"], input=json.dumps(settings).encode(), stdout=subprocess.PIPE, check=True
+    )
+    peaks: dict[str, int] = json.loads(done.stdout)
+    return peaks
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=int, default=300)
+    parser.add_argument("--smoke", action="store_true", help="a small object, to see that it runs")
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        endpoint, bucket, access_key, secret_key, url = json.load(sys.stdin)
+        lake, db = hp.MinIO(endpoint, bucket=bucket, access_key=access_key, secret_key=secret_key), hp.Postgres(url)
+        peaks = {}
+        for what in WHATS:
+            work(what, lake, db)
+            peaks[what] = peak()
+        print(json.dumps(peaks))
+        return
+    with hp.local.stack() as stack:
+        lake = stack.minio
+        with lake.filesystem().open(f"{lake.bucket}/{KEY}", "wb") as file:
+            file.writelines(lines((1 if arguments.smoke else arguments.megabytes) * 1_000_000))
+        size = lake.filesystem().size(f"{lake.bucket}/{KEY}")
+        print(f"one object of {size / 1e6:,.0f} MB; peak resident memory of a process when it")
+        peaks = measured(lake, stack.postgres)
+        for what, words in WHATS.items():
+            more = (peaks[what] - peaks["import"]) / size
+            extra = "" if what == "import" else f"   {more:.0%} of the object's size more than the import"
+            print(f"  {words:<40}{peaks[what] / 1e6:>8,.0f} MB{extra}")
+
+
+if __name__ == "__main__":
+    main()

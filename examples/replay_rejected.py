@@ -1,0 +1,196 @@
+"""What was refused goes back into the flow: forecast, replay, settle.
+
+    python examples/replay_rejected.py                          a demonstration on real servers for the occasion
+    python examples/replay_rejected.py --minio http://localhost:9000 --bucket holded --access-key minioadmin \
+        --postgres postgresql://holded@localhost/holded_business --schemas schemas/ --reason schema_violation
+
+The demonstration ingests sample events with a mistake in one schema, mends it, and replays what was refused for it.
+On your own store it replays what `ingest_to_postgres.py` left there; --forecast only says what would become of it.
+Secrets come from the environment: MINIO_SECRET_KEY and PGPASSWORD.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import sqlalchemy as sa
+from ingest_to_postgres import SCHEMAS, servers
+from plain_errors import plainly, say
+
+import holded_pipeline as hp
+
+_MISTAKEN = "Holded/Wallet/Domain/Transaction/Events/WalletTransactionCreatedEvent.schema.json"
+_SEED = 7
+
+Schemas = hp.SchemaDirectory | hp.SchemaRegistry
+
+
+def steps(schemas: Schemas, subject: str) -> list[Any]:
+    """What events go through before they are written: the same in ingestion, forecast and replay."""
+    return [hp.ValidateSchema(schemas, subject=subject), hp.Enrich("processing", "business_context", "quality")]
+
+
+def ingest(lake: hp.MinIO, db: hp.Postgres, schemas: Schemas, subject: str) -> None:
+    """The main job, in short."""
+    with beam.Pipeline(runner="FnApiRunner") as p:
+        raw = p | hp.ReadMinIO(lake, "raw/")
+        _write(raw.passed, [raw.rejected], lake, db, steps(schemas, subject))
+
+
+def replay(lake: hp.MinIO, db: hp.Postgres, arguments: argparse.Namespace, schemas: Schemas) -> None:
+    """The same flow from the rejected pile; what is stored or refused again is closed at the end."""
+    with beam.Pipeline(runner="FnApiRunner") as p:
+        back = p | hp.ReadRejected(lake, "rejected/", **selection(arguments))
+        stored = _write(back.passed, [back.rejected], lake, db, steps(schemas, arguments.subject))
+        _ = back.passed | hp.SettleRejected(lake, "rejected/", after=stored)
+
+
+def _write(
+    events: beam.PCollection, rejected: list[beam.PCollection], lake: hp.MinIO, db: hp.Postgres, flow: list[Any]
+) -> tuple[beam.PCollection, ...]:
+    for step in flow:
+        outcome = events | step
+        events = outcome.passed
+        rejected.append(outcome.rejected)
+    loaded = events | hp.WritePostgres(db)
+    again = (*rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
+    return loaded.passed, again
+
+
+def selection(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The filters."""
+    return {"stage": arguments.stage, "reason": arguments.reason, "max_attempts": arguments.max_attempts}
+
+
+def demonstrate(lake: hp.MinIO, db: hp.Postgres, arguments: argparse.Namespace) -> int:
+    """A wrong schema, its cost, its mending; 0 if nothing is left of it."""
+    samples = hp.testing.sample_events(arguments.samples, seed=_SEED)
+    lake.filesystem().pipe(f"{lake.bucket}/raw/samples.jsonl", hp.testing.sample_lines(samples))
+    mended = hp.SchemaDirectory(arguments.schemas or SCHEMAS)
+    with tempfile.TemporaryDirectory() as folder:
+        say(f"ingesting {len(samples):,} sample events with a mistake in one schema …")
+        ingest(lake, db, hp.SchemaDirectory(_with_a_mistake(Path(folder) / "schemas")), arguments.subject)
+    print(f"Stored: {_stored(db):,} of {len(samples):,} events.\n")
+    return replay_and_check(lake, db, arguments, mended, expected=len({sample.event_id for sample in samples}))
+
+
+def _with_a_mistake(folder: Path) -> Path:
+    """A copy of the example's schemas in which wallet transactions must have a member that no producer sends."""
+    shutil.copytree(SCHEMAS, folder)
+    path = folder / _MISTAKEN
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    schema["required"].append("walletId")
+    path.write_text(json.dumps(schema), encoding="utf-8")
+    return folder
+
+
+def replay_and_check(
+    lake: hp.MinIO, db: hp.Postgres, arguments: argparse.Namespace, schemas: Schemas, *, expected: int | None = None
+) -> int:
+    """Forecasts, replays and forecasts again; 0 if what would pass did."""
+    before = _forecast("Forecast", lake, arguments, schemas)
+    if arguments.forecast or not before.passes:
+        return 0 if arguments.forecast or not before.matching else 1
+    say(f"replaying {before.matching - before.parked:,} records …")
+    replay(lake, db, arguments, schemas)
+    after = _forecast("Left after the replay", lake, arguments, schemas)
+    stored = _stored(db)
+    done = after.passes == 0 and (expected is None or (stored == expected and after.matching == 0))
+    print(f"business_events holds {stored:,} events. {'Nothing is left to replay.' if done else 'NOT all went in.'}")
+    return 0 if done else 1
+
+
+def _forecast(title: str, lake: hp.MinIO, arguments: argparse.Namespace, schemas: Schemas) -> hp.Forecast:
+    found = hp.forecast(lake, "rejected/", steps(schemas, arguments.subject), **selection(arguments))
+    print(f"{title}\n{'-' * len(title)}\n{found}\n")
+    return found
+
+
+def _stored(db: hp.Postgres) -> int:
+    engine = db.engine()
+    with engine.connect() as connection:
+        count: int = connection.execute(sa.text("SELECT count(*) FROM business_events")).scalar_one()
+    engine.dispose()
+    return count
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments."""
+    parser = argparse.ArgumentParser(
+        usage="%(prog)s [options]; --help lists them",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--minio", metavar="URL", help="your S3-compatible store; without it and --postgres: the demonstration")
+    add("--bucket", default="holded", help="its bucket (default: holded)")
+    add("--access-key", help="its access key; the secret one comes from MINIO_SECRET_KEY")
+    add("--postgres", metavar="URL", help="your database")
+    add("--schemas", metavar="DIR", type=Path, help="a directory of schemas (default: those beside this example)")
+    add("--registry", metavar="URL", help="a schema registry instead")
+    add("--subject", default="{type}", help='subject of the schemas, as text or template (default: "{type}")')
+    add("--stage", action="append", help="only what was refused at this stage; may be given several times")
+    add("--reason", action="append", help="only what was refused for this reason; may be given several times")
+    add("--max-attempts", type=int, default=5, help="records that were tried this often are left alone (default: 5)")
+    add("--forecast", action="store_true", help="only say what would become of the rejected records")
+    add("--samples", metavar="N", type=int, default=500, help="events of the demonstration (default: 500)")
+    add(
+        "--patience", metavar="SECONDS", type=float, default=60.0, help="how long an outage is waited out (default: 60)"
+    )
+    arguments = parser.parse_args(argv)
+    arguments.keep = None
+    if wrong := _wrong(arguments):
+        parser.error(wrong)
+    return arguments
+
+
+def _wrong(a: argparse.Namespace) -> str | None:
+    """The first thing that does not fit together."""
+    checks = (
+        (bool(a.minio) != bool(a.postgres), "--minio and --postgres go together: the pile and its events"),
+        (a.minio and not a.access_key, "--minio needs --access-key"),
+        (
+            a.minio and not os.environ.get("MINIO_SECRET_KEY"),
+            "--minio needs the secret key in the environment variable MINIO_SECRET_KEY",
+        ),
+        (a.schemas and a.registry, "--schemas and --registry exclude each other"),
+        (a.registry and not a.minio, "--registry is for your own servers; the demonstration has its own schemas"),
+        (a.samples < 1, "--samples must be at least 1"),
+        (a.patience <= 0, "--patience must be more than 0 seconds"),
+    )
+    return next((message for is_wrong, message in checks if is_wrong), None)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The demonstration, or the replay of one's own pile."""
+    with servers(arguments) as (lake, db):
+        if not arguments.minio:
+            return demonstrate(lake, db, arguments)
+        schemas = (
+            hp.SchemaRegistry(arguments.registry, retry=hp.Retry(arguments.patience))
+            if arguments.registry
+            else hp.SchemaDirectory(arguments.schemas or SCHEMAS)
+        )
+        return replay_and_check(lake, db, arguments, schemas)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 if all that would pass went in."""
+    arguments = parse(argv)
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs the traceback of what it raises as well
+    return plainly(lambda: run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

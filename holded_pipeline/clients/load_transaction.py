@@ -1,0 +1,89 @@
+"""One transaction of a load: bounded in time, tried again whole, and looked up where its end is not known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import sqlalchemy as sa
+
+from holded_pipeline.clients.time_limit import TimeLimit
+from holded_pipeline.core.errors import RejectRecord
+
+Cursor = Any  # psycopg's, whose type parameters say nothing here
+
+
+@attrs.frozen
+class Loaded:
+    """What became of a batch: `inserted + updated + duplicates + len(refused)` is the number of its lines.
+
+    `refused` holds the places of refused lines in the batch, with their reasons.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    duplicates: int = 0
+    refused: tuple[tuple[int, RejectRecord], ...] = ()
+
+    def __add__(self, other: Loaded) -> Loaded:
+        return Loaded(
+            self.inserted + other.inserted,
+            self.updated + other.updated,
+            self.duplicates + other.duplicates,
+            self.refused + other.refused,
+        )
+
+
+Fill = Callable[[Cursor, Sequence[bytes]], Loaded]
+
+
+class LoadTransaction:
+    """All of some lines or none, which can be tried again; a commit whose answer was lost is looked up, not guessed.
+
+    Args:
+        engine: where to.
+        fill: loads the lines, in a transaction that is open.
+        ends: the time, by `time.monotonic()`, at which whoever waits for it gives up.
+        least: seconds that an attempt has however late it begins.
+    """
+
+    def __init__(self, engine: sa.Engine, fill: Fill, *, ends: float, least: float) -> None:
+        self._engine = engine
+        self._fill = fill
+        self._ends = ends
+        self._least = least
+        self._in_doubt: tuple[str, Loaded] | None = None
+
+    def run(self, lines: Sequence[bytes]) -> Loaded:
+        """Loads the lines."""
+        if self._in_doubt is not None:
+            transaction, loaded = self._in_doubt
+            if self._committed(transaction):
+                return loaded
+            self._in_doubt = None
+        with self._engine.connect() as connection, self._limit().over(connection):
+            connection.begin()
+            raw: Any = connection.connection.driver_connection
+            with raw.cursor() as cursor:
+                cursor.execute("SET LOCAL client_min_messages = warning")
+                cursor.execute(self._limit().on_the_server())
+                loaded = self._fill(cursor, lines)
+                cursor.execute("SELECT pg_current_xact_id()::text")
+                (transaction,) = cursor.fetchone()
+            self._in_doubt = transaction, loaded
+            connection.commit()
+        return loaded
+
+    def _limit(self) -> TimeLimit:
+        return TimeLimit(max(self._ends - time.monotonic(), self._least))
+
+    def _committed(self, transaction: str) -> bool:
+        with self._engine.connect() as connection, self._limit().over(connection):
+            status = connection.execute(
+                sa.text("SELECT pg_xact_status(CAST(:transaction AS xid8))"), {"transaction": transaction}
+            ).scalar_one()
+        if status == "in progress":
+            raise ConnectionError("the server has not yet ended the transaction whose connection broke")
+        return bool(status == "committed")

@@ -1,0 +1,80 @@
+"""What an enricher's function and options must be like, found out when they are written rather than on a worker."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import attrs
+
+
+def opens_and_closes(function: Any) -> bool:
+    """Whether it is a context manager."""
+    return hasattr(type(function), "__enter__") and hasattr(type(function), "__exit__")
+
+
+def usable_function(_: object, __: object, function: Any) -> None:
+    """Refuses what could only fail for every event.
+
+    Raises:
+        TypeError: it is a class, a coroutine function, nothing that can be called, or takes other arguments.
+    """
+    if inspect.isclass(function):
+        name = function.__name__
+        raise TypeError(f"an enricher is a function or an object, and {name} is a class; make an object: {name}(...)")
+    batch = getattr(function, "enrich_batch", None)
+    called = function if batch is None else batch
+    if not callable(called):
+        if opens_and_closes(function):
+            return  # what __enter__ returns is called; it is looked at when it is opened
+        raise TypeError(f"an enricher is a function (event) -> mapping, or has enrich_batch; got {function!r}")
+    if inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(getattr(called, "__call__", None)):  # noqa: B004
+        raise TypeError(f"the enricher {function!r} is asynchronous; write a plain function")
+    _takes_one_argument(function, called)
+
+
+def _takes_one_argument(function: Any, called: Any) -> None:
+    try:
+        signature = inspect.signature(called)
+    except (TypeError, ValueError):  # written in C, without a signature
+        return
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise TypeError(
+            f"an enricher is called with one argument, the event or a list of events, "
+            f"and {function!r} takes {signature}: {error}"
+        ) from error
+
+
+def usable_seconds(_: object, attribute: attrs.Attribute[Any], seconds: Any) -> None:
+    """Refuses what is no time to wait.
+
+    Raises:
+        ValueError: it is no finite number above 0.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise ValueError(f"an enricher's {attribute.name} is a number of seconds above 0, got {seconds!r}")
+
+
+def usable_retry(_: object, __: object, retry: Any) -> None:
+    """Refuses what cannot retry.
+
+    Raises:
+        TypeError: it has no `call`.
+    """
+    if inspect.isclass(retry) or not callable(getattr(retry, "call", None)):
+        raise TypeError(f"an enricher's retry is an hp.Retry, got {retry!r}")
+
+
+def exception_types(_: object, __: object, transient: Any) -> None:
+    """Refuses what names no exceptions.
+
+    Raises:
+        TypeError: it is no tuple of exception classes.
+    """
+    if not isinstance(transient, tuple) or not all(
+        inspect.isclass(kind) and issubclass(kind, Exception) for kind in transient
+    ):
+        raise TypeError(f"an enricher's transient is a tuple of exception classes, e.g. (MyError,), got {transient!r}")

@@ -1,0 +1,144 @@
+"""Every reason for which this library rejects a record, and every error it raises: what caused it, what cures it.
+
+`docs/errors.md` says the same, and a test keeps the two and the code alike. PostgreSQL's own reasons (its names of
+the conditions of SQLSTATE classes 22, 23 and 54) are many, and stand on that page alone.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class Explanation:
+    """What a reason or an error means.
+
+    Attributes:
+        name: the reason code, or the error's class.
+        where: the stages that a reason comes from; for an error, when it is raised.
+        cause: what it means.
+        cure: what to do.
+    """
+
+    name: str
+    where: str
+    cause: str
+    cure: str
+
+
+REASONS: tuple[Explanation, ...] = (
+    Explanation(
+        "conflicting_headers", "read", "`headers` and `attributes` are both there and differ", "send one of them"
+    ),
+    Explanation(
+        "corrupt_compression", "read", "an object's gzip or zstd data are damaged or end early", "upload it again"
+    ),
+    Explanation("duplicate_name", "read", "a name stands twice in one JSON object", "keep one of them"),
+    Explanation(
+        "enricher_error",
+        "enrich",
+        "an enricher raised an exception on this event",
+        'mend the enricher, or give it `on_error="skip"`',
+    ),
+    Explanation(
+        "enricher_output",
+        "enrich",
+        "an enricher returned something that is no JSON object",
+        "return a mapping of JSON values",
+    ),
+    Explanation(
+        "enricher_timeout", "enrich", "an enricher took longer than its `timeout`", "make it quicker, or give it more"
+    ),
+    Explanation(
+        "envelope_error",
+        "read",
+        "an envelope function of yours raised an exception",
+        "mend it, or raise `RejectRecord`",
+    ),
+    Explanation(
+        "invalid_field", "read", "a field of the message is there, but is not what it must be", "see its violations"
+    ),
+    Explanation("invalid_json", "read", "the text is no JSON, or breaks off", "see its position in the message"),
+    Explanation("invalid_utf8", "read", "the bytes are not UTF-8", "encode them as UTF-8"),
+    Explanation(
+        "invalid_value",
+        "write",
+        "a value cannot be written as its column's type, or holds U+0000",
+        "change the row function or the value",
+    ),
+    Explanation("lone_surrogate", "read", "half of a UTF-16 pair stands alone in a string", "send the whole character"),
+    Explanation("low_quality", "enrich", "the quality score is under `min_quality`", "see the rules it failed"),
+    Explanation(
+        "missing_field", "read", "the message lacks a field that makes an event", "send it; see its violations"
+    ),
+    Explanation("not_an_object", "read", "the record is JSON, but no object", "send a JSON object"),
+    Explanation("not_finite", "read", "NaN or Infinity, which are no JSON", "send null, or leave the field out"),
+    Explanation("nul_character", "read", "a string holds U+0000, which PostgreSQL cannot store", "remove it"),
+    Explanation(
+        "object_vanished",
+        "read",
+        'an object was deleted or overwritten after it was listed (with `on_vanished="reject"`)',
+        "run again",
+    ),
+    Explanation(
+        "record_too_large",
+        "read",
+        "the record is larger than `max_record_bytes`",
+        "split it, or allow more; see `ReadMinIO`",
+    ),
+    Explanation(
+        "row_error", "write", "a row function of yours raised an exception", "mend it, or raise `RejectRecord`"
+    ),
+    Explanation("schema_violation", "validate", "the document breaks its schema", "see its violations"),
+    Explanation(
+        "subject_error", "validate", "no subject can be made of the event", "mend the template or the function"
+    ),
+    Explanation("too_deep", "read", "the document is nested deeper than `max_depth`", "flatten it, or allow more"),
+    Explanation(
+        "unknown_subject", "validate", "the registry or directory has no such subject", "register the schema, replay"
+    ),
+    Explanation(
+        "unknown_version", "validate", "the subject has no such version", "register it, or ask for another version"
+    ),
+)
+"""The reason codes, in alphabetical order."""
+
+ERRORS: tuple[Explanation, ...] = (
+    Explanation(
+        "ConfigurationError",
+        "at once",
+        "a setting, a grant, a table, a bucket or a schema is wrong; trying again cannot help",
+        "do what its message says",
+    ),
+    Explanation(
+        "EnricherError",
+        "running",
+        'an enricher failed whose `on_error` is `"fail"`, or with an error of this library',
+        "mend the enricher",
+    ),
+    Explanation(
+        "ObjectVanishedError",
+        "running",
+        "an object was deleted or overwritten after it was listed",
+        'run again, or pass `on_vanished="reject"`',
+    ),
+    Explanation(
+        "RejectRecord",
+        "by code of yours",
+        "raised outside an envelope, an enricher or a row function, where nobody can reject the record for it",
+        "raise it inside one of them",
+    ),
+    Explanation(
+        "StartError",
+        "in `local.stack()`",
+        "a local server did not come up",
+        "read the end of its log, which the message repeats",
+    ),
+    Explanation(
+        "TransientError",
+        "after the deadline",
+        "a server did not answer within `Retry.deadline`; nothing was rejected",
+        "run again once it is back, or be more patient",
+    ),
+)
+"""The exceptions of this library that users can meet; all are `HoldedPipelineError`."""

@@ -1,0 +1,114 @@
+"""The enricher `mask`: tokens that can be joined and not read, and a key that shows itself nowhere."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import hmac
+import pickle
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import holded_pipeline as hp
+
+KEY = "a key of more than sixteen characters"
+DATA = {"email": "Núria@Example.com ", "lines": [{"email": "b@example.com"}, {"n": 1}], "phone": None}
+
+
+def event(data):
+    return hp.Event(id="e", type="t", company_id="c", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), data=data, raw=b"r")
+
+
+def mask(*fields, key=KEY, **settings):
+    return hp.Mask(fields or ["/email", "/lines/*/email", "/phone", "/missing"], key=hp.Secret(key), **settings)
+
+
+def test_each_field_has_its_token_under_its_pointer():
+    tokens = mask()(event(DATA))
+    assert set(tokens) == {"/email", "/lines/0/email", "/phone"}
+    assert tokens["/phone"] is None
+    expected = hmac.new(KEY.encode(), rb'"b@example.com"', hashlib.sha256).hexdigest()
+    assert tokens["/lines/0/email"] == expected
+
+
+def test_another_key_gives_other_tokens():
+    assert mask()(event(DATA))["/email"] != mask(key=KEY + "!")(event(DATA))["/email"]
+
+
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(st.lists(st.text() | st.integers() | FLOATS, max_size=8))
+def test_two_values_have_one_token_only_if_they_are_one(values):
+    tokens = list(mask("/v/*")(event({"v": values})).values())
+    pairs = [(one, other) for one in range(len(values)) for other in range(len(values))]
+    for one, other in pairs:
+        assert (tokens[one] == tokens[other]) is (values[one] == values[other])
+
+
+def test_a_text_and_a_number_are_two_values():
+    tokens = mask("/a", "/b")(event({"a": "1", "b": 1}))
+    assert tokens["/a"] != tokens["/b"]
+
+
+def test_casefold_makes_one_of_addresses_that_differ_only_in_their_letters_case():
+    folded = mask("/a", "/b", casefold=True)(event({"a": "Núria@Example.com ", "b": "núria@example.com"}))
+    assert folded["/a"] == folded["/b"]
+    plain = mask("/a", "/b")(event({"a": "Núria@Example.com ", "b": "núria@example.com"}))
+    assert plain["/a"] != plain["/b"]
+
+
+def test_hide_puts_the_same_tokens_into_a_copy_of_the_data():
+    before = copy.deepcopy(DATA)
+    hidden, tokens = mask().hide(event(DATA)), mask()(event(DATA))
+    assert hidden.data == {
+        "email": tokens["/email"],
+        "lines": [{"email": tokens["/lines/0/email"]}, {"n": 1}],
+        "phone": None,
+    }
+    assert before == DATA
+    assert hidden.raw == b"r"
+
+
+def test_hide_and_the_enricher_agree_where_one_field_is_inside_another():
+    masking = mask("/contact", "/contact/email")
+    found = event({"contact": {"email": "a"}})
+    assert masking.hide(found).data == {"contact": masking(found)["/contact"]}
+
+
+def test_the_key_is_in_no_repr_and_travels_as_a_reference(monkeypatch):
+    monkeypatch.setenv("MASK_KEY", KEY)
+    masking = hp.Mask(["/email"], key=hp.Secret.env("MASK_KEY"))
+    assert KEY not in repr(masking) + str(hp.Enricher("mask", masking)) + repr(mask())
+    masking(event(DATA))
+    assert KEY.encode() not in pickle.dumps(masking)
+    assert pickle.loads(pickle.dumps(masking))(event(DATA)) == mask("/email")(event(DATA))
+
+
+def test_a_key_that_is_missing_where_it_runs_is_a_wrong_setting(monkeypatch):
+    monkeypatch.delenv("MASK_KEY", raising=False)
+    with pytest.raises(hp.ConfigurationError, match="MASK_KEY is not set"):
+        hp.Mask(["/email"], key=hp.Secret.env("MASK_KEY"))(event(DATA))
+
+
+def test_a_short_key_is_refused_without_being_repeated():
+    with pytest.raises(hp.ConfigurationError, match="has 11 characters") as refused:
+        mask(key="hunter2pass")(event(DATA))
+    assert "hunter2pass" not in str(refused.value)
+
+
+def test_a_key_in_the_clear_is_refused_without_being_repeated():
+    with pytest.raises(TypeError, match="hp.Secret.env") as refused:
+        hp.Mask(["/email"], key=KEY)
+    assert KEY not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"), [([], "at least one field"), ("/email", "given as a list"), (["a"], "path")]
+)
+def test_fields_that_are_none_are_refused(fields, words):
+    with pytest.raises(ValueError, match=words):
+        hp.Mask(fields, key=hp.Secret(KEY))

@@ -1,0 +1,83 @@
+"""Servers that stop, crash and come back in the middle of a run of the whole flow, before the deadline and after it."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+import holded_pipeline as hp
+from holded_pipeline import local
+
+COPY_DATA, COMMIT = rb"^d....\d", rb"COMMIT\x00"
+GET, PUT = rb"^GET /[^ ]*/raw/", rb"^PUT /[^ ]*/enriched/"
+SHORT, LONG = hp.Retry(1, first_wait=0.05), hp.Retry(60, first_wait=0.05)
+
+
+@pytest.fixture(scope="module")
+def stack():
+    """Servers of these tests' own."""
+    with local.stack() as running:
+        yield running
+
+
+@pytest.mark.parametrize(("how", "moment"), [("stop", COPY_DATA), ("crash", COMMIT)], ids=["stop", "crash"])
+def test_postgres_restarted_before_the_deadline(stack, store, accounts, flow, cut_postgres, how, moment):
+    db, proxy = cut_postgres
+
+    def restart():
+        stack.stop_postgres(how)
+        stack.start_postgres()
+        return "cut"
+
+    proxy.upward = proxy.once(moment, restart)
+    counts = flow(store, attrs.evolve(db, retry=LONG), "r1")
+    assert proxy.done
+    assert counts["write.inserted"] == len(accounts.good)
+    accounts.assert_complete()
+
+
+def test_postgres_back_after_the_deadline(stack, store, accounts, flow, cut_postgres, database):
+    db, proxy = cut_postgres
+    proxy.upward = proxy.once(COPY_DATA, lambda: (stack.stop_postgres("crash"), "cut")[1])
+    try:
+        with pytest.raises(hp.TransientError, match="PostgreSQL .* did not answer within 1 s.*Nothing was rejected"):
+            flow(store, attrs.evolve(db, retry=SHORT), "r1")
+    finally:
+        stack.start_postgres()
+    accounts.assert_nothing_refused_in_vain()
+    flow(store, database, "r2")
+    accounts.assert_complete()
+    before = accounts.everything()
+    counts = flow(store, database, "r3")
+    assert (counts.get("write.inserted"), counts["write.duplicates"]) == (None, len(accounts.good))
+    assert accounts.everything() == before
+
+
+@pytest.mark.parametrize(("how", "moment"), [("crash", GET), ("stop", PUT)], ids=["reading", "writing"])
+def test_the_store_restarted_before_the_deadline(stack, accounts, flow, cut_store, database, how, moment):
+    lake, proxy = cut_store
+
+    def restart():
+        stack.stop_minio(how)
+        stack.start_minio()
+        return "cut"
+
+    proxy.upward = proxy.once(moment, restart)
+    counts = flow(attrs.evolve(lake, retry=LONG), database, "r1")
+    assert proxy.done
+    assert counts["write.inserted"] == len(accounts.good)
+    accounts.assert_complete()
+
+
+@pytest.mark.parametrize("moment", [GET, PUT], ids=["reading", "writing"])
+def test_the_store_back_after_the_deadline(stack, accounts, flow, cut_store, database, moment):
+    lake, proxy = cut_store
+    proxy.upward = proxy.once(moment, lambda: (stack.stop_minio("crash"), "cut")[1])
+    try:
+        with pytest.raises(hp.TransientError, match="object store .* did not answer within 1 s.*Nothing was rejected"):
+            flow(attrs.evolve(lake, retry=SHORT), database, "r1")
+    finally:
+        stack.start_minio()
+    accounts.assert_nothing_refused_in_vain()
+    flow(lake, database, "r2")
+    accounts.assert_complete()

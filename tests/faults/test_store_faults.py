@@ -1,0 +1,178 @@
+"""A store whose connections are cut, whose answers are lost, which is slow, or which will not have us."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+
+import attrs
+import botocore.auth
+import pytest
+
+import holded_pipeline as hp
+from holded_pipeline import local
+from holded_pipeline.clients.object_store import ObjectStore
+from holded_pipeline.core.read_plan import Slice
+
+GET, PUT = rb"^GET /[^ ]*/raw/", rb"^PUT /[^ ]*/enriched/"
+BODY = bytes(range(256)) * 8_000
+
+
+def answer(status, code):
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>as told</Message></Error>".encode()
+    head = f"HTTP/1.1 {status} As Told\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"Connection: close\r\n\r\n" + body
+
+
+@pytest.mark.parametrize("action", ["cut", "half"])
+@pytest.mark.parametrize("direction", ["upward", "downward"])
+def test_a_read_that_breaks_off_is_read_again_whole(store, cut_store, direction, action):
+    lake, proxy = cut_store
+    client = ObjectStore(lake)
+    etag = ObjectStore(store).write("k", BODY)
+    setattr(proxy, direction, proxy.once(b".", action))
+    assert client.read(Slice("k", etag, len(BODY))) == BODY
+    assert proxy.done
+    client.close()
+
+
+@pytest.mark.parametrize("action", ["cut", "half", "deaf"])
+def test_a_write_that_breaks_off_leaves_one_whole_object(store, cut_store, action):
+    """Also where the store has it and only its answer was lost."""
+    lake, proxy = cut_store
+    client = ObjectStore(lake)
+    proxy.upward = proxy.once(rb"\x00\x01\x02" if action != "deaf" else rb"\xfe\xff$", action)
+    client.write("k", BODY)
+    client.close()
+    assert proxy.done
+    assert store.filesystem().find(store.bucket) == [f"{store.bucket}/k"]
+    assert store.filesystem().cat(f"{store.bucket}/k") == BODY
+
+
+@pytest.mark.parametrize("moment", [GET, PUT], ids=["reading", "writing"])
+def test_a_connection_cut_in_the_middle_of_a_run_changes_nothing(accounts, flow, cut_store, database, moment):
+    lake, proxy = cut_store
+    proxy.upward = proxy.once(moment, "half", times=3)
+    counts = flow(lake, database, "r1")
+    assert proxy.done
+    assert counts["write.inserted"] == len(accounts.good)
+    accounts.assert_complete()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(500, "InternalError"), (502, "BadGateway"), (503, "SlowDown"), (503, "ServiceUnavailable"), (429, "Throttling"),
+     (408, "RequestTimeout"), (400, "RequestTimeout")],
+)  # fmt: skip
+def test_an_answer_that_passes_is_waited_out(store, cut_store, status, code):
+    lake, proxy = cut_store
+    etag = ObjectStore(store).write("k", BODY)
+    client = ObjectStore(lake)
+    proxy.upward = proxy.once(rb"^GET", answer(status, code), times=3)
+    assert client.read(Slice("k", etag, len(BODY))) == BODY
+    assert len(proxy.done) == 3
+    client.close()
+
+
+def test_an_answer_that_does_not_pass_fails_past_the_deadline_and_names_store_and_cause(store, cut_store):
+    lake, proxy = cut_store
+    etag = ObjectStore(store).write("k", BODY)
+    client = ObjectStore(attrs.evolve(lake, retry=hp.Retry(0.5, first_wait=0.05)))
+    proxy.upward = proxy.once(rb"^GET", answer(503, "SlowDown"), times=10**9)
+    with pytest.raises(hp.TransientError, match=rf"object store {lake.endpoint} .* 0\.5 s.*SlowDown"):
+        client.read(Slice("k", etag, len(BODY)))
+    client.close()
+
+
+@pytest.mark.parametrize("direction", ["upward", "downward"])
+def test_a_store_that_falls_silent_is_left_at_the_deadline(store, cut_store, direction):
+    lake, proxy = cut_store
+    etag = ObjectStore(store).write("k", BODY)
+    client = ObjectStore(attrs.evolve(lake, timeout=1, retry=hp.Retry(1, first_wait=0.05)))
+    setattr(proxy, direction, proxy.once(b".", proxy.go_silent))
+    began = time.monotonic()
+    with pytest.raises(hp.TransientError, match="did not answer within 1 s"):
+        client.read(Slice("k", etag, len(BODY)))
+    assert time.monotonic() - began < 20  # forever, otherwise
+    client.close()
+
+
+def test_a_store_that_answers_in_drops_is_left_at_the_deadline(store, cut_store):
+    """Each drop comes in time for the timeout of a read."""
+    lake, proxy = cut_store
+    client = ObjectStore(attrs.evolve(lake, timeout=1, retry=hp.Retry(1, first_wait=0.05)))
+
+    def drip(_):
+        time.sleep(0.4)
+        return "pass"
+
+    proxy.downward = drip
+    big = ObjectStore(store).write("big", BODY * 20)
+    with pytest.raises(hp.TransientError, match="no whole answer in 1"):
+        client.read(Slice("big", big, len(BODY) * 20))
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    """A store with a key that may only read, and its bucket."""
+    with local.stack() as first:
+        identities = first.folder / "minio" / "identities.json"
+        known = json.loads(identities.read_text())
+        keys = [{"accessKey": "reader", "secretKey": "reads-only-0123456789"}]
+        known["identities"].append({"name": "reader", "credentials": keys, "actions": ["Read", "List"]})
+        identities.write_text(json.dumps(known))
+        first.stop_minio()
+        first.start_minio()
+        yield attrs.evolve(first.minio, retry=hp.Retry(30))
+
+
+WRONG = {
+    "NoSuchBucket; create the bucket": {"bucket": "no-such-bucket"},
+    "SignatureDoesNotMatch; check secret_key": {"secret_key": "wrong-0123456789"},
+    "InvalidAccessKeyId; check access_key": {"access_key": "nobody"},
+    "AccessDenied; grant the key": {"access_key": "reader", "secret_key": "reads-only-0123456789"},
+}
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_a_wrong_setting_fails_at_once_and_says_what_to_do(guarded, words):
+    client = ObjectStore(attrs.evolve(guarded, **WRONG[words]))
+    began = time.monotonic()
+    with pytest.raises(hp.ConfigurationError, match=words) as error:
+        client.write("k", BODY)
+    assert time.monotonic() - began < 20  # and is not waited out for the 30 s of an outage
+    assert "0123456789" not in str(error.value)
+    client.close()
+
+
+def test_a_clock_that_is_wrong_is_told(guarded, monkeypatch):
+    wrong = datetime.now(UTC) - timedelta(hours=2)
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda **_: wrong.replace(tzinfo=None))
+    client = ObjectStore(guarded)
+    with pytest.raises(hp.ConfigurationError, match="RequestTimeTooSkewed; set this machine's clock"):
+        client.write("k", BODY)
+    client.close()
+
+
+def test_an_event_in_the_objects_of_two_runs_can_be_read_once(accounts, flow, store, database, cut_postgres):
+    """A run that fails after its objects were stored leaves them; the next one stores the events again."""
+    db, proxy = cut_postgres
+    hp.migrate(database)
+
+    def cut_once_objects_are_there(data):
+        return "cut" if b"COMMIT\x00" in data and accounts.documents("enriched/") else "pass"
+
+    proxy.upward = cut_once_objects_are_there
+    with pytest.raises(hp.TransientError):
+        flow(store, attrs.evolve(db, retry=hp.Retry(0.3, first_wait=0.05)), "r1", object_bytes=5_000)
+    flow(store, database, "r2")
+    accounts.assert_complete()
+    found = accounts.documents("enriched/")
+    of_run = {run: {key: found[key] for key in found if f"/{run}-" in key} for run in ("r1", "r2")}
+    assert of_run["r1"]
+    assert set(found) == set(of_run["r1"]) | set(of_run["r2"])
+    ids = [each["id"] for documents in of_run["r2"].values() for each in documents]
+    assert sorted(ids) == sorted({*ids})
+    assert set(ids) >= accounts.good
