@@ -17,8 +17,9 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
-from ingest_to_postgres import explained, say
+from plain_errors import plainly, say
 
 import holded_pipeline as hp
 
@@ -118,40 +119,33 @@ def _schemas(arguments: argparse.Namespace) -> hp.SchemaDirectory | hp.SchemaReg
     return hp.SchemaDirectory(arguments.schemas) if arguments.schemas else None
 
 
+def run(arguments: argparse.Namespace) -> int:
+    """Serves until it is stopped."""
+    try:
+        from holded_pipeline.api import Limits, Writing, create_app, serve  # noqa: PLC0415  says what to install
+    except ModuleNotFoundError as error:
+        raise hp.ConfigurationError(str(error)) from error
+    keys = keys_of(arguments)
+    with store(arguments) as lake, contextlib.suppress(KeyboardInterrupt):
+        app = create_app(
+            lake,
+            keys=keys,
+            schemas=_schemas(arguments),
+            subject=arguments.subject,
+            limits=Limits(rate=None if arguments.rate == "none" else arguments.rate),
+            writing=Writing(
+                max_wait=arguments.max_wait, group_packages=arguments.group_packages, store_seconds=arguments.patience
+            ),
+        )
+        say(f"http://{arguments.host}:{arguments.port}/docs shows the calls")
+        serve(app, host=arguments.host, port=arguments.port, proxy=arguments.proxy, log_level="warning")
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """0 when it was stopped in order."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
-    try:
-        from holded_pipeline.api import Limits, Writing, create_app, serve  # noqa: PLC0415  says what to install
-
-        keys = keys_of(arguments)
-        with store(arguments) as lake:
-            app = create_app(
-                lake,
-                keys=keys,
-                schemas=_schemas(arguments),
-                subject=arguments.subject,
-                limits=Limits(rate=None if arguments.rate == "none" else arguments.rate),
-                writing=Writing(
-                    max_wait=arguments.max_wait,
-                    group_packages=arguments.group_packages,
-                    store_seconds=arguments.patience,
-                ),
-            )
-            say(f"http://{arguments.host}:{arguments.port}/docs shows the calls")
-            serve(app, host=arguments.host, port=arguments.port, proxy=arguments.proxy, log_level="warning")
-    except ModuleNotFoundError as error:
-        say(f"error: {error}")
-        return 1
-    except Exception as error:
-        words = explained(error)
-        if words is None:
-            raise
-        say(f"error: {words.splitlines()[0]}")
-        return 1
-    except KeyboardInterrupt:
-        say("stopped")
-    return 0
+    return plainly(partial(run, arguments))
 
 
 if __name__ == "__main__":

@@ -23,12 +23,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import requests
 import sqlalchemy as sa
 from apache_beam.options.pipeline_options import PipelineOptions
-from ingest_to_postgres import SCHEMAS, explained, run_job, say
+from ingest_to_postgres import ENRICHERS, SCHEMAS, run_job
+from plain_errors import plainly, say
 from send_events import Report, print_report, send_all
 
 import holded_pipeline as hp
@@ -124,11 +126,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if min(arguments.events, arguments.package, arguments.senders) < 1:
         parser.error("--events, --package and --senders are more than 0")
     arguments.runner, arguments.input, arguments.subject = "FnApiRunner", "raw/", "{type}"
+    arguments.enrichers = ENRICHERS.split(",")
     return arguments
 
 
-def run(arguments: argparse.Namespace, samples: Sequence[hp.testing.Sample]) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Everything, and the exit code."""
+    samples = hp.testing.sample_events(
+        arguments.events, seed=secrets.randbits(32), faults=arguments.faults, duplicates=arguments.duplicates
+    )
     key = secrets.token_urlsafe(24)
     say("starting local servers …")
     with hp.local.stack(arguments.keep) as stack:
@@ -154,20 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """0 if each acknowledged event is where it belongs."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs the traceback of what it raises as well
-    try:
-        samples = hp.testing.sample_events(
-            arguments.events, seed=secrets.randbits(32), faults=arguments.faults, duplicates=arguments.duplicates
-        )
-        return run(arguments, samples)
-    except Exception as error:
-        words = explained(error)
-        if words is None:
-            raise
-        say(f"error: {words.splitlines()[0]}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
+    return plainly(partial(run, arguments))
 
 
 if __name__ == "__main__":

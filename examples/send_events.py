@@ -17,11 +17,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import attrs
 import requests
-from ingest_to_postgres import say
+from plain_errors import plainly, say
 
 import holded_pipeline as hp
 
@@ -210,16 +211,11 @@ def print_report(report: Report, sent: int, seconds: float) -> None:
         print(f"{f'seconds a package, {name}':<32}{took[min(len(took) - 1, int(len(took) * share))]:>12.3f}")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """0 if every event was acknowledged or refused for its own fault."""
-    arguments = parse(sys.argv[1:] if argv is None else argv)
-    try:
-        samples = hp.testing.sample_events(
-            arguments.events, seed=arguments.seed, faults=arguments.faults, duplicates=arguments.duplicates
-        )
-    except ValueError as error:
-        say(f"error: {error}")
-        return 2
+def run(arguments: argparse.Namespace) -> int:
+    """Sends everything, and reports."""
+    samples = hp.testing.sample_events(
+        arguments.events, seed=arguments.seed, faults=arguments.faults, duplicates=arguments.duplicates
+    )
     began = time.monotonic()
     report = send_all(
         arguments.url,
@@ -234,6 +230,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if report.lost:
         say(f"error: {report.lost:,} events were not accepted; the reasons stand above")
     return 1 if report.lost else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 if every event was acknowledged or refused for its own fault."""
+    arguments = parse(sys.argv[1:] if argv is None else argv)
+    return plainly(partial(run, arguments))
 
 
 if __name__ == "__main__":

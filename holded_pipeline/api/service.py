@@ -134,7 +134,7 @@ class Service:
         self._looks.shutdown(wait=False, cancel_futures=True)
         if self._door is not None:
             self._door.close()
-        self._store.close()
+        await asyncio.to_thread(self._store.close)  # on this thread s3fs would close its session in the wrong loop
 
     async def look(self, work: Callable[[], T]) -> T:
         """Runs work that looks through the store, a few at a time.
