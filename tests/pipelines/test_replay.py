@@ -13,7 +13,7 @@ from apache_beam.transforms.error_handling import ErrorHandler
 
 import holded_pipeline as hp
 from holded_pipeline.core.envelopes import flat
-from holded_pipeline.core.rejections import from_document, reject, to_document, to_line
+from holded_pipeline.core.rejections import from_document, reject, to_line
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 SOURCE = hp.Source("b", "raw/a.jsonl", "e1", 7, 2)
@@ -131,12 +131,10 @@ def test_the_newest_of_one_id_counts_once_and_what_was_replayed_or_settled_not_a
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b"{}\n", "line 1, is not what WriteRejected"),
-        (b"\n" + json.dumps(to_document(refused(1))).encode()[:-9] + b"\n", "line 2, is not what WriteRejected"),
-        (json.dumps(to_document(refused(1)) | {"record": {"content": "x"}}).encode(), "line 1, is not what"),
+        (b"\n{}\n", "line 2, is not what WriteRejected"),
         (gzip.compress(b"".join(to_line(refused(1))))[:-9], "is damaged after line"),
     ],
-    ids=["shape", "json", "record", "gzip"],
+    ids=["shape", "gzip"],
 )
 def test_a_damaged_pile_fails_the_run_and_names_the_line(read, lake, body, words):
     lake.filesystem().pipe(f"{lake.bucket}/rejected/stage=read/date=2026-03-01/odd.jsonl", body)
@@ -199,7 +197,9 @@ def test_settling_waits_for_what_it_is_told_to_wait_for(run, lake):
 
     def build(pipeline):
         back = pipeline | hp.ReadRejected(lake, "rejected/", envelope="flat")
-        stored = back.passed | "Sink" >> beam.Map(fails)
+        # Behind two shuffles, so that the ids would be written long before it breaks if they did not wait.
+        late = back.passed | "Once" >> beam.Reshuffle() | "Twice" >> beam.Reshuffle() | "Thrice" >> beam.Reshuffle()
+        stored = late | "Sink" >> beam.Map(fails)
         return {"s": back.passed | hp.SettleRejected(lake, "rejected/", after=stored)}
 
     with pytest.raises(RuntimeError, match="the sink broke"):

@@ -47,11 +47,9 @@ def test_it_forecasts_and_replays_on_ones_own_servers(run, lake, db, tmp_path):
     )  # fmt: skip
     secret = lake.secret_key.reveal()
     hp.migrate(db)
-    foreseen = example(*own, "--reason", "unknown_subject", "--forecast", MINIO_SECRET_KEY=secret)
-    assert foreseen.returncode == 0, foreseen.stderr
-    assert "20 of 20 would pass" in foreseen.stdout
-    done = example(*own, MINIO_SECRET_KEY=secret)
+    done = example(*own, "--reason", "unknown_subject", MINIO_SECRET_KEY=secret)
     assert done.returncode == 0, done.stderr
+    assert "20 of 20 would pass" in done.stdout
     assert "business_events holds 20 events. Nothing is left to replay." in done.stdout
 
 
@@ -59,7 +57,6 @@ def test_it_forecasts_and_replays_on_ones_own_servers(run, lake, db, tmp_path):
     ("arguments", "words"),
     [
         (["--minio", "http://127.0.0.1:1"], "--minio and --postgres go together"),
-        (["--samples", "0"], "--samples must be at least 1"),
     ],
 )
 def test_it_says_in_one_line_what_is_wrong_with_an_argument(arguments, words):

@@ -8,7 +8,18 @@ from typing import get_args
 import msgspec
 import pytest
 
-from holded_pipeline.core.rejected_pile import Note, SchemaNote, Selection, is_settlement, pile_prefix, replayable
+from holded_pipeline.core.errors import ConfigurationError
+from holded_pipeline.core.rejected_pile import (
+    Note,
+    SchemaNote,
+    Selection,
+    is_settlement,
+    pile_prefix,
+    read_note,
+    read_rejected,
+    read_settlement,
+    replayable,
+)
 from holded_pipeline.core.values import Holds, Rejected
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
@@ -51,6 +62,13 @@ def test_a_prefix_means_one_folder_however_it_is_written(prefix):
     assert pile_prefix(prefix) == "rejected/"
     assert is_settlement(prefix, "rejected/_settled/x.jsonl.gz")
     assert not is_settlement(prefix, "rejected/stage=_settled/date=2026-01-01/x.jsonl.gz")
+
+
+@pytest.mark.parametrize("read", [read_note, read_rejected, read_settlement])
+@pytest.mark.parametrize("line", [b"{", b"[]", b"{}", b'{"id": 1}', b'{"record": {"content": "x"}}', b"\xff"])
+def test_a_line_that_is_something_else_is_named(read, line):
+    with pytest.raises(ConfigurationError, match="b/k, line 3, is not what WriteRejected"):
+        read(line, "b/k, line 3,")
 
 
 def test_what_is_not_all_there_is_not_replayed():
