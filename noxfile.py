@@ -59,7 +59,9 @@ def example(session: nox.Session) -> None:
 def services(session: nox.Session) -> None:
     """The integration suite beside real servers from language registries, which it starts; no Docker needed."""
     session.install(*_INTEGRATION)
-    session.run("python", "tests/integration/services", "--", "pytest", "tests/integration", "-rs", *session.posargs)
+    session.run(
+        "python", "tests/integration/services", "--", "pytest", "-n0", "tests/integration", "-rs", *session.posargs
+    )
 
 
 @nox.session(default=False)
@@ -68,7 +70,7 @@ def integration(session: nox.Session) -> None:
     if not any(name.startswith("HOLDED_TEST_") for name in os.environ):
         session.error("no HOLDED_TEST_… variable names a server; see docs/testing-services.md, or run nox -s services")
     session.install(*_INTEGRATION)
-    session.run("pytest", "tests/integration", "-rs", *session.posargs)
+    session.run("pytest", "-n0", "tests/integration", "-rs", *session.posargs)
 
 
 @nox.session

@@ -50,7 +50,10 @@ def explained(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, _OF_SERVERS_AND_FILES):
         return str(error) or type(error).__name__
-    said = re.findall(r"(?:ConfigurationError|TransientError|ObjectVanishedError|EnricherError): (.+)", str(error))
+    said = re.findall(
+        r"(?:ConfigurationError|TransientError|ObjectVanishedError|EnricherError|TooManyRejectedError): (.+)",
+        str(error),
+    )
     return str(said[-1]) if said else None
 
 

@@ -1,7 +1,7 @@
 """Runs a command beside real servers: MinIO, Apicurio Registry, PostgreSQL and Prism, without Docker.
 
-    python tests/integration/services -- pytest tests/integration
-    python tests/integration/services --only seaweedfs,postgres,registry -- pytest tests/integration
+    python tests/integration/services -- pytest -n0 tests/integration
+    python tests/integration/services --only seaweedfs,postgres,registry -- pytest -n0 tests/integration
 
 The command finds them by the variables HOLDED_TEST_…; what cannot be had here is named, with the reason, and is
 absent from them. The exit code is the command's.
