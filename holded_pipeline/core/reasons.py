@@ -67,6 +67,7 @@ REASONS: tuple[Explanation, ...] = (
         "change the row function or the value",
     ),
     Explanation("lone_surrogate", "read", "half of a UTF-16 pair stands alone in a string", "send the whole character"),
+    Explanation("lookup_missing", "enrich", "a lookup has no entry for the event's key", "add the entry, replay"),
     Explanation("low_quality", "enrich", "the quality score is under `min_quality`", "see the rules it failed"),
     Explanation(
         "missing_field", "read", "the message lacks a field that makes an event", "send it; see its violations"
