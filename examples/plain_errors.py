@@ -39,9 +39,11 @@ def plainly(work: Callable[[], int]) -> int:
 
 def _interrupted(error: BaseException | None) -> bool:
     """Whether it is Ctrl-C, of which Beam makes a RuntimeError when a worker in this process is hit."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
+    seen: set[int] = set()  # an error may stand among its own causes
+    while error is not None and not isinstance(error, KeyboardInterrupt) and id(error) not in seen:
+        seen.add(id(error))
         error = error.__cause__ or error.__context__
-    return error is not None
+    return isinstance(error, KeyboardInterrupt)
 
 
 def explained(error: BaseException) -> str | None:
