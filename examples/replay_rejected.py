@@ -135,6 +135,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--minio", metavar="URL", help="your S3-compatible store; without it and --postgres: the demonstration")
     add("--bucket", default="holded", help="its bucket (default: holded)")
+    add("--region", default="us-east-1", help="its region (default: us-east-1); most stores take any")
     add("--access-key", help="its access key; the secret one comes from MINIO_SECRET_KEY")
     add("--postgres", metavar="URL", help="your database")
     add("--schemas", metavar="DIR", type=Path, help="a directory of schemas (default: those beside this example)")
