@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+from own_servers import Check, add_schemas, add_store, parser_for, refuse, schemas_of, store_checks, store_of
 from plain_errors import plainly, say
 
 import holded_pipeline as hp
@@ -29,52 +30,34 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments."""
-    parser = argparse.ArgumentParser(
-        usage="%(prog)s [options]; --help lists them",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = parser_for(__doc__)
+    add_store(parser)
+    add_schemas(parser, without="events are then checked before they are accepted")
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1); others need keys")
     add("--port", type=int, default=8000, help="port to listen on (default: 8000)")
-    add("--minio", metavar="URL", help="your S3-compatible store; without it a local one is started")
-    add("--bucket", default="holded", help="its bucket (default: holded)")
-    add("--access-key", help="its access key; the secret one comes from MINIO_SECRET_KEY")
     add("--keep", metavar="DIR", help="keep the local store's data in this folder")
     add("--no-keys", action="store_true", help="answer this machine without a key")
     add("--proxy", metavar="ADDRESS", help="the reverse proxy whose X-Forwarded-For is believed")
-    add("--schemas", metavar="DIR", help="check events against the schemas of this directory")
-    add("--registry", metavar="URL", help="check events against this schema registry")
-    add("--subject", default="{type}", help='subject of the schemas, as text or template (default: "{type}")')
     add("--rate", default="1000/second", help="requests for each key (default: 1000/second), or none")
     add("--max-wait", metavar="SECONDS", type=float, default=0.02, help="how long packages wait for others")
     add("--group-packages", metavar="N", type=int, default=10_000, help="packages in one object; 1 for an object each")
     add("--patience", metavar="SECONDS", type=float, default=10.0, help="when a 503 is answered (default: 10)")
     arguments = parser.parse_args(argv)
-    wrong = _wrong(arguments)
-    if wrong:
-        parser.error(wrong)
+    refuse(parser, *store_checks(arguments), *_checks(arguments))
     return arguments
 
 
-def _wrong(a: argparse.Namespace) -> str | None:
-    """The first thing that does not fit together."""
-    checks = (
-        (a.minio and not a.access_key, "--minio needs --access-key"),
-        (
-            a.minio and not os.environ.get("MINIO_SECRET_KEY"),
-            "--minio needs the secret key in the environment variable MINIO_SECRET_KEY",
-        ),
+def _checks(a: argparse.Namespace) -> tuple[Check, ...]:
+    """What else does not fit together."""
+    return (
         (a.minio and a.keep, "--keep is for a local store, and --minio names yours"),
-        (a.schemas and a.registry, "--schemas and --registry exclude each other"),
         (
             a.host not in _LOOPBACK and not _given_keys(),
             f"without API keys the API listens on loopback alone, not on {a.host}; set {_VARIABLE}",
         ),
         (a.no_keys and _given_keys(), f"--no-keys contradicts the environment variable {_VARIABLE}"),
     )
-    return next((message for is_wrong, message in checks if is_wrong), None)
 
 
 def _given_keys() -> dict[str, hp.Secret]:
@@ -100,23 +83,12 @@ def keys_of(arguments: argparse.Namespace) -> Mapping[str, hp.Secret]:
 def store(arguments: argparse.Namespace) -> Iterator[hp.MinIO]:
     """The user's own store, or a local one."""
     if arguments.minio is not None:
-        yield hp.MinIO(
-            arguments.minio,
-            bucket=arguments.bucket,
-            access_key=arguments.access_key,
-            secret_key=hp.Secret.env("MINIO_SECRET_KEY"),
-        )
+        yield store_of(arguments)
         return
     say("starting a local store …")
     with hp.local.stack(arguments.keep) as local:
         say(f"events go to {local.minio.endpoint}, bucket {local.minio.bucket}")
         yield local.minio
-
-
-def _schemas(arguments: argparse.Namespace) -> hp.SchemaDirectory | hp.SchemaRegistry | None:
-    if arguments.registry:
-        return hp.SchemaRegistry(arguments.registry)
-    return hp.SchemaDirectory(arguments.schemas) if arguments.schemas else None
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -130,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
         app = create_app(
             lake,
             keys=keys,
-            schemas=_schemas(arguments),
+            schemas=schemas_of(arguments),
             subject=arguments.subject,
             limits=Limits(rate=None if arguments.rate == "none" else arguments.rate),
             writing=Writing(

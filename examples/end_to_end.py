@@ -30,6 +30,7 @@ import requests
 import sqlalchemy as sa
 from apache_beam.options.pipeline_options import PipelineOptions
 from ingest_to_postgres import ENRICHERS, SCHEMAS, run_job
+from own_servers import parser_for
 from plain_errors import plainly, say
 from send_events import Report, print_report, send_all
 
@@ -109,12 +110,7 @@ def missing(report: Report, samples: Sequence[hp.testing.Sample], db: hp.Postgre
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments."""
-    parser = argparse.ArgumentParser(
-        usage="%(prog)s [options]; --help lists them",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = parser_for(__doc__)
     add = parser.add_argument
     add("--events", type=int, default=5_000, help="how many are sent (default: 5,000)")
     add("--package", type=int, default=20, help="events in a package (default: 20)")

@@ -12,12 +12,10 @@ Secrets come from the environment: MINIO_SECRET_KEY and PGPASSWORD. Options it d
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
-import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,11 +24,20 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.runner import PipelineState
 from ingest_report import Counts, print_report
-from plain_errors import explained, plainly, say
+from own_servers import (
+    Check,
+    add_database,
+    add_schemas,
+    add_store,
+    parser_for,
+    refuse,
+    schemas_of,
+    servers,
+    store_checks,
+)
+from plain_errors import plainly, say
 
 import holded_pipeline as hp
-
-__all__ = ["explained", "main", "parse", "run_job", "say", "servers", "store_samples"]  # other examples use them
 
 SAMPLES = 20_000
 FAULTY = 0.02
@@ -61,35 +68,6 @@ def run_job(
     return Counts.of(result)
 
 
-@contextlib.contextmanager
-def servers(arguments: argparse.Namespace) -> Iterator[tuple[hp.MinIO, hp.Postgres]]:
-    """The user's own servers, and local ones in place of those that were not named."""
-    with contextlib.ExitStack() as closing:
-        local = None
-        if arguments.minio is None or arguments.postgres is None:
-            say("starting local servers …")
-            local = closing.enter_context(hp.local.stack(arguments.keep))
-        if arguments.minio is not None:
-            lake = hp.MinIO(
-                arguments.minio,
-                bucket=arguments.bucket,
-                access_key=arguments.access_key,
-                secret_key=hp.Secret.env("MINIO_SECRET_KEY"),
-                region=arguments.region,
-                retry=hp.Retry(arguments.patience),
-            )
-        else:
-            assert local is not None  # noqa: S101  for the type checker
-            lake = local.minio
-        if arguments.postgres is not None:
-            password = hp.Secret.env("PGPASSWORD") if "PGPASSWORD" in os.environ else None
-            db = hp.Postgres(arguments.postgres, password=password, retry=hp.Retry(arguments.patience))
-        else:
-            assert local is not None  # noqa: S101  as above
-            db = local.postgres
-        yield lake, db
-
-
 def store_samples(lake: hp.MinIO, prefix: str, count: int) -> None:
     """Puts sample events under the prefix, unless there is something already."""
     filesystem = lake.filesystem()
@@ -117,21 +95,11 @@ def _store_samples(filesystem: Any, bucket: str, prefix: str, count: int) -> Non
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
     """This example's arguments, and Beam's."""
-    parser = argparse.ArgumentParser(
-        usage="%(prog)s [options]; --help lists them",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = parser_for(__doc__)
+    add_store(parser)
+    add_database(parser)
+    add_schemas(parser, without="default: those beside this example")
     add = parser.add_argument
-    add("--minio", metavar="URL", help="your S3-compatible store; without it a local one is started")
-    add("--bucket", default="holded", help="its bucket (default: holded)")
-    add("--access-key", help="its access key; the secret one comes from MINIO_SECRET_KEY")
-    add("--region", default="us-east-1", help="its region (default: us-east-1); most stores take any")
-    add("--postgres", metavar="URL", help="your database; without it a local one is started")
-    add("--schemas", metavar="DIR", type=Path, help="a directory of schemas (default: those beside this example)")
-    add("--registry", metavar="URL", help="a schema registry instead")
-    add("--subject", help='subject of the schemas, as text or template (default: "{type}")')
     add("--input", metavar="PREFIX", default="raw/", help="prefix or glob of the objects to read (default: raw/)")
     add(
         "--enrichers",
@@ -142,41 +110,26 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
     )
     add("--samples", metavar="N", type=int, help="how many sample events to store first (default: 20,000 locally)")
     add("--keep", metavar="DIR", help="keep the local servers' data in this folder")
-    add(
-        "--patience", metavar="SECONDS", type=float, default=60.0, help="how long an outage is waited out (default: 60)"
-    )
     add("--runner", default="FnApiRunner", help="Beam's runner (default: FnApiRunner, in this process)")
     arguments, rest = parser.parse_known_args(argv)
     if arguments.samples is None:
         arguments.samples = 0 if arguments.minio else SAMPLES
-    wrong = _wrong(arguments)
-    if wrong:
-        parser.error(wrong)
+    refuse(parser, *store_checks(arguments), *_checks(arguments))
     options = PipelineOptions(rest)
     unknown = set(options.get_all_options(retain_unknown_options=True)) - set(options.get_all_options())
     if unknown and arguments.runner not in WITH_JOB_SERVER:
         parser.error(f"neither this example nor Beam knows --{', --'.join(sorted(unknown))}")
-    arguments.subject = arguments.subject or "{type}"
     return arguments, options
 
 
-def _wrong(arguments: argparse.Namespace) -> str | None:
-    """The first thing that does not fit together."""
-    a = arguments
-    checks = (
-        (a.minio and not a.access_key, "--minio needs --access-key"),
-        (
-            a.minio and not os.environ.get("MINIO_SECRET_KEY"),
-            "--minio needs the secret key in the environment variable MINIO_SECRET_KEY",
-        ),
+def _checks(a: argparse.Namespace) -> tuple[Check, ...]:
+    """What else does not fit together."""
+    return (
         (a.minio and a.postgres and a.keep, "--keep is for local servers, and both servers are yours"),
-        (a.schemas and a.registry, "--schemas and --registry exclude each other"),
         (a.samples < 0, "--samples must not be negative"),
-        (a.patience <= 0, "--patience must be more than 0 seconds"),
         (a.samples and set("*?[") & set(a.input), "--samples are stored under a prefix, and --input is a glob"),
         (a.runner == "DaskRunner", "Beam's DaskRunner loses branches without a word; choose another --runner"),
     )
-    return next((message for is_wrong, message in checks if is_wrong), None)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -188,12 +141,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def ingest(arguments: argparse.Namespace, options: PipelineOptions) -> int:
     """The whole job; what goes wrong is raised."""
-    schemas = (
-        hp.SchemaRegistry(arguments.registry, retry=hp.Retry(arguments.patience))
-        if arguments.registry
-        else hp.SchemaDirectory(arguments.schemas or SCHEMAS)
-    )
-    with servers(arguments) as (lake, db):
+    schemas = schemas_of(arguments) or hp.SchemaDirectory(SCHEMAS)
+    with servers(arguments, keep=arguments.keep) as (lake, db):
         if arguments.samples:
             store_samples(lake, arguments.input, arguments.samples)
         say("running …")

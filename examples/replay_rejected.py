@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import shutil
 import sys
 import tempfile
@@ -24,7 +23,18 @@ from typing import Any
 
 import apache_beam as beam
 import sqlalchemy as sa
-from ingest_to_postgres import SCHEMAS, servers
+from ingest_to_postgres import SCHEMAS
+from own_servers import (
+    Check,
+    add_database,
+    add_schemas,
+    add_store,
+    parser_for,
+    refuse,
+    schemas_of,
+    servers,
+    store_checks,
+)
 from plain_errors import plainly, say
 
 import holded_pipeline as hp
@@ -126,51 +136,28 @@ def _stored(db: hp.Postgres) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments."""
-    parser = argparse.ArgumentParser(
-        usage="%(prog)s [options]; --help lists them",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = parser_for(__doc__)
+    add_store(parser, without="without it and --postgres: the demonstration")
+    add_database(parser, without="it goes with --minio")
+    add_schemas(parser, without="default: those beside this example")
     add = parser.add_argument
-    add("--minio", metavar="URL", help="your S3-compatible store; without it and --postgres: the demonstration")
-    add("--bucket", default="holded", help="its bucket (default: holded)")
-    add("--region", default="us-east-1", help="its region (default: us-east-1); most stores take any")
-    add("--access-key", help="its access key; the secret one comes from MINIO_SECRET_KEY")
-    add("--postgres", metavar="URL", help="your database")
-    add("--schemas", metavar="DIR", type=Path, help="a directory of schemas (default: those beside this example)")
-    add("--registry", metavar="URL", help="a schema registry instead")
-    add("--subject", default="{type}", help='subject of the schemas, as text or template (default: "{type}")')
     add("--stage", action="append", help="only what was refused at this stage; may be given several times")
     add("--reason", action="append", help="only what was refused for this reason; may be given several times")
     add("--max-attempts", type=int, default=5, help="records that were tried this often are left alone (default: 5)")
     add("--forecast", action="store_true", help="only say what would become of the rejected records")
     add("--samples", metavar="N", type=int, default=500, help="events of the demonstration (default: 500)")
-    add(
-        "--patience", metavar="SECONDS", type=float, default=60.0, help="how long an outage is waited out (default: 60)"
-    )
     arguments = parser.parse_args(argv)
-    arguments.keep = None
-    if wrong := _wrong(arguments):
-        parser.error(wrong)
+    refuse(parser, *_checks(arguments), *store_checks(arguments))
     return arguments
 
 
-def _wrong(a: argparse.Namespace) -> str | None:
-    """The first thing that does not fit together."""
-    checks = (
+def _checks(a: argparse.Namespace) -> tuple[Check, ...]:
+    """What else does not fit together."""
+    return (
         (bool(a.minio) != bool(a.postgres), "--minio and --postgres go together: the pile and its events"),
-        (a.minio and not a.access_key, "--minio needs --access-key"),
-        (
-            a.minio and not os.environ.get("MINIO_SECRET_KEY"),
-            "--minio needs the secret key in the environment variable MINIO_SECRET_KEY",
-        ),
-        (a.schemas and a.registry, "--schemas and --registry exclude each other"),
         (a.registry and not a.minio, "--registry is for your own servers; the demonstration has its own schemas"),
         (a.samples < 1, "--samples must be at least 1"),
-        (a.patience <= 0, "--patience must be more than 0 seconds"),
     )
-    return next((message for is_wrong, message in checks if is_wrong), None)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -178,11 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
     with servers(arguments) as (lake, db):
         if not arguments.minio:
             return demonstrate(lake, db, arguments)
-        schemas = (
-            hp.SchemaRegistry(arguments.registry, retry=hp.Retry(arguments.patience))
-            if arguments.registry
-            else hp.SchemaDirectory(arguments.schemas or SCHEMAS)
-        )
+        schemas = schemas_of(arguments) or hp.SchemaDirectory(SCHEMAS)
         return replay_and_check(lake, db, arguments, schemas)
 
 

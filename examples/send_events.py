@@ -22,6 +22,7 @@ from typing import Any
 
 import attrs
 import requests
+from own_servers import parser_for
 from plain_errors import plainly, say
 
 import holded_pipeline as hp
@@ -170,12 +171,7 @@ def send_all(
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments."""
-    parser = argparse.ArgumentParser(
-        usage="%(prog)s URL [options]; --help lists them",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = parser_for(__doc__, takes="URL [options]")
     add = parser.add_argument
     add("url", help="where the API is, e.g. http://127.0.0.1:8000")
     add("--events", type=int, default=1_000, help="how many to send (default: 1,000)")

@@ -1,0 +1,112 @@
+"""The servers that an example runs on: the user's own, named on its command line, or local ones for the occasion.
+
+Secrets come from the environment: MINIO_SECRET_KEY and PGPASSWORD.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+from collections.abc import Iterator
+
+from plain_errors import say
+
+import holded_pipeline as hp
+
+Check = tuple[object, str]
+
+
+def parser_for(description: str | None, *, takes: str = "[options]") -> argparse.ArgumentParser:
+    """A parser whose errors are short, and whose help is the example's own text."""
+    return argparse.ArgumentParser(
+        usage=f"%(prog)s {takes}; --help lists them",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_store(parser: argparse.ArgumentParser, *, without: str = "without it a local one is started") -> None:
+    """The arguments that name a store."""
+    add = parser.add_argument
+    add("--minio", metavar="URL", help=f"your S3-compatible store; {without}")
+    add("--bucket", default="holded", help="its bucket (default: holded)")
+    add("--access-key", help="its access key; the secret one comes from MINIO_SECRET_KEY")
+    add("--region", default="us-east-1", help="its region (default: us-east-1); most stores take any")
+
+
+def add_database(parser: argparse.ArgumentParser, *, without: str = "without it a local one is started") -> None:
+    """The arguments that name a database, and say how long servers are waited for."""
+    add = parser.add_argument
+    add("--postgres", metavar="URL", help=f"your database; {without}")
+    add(
+        "--patience", metavar="SECONDS", type=float, default=60.0, help="how long an outage is waited out (default: 60)"
+    )
+
+
+def add_schemas(parser: argparse.ArgumentParser, *, without: str) -> None:
+    """The arguments that name schemas."""
+    add = parser.add_argument
+    add("--schemas", metavar="DIR", help=f"a directory of schemas ({without})")
+    add("--registry", metavar="URL", help="a schema registry instead")
+    add("--subject", default="{type}", help='subject of the schemas, as text or template (default: "{type}")')
+
+
+def store_checks(a: argparse.Namespace) -> tuple[Check, ...]:
+    """What does not fit together, where the first of a pair is true; and the words for it."""
+    return (
+        (a.minio and not a.access_key, "--minio needs --access-key"),
+        (
+            a.minio and not os.environ.get("MINIO_SECRET_KEY"),
+            "--minio needs the secret key in the environment variable MINIO_SECRET_KEY",
+        ),
+        (a.schemas and a.registry, "--schemas and --registry exclude each other"),
+        (a.patience <= 0, "--patience must be more than 0 seconds"),
+    )
+
+
+def refuse(parser: argparse.ArgumentParser, *checks: Check) -> None:
+    """Ends the program with the words of the first check that is true."""
+    for is_wrong, message in checks:
+        if is_wrong:
+            parser.error(message)
+
+
+def store_of(arguments: argparse.Namespace) -> hp.MinIO:
+    """The user's own store."""
+    return hp.MinIO(
+        arguments.minio,
+        bucket=arguments.bucket,
+        access_key=arguments.access_key,
+        secret_key=hp.Secret.env("MINIO_SECRET_KEY"),
+        region=arguments.region,
+        retry=hp.Retry(arguments.patience),
+    )
+
+
+def database_of(arguments: argparse.Namespace) -> hp.Postgres:
+    """The user's own database."""
+    password = hp.Secret.env("PGPASSWORD") if "PGPASSWORD" in os.environ else None
+    return hp.Postgres(arguments.postgres, password=password, retry=hp.Retry(arguments.patience))
+
+
+def schemas_of(arguments: argparse.Namespace) -> hp.SchemaRegistry | hp.SchemaDirectory | None:
+    """The schemas that the user named, if any."""
+    if arguments.registry:
+        return hp.SchemaRegistry(arguments.registry, retry=hp.Retry(arguments.patience))
+    return hp.SchemaDirectory(arguments.schemas) if arguments.schemas else None
+
+
+@contextlib.contextmanager
+def servers(arguments: argparse.Namespace, *, keep: str | None = None) -> Iterator[tuple[hp.MinIO, hp.Postgres]]:
+    """The user's own servers, and local ones in place of those that were not named."""
+    if arguments.minio and arguments.postgres:
+        yield store_of(arguments), database_of(arguments)
+        return
+    say("starting local servers …")
+    with hp.local.stack(keep) as local:
+        yield (
+            store_of(arguments) if arguments.minio else local.minio,
+            database_of(arguments) if arguments.postgres else local.postgres,
+        )
