@@ -126,7 +126,7 @@ def test_other_bodies_are_refused(api, nowhere, headers, code):
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b'{"n":1}')[:-5]])
+@pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b'{"n":1}', mtime=0)[:-5]])
 def test_a_broken_gzip_body_is_refused(api, nowhere, body):
     answer = api(lake=nowhere).post("/collect", content=body, headers=JSON | {"Content-Encoding": "gzip"})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_gzip")

@@ -218,7 +218,7 @@ def test_a_row_of_an_object_is_added_whatever_its_format(lake):
     array = b'[{"id":"c-1","name":"Ibanez"},{"id":7,"name":"Puig"}]'
     for key, body, settings in (
         ("r/companies.csv", CSV, {}),
-        ("r/companies.csv.gz", gzip.compress(CSV), {}),
+        ("r/companies.csv.gz", gzip.compress(CSV, mtime=0), {}),
         ("r/companies.json", array, {}),
         ("r/names.json", b'{"c-1":{"name":"Ibanez"},"7":{"name":"Puig"}}', {"key": None}),
         ("r/companies.jsonl", b'{"id":"c-1","name":"Ibanez"}\n{"id":7,"name":"Puig"}\n', {}),
@@ -254,8 +254,8 @@ def test_an_object_is_not_asked_for_before_its_time(lake):
     [
         (None, {}, "there is no object .*/reference/companies.csv"),
         (b"id,name\nc-1,a\nc-1,b\n", {}, "cannot be used for lookups: line 3 has the key 'c-1'"),
-        (gzip.compress(CSV)[:-9], {}, "is damaged: the gzip data end in the middle"),
-        (gzip.compress(CSV * 1_000), {"max_bytes": 1_000}, "more than 1,000 bytes"),
+        (gzip.compress(CSV, mtime=0)[:-9], {}, "is damaged: the gzip data end in the middle"),
+        (gzip.compress(CSV * 1_000, mtime=0), {"max_bytes": 1_000}, "more than 1,000 bytes"),
     ],
 )
 def test_an_object_that_cannot_be_used_is_a_wrong_setting(lake, body, settings, words):
