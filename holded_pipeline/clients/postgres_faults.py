@@ -50,9 +50,9 @@ def cause_of(error: BaseException) -> BaseException:
 def is_row_fault(error: Exception) -> bool:
     """Whether it is a row's own fault."""
     cause = cause_of(error)
-    state = cause.sqlstate if isinstance(cause, psycopg.Error) else None
-    if state is None:
+    if not isinstance(cause, psycopg.Error) or cause.sqlstate is None:
         return False
+    state = cause.sqlstate
     raised = cause.diag.source_function == "exec_stmt_raise"  # RAISE in PL/pgSQL
     copied = (cause.diag.context or "").startswith("COPY ")
     return (
