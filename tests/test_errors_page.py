@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 import holded_pipeline as hp
-from holded_pipeline.clients.postgres_faults import ROW_CLASSES, ROW_CODES, condition
+from holded_pipeline.clients.postgres_faults import ROW_CLASSES, ROW_CODES, VALUE_CODES, condition
 from holded_pipeline.core.reasons import ERRORS, REASONS
 
 ROOT = Path(__file__).parent.parent
@@ -94,7 +94,7 @@ def conditions():
         state
         for kind in vars(psycopg.errors).values()
         if isinstance(kind, type) and isinstance(state := getattr(kind, "sqlstate", None), str)
-        if state.startswith(ROW_CLASSES) or state in ROW_CODES
+        if state.startswith(ROW_CLASSES) or state in ROW_CODES + VALUE_CODES
     }
     return [f"| `{condition(state)}` | {state} |" for state in sorted(states)]
 

@@ -39,8 +39,24 @@ class Loaded:
 Fill = Callable[[Cursor, Sequence[bytes]], Loaded]
 
 
+@attrs.frozen
+class _Commit:
+    """A commit whose answer has not come."""
+
+    transaction: str
+    lifetime: str | None
+    loaded: Loaded
+
+
+# A crash forgets the statistics and begins them anew, whichever process it took; a stop in order keeps them.
+_LIFETIME = "(SELECT stats_reset::text FROM pg_stat_bgwriter)"
+
+
 class LoadTransaction:
     """All of some lines or none, which can be tried again; a commit whose answer was lost is looked up, not guessed.
+
+    A server that crashed may have forgotten the transaction before it was on disk, and may give its number to another
+    one, which then is committed. So after a crash the lines are loaded again, which tells whether they are there.
 
     Args:
         engine: where to.
@@ -54,15 +70,16 @@ class LoadTransaction:
         self._fill = fill
         self._ends = ends
         self._least = least
-        self._in_doubt: tuple[str, Loaded] | None = None
+        self._in_doubt: _Commit | None = None
 
     def run(self, lines: Sequence[bytes]) -> Loaded:
         """Loads the lines."""
         if self._in_doubt is not None:
-            transaction, loaded = self._in_doubt
-            if self._committed(transaction):
-                return loaded
-            self._in_doubt = None
+            committed = self._committed(self._in_doubt)
+            if committed:
+                return self._in_doubt.loaded
+            if committed is False:
+                self._in_doubt = None
         with self._engine.connect() as connection, self._limit().over(connection):
             connection.begin()
             raw: Any = connection.connection.driver_connection
@@ -70,20 +87,30 @@ class LoadTransaction:
                 cursor.execute("SET LOCAL client_min_messages = warning")
                 cursor.execute(self._limit().on_the_server())
                 loaded = self._fill(cursor, lines)
-                cursor.execute("SELECT pg_current_xact_id()::text")
-                (transaction,) = cursor.fetchone()
-            self._in_doubt = transaction, loaded
+                if self._in_doubt is not None and not loaded.inserted + loaded.updated:
+                    loaded = self._in_doubt.loaded  # all of it is there: it was committed
+                cursor.execute(f"SELECT pg_current_xact_id()::text, {_LIFETIME}")
+                transaction, lifetime = cursor.fetchone()
+            self._in_doubt = _Commit(transaction, lifetime, loaded)
             connection.commit()
         return loaded
 
     def _limit(self) -> TimeLimit:
         return TimeLimit(max(self._ends - time.monotonic(), self._least))
 
-    def _committed(self, transaction: str) -> bool:
+    def _committed(self, commit: _Commit) -> bool | None:
+        """Whether it was; None where the server cannot tell."""
         with self._engine.connect() as connection, self._limit().over(connection):
-            status = connection.execute(
-                sa.text("SELECT pg_xact_status(CAST(:transaction AS xid8))"), {"transaction": transaction}
-            ).scalar_one()
+            status, lifetime = connection.execute(
+                # A number that the server has not given yet, it has forgotten; asked about it raises.
+                sa.text(
+                    "SELECT CASE WHEN CAST(:transaction AS xid8) < pg_snapshot_xmax(pg_current_snapshot()) "
+                    f"THEN pg_xact_status(CAST(:transaction AS xid8)) END, {_LIFETIME}"
+                ),
+                {"transaction": commit.transaction},
+            ).one()
+        if lifetime != commit.lifetime:
+            return None
         if status == "in progress":
             raise ConnectionError("the server has not yet ended the transaction whose connection broke")
         return bool(status == "committed")

@@ -14,7 +14,7 @@ import attrs
 
 from holded_pipeline.clients.copy_lines import copy_lines
 from holded_pipeline.clients.load_transaction import Cursor, Loaded
-from holded_pipeline.clients.postgres_faults import ROW_CLASSES, ROW_CODES, Said, refusal
+from holded_pipeline.clients.postgres_faults import OTHERS_CLASSES, ROW_CLASSES, ROW_CODES, VALUE_CODES, Said, refusal
 
 _SINGLE_OUT = 8  # rows of a part that is refused which are tried one by one: where one is bad, others often are
 _GOOD = "HP000"  # a SQLSTATE of nobody's, by which a trial rolls itself back
@@ -35,6 +35,7 @@ DECLARE
     holded_sure boolean := true; -- the whole was refused already; so is the right half of a part whose left one passes
     holded_state text; holded_message text; holded_detail text;
     holded_table text; holded_column text; holded_constraint text;
+    holded_where text;
 BEGIN
     WHILE holded_top > 0 LOOP
         holded_start := holded_starts[holded_top];
@@ -50,10 +51,18 @@ BEGIN
                 GET STACKED DIAGNOSTICS
                     holded_state := RETURNED_SQLSTATE, holded_message := MESSAGE_TEXT,
                     holded_detail := PG_EXCEPTION_DETAIL, holded_table := TABLE_NAME,
-                    holded_column := COLUMN_NAME, holded_constraint := CONSTRAINT_NAME;
+                    holded_column := COLUMN_NAME, holded_constraint := CONSTRAINT_NAME,
+                    holded_where := PG_EXCEPTION_CONTEXT;
+                holded_where := split_part(holded_where, E'\\n', 1);
                 IF holded_state = '{good}' THEN
                     holded_refused := false;
-                ELSIF NOT (left(holded_state, 2) = ANY ('{classes}') OR holded_state = ANY ('{codes}')) THEN
+                ELSIF NOT (
+                    left(holded_state, 2) = ANY ('{classes}')
+                    OR holded_state = ANY ('{codes}')
+                    -- said by the trial itself of a value, not by a trigger
+                    OR holded_state = ANY ('{value_codes}') AND holded_where LIKE '%WITH merged%'
+                    OR left(holded_state, 2) <> ALL ('{others}') AND holded_where LIKE '%RAISE%'
+                ) THEN
                     RAISE;
                 ELSIF holded_end - holded_start = 1 THEN
                     INSERT INTO {faults} VALUES (
@@ -139,8 +148,10 @@ class TextStaging:
             rows=count,
             trial=f"{self.merge(part)} INTO holded_made, holded_touched",
             good=_GOOD,
-            classes=f"{{{','.join(ROW_CLASSES)}}}",
-            codes=f"{{{','.join(ROW_CODES)}}}",
+            classes=_array(ROW_CLASSES),
+            codes=_array(ROW_CODES),
+            value_codes=_array(VALUE_CODES),
+            others=_array(OTHERS_CLASSES),
             faults=self._faults,
             single_out=_SINGLE_OUT,
         )
@@ -164,3 +175,7 @@ class TextStaging:
         return ", ".join(
             column if kinds.get(column) is None else f"{column}::{kinds[column]} AS {column}" for column in self.columns
         )
+
+
+def _array(codes: Sequence[str]) -> str:
+    return f"{{{','.join(codes)}}}"

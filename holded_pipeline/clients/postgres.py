@@ -67,7 +67,9 @@ class Postgres:
             url = url.set(password=self.password.reveal())
         wanted = {"connect_timeout": max(1, round(self.connect_timeout)), **_LIVELINESS}
         settings: dict[str, Any] = {
-            "connect_args": {name: value for name, value in wanted.items() if name not in url.query},
+            # Lines for COPY are bytes of UTF-8, whatever encoding the database or the environment prefers.
+            "connect_args": {name: value for name, value in wanted.items() if name not in url.query}
+            | {"client_encoding": "utf8"},
             "pool_pre_ping": True,
         }
         engine = sa.create_engine(url, **(settings | overrides))

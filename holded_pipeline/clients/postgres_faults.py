@@ -14,7 +14,12 @@ from holded_pipeline.core.values import Violation
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 ROW_CLASSES = ("22", "23", "54")
-ROW_CODES = ("44000", "P0001")  # the check option of a view, and a trigger of the user's that refuses the row
+# A subquery of a trigger's, the check option of a view, and a trigger that refuses the row or finds none or too many.
+ROW_CODES = ("21000", "44000", "P0001", "P0002", "P0003", "P0004")
+VALUE_CODES = ("42601", "42602", "42704", "42725", "42883", "42P01")
+"""What types such as tsquery, jsonpath, ltree and regclass say of a text that they cannot read, and SQL of SQL."""
+OTHERS_CLASSES = ("0A", "08", "25", "28", "2F", "3D", "3F", "40", "42", "53", "55", "57", "58")
+"""Outages and settings, also where a trigger says so; by any other code a trigger refuses the row."""
 _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
 _TRANSIENT_CODES = ("25006", "55006", "55P03")  # 25006: a standby that is not yet, or no longer, the primary
 _SETTING_CLASSES = ("0A", "28", "2F", "3D", "3F", "42")
@@ -44,8 +49,18 @@ def cause_of(error: BaseException) -> BaseException:
 
 def is_row_fault(error: Exception) -> bool:
     """Whether it is a row's own fault."""
-    state = _sqlstate(error)
-    return state is not None and (state.startswith(ROW_CLASSES) or state in ROW_CODES)
+    cause = cause_of(error)
+    if not isinstance(cause, psycopg.Error) or cause.sqlstate is None:
+        return False
+    state = cause.sqlstate
+    raised = cause.diag.source_function == "exec_stmt_raise"  # RAISE in PL/pgSQL
+    copied = (cause.diag.context or "").startswith("COPY ")
+    return (
+        state.startswith(ROW_CLASSES)
+        or state in ROW_CODES
+        or (state in VALUE_CODES and copied)
+        or (raised and not state.startswith(OTHERS_CLASSES))
+    )
 
 
 def is_transient(error: Exception) -> bool:
@@ -110,7 +125,7 @@ def condition(state: str) -> str:
         kind = psycopg.errors.lookup(state)
     except KeyError:
         return f"sqlstate_{state}"
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower().rstrip("_")
 
 
 def translate(error: Exception, db: Postgres) -> Exception:
@@ -127,6 +142,12 @@ def translate(error: Exception, db: Postgres) -> Exception:
         advice = _ADVICE.get(state) or _ADVICE.get(state[:2]) or "see the SQLSTATE in PostgreSQL's manual"
         said = cause.diag.message_primary or _without_target(cause)
         return ConfigurationError(f"{db} refused: {said} (SQLSTATE {state}); {advice}")
+    if not is_transient(error):
+        return ConfigurationError(
+            f"{db} failed: {cause.diag.message_primary or _without_target(cause)} (SQLSTATE {state}), which is neither "
+            "an outage nor known as a row's fault; see the server's log. A trigger refuses a row by SQLSTATE P0001, "
+            "22xxx or 23xxx"
+        )
     return error
 
 

@@ -30,7 +30,7 @@ from holded_pipeline.core.errors import RejectRecord
 OnConflict = Literal["ignore", "update", "error"]
 Keep = Literal["first", "newest"]
 
-_MAY_YET_PASS = {"foreign_key_violation", "raise_exception"}
+_MAY_YET_PASS = {"foreign_key_violation", "no_data_found", "raise_exception"}
 """Reasons that another row of the same batch can take away, once it is stored."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import attrs
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from holded_pipeline.core import json_codec, rejections
 from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.core.object_names import joined
-from holded_pipeline.core.values import Rejected
+from holded_pipeline.core.values import Holds, Rejected
 
 SETTLED = "_settled"
 """The folder below the pile's prefix that holds settlements; no stage has this name, for theirs begin with `stage=`."""
@@ -32,17 +32,36 @@ class SchemaNote(msgspec.Struct):
     subject: str
 
 
-class Note(msgspec.Struct):
-    """What has to be known of a rejection to decide about it: everything but its record."""
+class SourceNote(msgspec.Struct):
+    """A source; nothing looks at it, but it must be one."""
 
-    id: str
+    bucket: str
+    key: str
+    etag: str
+    line: int
+    item: int | None
+
+
+class RecordNote(msgspec.Struct):
+    """What a record is, without its content."""
+
+    holds: Holds
+    encoding: Literal["utf-8", "base64"]
+
+
+class Note(msgspec.Struct):
+    """What has to be known of a rejection to decide about it: everything but the content of its record."""
+
+    id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
     stage: str
     reason: str
     rejected_at: datetime
-    attempts: int
+    attempts: Annotated[int, msgspec.Meta(ge=1)]
     replay_of: str | None
     event_type: str | None
     schema: SchemaNote | None
+    source: SourceNote | None
+    record: RecordNote
 
 
 class Settlement(msgspec.Struct):
@@ -60,7 +79,7 @@ _settlement = msgspec.json.Decoder(Settlement)
 def _names(value: Any) -> frozenset[str] | None:
     if value is None:
         return None
-    names = frozenset([value] if isinstance(value, str) else value)
+    names = frozenset([value] if isinstance(value, str) or not isinstance(value, Collection) else value)
     if not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f"a filter takes a text or a collection of texts, got {value!r}")
     return names

@@ -154,7 +154,7 @@ def from_document(document: dict[str, Any]) -> Rejected:
     record = fields.pop("record")
     content: str = record["content"]
     fields["holds"] = record["holds"]
-    fields["raw"] = base64.b64decode(content) if record["encoding"] == "base64" else content.encode()
+    fields["raw"] = base64.b64decode(content, validate=True) if record["encoding"] == "base64" else content.encode()
     fields["rejected_at"] = datetime.fromisoformat(fields["rejected_at"])
     fields["violations"] = tuple(Violation(**violation) for violation in fields["violations"])
     fields["source"] = Source(**fields["source"]) if fields["source"] else None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import time
+
 import attrs
 import pytest
+import sqlalchemy as sa
 
 import holded_pipeline as hp
 from holded_pipeline import local
@@ -34,6 +38,55 @@ def test_postgres_restarted_before_the_deadline(stack, store, accounts, flow, cu
     assert proxy.done
     assert counts["write.inserted"] == len(accounts.good)
     accounts.assert_complete()
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["before COMMIT", "after COMMIT"])
+def test_a_crash_at_a_commit_is_no_commit_though_another_got_its_number(
+    stack, store, accounts, flow, cut_postgres, query, database, committed
+):
+    """What was not on disk is forgotten, number and all, and the next transactions take the numbers again."""
+    db, proxy = cut_postgres
+    for setting in ("ALTER SYSTEM SET wal_writer_delay = '10s'", "SELECT pg_reload_conf()"):
+        query(database, setting)
+
+    def crash():
+        stack.stop_postgres("crash")
+        stack.start_postgres()
+        wait_for(lambda: query(database, "CREATE TABLE others (n int)") == [])
+        for _ in range(30):
+            query(database, "INSERT INTO others VALUES (1)")
+        return "cut"
+
+    at_commit = proxy.once(COMMIT, crash)
+    loading = []
+
+    def upward(data):
+        if re.match(COPY_DATA, data, re.DOTALL):
+            loading.append(data)
+        if loading and not committed:
+            return at_commit(data)
+        return "pass"
+
+    proxy.upward = upward
+    proxy.downward = lambda data: at_commit(data) if loading and committed else "pass"
+    hp.migrate(database)
+    query(database, "CHECKPOINT")
+    counts = flow(store, attrs.evolve(db, retry=LONG), "r1")
+    assert proxy.done
+    assert counts["write.inserted"] == len(accounts.good)
+    accounts.assert_complete()
+
+
+def wait_for(done):
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            if done():
+                return
+        except sa.exc.OperationalError:  # sessions of the server before are still ending
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def test_postgres_back_after_the_deadline(stack, store, accounts, flow, cut_postgres, database):

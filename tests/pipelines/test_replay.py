@@ -100,6 +100,7 @@ def test_what_is_meant_is_chosen_across_objects_and_days(read, lake):
         ({"since": datetime(2026, 1, 1)}, "with a time zone"),  # noqa: DTZ001  that is the fault
         ({"since": DAY, "until": DAY}, "since must be before until"),
         ({"reason": []}, "a text or a collection of texts"),
+        ({"reason": 5}, "a text or a collection of texts"),
         ({"envelope": "flaat"}, "flat"),
     ],
 )
@@ -139,6 +140,24 @@ def test_the_newest_of_one_id_counts_once_and_what_was_replayed_or_settled_not_a
 def test_a_damaged_pile_fails_the_run_and_names_the_line(read, lake, body, words):
     lake.filesystem().pipe(f"{lake.bucket}/rejected/stage=read/date=2026-03-01/odd.jsonl", body)
     with pytest.raises(hp.ConfigurationError, match=f"{lake.bucket}/rejected/stage=read/.*odd.jsonl.*{words}"):
+        read()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"record": {"holds": "record", "encoding": "base64", "content": "%%%"}}, "base64"),
+        ({"record": {"holds": "record", "encoding": "rot13", "content": ""}}, "rot13"),
+        ({"record": {"holds": "all", "encoding": "utf-8", "content": ""}}, "all"),
+        ({"source": {"bucket": "b", "key": "k", "etag": 1, "line": 1, "item": None}}, "etag"),
+        ({"id": "mine"}, "id"),
+        ({"attempts": 0}, "attempts"),
+    ],
+)
+def test_a_rejection_that_was_altered_by_hand_is_not_replayed_as_something_else(read, lake, change, words):
+    altered = json.dumps(json.loads(b"".join(to_line(refused(1)))) | change).encode()
+    lake.filesystem().pipe(f"{lake.bucket}/rejected/stage=read/date=2026-03-01/odd.jsonl", altered)
+    with pytest.raises(hp.ConfigurationError, match=f"line 1, is not what WriteRejected.*{words}"):
         read()
 
 

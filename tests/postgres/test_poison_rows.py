@@ -153,6 +153,10 @@ KINDS = {
         "22012",
     ),
     "a trigger": ("k int PRIMARY KEY, n int, v text", (666, ""), "raise_exception", "P0001"),
+    "text that SQL calls a syntax error": ("k int PRIMARY KEY, n int, v tsquery", (1, "a b"), "syntax_error", "42601"),
+    "a name of nothing": ("k int PRIMARY KEY, n int, v regclass", (1, "nothing"), "undefined_table", "42P01"),
+    "a trigger that finds no row": ("k int PRIMARY KEY, n int, v text", (668, ""), "no_data_found", "P0002"),
+    "a code of the user's own": ("k int PRIMARY KEY, n int, v text", (669, ""), "sqlstate_HO001", "HO001"),
     "a trigger's own code": ("k int PRIMARY KEY, n int, v text", (667, ""), "restrict_violation", "23001"),
 }  # fmt: skip
 SETUP = (
@@ -166,10 +170,14 @@ TRIGGER = (
     """CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF new.n = 666 THEN RAISE EXCEPTION 'not that one'; END IF;
     IF new.n = 667 THEN RAISE EXCEPTION 'nor that' USING ERRCODE = 'restrict_violation', CONSTRAINT = 'mine'; END IF;
+    IF new.n = 668 THEN SELECT p.n INTO STRICT new.n FROM p WHERE p.n = 668; END IF;
+    IF new.n = 669 THEN RAISE EXCEPTION 'nor this' USING ERRCODE = 'HO001'; END IF;
     RETURN new; END $$""",
     "CREATE TRIGGER look BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION look()",
 )
-NEUTRAL = {"enum": "fine", "date": "2026-01-01", "date out of range": "2026-01-01", "array": "{a}"}
+NEUTRAL = {"enum": "fine", "date": "2026-01-01", "date out of range": "2026-01-01", "array": "{a}"} | {
+    "a name of nothing": "pg_class"
+}  # fmt: skip
 DISTINCT = {"another unique", "deferred unique", "exclusion", "json", "nul in json", "too long for an index"}
 
 
@@ -337,6 +345,27 @@ def test_an_error_that_is_no_rows_fault_is_not_taken_for_one_in_the_middle_of_a_
     impatient = hp.Postgres(db.url, retry=hp.Retry(0.3, first_wait=0.05))
     with pytest.raises(hp.TransientError, match="the disk is full"):
         load(impatient, [(1, 1, ""), (2, 13, ""), (3, 5, ""), (4, Decimal(4), "")])
+    assert stored(db) == []
+
+
+BROKEN = {
+    "DECLARE c refcursor := 'none'; r record; BEGIN FETCH c INTO r; RETURN new; END": r"34000\), which is neither",
+    "BEGIN PERFORM * FROM no_such_table; RETURN new; END": r"42P01\); create the table",
+    "BEGIN RAISE EXCEPTION 'so it is' USING ERRCODE = '42501'; END": r"42501\); grant",
+}
+
+
+@pytest.mark.parametrize("rows", [[(1, 1, "")], [(1, 13, ""), (2, 1, "")]], ids=["alone", "beside a bad row"])
+@pytest.mark.parametrize("body", BROKEN)
+def test_a_trigger_that_is_broken_is_no_fault_of_the_rows(db, body, rows):
+    execute(
+        db,
+        CREATE,
+        f"CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$",
+        "CREATE TRIGGER broken BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION broken()",
+    )
+    with pytest.raises(hp.ConfigurationError, match=BROKEN[body]):
+        load(db, rows)
     assert stored(db) == []
 
 

@@ -62,6 +62,35 @@ def test_a_key_twice_in_a_batch_counts_once(db, loader):
     assert stored(db) == [(1, 10), (2, 20)]
 
 
+TEXTS = sa.Table("texts", sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True), sa.Column("v", sa.Text))
+
+
+@pytest.mark.parametrize("encoding", ["UTF8", "LATIN1"])
+def test_text_arrives_unaltered_whatever_encoding_a_database_prefers(db, encoding):
+    """`UTF8` with clients that are told to speak LATIN1; and `LATIN1`, which has no such characters as the last."""
+    name = f"{db.url.rpartition('/')[2]}_{encoding.lower()}"
+    with db.engine(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.exec_driver_sql(
+            f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+        )
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET client_encoding = 'LATIN1'")
+    there = hp.Postgres(f"{db.url.rpartition('/')[0]}/{name}")
+    engine = there.engine(poolclass=sa.NullPool)
+    TEXTS.metadata.create_all(engine)
+    form, values = RowFormat(TEXTS), ["é", "a", "日本"]
+    loader = TableLoader(there, TEXTS, on_conflict="ignore", keep="first")
+    loaded = loader.load(("k", "v"), [form.line({"k": k, "v": v}, ("k", "v")) for k, v in enumerate(values)])
+    loader.close()
+    fit = values if encoding == "UTF8" else values[:2]
+    with engine.connect() as connection:
+        assert list(connection.execute(sa.select(TEXTS.c.v).order_by(TEXTS.c.k)).scalars()) == fit
+        assert [
+            int(each) for each in connection.execute(sa.text("SELECT length(v) FROM texts ORDER BY k")).scalars()
+        ] == [len(each) for each in fit]
+    expected = [] if encoding == "UTF8" else [(2, "untranslatable_character")]
+    assert [(place, fault.reason) for place, fault in loaded.refused] == expected
+
+
 @pytest.mark.parametrize("committed", [True, False], ids=["committed", "not committed"])
 def test_a_commit_whose_answer_is_lost_is_looked_up(db, loader, monkeypatch, committed):
     original = sa.Connection.commit
