@@ -71,7 +71,8 @@ def read_package(body: bytes, layout: Layout, limits: Limits) -> Iterator[Messag
         judged = _judged(index, piece, limits)
         refused = refused or isinstance(judged, Refusal)
         yield judged
-    if layout == "json" and not refused and pieces and isinstance(pieces[0], Record):
+    framed = not pieces or isinstance(pieces[0], Record)
+    if layout == "json" and framed and not refused:
         _require_json(body)
 
 

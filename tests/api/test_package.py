@@ -130,6 +130,13 @@ def test_a_body_that_is_no_package_is_refused_as_a_whole(body, code):
     assert (raised.value.status, raised.value.code) == (400, code)
 
 
+@pytest.mark.parametrize("body", [b"[}", b"[,]", b"[" + b"," * 1_000_001 + b"]"])
+def test_an_array_that_is_none_is_refused_where_no_element_is_left_of_it(body):
+    with pytest.raises(Problem) as refused:
+        list(read_package(body, "json", LIMITS))
+    assert refused.value.code == "invalid_json"
+
+
 @pytest.mark.parametrize("element", [b"{}", b"1", b"{]"])
 def test_an_array_with_too_many_elements_is_not_even_taken_apart(element):
     with pytest.raises(Problem) as raised:
