@@ -32,7 +32,7 @@ class Gate:
         limits: see `Limits`.
 
     Raises:
-        ValueError: a key is too short to be one, or two are the same.
+        ValueError: a key is too short to be one or cannot stand in a header, or two are the same.
         ConfigurationError: the environment variable of a key is not set.
     """
 
@@ -96,6 +96,11 @@ def _checked(name: str, key: str) -> str:
     if len(key) < _SHORTEST_KEY:
         raise ValueError(
             f"the API key {name!r} is shorter than {_SHORTEST_KEY} characters; make a longer one at random"
+        )
+    if not (key.isascii() and key.isprintable()) or key != key.strip():
+        raise ValueError(
+            f"the API key {name!r} holds what no header can carry as it is, like a line end or a letter that is not"
+            " ASCII; clean it, or make another one"
         )
     return key
 

@@ -76,7 +76,10 @@ def test_wrong_keys_cannot_be_tried_for_ever(api, nowhere):
     assert client.get("/metrics", headers={"X-API-Key": KEY}).status_code == 200
 
 
-@pytest.mark.parametrize("keys", [{"a": "short"}, {"a": KEY, "b": KEY}])
+@pytest.mark.parametrize(
+    "keys",
+    [{"a": "short"}, {"a": KEY, "b": KEY}, {"a": f"{KEY}\n"}, {"a": f" {KEY}"}, {"a": f"{KEY}é"}, {"a": "\t" * 20}],
+)
 def test_keys_that_are_none_are_refused(nowhere, keys):
     with pytest.raises(ValueError, match="API key"):
         create_app(nowhere, keys=keys)
