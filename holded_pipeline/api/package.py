@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Literal
@@ -22,6 +23,8 @@ Layout = Literal["json", "lines"]
 
 _BOM = b"\xef\xbb\xbf"
 _COMMAS_PER_EVENT = 100  # an array with more commas is taken apart step by step: its elements might be millions
+_FRAMING_SECONDS = 10.0  # of this thread's work, however busy the machine is
+_FRAMING_STEP = 1 << 21
 _NO_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -109,29 +112,42 @@ def _values(body: bytes, limits: Limits) -> list[bytes | Record]:
     """The elements of the array, or the one value; as bytes where the whole is JSON, else as framed."""
     text = body.removeprefix(_BOM).strip()
     if not text.startswith(b"["):
-        return _only(list(islice(frame_values([text]), 2)))
+        return _only(list(islice(frame_values(_in_time(text)), 2)))
     if text.count(b",") <= limits.events * _COMMAS_PER_EVENT:
         try:
             return [bytes(element) for element in _elements.decode(text)]
         except (ValueError, RecursionError):
             pass  # one element is broken at least; the others are not
-    records = list(islice(frame_values([text]), limits.events + 1))
+    records = list(islice(frame_values(_in_time(text)), limits.events + 1))
     if any(record.fault is not None for record in records):
         raise Problem(400, "invalid_json", "the body ends before its array does; send it again in full")
     if len({record.item for record in records} - {None}) != len(records):
-        _refuse_several()
+        _refuse_several(records[0])
     return list(records)
+
+
+def _in_time(text: bytes) -> Iterator[bytes]:
+    """The text in pieces, for as long as it may take: 64 MiB of brackets would keep a thread for a minute."""
+    until = time.thread_time() + _FRAMING_SECONDS
+    for at in range(0, len(text), _FRAMING_STEP):
+        if time.thread_time() > until:
+            raise Problem(413, "too_many_values", "the body holds too many JSON values; send it in several packages")
+        yield text[at : at + _FRAMING_STEP]
 
 
 def _only(records: list[Record]) -> list[bytes | Record]:
     if len(records) != 1:
-        _refuse_several()
+        _refuse_several(records[0])
     if records[0].fault is not None:
         raise Problem(400, "invalid_json", "the body ends before its document does; send it again in full")
     return [records[0].raw]
 
 
-def _refuse_several() -> None:
+def _refuse_several(first: Record) -> None:
+    try:
+        json_codec.decode(first.raw)
+    except RejectRecord as fault:
+        raise Problem(400, "invalid_json", f"the body does not begin with JSON: {fault.message}") from fault
     raise Problem(
         400,
         "several_values",
