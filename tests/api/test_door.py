@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import holded_pipeline as hp
-from holded_pipeline.api import Writing
+from holded_pipeline.api import Writing, package
 from holded_pipeline.core import json_codec
 from holded_pipeline.core.envelopes import holded
 from holded_pipeline.core.rejections import from_document
@@ -77,3 +77,10 @@ def test_a_schema_that_is_none_refuses_nothing(api, stored):
     answer = client.post("/collect", content=one_bad()[0].line, headers=LINES)
     assert (answer.status_code, answer.json()["code"]) == (503, "schemas_unusable")
     assert stored.keys("rejected/") == []
+
+
+def test_a_package_that_takes_too_long_to_check_is_to_come_in_smaller_ones(api, stored, monkeypatch):
+    monkeypatch.setattr(package, "_SECONDS", 0.0)
+    answer = api(schemas=SCHEMAS).post("/collect", json=hp.testing.sample_documents(20))
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_costly")
+    assert stored.keys() == []

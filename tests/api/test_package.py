@@ -134,11 +134,12 @@ def test_a_body_that_is_no_package_is_refused_as_a_whole(body, code):
 
 
 @pytest.mark.parametrize("body", [b"[" * 5_000_000, b'{"a":' * 1_000_000, b"[{" + b"]," * 5_000_000])
-def test_a_body_that_takes_too_long_to_take_apart_is_refused(body, monkeypatch):
-    monkeypatch.setattr(package, "_FRAMING_SECONDS", 0.0)
+@pytest.mark.parametrize("layout", ["json", "lines"])
+def test_a_body_that_takes_too_long_to_take_apart_is_refused(body, layout, monkeypatch):
+    monkeypatch.setattr(package, "_SECONDS", 0.0)
     with pytest.raises(Problem) as refused:
-        list(read_package(body, "json", LIMITS))
-    assert (refused.value.status, refused.value.code) == (413, "too_many_values")
+        list(read_package(body, layout, LIMITS))
+    assert (refused.value.status, refused.value.code) == (413, "too_costly")
 
 
 @pytest.mark.parametrize("body", [b"[}", b"[,]", b"[" + b"," * 1_000_001 + b"]"])
