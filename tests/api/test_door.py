@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
+
+import apache_beam as beam
+import jsonschema_rs
+from apache_beam.testing.util import assert_that, equal_to
 
 import holded_pipeline as hp
 from holded_pipeline.api import Writing, package
@@ -47,6 +52,21 @@ def test_what_is_refused_is_kept_as_the_pipeline_keeps_it(api, stored):
     assert event.id == rejected.event_id
     assert event.metadata["correlation_id"] == told["package_id"]
     assert bad.line in rejected.raw
+
+
+def test_what_is_refused_is_replayed_under_the_id_that_was_told(api, stored, lake):
+    _, bad, _ = one_bad()
+    nameless = json_codec.decode(bad.line)
+    headers = nameless["headers"]
+    del headers[next(name for name in headers if name.endswith("MessageIdStamp"))]  # its id is the door's
+    told = api(schemas=SCHEMAS).post("/collect", json=[nameless, json_codec.decode(bad.line)]).json()
+    schema = resources.files("holded_pipeline.core").joinpath("rejected.schema.json").read_text()
+    validator = jsonschema_rs.validator_for(json.loads(schema), validate_formats=True)
+    assert all(validator.is_valid(each) for each in stored.documents("rejected/"))
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        back = pipeline | hp.ReadRejected(lake, "rejected/", stage="collect")
+        found = back.passed | beam.Map(lambda event: (event.id, event.metadata["correlation_id"]))
+        assert_that(found, equal_to([(each["event_id"], told["package_id"]) for each in told["rejected"]]))
 
 
 def test_an_event_that_fits_no_envelope_is_refused_too(api, stored):
