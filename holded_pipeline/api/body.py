@@ -70,8 +70,8 @@ def layout_of(request: Request) -> Layout:
     if layout is None:
         known = " or ".join(_LAYOUTS)
         raise Problem(415, "unsupported_media_type", f"send the body as {known}, and say so in Content-Type")
-    charset = parameters.strip().lower().replace('"', "").removeprefix("charset=")
-    if charset not in ("", "utf-8", "utf8"):
+    charsets = [each for each in parameters.lower().replace('"', "").split(";") if each.lstrip().startswith("charset=")]
+    if any(each.strip() not in ("charset=utf-8", "charset=utf8") for each in charsets):
         raise Problem(415, "unsupported_charset", "JSON is sent in UTF-8; leave the charset out")
     return layout
 

@@ -90,7 +90,9 @@ class Door:
                 return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (TransientError, TimeoutError) as error:
             _logger.warning("the schemas cannot be asked for: %s", error)
-            raise not_now("schemas_unavailable", "the schema registry does not answer", self._retry_after) from error
+            raise not_now(
+                "schemas_unavailable", "the events could not be checked in time", self._retry_after
+            ) from error
         except ConfigurationError as error:
             _logger.error("the schemas cannot be used: %s", error)  # noqa: TRY400  it says all there is to say
             raise not_now("schemas_unusable", "the schemas of this server cannot be used", self._retry_after) from error

@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 import time
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from fastapi.security import APIKeyHeader, HTTPBearer
@@ -32,7 +33,7 @@ class Gate:
         limits: see `Limits`.
 
     Raises:
-        ValueError: a key is too short to be one, or two are the same.
+        ValueError: a key is too short to be one or cannot stand in a header, or two are the same.
         ConfigurationError: the environment variable of a key is not set.
     """
 
@@ -97,6 +98,11 @@ def _checked(name: str, key: str) -> str:
         raise ValueError(
             f"the API key {name!r} is shorter than {_SHORTEST_KEY} characters; make a longer one at random"
         )
+    if not (key.isascii() and key.isprintable()) or key != key.strip():
+        raise ValueError(
+            f"the API key {name!r} holds what no header can carry as it is, like a line end or a letter that is not"
+            " ASCII; clean it, or make another one"
+        )
     return key
 
 
@@ -123,15 +129,33 @@ def _address(request: Request) -> str:
 
 
 def _local(request: Request) -> str:
-    try:
-        address = ipaddress.ip_address(request.client.host if request.client else "")
-        local = (getattr(address, "ipv4_mapped", None) or address).is_loopback
-    except ValueError:
-        local = False
-    if local and not any(header in request.headers for header in _PROXY_HEADERS):
+    client = request.client.host if request.client else ""
+    proxied = any(header in request.headers for header in _PROXY_HEADERS)
+    if _is_loopback(client) and not proxied and _is_of_this_machine(request.headers.get("host", "")):
         return "loopback"
     raise Problem(
         403,
         "no_keys_set_up",
-        "this server has no API keys and therefore answers only its own machine; start it with keys",
+        "this server has no API keys and therefore answers only its own machine, by the name localhost; start it with"
+        " keys",
     )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
+
+
+def _is_of_this_machine(host: str) -> bool:
+    """Whether a Host header names this machine: a site whose domain points here would let its pages read for it.
+
+    Names without a dot are nobody's domain.
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    return ("." not in name and ":" not in name) or name.endswith(".localhost") or _is_loopback(name)

@@ -18,7 +18,9 @@ from holded_pipeline.api.problems import Problem, described, not_now
 from holded_pipeline.api.service import Service
 
 _KEY = "send a valid API key as X-API-Key, or as a bearer token in Authorization"
-_LOCAL = "this server has no API keys and therefore answers only its own machine; start it with keys"
+_LOCAL = (
+    "this server has no API keys and therefore answers only its own machine, by the name localhost; start it with keys"
+)
 _OFTEN = "more than 1000 requests in 1 s; wait 1 s, and send larger packages"
 _FAULT = "this server has a fault; tell its operators the id 4f1c2a9b"
 _AWAY = "the store does not answer; send the same again in 5 s"

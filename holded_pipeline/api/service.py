@@ -56,11 +56,18 @@ class Readiness:
         if self._asked is None or (self._asked.done() and not fresh):
             self._at = time.monotonic()
             self._asked = asyncio.get_running_loop().run_in_executor(self._thread, self._check)
+            self._asked.add_done_callback(_heard)
         await asyncio.shield(self._asked)
 
     def close(self) -> None:
         """Ends its thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _heard(asked: asyncio.Future[None]) -> None:
+    """Keeps asyncio from logging a failure for which nobody waited to the end: it is no fault."""
+    if not asked.cancelled():
+        asked.exception()
 
 
 class Service:

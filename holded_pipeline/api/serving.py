@@ -19,9 +19,13 @@ _CONNECTIONS = 2_000
 
 
 class BoundedHeaders(HttpToolsProtocol):
-    """A connection whose request line and headers have to come within a time and a size, which uvicorn leaves open."""
+    """A connection whose request line and headers have to come within a time and a size, which uvicorn leaves open.
+
+    So has what is left of a body when its request is answered already: no part of the app waits for that.
+    """
 
     _deadline: asyncio.TimerHandle | None = None
+    _rest: asyncio.TimerHandle | None = None
     _header_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -32,6 +36,7 @@ class BoundedHeaders(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._headers_came()
+        self._rest_came()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -53,6 +58,17 @@ class BoundedHeaders(HttpToolsProtocol):
         self._headers_came()
         super().on_headers_complete()
 
+    def on_response_complete(self) -> None:
+        """The answer is out, perhaps before all of the request is in."""
+        super().on_response_complete()
+        if self.cycle.response_complete and self.cycle.more_body:
+            self._rest = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
+
+    def on_message_complete(self) -> None:
+        """The last byte of a request."""
+        self._rest_came()
+        super().on_message_complete()
+
     def _expect_headers(self) -> None:
         self._header_bytes = 0
         self._deadline = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
@@ -61,6 +77,11 @@ class BoundedHeaders(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _rest_came(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
 
 
 def serve(

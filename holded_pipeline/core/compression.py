@@ -12,6 +12,7 @@ from holded_pipeline.core.errors import RejectRecord
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_GZIP_BITE = 1 << 14  # what follows a member is copied for each member; a member may have 20 bytes
 _STEP = 1 << 20  # bytes decompressed at a time, so that a small object cannot become a large memory
 _ZSTD_BITE = 1 << 10  # zstd's object has no bound on its output; 1 KiB of input makes 32 MiB at the very most
 _ZSTD_WINDOW = 1 << 27  # 128 MiB, what the zstd command line accepts without --long
@@ -58,8 +59,8 @@ def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     inflater = zlib.decompressobj(wbits=31)
-    for chunk in chunks:
-        pending = chunk
+    for bite in _bites(chunks):
+        pending = bite
         while pending:
             if inflater.eof:  # a gzip file may have several members, one after the other
                 pending = pending.lstrip(b"\0")  # tar and friends pad with zeros
@@ -73,6 +74,10 @@ def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
             pending = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
     if not inflater.eof:
         raise RejectRecord("corrupt_compression", "the gzip data end in the middle; upload the object again")
+
+
+def _bites(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    return (chunk[at : at + _GZIP_BITE] for chunk in chunks for at in range(0, len(chunk), _GZIP_BITE))
 
 
 def _unzstd(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -11,7 +11,8 @@ import attrs
 import pytest
 
 import holded_pipeline as hp
-from holded_pipeline.api import Limits, Writing
+from holded_pipeline.api import Limits, Writing, collect
+from holded_pipeline.api.package import read_package
 from holded_pipeline.core import json_codec
 from holded_pipeline.core.envelopes import holded
 
@@ -124,6 +125,35 @@ def test_other_bodies_are_refused(api, nowhere, headers, code):
     answer = api(lake=nowhere).post("/collect", content=b"{}", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (415, code)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("parameters", [";", "; charset=UTF-8", '; CharSet="utf-8"; version=1', "; version=1"])
+def test_parameters_of_the_media_type_are_no_charset(api, parameters):
+    headers = {"Content-Type": f"Application/JSON{parameters}"}
+    assert api().post("/collect", content=b"{}", headers=headers).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "aside"),
+    [
+        (b"{}", False),
+        (json.dumps([{"text": "x" * 500}] * 100).encode(), False),
+        (b"x\n" * 10_000, True),
+        (b"[" + b"x," * 9_999 + b"x]", True),
+        (b'{"a":"' + b"x" * 100_000 + b'"}', True),
+    ],
+)
+def test_only_what_is_read_in_no_time_is_read_on_the_event_loop(api, body, aside, monkeypatch):
+    names = set()
+
+    def watched(*arguments):
+        names.add(threading.current_thread().name.partition("_")[0])
+        return read_package(*arguments)
+
+    monkeypatch.setattr(collect, "read_package", watched)
+    layout = "x-ndjson" if body.startswith(b"x\n") else "json"
+    api().post("/collect", content=body, headers={"Content-Type": f"application/{layout}"})
+    assert ("holded-read" in names) is aside
 
 
 @pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b'{"n":1}', mtime=0)[:-5]])

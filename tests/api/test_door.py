@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 
+import apache_beam as beam
+import jsonschema_rs
+from apache_beam.testing.util import assert_that, equal_to
+
 import holded_pipeline as hp
-from holded_pipeline.api import Writing
+from holded_pipeline.api import Writing, package
 from holded_pipeline.core import json_codec
 from holded_pipeline.core.envelopes import holded
 from holded_pipeline.core.rejections import from_document
@@ -49,6 +54,21 @@ def test_what_is_refused_is_kept_as_the_pipeline_keeps_it(api, stored):
     assert bad.line in rejected.raw
 
 
+def test_what_is_refused_is_replayed_under_the_id_that_was_told(api, stored, lake):
+    _, bad, _ = one_bad()
+    nameless = json_codec.decode(bad.line)
+    headers = nameless["headers"]
+    del headers[next(name for name in headers if name.endswith("MessageIdStamp"))]  # its id is the door's
+    told = api(schemas=SCHEMAS).post("/collect", json=[nameless, json_codec.decode(bad.line)]).json()
+    schema = resources.files("holded_pipeline.core").joinpath("rejected.schema.json").read_text()
+    validator = jsonschema_rs.validator_for(json.loads(schema), validate_formats=True)
+    assert all(validator.is_valid(each) for each in stored.documents("rejected/"))
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        back = pipeline | hp.ReadRejected(lake, "rejected/", stage="collect")
+        found = back.passed | beam.Map(lambda event: (event.id, event.metadata["correlation_id"]))
+        assert_that(found, equal_to([(each["event_id"], told["package_id"]) for each in told["rejected"]]))
+
+
 def test_an_event_that_fits_no_envelope_is_refused_too(api, stored):
     answer = api(schemas=SCHEMAS).post("/collect", json={"data": {}})
     assert answer.status_code == 422
@@ -77,3 +97,10 @@ def test_a_schema_that_is_none_refuses_nothing(api, stored):
     answer = client.post("/collect", content=one_bad()[0].line, headers=LINES)
     assert (answer.status_code, answer.json()["code"]) == (503, "schemas_unusable")
     assert stored.keys("rejected/") == []
+
+
+def test_a_package_that_takes_too_long_to_check_is_to_come_in_smaller_ones(api, stored, monkeypatch):
+    monkeypatch.setattr(package, "_SECONDS", 0.0)
+    answer = api(schemas=SCHEMAS).post("/collect", json=hp.testing.sample_documents(20))
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_costly")
+    assert stored.keys() == []

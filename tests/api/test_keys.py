@@ -55,6 +55,21 @@ def test_without_keys_a_proxy_on_this_machine_lets_nobody_in(api, nowhere, heade
     assert api(lake=nowhere).post("/collect", json={}, headers={header: "203.0.113.7"}).status_code == 403
 
 
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "api.localhost", "api"]
+)
+def test_without_keys_this_machine_has_these_names(api, nowhere, host):
+    assert api(lake=nowhere).get("/metrics", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["rebound.example:8000", "rebound.example.", "203.0.113.7", "[2001:db8::1]:8000", "[", "a.b:x"]
+)
+def test_without_keys_a_site_whose_domain_points_here_reads_nothing(api, nowhere, host):
+    answer = api(lake=nowhere).get("/events", headers={"Host": host})
+    assert (answer.status_code, answer.json()["code"]) == (403, "no_keys_set_up")
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "203.0.113.7", "example.com"])
 def test_without_keys_only_loopback_is_listened_on(nowhere, host):
     with pytest.raises(ValueError, match="without API keys"):
@@ -76,7 +91,10 @@ def test_wrong_keys_cannot_be_tried_for_ever(api, nowhere):
     assert client.get("/metrics", headers={"X-API-Key": KEY}).status_code == 200
 
 
-@pytest.mark.parametrize("keys", [{"a": "short"}, {"a": KEY, "b": KEY}])
+@pytest.mark.parametrize(
+    "keys",
+    [{"a": "short"}, {"a": KEY, "b": KEY}, {"a": f"{KEY}\n"}, {"a": f" {KEY}"}, {"a": f"{KEY}é"}, {"a": "\t" * 20}],
+)
 def test_keys_that_are_none_are_refused(nowhere, keys):
     with pytest.raises(ValueError, match="API key"):
         create_app(nowhere, keys=keys)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holded_pipeline.api import package
 from holded_pipeline.api.package import Message, Refusal, read_package, stored_line
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
@@ -122,12 +123,30 @@ def test_an_event_that_is_too_large_is_refused_alone():
         (b'{"a":1}{"b":2}', "several_values"),
         (b"[{}][{}]", "several_values"),
         (b"[{}]]", "several_values"),
+        ('{"a":1}'.encode("utf-16"), "invalid_json"),
+        (b"// a comment\n{}", "invalid_json"),
     ],
 )
 def test_a_body_that_is_no_package_is_refused_as_a_whole(body, code):
     with pytest.raises(Problem) as raised:
         list(read_package(body, "json", LIMITS))
     assert (raised.value.status, raised.value.code) == (400, code)
+
+
+@pytest.mark.parametrize("body", [b"[" * 5_000_000, b'{"a":' * 1_000_000, b"[{" + b"]," * 5_000_000])
+@pytest.mark.parametrize("layout", ["json", "lines"])
+def test_a_body_that_takes_too_long_to_take_apart_is_refused(body, layout, monkeypatch):
+    monkeypatch.setattr(package, "_SECONDS", 0.0)
+    with pytest.raises(Problem) as refused:
+        list(read_package(body, layout, LIMITS))
+    assert (refused.value.status, refused.value.code) == (413, "too_costly")
+
+
+@pytest.mark.parametrize("body", [b"[}", b"[,]", b"[" + b"," * 1_000_001 + b"]"])
+def test_an_array_that_is_none_is_refused_where_no_element_is_left_of_it(body):
+    with pytest.raises(Problem) as refused:
+        list(read_package(body, "json", LIMITS))
+    assert refused.value.code == "invalid_json"
 
 
 @pytest.mark.parametrize("element", [b"{}", b"1", b"{]"])

@@ -43,6 +43,14 @@ def said_at_the_end(connection):
     return said
 
 
+def drip(connection, seconds):
+    """Bytes that keep a connection from being idle."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        connection.sendall(b"x")
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("beginning", [b"", b"POST /collect HTTP/1.1\r\nHost: a\r\n"])
 def test_headers_that_do_not_come_end_the_connection(port, beginning):
     with socket.create_connection(("127.0.0.1", port)) as connection:
@@ -73,6 +81,22 @@ def test_a_body_that_does_not_come_is_answered_with_408(port):
         said = said_at_the_end(connection)
     assert b"408" in said.split(b"\r\n")[0]
     assert b'"code": "too_slow"' in said
+
+
+def test_the_rest_of_a_body_that_is_answered_already_is_not_waited_for_either(port):
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+        assert b"200 OK" in connection.recv(1 << 16)
+        with pytest.raises(ConnectionError):
+            drip(connection, 20)
+
+
+def test_a_connection_serves_on_when_the_rest_of_a_body_has_come(port):
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+        assert b"200 OK" in connection.recv(1 << 16)
+        connection.sendall(b"x" * 10 + b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"200 OK" in connection.recv(1 << 16)
 
 
 def test_a_client_that_goes_away_is_no_fault(port, caplog):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import gc
 import socket
 import threading
 import time
@@ -14,6 +16,7 @@ import pytest
 
 from holded_pipeline import local
 from holded_pipeline.api import Writing
+from holded_pipeline.api.service import Readiness
 
 SHORT = Writing(max_wait=0.01, store_seconds=2.0, queue_bytes=4_000, retry_after=2)
 
@@ -120,3 +123,23 @@ def test_a_store_that_is_stopped_and_comes_back(api):
         until(lambda: client.post("/collect", json={}).status_code == 202)
         found = {event["event_id"] for event in client.get("/events").json()["events"]}
         assert acknowledged <= found
+
+
+def test_a_store_that_fails_after_nobody_waits_any_more_is_no_fault(caplog):
+    answer = threading.Event()
+
+    def check():
+        answer.wait(20)
+        raise ConnectionError("no whole answer")
+
+    async def asked():
+        readiness = Readiness(check)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(readiness.check(), 0.05)
+        answer.set()
+        await asyncio.wait([readiness._asked], timeout=20)
+        readiness.close()
+
+    asyncio.run(asked())
+    gc.collect()
+    assert "never retrieved" not in caplog.text
