@@ -73,7 +73,7 @@ def main() -> None:
             for event in events:
                 view = Draft(pickle.loads(event)).view  # noqa: S301  as above
                 outcomes.append(_fit_to_travel(outcome_of(callee, [view] if enricher.takes_batches else view)))
-    except Exception as error:  # noqa: BLE001  a stranger's enricher may raise anything; it is told where it is asked for
+    except BaseException as error:  # noqa: BLE001  a stranger's enricher may raise anything; it is told where it is asked
         fault = f"raised {told(error)}"
     Path(answer).write_bytes(pickle.dumps((outcomes, fault)))
 

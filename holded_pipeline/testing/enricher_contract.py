@@ -136,7 +136,9 @@ def _pickled(subject: Enricher, findings: Findings) -> bytes | None:
     try:
         pickled: bytes = pickler.dumps(subject)
         pickler.loads(pickled)
-    except Exception as error:  # noqa: BLE001  pickling runs a stranger's code, which may raise anything
+    except KeyboardInterrupt:  # the user's own wish
+        raise
+    except BaseException as error:  # noqa: BLE001  pickling runs a stranger's code, which may raise anything
         findings.add("travels", f"it cannot be pickled for a worker: {told(error)}")
         return None
     return pickled

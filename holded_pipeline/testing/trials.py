@@ -52,7 +52,9 @@ class Trial:
             with self._enricher.opened() as opened:
                 verdicts = self._called(self._enricher.callee(opened))
                 closing = True
-        except Exception as error:  # noqa: BLE001  a stranger's code may raise anything; it is told to who wrote it
+        except KeyboardInterrupt:  # the user's own wish
+            raise
+        except BaseException as error:  # noqa: BLE001  a stranger's code may raise anything; it is told to who wrote it
             rule, method = ("closes", "__exit__") if closing else ("opens", "__enter__")
             self._findings.add(rule, f"{method} raised {told(error)}")
         if before is not None:

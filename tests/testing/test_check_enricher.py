@@ -7,6 +7,7 @@ import datetime as dt
 import itertools
 import os
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -109,6 +110,23 @@ class NotEntered(Opened):
 class CannotOpen(Opened):
     def __enter__(self):
         raise RuntimeError("no licence")
+
+
+class HidesWhatIsWrong(NotEntered):
+    def __exit__(self, *_):
+        self.stop.set()
+        self.file.close()
+        return True
+
+
+class ExitsWhenOpened(Opened):
+    def __enter__(self):
+        sys.exit(3)
+
+
+class ExitsWhenPickled(Opened):
+    def __getstate__(self):
+        sys.exit(3)
 
 
 class LeavesFile(Opened):
@@ -247,6 +265,9 @@ def all_or_nothing(events):
         breaks("travels", hp.Enricher("socket", lambda event, held=SOCKET: {}), "cannot be pickled", "in __enter__"),
         breaks("opens", CannotOpen(), "__enter__ raised RuntimeError: no licence", "let __enter__ return"),
         breaks("opens", NotEntered(), "its __enter__ returned None", "usually self"),
+        breaks("opens", HidesWhatIsWrong(), "its __enter__ returned None", "usually self"),
+        breaks("opens", ExitsWhenOpened(), "__enter__ raised SystemExit: 3", "let __enter__ return"),
+        breaks("travels", ExitsWhenPickled(), "SystemExit: 3", "in __enter__"),
         breaks("survives", lacking_a_field, "raised KeyError: 'answer'", "raise hp.RejectRecord"),
         breaks("survives", asking_a_server_that_is_away, "a run would fail", "let what it asks be there"),
         breaks("survives", refusing_without_a_code, "no snake_case code", "hp.RejectRecord(reason, message)"),
