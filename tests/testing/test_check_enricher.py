@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import uuid
+from types import MappingProxyType
 
 import pytest
 
@@ -352,6 +353,22 @@ def test_another_process_shows_results_that_hang_on_the_order_of_a_set():
     assert "the order of a set" in broken["same_again"].advice
 
 
+def test_what_cannot_travel_back_from_another_process_is_nothing_against_an_enricher():
+    class Answer(dict):
+        """Known nowhere else."""
+
+    class UnknownCountryError(hp.RejectRecord):
+        def __init__(self, country):
+            super().__init__("unknown_country", f"{country} is no country")
+
+    def answering(event):
+        if event.id == FEW[0].id:
+            raise UnknownCountryError("Atlantis")
+        return MappingProxyType(Answer(id=event.id))
+
+    assert check_enricher(answering, FEW).rejected == 1
+
+
 class OnlyHere:
     """Unpickles nowhere but in this process."""
 
@@ -381,7 +398,9 @@ def test_the_events_are_of_every_type_and_of_all_shapes():
     assert copy.deepcopy(events) == events == contract_events()
 
 
-@pytest.mark.parametrize("settings", [{"rules": ["speed"]}, {"rules": []}, {"rules": "json"}, {"budget_seconds": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"rules": ["speed"]}, {"rules": []}, {"rules": "json"}, {"budget_seconds": 0}, {"events": []}]
+)
 def test_a_wrong_argument_is_refused(settings):
     with pytest.raises(ValueError, match="rules is a list of some of shape|budget_seconds"):
         check_enricher(good, **settings)
