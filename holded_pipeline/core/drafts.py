@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import attrs
+
 from holded_pipeline.core.errors import RejectRecord
 from holded_pipeline.core.read_only import FrozenDict, read_only
-from holded_pipeline.core.values import Event
+from holded_pipeline.core.values import Event, Source
 
 PROVENANCE: Final = "enrichers"
 """The entry of `event.metadata` that tells which enrichers ran, their versions, and how it went."""
@@ -38,7 +40,8 @@ class Draft:
         """The event as the next enricher sees it."""
         if self._view is None:
             known = {**self._known, **read_only(self._learned)} if self._learned else self._known
-            self._view = _with(self.before, self._data, FrozenDict(known))
+            source = self.before.source and attrs.evolve(self.before.source)  # force changes a frozen value, too
+            self._view = _with(self.before, self._data, FrozenDict(known), source)
         return self._view
 
     def result(self, name: str) -> Any:
@@ -61,10 +64,10 @@ class Draft:
         metadata = {**self.before.metadata, **self._learned}
         earlier = metadata.get(PROVENANCE)
         metadata[PROVENANCE] = {**earlier, **self._ran} if isinstance(earlier, dict) else self._ran
-        return _with(self.before, self.before.data, metadata)
+        return _with(self.before, self.before.data, metadata, self.before.source)
 
 
-def _with(event: Event, data: Any, metadata: Any) -> Event:
+def _with(event: Event, data: Any, metadata: Any, source: Source | None) -> Event:
     """The event with other contents; `attrs.evolve` takes three times as long."""
     return Event(
         id=event.id,
@@ -74,7 +77,7 @@ def _with(event: Event, data: Any, metadata: Any) -> Event:
         data=data,
         user_id=event.user_id,
         metadata=metadata,
-        source=event.source,
+        source=source,
         raw=event.raw,
         attempts=event.attempts,
         replay_of=event.replay_of,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import math
 from typing import Any
 
 import attrs
+
+_YEAR = 365 * 24 * 60 * 60  # seconds
 
 
 def opens_and_closes(function: Any) -> bool:
@@ -31,6 +32,8 @@ def usable_function(_: object, __: object, function: Any) -> None:
         raise TypeError(f"an enricher is a function (event) -> mapping, or has enrich_batch; got {function!r}")
     if inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(getattr(called, "__call__", None)):  # noqa: B004
         raise TypeError(f"the enricher {function!r} is asynchronous; write a plain function")
+    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        raise TypeError(f"the enricher {function!r} is a generator, since it has a yield; let it return its result")
     _takes_one_argument(function, called)
 
 
@@ -52,10 +55,42 @@ def usable_seconds(_: object, attribute: attrs.Attribute[Any], seconds: Any) -> 
     """Refuses what is no time to wait.
 
     Raises:
-        ValueError: it is no finite number above 0.
+        ValueError: it is no number above 0, or more than a year, which no clock here can wait for.
     """
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
-        raise ValueError(f"an enricher's {attribute.name} is a number of seconds above 0, got {seconds!r}")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _YEAR:
+        raise ValueError(
+            f"an enricher's {attribute.name} is a number of seconds above 0 and up to {_YEAR:,}, got {seconds!r}"
+        )
+
+
+def usable_version(_: object, __: object, version: Any) -> None:
+    """Refuses what is no version.
+
+    Raises:
+        TypeError: it is no text.
+    """
+    if not isinstance(version, str):
+        raise TypeError(f'an enricher\'s version is a text such as "1.0", got {version!r}')
+
+
+def usable_on_error(_: object, __: object, on_error: Any) -> None:
+    """Refuses what says nothing about failures.
+
+    Raises:
+        ValueError: it is none of the three words.
+    """
+    if on_error not in ("reject", "skip", "fail"):
+        raise ValueError(f'an enricher\'s on_error is "reject", "skip" or "fail", got {on_error!r}')
+
+
+def usable_batch_size(_: object, __: object, size: Any) -> None:
+    """Refuses what is no size of a batch.
+
+    Raises:
+        ValueError: it is no whole number of 1 or more.
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ValueError(f"an enricher's batch_size is a whole number of events, 1 or more, got {size!r}")
 
 
 def usable_retry(_: object, __: object, retry: Any) -> None:

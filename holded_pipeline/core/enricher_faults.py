@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import attrs
 
-from holded_pipeline.core.errors import ConfigurationError, EnricherError, HoldedPipelineError, TransientError
+from holded_pipeline.core.errors import (
+    ConfigurationError,
+    EnricherError,
+    HoldedPipelineError,
+    RejectRecord,
+    TransientError,
+)
 from holded_pipeline.core.read_only import CHANGED
+from holded_pipeline.core.values import Violation
 
 _TEXT = 500  # characters of a stranger's message that are repeated
+_MESSAGE = 4_000  # characters of a refusal that are kept
+_REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _FILE_ERRORS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
@@ -64,8 +74,9 @@ def is_outage(error: BaseException, transient: tuple[type[Exception], ...]) -> b
 
 def run_failure(error: BaseException, transient: tuple[type[Exception], ...], whose: str) -> HoldedPipelineError | None:
     """What the run fails with for an exception that is not the event's fault; None if it may be."""
-    if isinstance(error, TransientError | ConfigurationError):
-        return type(error)(f"{whose.rstrip(',')}: {error}")
+    for kind in (TransientError, ConfigurationError):  # not the error's own class, which may take other arguments
+        if isinstance(error, kind):
+            return kind(f"{whose.rstrip(',')}: {_words(error)}")
     if isinstance(error, HoldedPipelineError):
         return EnricherError(f"{whose} raised {told(error)}")
     if is_outage(error, transient):
@@ -81,17 +92,41 @@ def run_failure(error: BaseException, transient: tuple[type[Exception], ...], wh
     return None
 
 
+def refusal_of(refused: RejectRecord, enricher: str) -> RejectRecord | EnricherFault:
+    """An enricher's own refusal within bounds, with the enricher's name; a fault if there is rubbish in it."""
+    found = outcome_of(lambda _: _read_refusal(refused, enricher), None)
+    if isinstance(found, RejectRecord | EnricherFault):
+        return found
+    what = f"raised {type(refused).__name__}, a RejectRecord that cannot be read ({told(found)})"
+    return EnricherFault("enricher_error", f"{what}; call super().__init__(reason, message)")
+
+
+def _read_refusal(refused: RejectRecord, enricher: str) -> RejectRecord | EnricherFault:
+    if not (isinstance(refused.reason, str) and _REASON.fullmatch(refused.reason)):
+        what = f"raised RejectRecord with the reason {shown(repr(refused.reason))}, which is no snake_case code"
+        return EnricherFault("enricher_error", f"{what}: {shown(str(refused.message))}")
+    violations = [
+        Violation(shown(str(each.pointer)), shown(str(each.keyword)), shown(str(each.message)))
+        for each in refused.violations
+        if isinstance(each, Violation)
+    ]
+    said = shown(str(refused.message), _MESSAGE)
+    return RejectRecord(refused.reason, f"{said} (refused by the enricher {enricher})", violations)
+
+
 def told(error: BaseException) -> str:
     """The kind and the text of an exception, within bounds; what it lacks in words is added."""
     if isinstance(error, attrs.exceptions.FrozenInstanceError):
         return f"{type(error).__name__}: {CHANGED}"
-    try:
-        text = str(error)
-    except Exception as fault:  # noqa: BLE001  a stranger's __str__ may raise anything
-        text = f"no message, its __str__ raised {type(fault).__name__}"
+    text = _words(error)
     if isinstance(error, SystemExit):
         text = f"{text}: it called sys.exit, which no enricher may; raise an exception instead"
     return f"{type(error).__name__}: {shown(text)}" if text else type(error).__name__
+
+
+def _words(error: BaseException) -> str:
+    words = outcome_of(str, error)
+    return words if isinstance(words, str) else f"no message, its __str__ raised {type(words).__name__}"
 
 
 def shown(text: str, most: int = _TEXT) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, Literal, NoReturn, Protocol, TypedDict, TypeVar, runtime_checkable
@@ -12,9 +11,16 @@ import attrs
 from holded_pipeline.core import enricher_checks as checks
 from holded_pipeline.core import json_codec
 from holded_pipeline.core.drafts import PROVENANCE, Draft
-from holded_pipeline.core.enricher_faults import EnricherFault, batch_of, outcome_of, run_failure, shown, told
+from holded_pipeline.core.enricher_faults import (
+    EnricherFault,
+    batch_of,
+    outcome_of,
+    refusal_of,
+    run_failure,
+    told,
+)
 from holded_pipeline.core.errors import ConfigurationError, EnricherError, RejectRecord, TransientError
-from holded_pipeline.core.values import Event, Violation
+from holded_pipeline.core.values import Event
 
 T = TypeVar("T")
 EnrichFunction = Callable[[Event], Mapping[str, Any]]
@@ -25,9 +31,6 @@ RESERVED: Final = frozenset({"schema", "headers", "correlation_id", "collected_a
 
 MAX_RESULT_BYTES: Final = 1_000_000
 """Bytes that one enricher may add to one event, as JSON."""
-
-_MESSAGE = 4_000  # characters of a refusal that are kept
-_REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 @runtime_checkable
@@ -107,13 +110,9 @@ class Enricher:
     name: str = attrs.field(validator=_usable_name)
     function: AnyEnricher = attrs.field(validator=checks.usable_function)
     version: str | None = attrs.field(
-        default=None,
-        kw_only=True,
-        validator=attrs.validators.optional(attrs.validators.instance_of(str)),
+        default=None, kw_only=True, validator=attrs.validators.optional(checks.usable_version)
     )
-    on_error: OnError = attrs.field(
-        default="reject", kw_only=True, validator=attrs.validators.in_(("reject", "skip", "fail"))
-    )
+    on_error: OnError = attrs.field(default="reject", kw_only=True, validator=checks.usable_on_error)
     timeout: float | None = attrs.field(
         default=None, kw_only=True, validator=attrs.validators.optional(checks.usable_seconds)
     )
@@ -121,15 +120,13 @@ class Enricher:
         default=None, kw_only=True, validator=attrs.validators.optional(checks.usable_retry)
     )
     transient: tuple[type[Exception], ...] = attrs.field(default=(), kw_only=True, validator=checks.exception_types)
-    batch_size: int = attrs.field(
-        default=100, kw_only=True, validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)]
-    )
+    batch_size: int = attrs.field(default=100, kw_only=True, validator=checks.usable_batch_size)
     batch_seconds: float = attrs.field(default=1.0, kw_only=True, validator=checks.usable_seconds)
 
     def __attrs_post_init__(self) -> None:
         own = getattr(self.function, "version", None)
-        if self.version is None and isinstance(own, str):
-            object.__setattr__(self, "version", own)
+        if self.version is None and isinstance(own, str | int | float):  # who writes version = 1.0 means "1.0"
+            object.__setattr__(self, "version", str(own))
 
     def __call__(self, event: Event) -> Event:
         """The event with this enricher's result: opens, calls and closes it, without timeout and retry.
@@ -166,8 +163,15 @@ class Enricher:
         if not checks.opens_and_closes(function):
             yield function
             return
+        fault = None
         with function as entered:
-            yield entered
+            try:
+                yield entered
+            except BaseException as error:
+                fault = error
+                raise
+        if fault is not None:  # an __exit__ that returns True may not hide what is none of its own
+            raise fault
 
     def callee(self, opened: Any) -> Callable[[Any], Any]:
         """What is called of an opened function: with an event, or with a list of events if it takes batches.
@@ -177,9 +181,10 @@ class Enricher:
         """
         callee: Callable[[Any], Any] | None = getattr(opened, "enrich_batch", None) if self.takes_batches else opened
         if not callable(callee):
+            found = "None" if opened is None else f"an object of the type {type(opened).__name__}"
+            also = "; the enricher itself must have enrich_batch, too" if hasattr(opened, "enrich_batch") else ""
             raise ConfigurationError(
-                f"the enricher {self} cannot be called: its __enter__ returned {shown(repr(opened))}; "
-                "let it return self"
+                f"the enricher {self} cannot be called: its __enter__ returned {found}; let it return self{also}"
             )
         return callee
 
@@ -206,35 +211,23 @@ class Enricher:
     def _checked(self, outcome: Any, event: Event) -> dict[str, Any]:
         if isinstance(outcome, BaseException):
             self._raised(outcome, event)
-        if not isinstance(outcome, Mapping):
-            raise EnricherFault("enricher_output", f"returned {type(outcome).__name__}; it must return a mapping")
-        try:
-            result: dict[str, Any] = json_codec.plain_copy(dict(outcome), max_bytes=MAX_RESULT_BYTES)
-        except Exception as error:
-            raise EnricherFault("enricher_output", f"returned no JSON: {told(error)}") from error
-        return result
+        result = outcome_of(_plain_result, outcome)  # looking at it may run a stranger's code
+        if isinstance(result, EnricherFault):
+            raise result
+        if isinstance(result, BaseException):
+            raise EnricherFault("enricher_output", f"returned no JSON: {told(result)}") from result
+        found: dict[str, Any] = result
+        return found
 
     def _raised(self, error: BaseException, event: Event) -> NoReturn:
         if isinstance(error, EnricherFault):
             raise error
         if isinstance(error, RejectRecord):
-            raise self._refusal(error) from error
+            raise refusal_of(error, str(self)) from error
         failure = run_failure(error, self.transient, self.called_for(event))
         if failure is not None:
             raise failure from error
         raise EnricherFault("enricher_error", f"raised {told(error)}") from error
-
-    def _refusal(self, refused: RejectRecord) -> RejectRecord | EnricherFault:
-        if not (isinstance(refused.reason, str) and _REASON.fullmatch(refused.reason)):
-            what = f"raised RejectRecord with the reason {shown(repr(refused.reason))}, which is no snake_case code"
-            return EnricherFault("enricher_error", f"{what}: {shown(str(refused.message))}")
-        violations = [
-            Violation(shown(str(each.pointer)), shown(str(each.keyword)), shown(str(each.message)))
-            for each in refused.violations
-            if isinstance(each, Violation)
-        ]
-        said = shown(str(refused.message), _MESSAGE)
-        return RejectRecord(refused.reason, f"{said} (refused by the enricher {self})", violations)
 
     def _raise(self, fault: EnricherFault, event: Event) -> NoReturn:
         cause = fault.__cause__
@@ -258,9 +251,16 @@ class Enricher:
         return self.name if self.version is None else f"{self.name} {self.version}"
 
 
+def _plain_result(returned: Any) -> Any:
+    if not isinstance(returned, Mapping):
+        raise EnricherFault("enricher_output", f"returned {type(returned).__name__}; it must return a mapping")
+    return json_codec.plain_copy(dict(returned), max_bytes=MAX_RESULT_BYTES)
+
+
 def named(enricher: AnyEnricher | Enricher) -> Enricher:
     """A plain function or object becomes an enricher of its own name."""
     if isinstance(enricher, Enricher):
         return enricher
+    checks.usable_function(None, None, enricher)  # what is no enricher at all needs no name
     name = getattr(enricher, "name", None) or getattr(enricher, "__name__", "")
     return Enricher(str(name), enricher)

@@ -32,9 +32,19 @@ Verdict = str | Applicability | None
 """Why an event fails a rule; None if it passes; or `NOT_APPLICABLE`."""
 
 
-def _positive(_: object, __: object, weight: float) -> None:
-    if not (math.isfinite(weight) and weight > 0):
-        raise ValueError(f"a rule's weight must be a number above 0, got {weight!r}; leave the rule out instead")
+_HEAVIEST = 1_000_000  # so that a score is never made from numbers that run out of a float
+
+
+def _weight(_: object, __: object, weight: Any) -> None:
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= _HEAVIEST:
+        raise ValueError(
+            f"a rule's weight is a number above 0 and up to {_HEAVIEST:,}, got {weight!r}; to drop a rule leave it out"
+        )
+
+
+def _dimension(_: object, __: object, dimension: Any) -> None:
+    if dimension not in DIMENSIONS:
+        raise ValueError(f"a rule's dimension is one of {', '.join(DIMENSIONS)}, got {dimension!r}")
 
 
 def _usable_id(_: object, __: object, name: Any) -> None:
@@ -49,7 +59,7 @@ class Rule:
     Attributes:
         id: names the rule in results, e.g. `amount.number`.
         dimension: `completeness`, `validity`, `timeliness` or `consistency`.
-        weight: how much it counts beside the others; above 0.
+        weight: how much it counts beside the others; above 0 and up to 1,000,000.
         check: a function `(event) -> Verdict`: why the event fails, None if it passes, or `NOT_APPLICABLE`. The
             event it is given cannot be changed.
         version: of the check; raise it when the check changes, so that its scores are told from those before.
@@ -57,8 +67,8 @@ class Rule:
     """
 
     id: str = attrs.field(validator=_usable_id)
-    dimension: Dimension = attrs.field(validator=attrs.validators.in_(DIMENSIONS))
-    weight: float = attrs.field(converter=float, validator=_positive)
+    dimension: Dimension = attrs.field(validator=_dimension)
+    weight: float = attrs.field(validator=_weight)
     check: Callable[[Event], Verdict] = attrs.field(validator=attrs.validators.is_callable())
     version: str | None = attrs.field(
         default=None, kw_only=True, validator=attrs.validators.optional(attrs.validators.instance_of(str))
@@ -76,7 +86,7 @@ def ruleset_of(rules: Sequence[Rule], name: str) -> str:
 
 
 def _identity(rule: Rule) -> str:
-    told = f"{rule.id}\t{rule.dimension}\t{rule.weight!r}"
+    told = f"{rule.id}\t{rule.dimension}\t{float(rule.weight)!r}"
     return told if rule.version is None else f"{told}\t{rule.version}"
 
 
@@ -143,6 +153,8 @@ def _verdict(rule: Rule, event: Event) -> Verdict:
         raise _BrokenRuleError(told(error)) from error
     if verdict is None or verdict is NOT_APPLICABLE:
         return verdict
+    if isinstance(verdict, str) and not verdict.strip():
+        raise _BrokenRuleError("it answered an empty text; a rule says why the event fails it, or None if it passes")
     if not isinstance(verdict, str):
         raise _BrokenRuleError(
             f"it answered {type(verdict).__name__}; a rule answers why the event fails it (a text), None if the event "

@@ -66,6 +66,16 @@ class Findings:
             else attrs.evolve(first, times=first.times + 1)
         )
 
+    def emptied(self) -> Findings:
+        """The same rules, with nothing found."""
+        return Findings(self._rules)
+
+    def add_all(self, others: Findings) -> None:
+        """Notes what others found."""
+        for rule, broken in others._found.items():
+            first = self._found.get(rule)
+            self._found[rule] = broken if first is None else attrs.evolve(first, times=first.times + broken.times)
+
     def raise_for(self, subject: str, rules: Collection[str]) -> None:
         """Raises what was found.
 

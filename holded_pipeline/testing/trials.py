@@ -52,7 +52,9 @@ class Trial:
             with self._enricher.opened() as opened:
                 verdicts = self._called(self._enricher.callee(opened))
                 closing = True
-        except Exception as error:  # noqa: BLE001  a stranger's code may raise anything; it is told to who wrote it
+        except KeyboardInterrupt:  # the user's own wish
+            raise
+        except BaseException as error:  # noqa: BLE001  a stranger's code may raise anything; it is told to who wrote it
             rule, method = ("closes", "__exit__") if closing else ("opens", "__enter__")
             self._findings.add(rule, f"{method} raised {told(error)}")
         if before is not None:
@@ -80,32 +82,7 @@ class Trial:
         outcome = bounded.outcome_of(callee, [view] if self._enricher.takes_batches else view)
         if view != Draft(event).view:
             self._findings.add("read_only", f"after it, {_named(event)} was another")
-        return self.judged(event, outcome)
-
-    def judged(self, event: Event, outcome: Any) -> Verdict:
-        """What a pipeline makes of the outcome of a call; of a batch of one for a batch enricher."""
-        if self._enricher.takes_batches:
-            outcome = batch_of(outcome, 1)
-            if isinstance(outcome, EnricherFault) and outcome.reason == "enricher_output":
-                self._findings.add("batch", f"with one event it {outcome.text}")
-                return None
-            outcome = outcome[0] if isinstance(outcome, list) else outcome
-        return self._settled(event, outcome)
-
-    def _settled(self, event: Event, outcome: Any) -> Verdict:
-        draft = Draft(event)
-        try:
-            self._enricher.settle(draft, outcome)
-        except RejectRecord as refusal:
-            if isinstance(outcome, RejectRecord) and refusal.reason == outcome.reason:
-                return refusal.reason
-            rule = "read_only" if CHANGED in refusal.message else _RULE_OF_REASON[refusal.reason]
-            self._findings.add(rule, f"for {_named(event)}: {refusal.message}")
-            return None
-        except HoldedPipelineError as failure:
-            self._findings.add("survives", f"for {_named(event)} a run would fail: {failure}", _OUTAGE)
-            return None
-        return canonical(draft.event().metadata[self._enricher.name])
+        return judged(self._enricher, event, outcome, self._findings)
 
     def compare(self, first: Sequence[Verdict], second: Sequence[Verdict], events: Sequence[Event], when: str) -> None:
         """Notes results that differ, unless the enricher declares that they may."""
@@ -136,10 +113,44 @@ class Trial:
             self._findings.add("batch", f"with {len(events)} events it {said}")
             return
         for event, single, outcome in zip(events, singles, outcomes, strict=True):
-            verdict = self._settled(event, outcome)
+            verdict = _settled(self._enricher, event, outcome, self._findings)
             if self._enricher.deterministic and None not in (verdict, single) and verdict != single:
                 seen = f"for {_named(event)} it gave {_shown(verdict)} among others and {_shown(single)} alone"
                 self._findings.add("batch", seen)
+
+
+def judged(enricher: Enricher, event: Event, outcome: Any, findings: Findings) -> Verdict:
+    """What a pipeline makes of the outcome of a call; of a batch of one for a batch enricher.
+
+    Args:
+        enricher: with `on_error="reject"`.
+        event: what it was called with.
+        outcome: what it returned, or the exception that it raised.
+        findings: where broken rules are noted.
+    """
+    if enricher.takes_batches:
+        outcome = batch_of(outcome, 1)
+        if isinstance(outcome, EnricherFault) and outcome.reason == "enricher_output":
+            findings.add("batch", f"with one event it {outcome.text}")
+            return None
+        outcome = outcome[0] if isinstance(outcome, list) else outcome
+    return _settled(enricher, event, outcome, findings)
+
+
+def _settled(enricher: Enricher, event: Event, outcome: Any, findings: Findings) -> Verdict:
+    draft = Draft(event)
+    try:
+        enricher.settle(draft, outcome)
+    except RejectRecord as refusal:
+        if isinstance(outcome, RejectRecord) and refusal.reason == getattr(outcome, "reason", None):
+            return refusal.reason
+        rule = "read_only" if CHANGED in refusal.message else _RULE_OF_REASON[refusal.reason]
+        findings.add(rule, f"for {_named(event)}: {refusal.message}")
+        return None
+    except HoldedPipelineError as failure:
+        findings.add("survives", f"for {_named(event)} a run would fail: {failure}", _OUTAGE)
+        return None
+    return canonical(draft.event().metadata[enricher.name])
 
 
 def _named(event: Event) -> str:

@@ -61,8 +61,8 @@ class BoundedCalls:
             self._lane = None
 
     def _abandon(self, lane: _Lane) -> None:
+        _interrupt(lane.thread)  # before it is told to end: when it has ended, another thread may bear its number
         lane.jobs.put(None)  # should it ever come back, it ends
-        _interrupt(lane.thread)
         self._lane = None
         self._stuck = [thread for thread in (*self._stuck, lane.thread) if thread.is_alive()]
         if len(self._stuck) >= MOST_STUCK:

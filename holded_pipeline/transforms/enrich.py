@@ -108,8 +108,10 @@ def _usable_minimum(minimum: float | None, names: set[str]) -> float | None:
 def _fit_to_travel(enricher: Enricher) -> Enricher:
     """Found out here, where the enricher can be named, rather than by Beam, which names the whole step."""
     try:
-        pickler.dumps(enricher)
-    except Exception as error:
+        pickler.loads(pickler.dumps(enricher))
+    except KeyboardInterrupt:  # the user's own wish
+        raise
+    except BaseException as error:
         raise ConfigurationError(
             f"the enricher {enricher} cannot be sent to workers: {told(error)}. Open connections, files and locks "
             "in its __enter__, which is called there"

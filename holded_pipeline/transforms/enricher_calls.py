@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -34,13 +34,18 @@ class EnricherCalls:
         self._bounded = None if enricher.timeout is None else BoundedCalls(str(enricher), enricher.timeout)
         try:
             self._opened = self._stack.enter_context(enricher.opened())
-            self._callee: Callable[[Any], Any] = enricher.callee(self._opened)
-        except (ConfigurationError, KeyboardInterrupt):
+        except KeyboardInterrupt:  # the user's own wish
             raise
         except BaseException as error:
             whose = f"the enricher {enricher}, while it was opened,"
             failure = run_failure(error, enricher.transient, whose)
             raise failure or ConfigurationError(f"{whose} raised {told(error)}; mend its __enter__") from error
+        try:
+            callee = enricher.callee(self._opened)
+        except ConfigurationError:
+            self.close()
+            raise
+        self._callee: Callable[[Any], Any] = callee if self._bounded is None else _eager(callee)
 
     def apply(self, draft: Draft) -> None:
         """Adds the enricher's result to an event; see `Enricher.settle` for what it raises."""
@@ -77,10 +82,11 @@ class EnricherCalls:
         return retry.call(attempt, server=server, is_transient=lambda error: is_outage(error, transient))
 
     def _attempt(self, argument: Any) -> Any:
+        given = list(argument) if self._takes_batches else argument  # a list that it takes events out of is its own
         if self._bounded is None:
-            outcome = outcome_of(self._callee, argument)
+            outcome = outcome_of(self._callee, given)
         else:
-            outcome = self._bounded.outcome_of(self._callee, argument)
+            outcome = self._bounded.outcome_of(self._callee, given)
         return batch_of(outcome, len(argument)) if self._takes_batches else outcome
 
     def counts(self) -> dict[str, int]:
@@ -100,5 +106,21 @@ class EnricherCalls:
             self._bounded.close()
         try:
             self._stack.close()
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
             _logger.exception("the enricher %s could not be closed", self.enricher)
+
+
+def _eager(callee: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same, with what is looked up in a mapping's own time looked up in the time of the call."""
+
+    def call(argument: Any) -> Any:
+        result = callee(argument)
+        return [_read(each) for each in result] if isinstance(result, list) else _read(result)
+
+    return call
+
+
+def _read(result: Any) -> Any:
+    return dict(result) if isinstance(result, Mapping) and type(result) is not dict else result

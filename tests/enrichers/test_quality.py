@@ -92,10 +92,17 @@ def test_scores_lie_between_0_and_1_and_are_perfect_only_if_nothing_failed(rules
         assert result["score"] == 1
 
 
-@pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf"), 1e308, 10**400, "2", True, None])
 def test_a_weight_that_is_none_is_refused(weight):
     with pytest.raises(ValueError, match="weight"):
         Rule("a", "validity", weight, passes)
+
+
+@pytest.mark.parametrize("verdict", ["", " "])
+def test_an_empty_reason_is_no_verdict(verdict):
+    result = assess(event(), [Rule("a", "validity", 1, lambda _: verdict)], "r")
+    assert (result["score"], result["failed"]) == (1.0, [])
+    assert "empty text" in result["errors"][0]["error"]
 
 
 def test_an_unknown_dimension_is_refused():

@@ -212,6 +212,10 @@ class NoCall:
     pass
 
 
+def yielding(event):
+    yield {}
+
+
 async def asynchronous(event):
     return {}
 
@@ -225,6 +229,7 @@ def two(event, other):
     [
         (Caching, "Caching is a class; make an object: Caching"),
         (asynchronous, "is asynchronous"),
+        (yielding, "is a generator, since it has a yield; let it return"),
         (two, "called with one argument.*takes .event, other."),
         (NoCall(), "a function .event. -> mapping"),
         (5, "a function .event. -> mapping"),
@@ -240,16 +245,18 @@ def test_a_function_that_could_only_fail_is_refused(function, words):
     [
         ({"timeout": 0}, "timeout is a number of seconds above 0"),
         ({"timeout": float("inf")}, "timeout"),
+        ({"timeout": 1e12}, "up to 31,536,000"),
         ({"timeout": "5"}, "timeout"),
         ({"batch_seconds": -1}, "batch_seconds"),
         ({"batch_size": 0}, "batch_size"),
         ({"batch_size": 1.5}, "batch_size"),
-        ({"on_error": "ignore"}, "on_error"),
+        ({"batch_size": True}, "a whole number of events, 1 or more, got True"),
+        ({"on_error": "ignore"}, 'on_error is "reject", "skip" or "fail", got \'ignore\''),
         ({"transient": ConnectionError}, "a tuple of exception classes"),
         ({"transient": ("ConnectionError",)}, "a tuple of exception classes"),
         ({"retry": 5}, "is an hp.Retry"),
         ({"retry": hp.Retry}, "is an hp.Retry"),
-        ({"version": 2}, "version"),
+        ({"version": 2}, 'a text such as "1.0", got 2'),
     ],
 )
 def test_an_option_that_is_none_is_refused(options, words):
@@ -268,6 +275,22 @@ def test_an_enricher_that_cannot_travel_is_named_when_the_pipeline_is_built(run)
     with pytest.raises(hp.ConfigurationError, match="the enricher connected cannot be sent to workers.*__enter__"):
         enrich(run, hp.Enricher("connected", lambda event: {"at": opened.fileno()}))
     opened.close()
+
+
+def test_a_version_that_is_written_as_a_number_is_kept():
+    class Numbered:
+        version = 1.0
+
+        def __call__(self, event):
+            return {}
+
+    assert hp.Enricher("numbered", Numbered()).version == "1.0"
+
+
+@pytest.mark.parametrize("thing", [7, None, ["processing", "quality"]])
+def test_what_is_no_enricher_is_told_for_what_it_is(thing):
+    with pytest.raises(TypeError, match="an enricher is a function .event. -> mapping"):
+        hp.Enrich(thing)
 
 
 def test_determinism_is_declared_by_the_function():

@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -270,6 +270,50 @@ class Opened:
             file.write(f"{what}\n")
 
 
+class Lazy(Mapping):
+    """Looks up when it is read."""
+
+    def __init__(self, done):
+        self.done = done
+
+    def __getitem__(self, name):
+        self.done.wait(20)
+        return 1
+
+    def __iter__(self):
+        return iter("a")
+
+    def __len__(self):
+        return 1
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_a_result_that_looks_up_when_it_is_read_is_read_in_time(in_batch):
+    done = threading.Event()
+    results = [Lazy(done)] if in_batch else Lazy(done)
+    calls = EnricherCalls(hp.Enricher("lazy", Asking(results) if in_batch else lambda _: results, timeout=SHORT))
+    draft = Draft(event())
+
+    def settle():
+        if in_batch:
+            calls.enricher.settle(draft, calls.outcomes([draft])[0])
+        else:
+            calls.apply(draft)
+
+    with pytest.raises(hp.RejectRecord, match="the enricher lazy did not answer within"):
+        settle()
+    done.set()
+    calls.close()
+
+
+class Asking:
+    def __init__(self, results):
+        self.results = results
+
+    def enrich_batch(self, events):
+        return self.results
+
+
 def test_it_is_opened_once_called_for_each_event_and_closed(run, tmp_path):
     log = tmp_path / "log"
     enrich(run, Opened(log), "quality", events=[event(n) for n in range(3)])
@@ -321,6 +365,52 @@ def test_an_enter_that_returns_nothing_is_told(tmp_path):
 
     with pytest.raises(hp.ConfigurationError, match="its __enter__ returned None; let it return self"):
         EnricherCalls(hp.Enricher("opened", Forgetful(tmp_path / "log")))
+
+
+def test_one_that_opens_batches_without_being_one_is_told_what_it_lacks():
+    class Opening(Opened):
+        __call__ = None
+
+        def __enter__(self):
+            return BatchesOnly()
+
+    class BatchesOnly:
+        def enrich_batch(self, events):
+            return [{} for _ in events]
+
+    with pytest.raises(hp.ConfigurationError, match="the enricher itself must have enrich_batch, too"):
+        EnricherCalls(hp.Enricher("opening", Opening(Path())))
+
+
+def test_an_exit_that_calls_sys_exit_does_not_end_the_process(caplog):
+    class Leaving(Opened):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            sys.exit(4)
+
+    EnricherCalls(hp.Enricher("leaving", Leaving(Path()))).close()
+    assert "the enricher leaving could not be closed" in caplog.text
+    assert "SystemExit: 4" in caplog.text
+
+
+def test_an_enter_that_raises_one_of_our_errors_is_named():
+    class Unset(Opened):
+        def __enter__(self):
+            raise hp.ConfigurationError("RATING_URL is not set")
+
+    with pytest.raises(hp.ConfigurationError, match="the enricher unset, while it was opened: RATING_URL is not set"):
+        EnricherCalls(hp.Enricher("unset", Unset(Path())))
+
+
+def test_one_that_cannot_be_read_on_a_worker_is_named_where_the_pipeline_is_built(run):
+    class Unreadable(Opened):
+        def __setstate__(self, state):
+            raise ValueError("made by another version")
+
+    with pytest.raises(hp.ConfigurationError, match="the enricher unreadable cannot be sent to workers: ValueError"):
+        enrich(run, hp.Enricher("unreadable", Unreadable(Path())))
 
 
 def test_an_exit_that_fails_is_told_and_loses_nothing(run, caplog):

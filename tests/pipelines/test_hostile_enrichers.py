@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import apache_beam as beam
+import attrs
 import pytest
 
 import holded_pipeline as hp
@@ -54,6 +55,16 @@ class UnspeakableError(Exception):
         raise ValueError("not even its message")
 
 
+class ExitingWords(Exception):  # noqa: N818
+    def __str__(self):
+        raise SystemExit(4)
+
+
+class Unfinished(hp.RejectRecord):
+    def __init__(self):
+        """Without what the base needs."""
+
+
 def raising(error):
     def function(event):
         raise error
@@ -70,6 +81,8 @@ def raising(error):
         (raising(GeneratorExit()), "raised GeneratorExit"),
         (raising(UnspeakableError()), "raised UnspeakableError: no message"),
         (raising(ValueError("\0\ud800" + "x" * 10_000)), r"raised ValueError: \\0\\ud800x+$"),
+        (raising(ExitingWords()), "raised ExitingWords: no message"),
+        (raising(Unfinished()), "raised Unfinished, a RejectRecord that cannot be read.*call super"),
         (raising(hp.RejectRecord("Not A Code", "m")), "with the reason 'Not A Code'.*snake_case"),
         (raising(hp.RejectRecord(None, "m")), "with the reason None"),
     ],
@@ -84,6 +97,19 @@ def test_a_refusal_with_rubbish_in_it_is_still_a_record(run):
     rejected = refused(run, raising(hp.RejectRecord("embargoed", "\ud800" * 100, [1, hp.Violation("", "k", "m")])))
     assert rejected.reason == "embargoed"
     assert rejected.violations == (hp.Violation("", "k", "m"),)
+
+
+class OwnOutage(hp.TransientError):
+    def __init__(self, url, status):
+        super().__init__(f"{url} answered {status}")
+
+
+def test_an_outage_of_a_strangers_own_class_fails_the_run_with_its_name(run):
+    def asking(event):
+        raise OwnOutage("ours", 503)
+
+    with pytest.raises((hp.TransientError, RuntimeError), match="the enricher asking,.*: ours answered 503"):
+        enrich(run, hp.Enricher("asking", asking, on_error="skip"))
 
 
 def test_only_ctrl_c_ends_the_run_at_once(run):
@@ -112,6 +138,19 @@ class Exploding(Mapping):
 
     def __len__(self):
         return 2
+
+
+class Exiting(Exploding):
+    def __iter__(self):
+        sys.exit(3)
+
+
+class ExitingEquality(dict):
+    def __eq__(self, other):
+        sys.exit(3)
+
+    __ne__ = __eq__
+    __hash__ = None
 
 
 def cyclic():
@@ -155,6 +194,8 @@ def deep():
         (cyclic_beside_an_object, "holds itself"),
         (deep, "more than 100 levels"),
         (Exploding, "LookupError: boom"),
+        (Exiting, "SystemExit: 3"),
+        (lambda: {"a": ExitingEquality(b=1)}, "SystemExit: 3"),
     ],
 )
 def test_a_result_that_is_no_json_rejects_the_event(run, result, words):
@@ -260,9 +301,31 @@ def test_a_change_that_is_tried_leaves_what_is_stored_as_it_was(run, function):
 def test_a_change_behind_the_back_does_not_reach_what_is_stored(run):
     def forcing(event):
         dict.__setitem__(event.data, "amount", 3)
+        list.append(event.data["lines"], 4)
+        dict.clear(event.data["customer"])
+        dict.clear(event.metadata)
         object.__setattr__(event, "id", "forged")
+        object.__setattr__(event.source, "key", "forged")
         return {}
 
-    (passed,) = enrich(run, forcing)["passed"]
-    assert (passed.id, passed.data) == ("e0", DATA | {"n": 0})
+    source = hp.Source("b", "k", "etag", 1)
+    stored = attrs.evolve(event(), source=source, metadata={"collected_at": "2026"})
+    (passed,) = enrich(run, "business_context", forcing, events=[stored])["passed"]
+    assert (passed.id, passed.source, passed.data) == ("e0", source, DATA | {"n": 0})
+    assert passed.metadata.keys() == {"collected_at", "business_context", "forcing", "enrichers"}
     assert type(passed.data) is dict
+
+
+def test_a_batch_that_is_emptied_is_still_answered_by_the_right_number(run):
+    class Emptying:
+        name = "emptying"
+
+        def enrich_batch(self, events):
+            ids = []
+            while events:
+                ids.append(events.pop(0).id)
+            return [{"id": each} for each in ids]
+
+    ran = enrich(run, Emptying(), events=[event(n) for n in range(3)])
+    assert [passed.metadata["emptying"]["id"] == passed.id for passed in ran["passed"]] == [True] * 3
+    assert ran["rejected"] == []

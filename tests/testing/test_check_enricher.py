@@ -7,9 +7,11 @@ import datetime as dt
 import itertools
 import os
 import socket
+import sys
 import threading
 import time
 import uuid
+from types import MappingProxyType
 
 import pytest
 
@@ -109,6 +111,23 @@ class NotEntered(Opened):
 class CannotOpen(Opened):
     def __enter__(self):
         raise RuntimeError("no licence")
+
+
+class HidesWhatIsWrong(NotEntered):
+    def __exit__(self, *_):
+        self.stop.set()
+        self.file.close()
+        return True
+
+
+class ExitsWhenOpened(Opened):
+    def __enter__(self):
+        sys.exit(3)
+
+
+class ExitsWhenPickled(Opened):
+    def __getstate__(self):
+        sys.exit(3)
 
 
 class LeavesFile(Opened):
@@ -247,6 +266,9 @@ def all_or_nothing(events):
         breaks("travels", hp.Enricher("socket", lambda event, held=SOCKET: {}), "cannot be pickled", "in __enter__"),
         breaks("opens", CannotOpen(), "__enter__ raised RuntimeError: no licence", "let __enter__ return"),
         breaks("opens", NotEntered(), "its __enter__ returned None", "usually self"),
+        breaks("opens", HidesWhatIsWrong(), "its __enter__ returned None", "usually self"),
+        breaks("opens", ExitsWhenOpened(), "__enter__ raised SystemExit: 3", "let __enter__ return"),
+        breaks("travels", ExitsWhenPickled(), "SystemExit: 3", "in __enter__"),
         breaks("survives", lacking_a_field, "raised KeyError: 'answer'", "raise hp.RejectRecord"),
         breaks("survives", asking_a_server_that_is_away, "a run would fail", "let what it asks be there"),
         breaks("survives", refusing_without_a_code, "no snake_case code", "hp.RejectRecord(reason, message)"),
@@ -331,6 +353,22 @@ def test_another_process_shows_results_that_hang_on_the_order_of_a_set():
     assert "the order of a set" in broken["same_again"].advice
 
 
+def test_what_cannot_travel_back_from_another_process_is_nothing_against_an_enricher():
+    class Answer(dict):
+        """Known nowhere else."""
+
+    class UnknownCountryError(hp.RejectRecord):
+        def __init__(self, country):
+            super().__init__("unknown_country", f"{country} is no country")
+
+    def answering(event):
+        if event.id == FEW[0].id:
+            raise UnknownCountryError("Atlantis")
+        return MappingProxyType(Answer(id=event.id))
+
+    assert check_enricher(answering, FEW).rejected == 1
+
+
 class OnlyHere:
     """Unpickles nowhere but in this process."""
 
@@ -360,7 +398,9 @@ def test_the_events_are_of_every_type_and_of_all_shapes():
     assert copy.deepcopy(events) == events == contract_events()
 
 
-@pytest.mark.parametrize("settings", [{"rules": ["speed"]}, {"rules": []}, {"rules": "json"}, {"budget_seconds": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"rules": ["speed"]}, {"rules": []}, {"rules": "json"}, {"budget_seconds": 0}, {"events": []}]
+)
 def test_a_wrong_argument_is_refused(settings):
     with pytest.raises(ValueError, match="rules is a list of some of shape|budget_seconds"):
         check_enricher(good, **settings)
