@@ -11,6 +11,7 @@ import pytest
 from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.core.rejected_pile import (
     Note,
+    RecordNote,
     SchemaNote,
     Selection,
     is_settlement,
@@ -23,7 +24,18 @@ from holded_pipeline.core.rejected_pile import (
 from holded_pipeline.core.values import Holds, Rejected
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
-NOTE = Note("i", "validate", "schema_violation", DAY, 1, None, "A", SchemaNote("s"))
+NOTE = Note(
+    id="0" * 32,
+    stage="validate",
+    reason="schema_violation",
+    rejected_at=DAY,
+    attempts=1,
+    replay_of=None,
+    event_type="A",
+    schema=SchemaNote("s"),
+    source=None,
+    record=RecordNote("record", "utf-8"),
+)
 
 
 @pytest.mark.parametrize("field", ["stage", "reason", "event_type"])
