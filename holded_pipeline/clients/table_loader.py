@@ -70,7 +70,8 @@ class TableLoader:
         while places:
             loaded = self._load_places(tuple(columns), lines, places)
             total += attrs.evolve(loaded, refused=())
-            refused = {place: fault for place, fault in refused.items() if place not in set(places)}
+            asked = set(places)
+            refused = {place: fault for place, fault in refused.items() if place not in asked}
             refused |= dict(loaded.refused)
             stored = loaded.inserted + loaded.updated
             places = [place for place in sorted(refused) if stored and refused[place].reason in _MAY_YET_PASS]
