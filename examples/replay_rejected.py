@@ -167,6 +167,7 @@ def _wrong(a: argparse.Namespace) -> str | None:
         (a.schemas and a.registry, "--schemas and --registry exclude each other"),
         (a.registry and not a.minio, "--registry is for your own servers; the demonstration has its own schemas"),
         (a.samples < 1, "--samples must be at least 1"),
+        (a.max_attempts < 1, "--max-attempts must be at least 1"),
         (a.patience <= 0, "--patience must be more than 0 seconds"),
     )
     return next((message for is_wrong, message in checks if is_wrong), None)
