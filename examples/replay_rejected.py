@@ -157,6 +157,7 @@ def _checks(a: argparse.Namespace) -> tuple[Check, ...]:
         (bool(a.minio) != bool(a.postgres), "--minio and --postgres go together: the pile and its events"),
         (a.registry and not a.minio, "--registry is for your own servers; the demonstration has its own schemas"),
         (a.samples < 1, "--samples must be at least 1"),
+        (a.max_attempts < 1, "--max-attempts must be at least 1"),
     )
 
 

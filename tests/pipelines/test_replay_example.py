@@ -57,6 +57,7 @@ def test_it_forecasts_and_replays_on_ones_own_servers(run, lake, db, tmp_path):
     ("arguments", "words"),
     [
         (["--minio", "http://127.0.0.1:1"], "--minio and --postgres go together"),
+        (["--max-attempts", "0"], "--max-attempts must be at least 1"),
     ],
 )
 def test_it_says_in_one_line_what_is_wrong_with_an_argument(arguments, words):
