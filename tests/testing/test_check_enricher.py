@@ -402,5 +402,5 @@ def test_the_events_are_of_every_type_and_of_all_shapes():
     "settings", [{"rules": ["speed"]}, {"rules": []}, {"rules": "json"}, {"budget_seconds": 0}, {"events": []}]
 )
 def test_a_wrong_argument_is_refused(settings):
-    with pytest.raises(ValueError, match="rules is a list of some of shape|budget_seconds"):
+    with pytest.raises(ValueError, match="rules is a list of some of shape|budget_seconds|events is empty"):
         check_enricher(good, **settings)
