@@ -106,6 +106,9 @@ class Lookup:
         Raises:
             ValueError: an argument is wrong.
         """
+        for argument, name_given in (("table", table), ("key", key)):
+            if not isinstance(name_given, str) or not name_given:
+                raise ValueError(f"{argument} is a name, got {name_given!r}")
         source = TableSource(db, table, key, _names(columns))
         return cls(
             source=source,
@@ -157,8 +160,9 @@ class Lookup:
             raise ValueError(f"format is one of {', '.join(FORMATS)}, got {kind!r}")
         if key is None and kind != "json":
             raise ValueError(f"the rows of a {kind} object need a column to be found by; name it with key=")
-        if not max_stale > 0:
-            raise ValueError(f"max_stale is a number of seconds above 0, got {max_stale!r}")
+        for argument, number in (("max_stale", max_stale), ("max_bytes", max_bytes)):
+            if isinstance(number, bool) or not isinstance(number, int | float) or not number > 0:
+                raise ValueError(f"{argument} is a number above 0, got {number!r}")
         reading = ReferenceFormat(kind, key, _names(columns))
         source = ObjectSource(lake, object, reading, ttl, max_stale, max_bytes)
         # What is in memory needs no second cache.

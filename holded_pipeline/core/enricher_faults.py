@@ -120,7 +120,7 @@ def told(error: BaseException) -> str:
         return f"{type(error).__name__}: {CHANGED}"
     text = _words(error)
     if isinstance(error, SystemExit):
-        text = f"{text}: it called sys.exit, which no enricher may; raise an exception instead"
+        text = f"{text}: it called sys.exit, which would end the run; raise an exception instead"
     return f"{type(error).__name__}: {shown(text)}" if text else type(error).__name__
 
 

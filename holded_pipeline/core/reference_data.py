@@ -90,6 +90,8 @@ class ReferenceFormat:
                     continue
                 if len(row) != len(header):
                     raise ConfigurationError(f"{place} has {len(row)} fields, and the header {len(header)}")
+                if any("\0" in field for field in row):
+                    raise ConfigurationError(f"{place} holds U+0000, which PostgreSQL cannot store; remove it")
                 yield place, row[key], {name: row[at] for name, at in places.items()}
         except UnicodeDecodeError as error:
             raise ConfigurationError(f"byte {error.start} is not UTF-8: {error.reason}") from error

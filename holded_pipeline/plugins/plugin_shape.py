@@ -56,7 +56,10 @@ def _overlooked(owner: str, name: str, meant: str, *, is_marked: bool) -> str:
     if name == meant:
         return f"the plugin {owner} has a function {name} that is not marked; put @hp.hookimpl above it"
     also = "" if is_marked else ", and mark it with @hp.hookimpl"
-    return f"the plugin {owner} has a function {name}, and there is no such hook; call it {meant}{also}"
+    return (
+        f"the plugin {owner} has a function {name}, and there is no such hook; call it {meant}{also}, or _{name} if it "
+        "is meant to be none"
+    )
 
 
 def _public_functions(plugin: Any) -> Iterator[str]:

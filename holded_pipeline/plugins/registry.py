@@ -105,6 +105,8 @@ class Registry:
 
     def _add(self, plugin: Any, owner: str) -> None:
         check_shape(plugin, owner)
+        if self._manager.is_registered(plugin):
+            raise ConfigurationError(f"the plugin {owner} is given twice; give it once")
         try:
             self._manager.register(plugin)
             self._manager.check_pending()

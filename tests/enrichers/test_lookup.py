@@ -306,6 +306,7 @@ def test_it_travels_to_workers_and_shows_no_credentials():
         ({"ttl": 0}, "ttl is a number of seconds"),
         ({"miss_ttl": float("inf")}, "miss_ttl"),
         ({"cache_size": 0}, "cache_size"),
+        ({"key": None}, "key is a name, got None"),
     ],
 )
 def test_a_wrong_argument_fails_when_it_is_written(settings, words):
@@ -318,6 +319,8 @@ def test_an_objects_wrong_arguments_fail_when_they_are_written():
         ({"key": None}, "need a column to be found by"),
         ({"format": "xml"}, "format is one of csv, json, jsonl"),
         ({"max_stale": 0}, "max_stale"),
+        ({"max_stale": "1"}, "max_stale is a number above 0, got '1'"),
+        ({"max_bytes": 0}, "max_bytes is a number above 0, got 0"),
     ):
         with pytest.raises(ValueError, match=words):
             reference(NOWHERE, **settings)

@@ -57,6 +57,7 @@ def test_json_lines_are_rows():
     [
         (b"id,n\na,1\nb,2\na,3\n", "csv", "id", None, "line 4 has the key 'a', which stands before it already"),
         (b"id,n\na,1,2\n", "csv", "id", None, "line 2 has 3 fields, and the header 2"),
+        (b"id,n\na,\0\n", "csv", "id", None, "line 2 holds U[+]0000"),
         (b'id,n\na,"1\n', "csv", "id", None, "line 2 is no CSV"),
         (b"id,n\n\xe9,1\n", "csv", "id", None, "byte 5 is not UTF-8"),
         (b"", "csv", "id", None, "no column 'id'; it has: none"),

@@ -177,7 +177,7 @@ def generating(register):
     [
         (
             hooked("register_enricher", not_marked),
-            "a function register_enricher.*no such hook; call it register_enrichers$",
+            "a function register_enricher.*no such hook; call it register_enrichers, or _register_enricher if",
         ),
         (
             hooked("register_lookups", not_marked),
