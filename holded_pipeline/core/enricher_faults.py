@@ -1,4 +1,7 @@
-"""What an enricher's exception means: the event's fault, an outage, or a wrong setting."""
+"""What an exception of a stranger's code means: the event's fault, an outage, or a wrong setting.
+
+Enrichers, quality rules and envelopes are such code.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ class EnricherFault(Exception):  # noqa: N818  a finding about one event; what b
 
 
 def outcome_of(call: Callable[[Any], Any], argument: Any) -> Any:
-    """What an enricher returned, or the exception that it raised."""
+    """What a call returned, or the exception that it raised."""
     try:
         return call(argument)
     except KeyboardInterrupt:  # the user's own wish
@@ -86,22 +89,22 @@ def run_failure(error: BaseException, transient: tuple[type[Exception], ...], wh
         )
     if isinstance(error, OSError):
         return ConfigurationError(
-            f"{whose} raised {told(error)}: a file or a grant is missing on the worker; mend that, or let the "
-            "enricher raise RejectRecord if the event is to blame"
+            f"{whose} raised {told(error)}: a file or a grant is missing on the worker; mend that, or raise "
+            "RejectRecord if the event is to blame"
         )
     return None
 
 
-def refusal_of(refused: RejectRecord, enricher: str) -> RejectRecord | EnricherFault:
-    """An enricher's own refusal within bounds, with the enricher's name; a fault if there is rubbish in it."""
-    found = outcome_of(lambda _: _read_refusal(refused, enricher), None)
+def refusal_of(refused: RejectRecord, whose: str) -> RejectRecord | EnricherFault:
+    """A refusal by a stranger's code within bounds, with the name of that code; a fault if there is rubbish in it."""
+    found = outcome_of(lambda _: _read_refusal(refused, whose), None)
     if isinstance(found, RejectRecord | EnricherFault):
         return found
     what = f"raised {type(refused).__name__}, a RejectRecord that cannot be read ({told(found)})"
     return EnricherFault("enricher_error", f"{what}; call super().__init__(reason, message)")
 
 
-def _read_refusal(refused: RejectRecord, enricher: str) -> RejectRecord | EnricherFault:
+def _read_refusal(refused: RejectRecord, whose: str) -> RejectRecord | EnricherFault:
     if not (isinstance(refused.reason, str) and _REASON.fullmatch(refused.reason)):
         what = f"raised RejectRecord with the reason {shown(repr(refused.reason))}, which is no snake_case code"
         return EnricherFault("enricher_error", f"{what}: {shown(str(refused.message))}")
@@ -111,7 +114,7 @@ def _read_refusal(refused: RejectRecord, enricher: str) -> RejectRecord | Enrich
         if isinstance(each, Violation)
     ]
     said = shown(str(refused.message), _MESSAGE)
-    return RejectRecord(refused.reason, f"{said} (refused by the enricher {enricher})", violations)
+    return RejectRecord(refused.reason, f"{said} (refused by {whose})", violations)
 
 
 def told(error: BaseException) -> str:

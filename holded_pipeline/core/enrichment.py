@@ -223,7 +223,7 @@ class Enricher:
         if isinstance(error, EnricherFault):
             raise error
         if isinstance(error, RejectRecord):
-            raise refusal_of(error, str(self)) from error
+            raise refusal_of(error, f"the enricher {self}") from error
         failure = run_failure(error, self.transient, self.called_for(event))
         if failure is not None:
             raise failure from error

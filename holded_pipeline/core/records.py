@@ -10,16 +10,14 @@ from typing import Any
 import attrs
 
 from holded_pipeline.core import json_codec
+from holded_pipeline.core.enricher_faults import outcome_of, refusal_of, run_failure, told
 from holded_pipeline.core.envelopes import ENVELOPES, Envelope
-from holded_pipeline.core.errors import ConfigurationError, RejectRecord
+from holded_pipeline.core.errors import ConfigurationError, HoldedPipelineError, RejectRecord
 from holded_pipeline.core.framing import Record
 from holded_pipeline.core.values import Event, Source
 
 _GLOB = re.compile(r"\*\*/?|[*?]|\[!?[^]]+\]")
 
-# What a function raises that meets a document of another shape than it expects. An envelope speaks to no server,
-# so none of these can be an outage.
-_SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _TIME_ERRORS = {errno.EOVERFLOW, errno.EINVAL}  # datetime.fromtimestamp over a number that is no moment
 
 
@@ -58,25 +56,31 @@ class RecordReader:
 
     def _asked(self, document: Any, source: Source) -> Event:
         """What a user's envelope makes of a document, once it is known to be usable."""
-        name = getattr(self._envelope, "__qualname__", type(self._envelope).__qualname__)
-        try:
-            event = self._envelope(document, source)
-        except (*_SHAPE_ERRORS, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in _TIME_ERRORS:
-                raise
-            raise RejectRecord(
-                "envelope_error",
-                f"the envelope {name} could not read the document: {type(error).__name__}: {error}",
-            ) from error
+        name = f"the envelope {getattr(self._envelope, '__qualname__', type(self._envelope).__qualname__)}"
+        event = outcome_of(lambda document: self._envelope(document, source), document)
+        if isinstance(event, BaseException):
+            raise _failure(event, name) from event
         if not isinstance(event, Event):
             raise ConfigurationError(
-                f"the envelope {name} returned {type(event).__name__}; it must return an Event, or raise "
+                f"{name} returned {type(event).__name__}; it must return an Event, or raise "
                 "hp.RejectRecord for a document that is none"
             )
         wrong = _unusable(event)
         if wrong is not None:
-            raise RejectRecord("envelope_error", f"the envelope {name} returned an Event whose {wrong}")
+            raise RejectRecord("envelope_error", f"{name} returned an Event whose {wrong}")
         return event
+
+
+def _failure(error: BaseException, name: str) -> HoldedPipelineError:
+    """What a user's envelope that raised does: refuse the record, or end the run."""
+    if isinstance(error, RejectRecord):
+        refused = refusal_of(error, name)
+        if isinstance(refused, RejectRecord):
+            return refused
+        return RejectRecord("envelope_error", f"{name} {refused.text}")
+    is_no_moment = isinstance(error, OSError) and error.errno in _TIME_ERRORS
+    failure = None if is_no_moment else run_failure(error, (), name)
+    return failure or RejectRecord("envelope_error", f"{name} could not read the document: {told(error)}")
 
 
 def _unusable(event: Event) -> str | None:
@@ -85,12 +89,18 @@ def _unusable(event: Event) -> str | None:
         value = getattr(event, name)
         if not isinstance(value, str) and (name != "user_id" or value is not None):
             return f"{name} is {type(value).__name__}; it must be text, e.g. str(…)"
-    for name in ("data", "metadata"):
+    if not event.id:
+        return "id is empty; each event needs one of its own"
+    if not isinstance(event.source, Source | None):
+        return f"source is {type(event.source).__name__}; leave it out, or pass on the one that was given"
+    if (event.attempts, event.replay_of) != (1, None):
+        return "attempts or replay_of is set; they are the pipeline's own"
+    for name in ("id", "type", "company_id", "user_id", "data", "metadata"):
         value = getattr(event, name)
-        if not isinstance(value, Mapping):
+        if name in ("data", "metadata") and not isinstance(value, Mapping):
             return f"{name} is {type(value).__name__}; it must be a mapping"
         try:
-            json_codec.check_json_value(dict(value))
+            json_codec.check_json_value(dict(value) if isinstance(value, Mapping) else value)
         except TypeError as error:
             return f"{name} is no JSON: {error}"
     return None
