@@ -42,7 +42,8 @@ class UnfinishedError(hp.RejectRecord):
     "error",
     [
         SystemExit(3), GeneratorExit(), StopIteration(), asyncio.CancelledError(), RecursionError(), MemoryError(),
-        WordlessError(), UnfinishedError(), hp.RejectRecord(None, None), hp.RejectRecord("Not a code", "x"), KeyError("id"),
+        WordlessError(), UnfinishedError(), hp.RejectRecord(None, None), hp.RejectRecord("Not a code", "x"),
+        KeyError("id"),
     ],
     ids=lambda error: type(error).__name__,
 )  # fmt: skip

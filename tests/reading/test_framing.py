@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -147,3 +148,15 @@ def test_documents_without_any_line_end_are_told_from_the_beginning_of_a_large_o
 def test_text_after_a_single_document_is_not_dropped():
     assert records(b'{"a":1} junk', "raw/a.json") == [(1, None, b'{"a":1} junk')]
     assert records(b'{"a":1}{"b":2} junk', "raw/a.json")[2][2] == b"junk"
+
+
+def test_a_string_of_nothing_but_escapes_takes_no_more_memory_than_another():
+    def peak(text: bytes) -> int:
+        tracemalloc.start()
+        try:
+            list(frame_values([text]))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(b'["' + b"\\" * 2_000_000) < 2 * peak(b'["' + b"x" * 2_000_000)
