@@ -85,20 +85,28 @@ def _failure(error: BaseException, name: str) -> HoldedPipelineError:
 
 def _unusable(event: Event) -> str | None:
     """What is wrong with an event that strange code made; None if nothing is."""
-    for name in ("id", "type", "company_id", "user_id"):
+    for name, kinds, wanted in (
+        ("id", str, "must be text, e.g. str(…)"),
+        ("type", str, "must be text, e.g. str(…)"),
+        ("company_id", str, "must be text, e.g. str(…)"),
+        ("user_id", str | None, "must be text, e.g. str(…)"),
+        ("data", Mapping, "must be a mapping"),
+        ("metadata", Mapping, "must be a mapping"),
+        ("source", Source | None, "may be left out, or be the one that was given"),
+    ):
         value = getattr(event, name)
-        if not isinstance(value, str) and (name != "user_id" or value is not None):
-            return f"{name} is {type(value).__name__}; it must be text, e.g. str(…)"
+        if not isinstance(value, kinds):
+            return f"{name} is {type(value).__name__}; it {wanted}"
     if not event.id:
         return "id is empty; each event needs one of its own"
-    if not isinstance(event.source, Source | None):
-        return f"source is {type(event.source).__name__}; leave it out, or pass on the one that was given"
     if (event.attempts, event.replay_of) != (1, None):
         return "attempts or replay_of is set; they are the pipeline's own"
+    return _no_json(event)
+
+
+def _no_json(event: Event) -> str | None:
     for name in ("id", "type", "company_id", "user_id", "data", "metadata"):
         value = getattr(event, name)
-        if name in ("data", "metadata") and not isinstance(value, Mapping):
-            return f"{name} is {type(value).__name__}; it must be a mapping"
         try:
             json_codec.check_json_value(dict(value) if isinstance(value, Mapping) else value)
         except TypeError as error:
