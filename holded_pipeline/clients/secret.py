@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 
-import attrs
-
 from holded_pipeline.core.errors import ConfigurationError
 
 
-@attrs.frozen(repr=False, eq=True)
 class Secret:
     """A credential. Its value is in no repr, no log and no error message.
 
@@ -17,12 +14,14 @@ class Secret:
     reads its own environment. `Secret("value")` travels with its value, since there is no other way.
     """
 
-    _value: str | None = None
-    _variable: str | None = None
+    # No attrs class: `attrs.asdict` of a client would open it up.
+    __slots__ = ("_value", "_variable")
 
-    def __attrs_post_init__(self) -> None:
-        if (self._value is None) == (self._variable is None):
+    def __init__(self, _value: str | None = None, _variable: str | None = None) -> None:
+        if (_value is None) == (_variable is None):
             raise ValueError('give a secret as Secret("value") or as Secret.env("NAME")')
+        self._value = _value
+        self._variable = _variable
 
     @classmethod
     def env(cls, variable: str) -> Secret:
@@ -52,6 +51,14 @@ class Secret:
                 f"though Secret.env({self._variable!r}) needs it; set it where the workers run"
             )
         return value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return (self._value, self._variable) == (other._value, other._variable)
+
+    def __hash__(self) -> int:
+        return hash((self._value, self._variable))
 
     def __repr__(self) -> str:
         return f"Secret.env({self._variable!r})" if self._variable else "Secret(***)"
