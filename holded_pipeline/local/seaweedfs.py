@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import shutil
 import signal
 import sysconfig
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -18,9 +20,11 @@ from holded_pipeline.local import reaper
 from holded_pipeline.local.ports import HOST, free_ports
 from holded_pipeline.local.process import Reaper, Server, StartError
 
+_logger = logging.getLogger("holded_pipeline")
 _ACCESS_KEY = "holded"
 _ATTEMPTS = 3
 _PORTS = ("s3", "master", "volume", "filer", "admin")
+_VOLUME_SECONDS = 15.0  # they are reported every 5 s, should the first report have come too early
 _VOLUMES = 10_000  # files of data; a bucket has its own, and by default there are as many as GiB free on the disk
 
 
@@ -81,9 +85,24 @@ class SeaweedFS:
         )
         try:
             self._server.wait_until(lambda: _answers(ports[0]))
+            self._wait_for_volumes(ports[_PORTS.index("master")])
         except StartError:
             self.stop(signal.SIGKILL)
             raise
+
+    def _wait_for_volumes(self, master: int) -> None:
+        """It answers before its files of data are known to it, and until then refuses what they hold with a 500.
+
+        A file that a crash left broken is never known; what it holds stays refused, and the rest is served.
+        """
+        kept = {int(path.stem.rpartition("_")[2]) for path in self._folder.glob("*.idx")}
+        deadline = time.monotonic() + _VOLUME_SECONDS
+        while unknown := kept - _volumes(master):
+            if time.monotonic() > deadline:
+                numbers = ", ".join(map(str, sorted(unknown)))
+                _logger.warning("SeaweedFS runs without its volumes %s: see %s", numbers, self._log)
+                return
+            time.sleep(0.03)
 
     def _arguments(self, ports: list[int]) -> list[str]:
         arguments = [
@@ -131,6 +150,17 @@ def _answers(port: int) -> bool:
             return bool(answer.status == 200)  # noqa: PLR2004  OK
     except (urllib.error.URLError, OSError):
         return False
+
+
+def _volumes(master: int) -> set[int]:
+    """The numbers of the files of data that its master knows a server for."""
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{master}/vol/status", timeout=2) as answer:
+            centers = json.load(answer)["Volumes"]["DataCenters"]
+    except (urllib.error.URLError, OSError):
+        return set()
+    servers = [server for racks in (centers or {}).values() for rack in racks.values() for server in rack.values()]
+    return {volume["Id"] for server in servers for volume in server or ()}
 
 
 def _binary() -> str:

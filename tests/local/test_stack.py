@@ -197,3 +197,36 @@ def test_its_store_has_room_for_a_bucket_for_each_of_very_many_tests(stack):
     master = stack._seaweedfs._ports[1]
     with urllib.request.urlopen(f"http://127.0.0.1:{master}/dir/status", timeout=10) as answer:
         assert json.load(answer)["Topology"]["Max"] >= 1_000
+
+
+def test_a_store_is_back_only_when_it_knows_what_it_holds(monkeypatch):
+    really, asked = seaweedfs._volumes, []
+
+    def late(master):
+        asked.append(master)
+        return really(master) if len(asked) > 3 else set()
+
+    with local.stack() as stack:
+        stack.minio.filesystem().pipe(f"{stack.minio.bucket}/kept", b"this")
+        stack.stop_minio("crash")
+        monkeypatch.setattr(seaweedfs, "_volumes", late)
+        stack.start_minio()
+        assert len(asked) >= 4
+        assert stack.minio.filesystem().cat(f"{stack.minio.bucket}/kept") == b"this"
+
+
+def test_a_file_of_data_that_a_crash_left_broken_stops_no_store(monkeypatch, caplog):
+    monkeypatch.setattr(seaweedfs, "_VOLUME_SECONDS", 0.2)
+    with local.stack() as stack:
+        stack.minio.filesystem().pipe(f"{stack.minio.bucket}/kept", b"this")
+        stack.stop_minio("crash")
+        (stack.folder / "minio" / "broken_900.idx").touch()
+        stack.start_minio()
+        assert "without its volumes 900: see" in caplog.text
+        deadline = time.monotonic() + 20
+        while True:  # the other file may be known later than this test's 0.2 s
+            try:
+                assert stack.minio.filesystem().cat(f"{stack.minio.bucket}/kept") == b"this"
+                break
+            except OSError:
+                assert time.monotonic() < deadline
