@@ -32,11 +32,21 @@ def tally(*refused):
         ({"read": -1}, "max_rejected of 'read'"),
         ({}, "empty mapping"),
         ({1: 1}, "belongs to a stage"),
+        ({"validat": 1}, "did you mean 'validate'"),
+        ({"Read": 0.1}, "did you mean 'read'"),
+        ({"enrichment": 1}, "did you mean 'enrich'"),
+        ({"WritePostgres": 1}, "did you mean 'write'"),
     ],
 )
 def test_a_limit_that_makes_no_sense_is_refused(wrong, words):
     with pytest.raises((ValueError, TypeError), match=words):
         ErrorBudget.of(wrong)
+
+
+def test_stages_of_ones_own_have_limits_too():
+    refused = tally(("deduplicate", "a"), ("deduplicate", "a"))
+    budget = ErrorBudget.of({"deduplicate": 1, "read": 5})
+    assert "stage 'deduplicate': 2 records" in budget.breach(refused, None)
 
 
 @given(st.lists(REASONS, max_size=12), st.integers(0, 12))
