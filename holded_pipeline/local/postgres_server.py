@@ -54,7 +54,9 @@ class PostgresServer:
         return self.database(name)
 
     def start(self) -> None:
-        """Starts it, over a new cluster if the folder has none, and waits until it answers."""
+        """Starts it, unless it runs, over a new cluster if the folder has none, and waits until it answers."""
+        if self._server is not None and self._server.running:
+            return
         if not (self._folder / "PG_VERSION").exists():
             self._initialise()
         if self._port is not None:

@@ -47,7 +47,9 @@ class SeaweedFS:
         )
 
     def start(self) -> None:
-        """Starts it and waits until it answers."""
+        """Starts it, unless it runs, and waits until it answers."""
+        if self._server is not None and self._server.running:
+            return
         if self._ports:
             self._start(self._ports)
             return

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,7 @@ class Stack:
 
     def __init__(self, folder: Path, *, bucket: str, database: str, safety_net: Reaper) -> None:
         self.folder = folder
+        self._turns = threading.RLock()  # a start waits for the end of a stop, whichever thread asks
         logs = _made(folder / "logs")
         self._seaweedfs = SeaweedFS(_made(folder / "minio"), logs, safety_net)
         self._postgres = PostgresServer(folder / "postgres", logs, safety_net)
@@ -63,19 +65,23 @@ class Stack:
 
     def stop_minio(self, how: How = "stop") -> None:
         """Takes the store away, in order or as by a crash, to see what a pipeline does about it."""
-        self._seaweedfs.stop(_SIGNALS[how])
+        with self._turns:
+            self._seaweedfs.stop(_SIGNALS[how])
 
     def start_minio(self) -> None:
-        """Brings the store back: same endpoint, same keys, same objects."""
-        self._seaweedfs.start()
+        """Brings the store back, if it is away: same endpoint, same keys, same objects."""
+        with self._turns:
+            self._seaweedfs.start()
 
     def stop_postgres(self, how: How = "stop") -> None:
         """Takes the database away, in order or as by a crash, to see what a pipeline does about it."""
-        self._postgres.stop(_SIGNALS[how])
+        with self._turns:
+            self._postgres.stop(_SIGNALS[how])
 
     def start_postgres(self) -> None:
-        """Brings the database back: same URL, same rows."""
-        self._postgres.start()
+        """Brings the database back, if it is away: same URL, same rows."""
+        with self._turns:
+            self._postgres.start()
 
     def _bucket(self, name: str) -> MinIO:
         lake = self._seaweedfs.lake(name)
@@ -86,10 +92,11 @@ class Stack:
 
     def _stop(self, *, in_order: bool = False) -> None:
         """In order where the data are kept; else as quickly as leaves nothing behind."""
-        try:
-            self._postgres.stop(signal.SIGINT if in_order else signal.SIGQUIT)
-        finally:
-            self._seaweedfs.stop(signal.SIGINT if in_order else signal.SIGKILL)
+        with self._turns:
+            try:
+                self._postgres.stop(signal.SIGINT if in_order else signal.SIGQUIT)
+            finally:
+                self._seaweedfs.stop(signal.SIGINT if in_order else signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import attrs
@@ -98,6 +99,22 @@ def test_a_server_taken_away_comes_back_with_its_data():
             assert stack.minio.filesystem().cat("holded/k") == b"v"
             with stack.postgres.engine().connect() as connection:
                 assert connection.execute(sa.text("SELECT n FROM t")).scalar_one() == 7
+
+
+def test_a_server_that_runs_is_not_started_again():
+    with local.stack() as stack:
+        stack.start_minio()
+        stack.start_postgres()
+        stack.stop_minio()
+        stack.stop_postgres()
+        assert processes_of(str(stack.folder / "minio")) == processes_of(str(stack.folder / "postgres")) == []
+
+
+def test_threads_take_turns_at_the_servers():
+    with local.stack() as stack, ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda turn: (stack.stop_minio("crash"), stack.start_minio()), range(8)))
+        stack.minio.filesystem().pipe("holded/k", b"v")
+        assert len(processes_of(str(stack.folder / "minio"))) == 1
 
 
 def test_a_given_folder_keeps_its_data_for_the_next_stack(tmp_path):
