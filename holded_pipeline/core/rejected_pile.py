@@ -16,7 +16,7 @@ import msgspec
 
 from holded_pipeline.core import json_codec, rejections
 from holded_pipeline.core.errors import ConfigurationError
-from holded_pipeline.core.object_names import joined
+from holded_pipeline.core.object_names import day_of, joined
 from holded_pipeline.core.values import Holds, Rejected
 
 SETTLED = "_settled"
@@ -135,7 +135,7 @@ class Selection:
     def may_hold(self, key: str) -> bool:
         """Whether an object can matter: what was refused before `since` is neither meant nor replays what is."""
         day = _DATE.search(key)
-        return self.since is None or day is None or day[1] >= f"{self.since:%Y-%m-%d}"
+        return self.since is None or day is None or day[1] >= day_of(self.since)
 
 
 def pile_prefix(prefix: str) -> str:
