@@ -47,8 +47,10 @@ class ReadMinIO(RejectingTransform[Event]):
         unit_bytes: how much is read together: small objects up to this size in sum, large line files in
             slices of this size.
         unit_objects: how many small objects are read together at most.
-        max_record_bytes: a larger record is rejected with reason `record_too_large`.
-        max_depth: a more deeply nested record is rejected with reason `too_deep`.
+        max_record_bytes: a larger record is rejected with reason `record_too_large`; with the envelope `event`, whose
+            records were accepted before, one above 64 MiB.
+        max_depth: a more deeply nested record is rejected with reason `too_deep`; the envelope `event` takes two levels
+            more, for what was put around it.
         registry: where names of envelopes are looked up; by default the installed plugins'.
 
     Raises:
