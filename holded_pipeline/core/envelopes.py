@@ -29,7 +29,7 @@ Envelope = Callable[[Any, Source], Event]
 """`(document, source) -> Event`: how one producer's JSON becomes an event."""
 
 STORED_LEVELS = 2
-"""How much deeper a document may stand in what `event_document` makes: an entry of the metadata has two levels around."""
+"""How much deeper a value may stand in what `event_document` makes: an entry of the metadata has two levels around."""
 
 _FLAT_MEMBERS = WRAPPER_MEMBERS | {"event_type", "company_id", "timestamp", "user_id"}
 _EVENT_TEXTS = ("id", "type", "company_id")

@@ -22,7 +22,7 @@ from holded_pipeline.core.values import Holds, Rejected
 SETTLED = "_settled"
 """The folder below the pile's prefix that holds settlements; no stage has this name, for theirs begin with `stage=`."""
 
-_DATE = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
+_DATE = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/[^/]*\Z")  # the folder it is in: the prefix may have a date too
 _REPLAYABLE = ("record", "event", "element")
 
 

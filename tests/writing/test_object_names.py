@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holded_pipeline.api.archive import partition_of
 from holded_pipeline.core import json_codec
 from holded_pipeline.core.envelopes import event_document
 from holded_pipeline.core.errors import RejectRecord
@@ -72,6 +73,7 @@ def test_an_unknown_field_is_refused_with_the_known_ones():
 def test_a_year_has_four_digits_so_that_days_sort(year):
     early = event(occurred_at=NOON.replace(year=year))
     assert partition_template("{month}/{date}")(early) == f"{year:04}-03/{year:04}-03-01"
+    assert partition_of(NOON.replace(year=year).date()) == f"date={year:04}-03-01"
     assert rejected_partition(rejected(NOON.replace(year=year))) == f"stage=validate/date={year:04}-03-01"
 
 
