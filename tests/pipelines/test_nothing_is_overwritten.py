@@ -196,3 +196,32 @@ def test_no_company_ends_the_run_by_its_name(run, lake, company, partition):
     assert keys(lake, "out/") == {f"{lake.bucket}/{written.key}"}
     (found,) = stored(lake, "out/")
     assert found["company_id"] == company
+
+
+def test_what_two_branches_refuse_is_replayed_through_both_until_each_has_stored_it(run, lake, db, raw):
+    one, other = tables()
+    one.metadata.create_all(db.engine())
+
+    def branches(pipeline, events, values, more=()):
+        loaded = [
+            events
+            | table.name >> hp.WritePostgres(db, table=table, row=lambda event, v=value: {"id": event.id, "a": v})
+            for table, value in zip((one, other), values, strict=True)
+        ]
+        again = (*more, *(each.rejected for each in loaded)) | hp.WriteRejected(lake, "rejected/")
+        return [*(each.passed for each in loaded), again]
+
+    def replay(pipeline, values):
+        back = pipeline | hp.ReadRejected(lake, "rejected/", envelope="flat")
+        after = branches(pipeline, back.passed, values, [back.rejected])
+        return {"settled": back.passed | hp.SettleRejected(lake, "rejected/", after=after)}
+
+    def ids(table):
+        with db.engine().connect() as connection:
+            return sorted(connection.execute(sa.select(table.c.id)).scalars())
+
+    run(lambda p: {"written": branches(p, raw(p), (None, None))[-1]})
+    for values, opened in [((None, None), 2 * EVENTS), (("x", None), 2 * EVENTS), (("x", "x"), 0)]:
+        run(lambda p, values=values: replay(p, values))
+        assert hp.forecast(lake, "rejected/", [], envelope="flat").matching == opened
+    assert ids(one) == ids(other) == [f"e{n}" for n in range(EVENTS)]
