@@ -16,7 +16,7 @@ from holded_pipeline.api.settings import Limits
 from holded_pipeline.clients.object_store import ObjectStore
 from holded_pipeline.core.errors import ObjectVanishedError
 from holded_pipeline.core.framing import frame_lines
-from holded_pipeline.core.object_names import joined
+from holded_pipeline.core.object_names import day_of, joined
 from holded_pipeline.core.read_plan import Slice, StoredObject
 
 _BATCH_OBJECTS = 32
@@ -27,7 +27,7 @@ _json = msgspec.json.Decoder(msgspec.Raw)
 
 def partition_of(day: date, hour: int | None = None) -> str:
     """Where events of this day, or of an hour of it, are filed: `date=2026-11-24/hour=09`."""
-    return f"date={day:%Y-%m-%d}" + ("" if hour is None else f"/hour={hour:02}")
+    return f"date={day_of(day)}" + ("" if hour is None else f"/hour={hour:02}")
 
 
 @attrs.frozen

@@ -28,6 +28,9 @@ __all__ = ["ENVELOPES", "Envelope", "event", "event_document", "flat", "holded"]
 Envelope = Callable[[Any, Source], Event]
 """`(document, source) -> Event`: how one producer's JSON becomes an event."""
 
+STORED_LEVELS = 2
+"""How much deeper a value may stand in what `event_document` makes: an entry of the metadata has two levels around."""
+
 _FLAT_MEMBERS = WRAPPER_MEMBERS | {"event_type", "company_id", "timestamp", "user_id"}
 _EVENT_TEXTS = ("id", "type", "company_id")
 _EVENT_MEMBERS = frozenset({*_EVENT_TEXTS, "user_id", "occurred_at", "data", "metadata", "source"})

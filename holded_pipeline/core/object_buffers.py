@@ -58,11 +58,12 @@ class _Open:
         self._parts: list[bytes] = []
 
     def add(self, line: Iterable[bytes], element: Any) -> None:
+        self.identity.begin(element)
         for piece in line:
             self._take(self._compressor.compress(piece))
+            self.identity.add(piece)
         self._take(self._compressor.compress(b"\n"))
         self.records += 1
-        self.identity.add(element)
 
     def _take(self, part: bytes) -> None:
         if part:
@@ -100,7 +101,7 @@ class ObjectBuffers:
         Args:
             place: which object it belongs to.
             line: the line without its end, in one piece or in several.
-            element: what the line was made of; it goes into the object's identity.
+            element: what the line was made of; where it came from goes into the object's identity, with the line.
             now: seconds, from any beginning.
         """
         target = self._open.get(place)

@@ -6,7 +6,9 @@ import hashlib
 import re
 import secrets
 import string
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 from urllib.parse import quote
 
@@ -14,10 +16,21 @@ from holded_pipeline.core.values import Event, Rejected
 
 Partition = Callable[[Any], str]
 
+_KEY_BYTES = 1024  # of a key in S3
+_LEVEL_BYTES = 255  # of one level: many a store keeps objects as files
+_RUN_BYTES = 160  # of the run's id in a name
+_END_BYTES = 33  # of the digest that shortened text ends in
+
+
+def day_of(moment: date) -> str:
+    """The day as keys have it, `2026-03-01`; the year in four digits, which `strftime` does not promise."""
+    return f"{moment.year:04}-{moment.month:02}-{moment.day:02}"
+
+
 _EVENT_FIELDS: dict[str, Callable[[Event], str]] = {
-    "date": lambda event: f"{event.occurred_at:%Y-%m-%d}",
+    "date": lambda event: day_of(event.occurred_at),
     "hour": lambda event: f"{event.occurred_at:%H}",
-    "month": lambda event: f"{event.occurred_at:%Y-%m}",
+    "month": lambda event: day_of(event.occurred_at)[:-3],
     "type": lambda event: event.type,
     "type_name": lambda event: re.split(r"[\\/.]", event.type)[-1],
     "company_id": lambda event: event.company_id,
@@ -57,12 +70,22 @@ class _Template:
 
 def rejected_partition(rejected: Rejected) -> str:
     """Rejected records are filed by stage and by the day they were refused."""
-    return f"stage={escaped(rejected.stage)}/date={rejected.rejected_at:%Y-%m-%d}"
+    return f"stage={escaped(rejected.stage)}/date={day_of(rejected.rejected_at)}"
 
 
 def escaped(text: str) -> str:
     """Text as one level of a key: nothing in it is special to a store, a shell or a file system."""
-    return quote(text, safe="-_.=", errors="surrogatepass").replace("..", "%2E%2E") or "_"
+    level = quote(text, safe="-_.=", errors="surrogatepass").replace("..", "%2E%2E")
+    return "%2E" if level == "." else level or "_"
+
+
+def shortened(text: str, size: int) -> str:
+    """Text of at most `size` bytes in UTF-8; what is as long, or longer, ends in a digest of all of it."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    if len(encoded) < size:
+        return text
+    digest = hashlib.sha256(encoded).hexdigest()[: _END_BYTES - 1]
+    return f"{encoded[: size - _END_BYTES].decode('utf-8', 'ignore')}~{digest}"
 
 
 def joined(prefix: str, partition: str, name: str) -> str:
@@ -71,27 +94,89 @@ def joined(prefix: str, partition: str, name: str) -> str:
 
 
 class ObjectIdentity:
-    """Follows which records an object holds, so that the same ones make the same name.
+    """Follows what an object holds, so that the same lines of the same records make the same name.
 
-    Records that say where they came from (`Event.source`, `Rejected.id`) name the object; a bundle that is tried
-    again then replaces its object instead of leaving a second one. Others get a name at random.
+    Records that say where they came from (`Event.source`, `Rejected.id`) name the object, together with their lines;
+    a bundle that is tried again then replaces its object instead of leaving a second one. The moment at which the
+    pipeline itself met a record (`rejected_at`, `processed_at`) is left out, since it is another one each time.
+    Objects of other elements, which may be equal and still not the same, get a name at random.
     """
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
         self._known = True
+        self._moment = b""
 
-    def add(self, element: Any) -> None:
-        """Takes in the next element of the object."""
-        if isinstance(element, Event) and element.source is not None:
-            part = f"{element.source}\0{element.source.etag}\0{element.id}"
-        elif isinstance(element, Rejected):
-            part = element.id
-        else:
-            self._known = False
-            return
-        self._digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
+    def begin(self, element: Any) -> None:
+        """Takes in whose line comes next."""
+        origin = _origin_of(element)
+        self._known = self._known and origin is not None
+        if self._known:
+            self._moment = _moment_of(element)
+            # No line holds a line's end, and no repr does, so nothing can be taken for something else.
+            self._digest.update(b"\n%b\n" % repr(origin).encode("utf-8", "backslashreplace"))
 
-    def name(self, run_id: str) -> str:
-        """The object's name without its ending: the run, then what it holds."""
-        return f"{escaped(run_id)}-{self._digest.hexdigest()[:24] if self._known else secrets.token_hex(12)}"
+    def add(self, piece: bytes) -> None:
+        """Takes in the next piece of that line."""
+        if self._known:
+            self._digest.update(piece.replace(self._moment, b"\n") if self._moment else piece)
+
+    def digest(self) -> str | None:
+        """Stands for what the object holds; None if its records do not say where they came from."""
+        return self._digest.hexdigest() if self._known else None
+
+
+def _origin_of(element: Any) -> tuple[Any, ...] | None:
+    if isinstance(element, Rejected):
+        return (element.id,)
+    if isinstance(element, Event) and (source := element.source) is not None:
+        return source.bucket, source.key, source.etag, source.line, source.item, element.id
+    return None
+
+
+def _moment_of(element: Any) -> bytes:
+    """The member of an element's line that a clock makes; such text stands nowhere within a JSON string."""
+    if isinstance(element, Rejected):
+        return b'"rejected_at":"%b"' % element.rejected_at.isoformat().encode()
+    processing = element.metadata.get("processing")
+    processed_at = processing.get("processed_at") if isinstance(processing, Mapping) else None
+    return b'"processed_at":"%b"' % processed_at.encode("utf-8", "replace") if isinstance(processed_at, str) else b""
+
+
+class ObjectNames:
+    """Gives the objects of one bundle their keys: a place, the run, and a digest of who writes what there.
+
+    Different content, places, steps and runs make different keys. The same bundle tried again makes the same ones.
+
+    Args:
+        run_id: the run.
+        step: the transform that writes, by a name that no other one of the run has.
+    """
+
+    def __init__(self, run_id: str, step: str) -> None:
+        self._run = shortened(escaped(run_id), _RUN_BYTES)
+        self._step = step
+        self._made: Counter[str] = Counter()
+
+    def key(
+        self, prefix: str, partition: str, identity: ObjectIdentity, ending: str, *, window: tuple[Any, ...] = ()
+    ) -> str:
+        """The key of the next object.
+
+        It has at most 1,024 bytes, unless the prefix leaves no room, and the levels below the prefix have at most 255.
+
+        Args:
+            prefix: what all keys begin with.
+            partition: the folder below it.
+            identity: of what the object holds.
+            ending: of its name.
+            window: what tells the window of its elements from others.
+        """
+        content = identity.digest()
+        told = secrets.token_hex(16) if content is None else repr((self._step, partition, window, content))
+        self._made[told] += 1  # a bundle may hold the same lines twice
+        digest = hashlib.sha256(f"{self._made[told]} {told}".encode("utf-8", "backslashreplace")).hexdigest()
+        name = f"{self._run}-{digest[:24]}{ending}"
+        levels = "/".join(shortened(level, _LEVEL_BYTES) for level in partition.split("/"))
+        room = _KEY_BYTES - len(joined(prefix, "", name).encode("utf-8", "surrogatepass")) - 1
+        return joined(prefix, shortened(levels, max(room, _END_BYTES)), name)

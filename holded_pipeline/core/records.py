@@ -11,9 +11,10 @@ import attrs
 
 from holded_pipeline.core import json_codec
 from holded_pipeline.core.enricher_faults import outcome_of, refusal_of, run_failure, told
-from holded_pipeline.core.envelopes import ENVELOPES, Envelope
+from holded_pipeline.core.envelopes import ENVELOPES, STORED_LEVELS, Envelope
+from holded_pipeline.core.envelopes import event as stored_event
 from holded_pipeline.core.errors import ConfigurationError, HoldedPipelineError, RejectRecord
-from holded_pipeline.core.framing import Record
+from holded_pipeline.core.framing import KEEP_BYTES, Record
 from holded_pipeline.core.values import Event, Source
 
 _GLOB = re.compile(r"\*\*/?|[*?]|\[!?[^]]+\]")
@@ -28,13 +29,17 @@ class RecordReader:
         envelope: how a document becomes an event.
         max_record_bytes: larger records are refused.
         max_depth: more deeply nested records are refused.
+
+    Both are limits of what producers send. What the pipeline accepted and stored is larger and deeper than that, and
+    is always read back: with the envelope `event` they grow by what the stored form may add.
     """
 
     def __init__(self, envelope: Envelope, *, max_record_bytes: int, max_depth: int) -> None:
         self._envelope = envelope
         self._is_ours = any(envelope is known for known in ENVELOPES.values())
-        self._max_record_bytes = max_record_bytes
-        self._max_depth = max_depth
+        is_stored = envelope is stored_event
+        self._max_record_bytes = max(max_record_bytes, KEEP_BYTES) if is_stored else max_record_bytes
+        self._max_depth = max_depth + STORED_LEVELS if is_stored else max_depth
 
     def event(self, record: Record, source: Source) -> Event:
         """The event, with the record's bytes and place.

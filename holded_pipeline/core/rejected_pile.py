@@ -16,13 +16,13 @@ import msgspec
 
 from holded_pipeline.core import json_codec, rejections
 from holded_pipeline.core.errors import ConfigurationError
-from holded_pipeline.core.object_names import joined
+from holded_pipeline.core.object_names import day_of, joined
 from holded_pipeline.core.values import Holds, Rejected
 
 SETTLED = "_settled"
 """The folder below the pile's prefix that holds settlements; no stage has this name, for theirs begin with `stage=`."""
 
-_DATE = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
+_DATE = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/[^/]*\Z")  # the folder it is in: the prefix may have a date too
 _REPLAYABLE = ("record", "event", "element")
 
 
@@ -135,7 +135,7 @@ class Selection:
     def may_hold(self, key: str) -> bool:
         """Whether an object can matter: what was refused before `since` is neither meant nor replays what is."""
         day = _DATE.search(key)
-        return self.since is None or day is None or day[1] >= f"{self.since:%Y-%m-%d}"
+        return self.since is None or day is None or day[1] >= day_of(self.since)
 
 
 def pile_prefix(prefix: str) -> str:

@@ -26,6 +26,7 @@ def reject(
     raw: bytes,
     run_id: str,
     rejected_at: datetime,
+    step: str = "",
     source: Source | None = None,
     schema: SchemaRef | None = None,
     event: Event | None = None,
@@ -34,15 +35,18 @@ def reject(
 ) -> Rejected:
     """The rejected record for `fault`.
 
-    With `event`, its bytes (see `raw_of`), source, id, type and history are taken over; with `replays`, the history
+    `step` is a name that no other transform of the run has: two of them may refuse one record for one reason. With
+    `event`, its bytes (see `raw_of`), source, id, type and history are taken over; with `replays`, the history
     of the rejection that could not even be made an event again.
     """
     attempts, replay_of = (1, None) if replays is None else (replays.attempts + 1, replays.id)
     if event is not None:
         raw, source, holds = raw_of(event), event.source, "record" if event.raw else "event"
         attempts, replay_of = event.attempts, event.replay_of
+    found_in = (schema.subject if schema else None, event.id if event else None, event.type if event else None)
+    refused_as = (run_id, stage, step, fault.reason, *found_in)
     return Rejected(
-        id=_replayed_id(replay_of) if replay_of else _rejection_id(run_id, stage, fault.reason, raw, source),
+        id=_replayed_id(replay_of) if replay_of else _rejection_id(raw, source, *refused_as),
         stage=stage,
         reason=fault.reason,
         message=fault.message,
@@ -77,11 +81,14 @@ def raw_of(element: Any) -> bytes:
         return repr(element).encode("utf-8", "backslashreplace")
 
 
-def _rejection_id(run_id: str, stage: str, reason: str, raw: bytes, source: Source | None) -> str:
-    """Depends on the record and its place only, so that a bundle tried again names its rejections alike."""
-    digest = hashlib.sha256()
-    for part in (run_id, stage, reason, str(source or ""), source.etag if source else ""):
-        digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
+def _rejection_id(raw: bytes, source: Source | None, *refused_as: str | None) -> str:
+    """Depends on the record, its place and what refused it, so that a bundle tried again names its rejections alike.
+
+    The message does not count: it may hold a time.
+    """
+    place = None if source is None else attrs.astuple(source)
+    digest = hashlib.sha256(repr((place, *refused_as)).encode("utf-8", "backslashreplace"))
+    digest.update(b"\n")
     digest.update(raw)
     return digest.hexdigest()[:32]
 

@@ -119,8 +119,8 @@ class Rejected:
     """One refused record, with all it takes to understand it and to send it again.
 
     Attributes:
-        id: key of this rejection; the same record refused for the same reason in the same run has the same one,
-            and so has whatever a replay of one rejection is refused for, in any run.
+        id: key of this rejection; the same record refused by the same step for the same reason in the same run has
+            the same one, and so has whatever a replay of one rejection is refused for, in any run.
         stage: where it was refused: `read`, `validate`, `enrich`, `write`, or a name of your own.
         reason: a stable code, see the reference of reasons.
         message: what is wrong, for a person.

@@ -16,7 +16,7 @@ from holded_pipeline.core.values import Event, Outcome
 from holded_pipeline.plugins.registry import Registry, default_registry
 from holded_pipeline.transforms.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.run_enrichers import EnrichSettings, RunBatches, RunEnrichers
-from holded_pipeline.transforms.run_id import run_id_of
+from holded_pipeline.transforms.run_id import run_id_of, step_of
 
 
 class Enrich(RejectingTransform[Event]):
@@ -68,16 +68,16 @@ class Enrich(RejectingTransform[Event]):
 
     def expand(self, events: beam.PCollection) -> Outcome:
         """A ParDo for each batch enricher and for all those between two of them."""
-        run_id = run_id_of(events.pipeline)
+        run_id, step = run_id_of(events.pipeline), step_of(events.pipeline)
         enrichers = [_fit_to_travel(enricher.for_run(run_id)) for enricher in self._enrichers]
         rejected = []
         for group in _groups(enrichers):
-            settings = EnrichSettings(run_id, self._min_quality, is_last=group[-1] is enrichers[-1])
+            settings = EnrichSettings(run_id, step, self._min_quality, is_last=group[-1] is enrichers[-1])
             if group[0].takes_batches:
-                step, run = f"RunBatches_{group[0].name}", RunBatches(group[0], settings)
+                label, run = f"RunBatches_{group[0].name}", RunBatches(group[0], settings)
             else:
-                step, run = f"RunEnrichers_{group[0].name}", RunEnrichers(group, settings)
-            outputs = events | step >> beam.ParDo(run).with_outputs(REJECTED, main=PASSED)
+                label, run = f"RunEnrichers_{group[0].name}", RunEnrichers(group, settings)
+            outputs = events | label >> beam.ParDo(run).with_outputs(REJECTED, main=PASSED)
             events = outputs[PASSED]
             events.element_type = Event
             rejected.append(outputs[REJECTED])

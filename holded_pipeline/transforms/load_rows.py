@@ -97,10 +97,11 @@ class _Batch:
 class LoadRows(beam.DoFn):
     """Formats rows while a thread of its own loads the batches before."""
 
-    def __init__(self, db: Postgres, settings: LoadSettings, run_id: str) -> None:
+    def __init__(self, db: Postgres, settings: LoadSettings, run_id: str, step: str) -> None:
         self._db = db
         self._settings = settings
         self._run_id = run_id
+        self._step = step
         self._counters = Counters(_STAGE)
 
     def setup(self) -> None:
@@ -206,6 +207,7 @@ class LoadRows(beam.DoFn):
             raw=raw_of(row.element),
             holds="element",
             run_id=self._run_id,
+            step=self._step,
             rejected_at=datetime.now(UTC),
             event=event,
         )

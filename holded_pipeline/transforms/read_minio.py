@@ -22,7 +22,7 @@ from holded_pipeline.core.rejections import reject
 from holded_pipeline.core.values import Event, Holds, Outcome, Source
 from holded_pipeline.plugins.registry import Registry, default_registry
 from holded_pipeline.transforms.outcome import PASSED, REJECTED, Counters, RejectingTransform
-from holded_pipeline.transforms.run_id import run_id_of
+from holded_pipeline.transforms.run_id import run_id_of, step_of
 from holded_pipeline.transforms.store_access import StoreDoFn
 
 _STAGE = "read"
@@ -47,8 +47,10 @@ class ReadMinIO(RejectingTransform[Event]):
         unit_bytes: how much is read together: small objects up to this size in sum, large line files in
             slices of this size.
         unit_objects: how many small objects are read together at most.
-        max_record_bytes: a larger record is rejected with reason `record_too_large`.
-        max_depth: a more deeply nested record is rejected with reason `too_deep`.
+        max_record_bytes: a larger record is rejected with reason `record_too_large`; with the envelope `event`, whose
+            records were accepted before, one above 64 MiB.
+        max_depth: a more deeply nested record is rejected with reason `too_deep`; the envelope `event` takes two levels
+            more, for what was put around it.
         registry: where names of envelopes are looked up; by default the installed plugins'.
 
     Raises:
@@ -115,7 +117,13 @@ class ReadMinIO(RejectingTransform[Event]):
             | "SpreadPlan" >> beam.Reshuffle()
             | "ReadUnits"
             >> beam.ParDo(
-                _ReadUnits(self._lake, self._reader, self._on_vanished, run_id_of(pipeline.pipeline))
+                _ReadUnits(
+                    self._lake,
+                    self._reader,
+                    self._on_vanished,
+                    run_id_of(pipeline.pipeline),
+                    step_of(pipeline.pipeline),
+                )
             ).with_outputs(REJECTED, main=PASSED)
         )
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
@@ -179,11 +187,12 @@ class _SplitLarge(StoreDoFn):
 class _ReadUnits(StoreDoFn):
     """A read unit to events and rejections."""
 
-    def __init__(self, lake: MinIO, reader: RecordReader, on_vanished: str, run_id: str) -> None:
+    def __init__(self, lake: MinIO, reader: RecordReader, on_vanished: str, run_id: str, step: str) -> None:
         super().__init__(lake)
         self._reader = reader
         self._on_vanished = on_vanished
         self._run_id = run_id
+        self._step = step
         self._counters = Counters(_STAGE)
 
     def process(self, unit: ReadUnit) -> Iterator[Any]:
@@ -235,6 +244,7 @@ class _ReadUnits(StoreDoFn):
                 stage=_STAGE,
                 raw=raw,
                 run_id=self._run_id,
+                step=self._step,
                 rejected_at=datetime.now(UTC),
                 source=source,
                 holds=holds,

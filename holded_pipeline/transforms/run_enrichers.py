@@ -32,9 +32,10 @@ Step = Callable[[Draft], None]
 
 @attrs.frozen
 class EnrichSettings:
-    """What all steps of one Enrich share. `is_last` marks the one that counts what passed."""
+    """What all parts of one Enrich share. `is_last` marks the one that counts what passed."""
 
     run_id: str
+    step: str
     min_quality: float | None
     is_last: bool
 
@@ -217,6 +218,7 @@ class _Outputs:
                 stage=STAGE,
                 raw=event.raw,
                 run_id=self._settings.run_id,
+                step=self._settings.step,
                 rejected_at=datetime.now(UTC),
                 event=event,
             )

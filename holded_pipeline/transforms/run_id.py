@@ -1,4 +1,4 @@
-"""One id for each run, so that whatever a run wrote or refused can be found again."""
+"""One id for each run, and one for each step of it, so that whatever was written or refused can be told apart."""
 
 from __future__ import annotations
 
@@ -33,3 +33,11 @@ def run_id_of(pipeline: beam.Pipeline) -> str:
     if not options.run_id:
         options.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     return str(options.run_id)
+
+
+def step_of(pipeline: beam.Pipeline) -> str:
+    """The full label of the transform that is being applied.
+
+    No other one of the pipeline has it, and it is the same when the pipeline is built again.
+    """
+    return str(pipeline._current_transform().full_label)  # noqa: SLF001  Beam has no public way to it

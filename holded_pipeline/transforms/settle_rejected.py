@@ -14,7 +14,7 @@ from holded_pipeline.clients.minio import MinIO
 from holded_pipeline.core.object_names import joined
 from holded_pipeline.core.rejected_pile import SETTLED, Settlement
 from holded_pipeline.core.values import Event
-from holded_pipeline.transforms.run_id import run_id_of
+from holded_pipeline.transforms.run_id import run_id_of, step_of
 from holded_pipeline.transforms.write_objects import ObjectSettings, WriteObjects, WrittenObject
 
 
@@ -67,7 +67,8 @@ class SettleRejected(beam.PTransform):
             object_seconds=float("inf"),
             buffer_bytes=64 << 20,
         )
-        write = WriteObjects(self._lake, _Line(run_id), settings, run_id=run_id, stage="settle")
+        step = step_of(events.pipeline)
+        write = WriteObjects(self._lake, _Line(run_id), settings, run_id=run_id, step=step, stage="settle")
         return (
             events
             | "Ids" >> beam.FlatMap(_replay_of).with_output_types(str)

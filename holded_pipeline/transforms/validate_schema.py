@@ -17,7 +17,7 @@ from holded_pipeline.core.schemas import SchemaSource
 from holded_pipeline.core.subjects import Subject, subject_of
 from holded_pipeline.core.values import Event, Outcome, SchemaRef
 from holded_pipeline.transforms.outcome import PASSED, REJECTED, Counters, RejectingTransform
-from holded_pipeline.transforms.run_id import run_id_of
+from holded_pipeline.transforms.run_id import run_id_of, step_of
 
 _STAGE = "validate"
 
@@ -63,18 +63,20 @@ class ValidateSchema(RejectingTransform[Event]):
 
     def expand(self, events: beam.PCollection) -> Outcome:
         """One ParDo: events are checked where they are."""
-        check = _CheckEvents(self._schemas.prepare(), self._subject, self._version, run_id_of(events.pipeline))
+        run_id, step = run_id_of(events.pipeline), step_of(events.pipeline)
+        check = _CheckEvents(self._schemas.prepare(), self._subject, self._version, run_id, step)
         outputs = events | "CheckEvents" >> beam.ParDo(check).with_outputs(REJECTED, main=PASSED)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
         return outcome
 
 
 class _CheckEvents(beam.DoFn):
-    def __init__(self, schemas: SchemaSource, subject: Subject, version: int | None, run_id: str) -> None:
+    def __init__(self, schemas: SchemaSource, subject: Subject, version: int | None, run_id: str, step: str) -> None:
         self._schemas = schemas
         self._subject = subject
         self._version = version
         self._run_id = run_id
+        self._step = step
         self._counters = Counters(_STAGE)
 
     def setup(self) -> None:
@@ -94,6 +96,7 @@ class _CheckEvents(beam.DoFn):
                     stage=_STAGE,
                     raw=event.raw,
                     run_id=self._run_id,
+                    step=self._step,
                     rejected_at=datetime.now(UTC),
                     schema=schema,
                     event=event,

@@ -15,7 +15,7 @@ from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.core.object_buffers import Compression
 from holded_pipeline.core.object_names import Partition, partition_template
 from holded_pipeline.core.values import Event
-from holded_pipeline.transforms.run_id import run_id_of
+from holded_pipeline.transforms.run_id import run_id_of, step_of
 from holded_pipeline.transforms.write_objects import ObjectSettings, WriteObjects, WrittenObject
 
 _BY_DATE = "date={date}"
@@ -46,8 +46,9 @@ class WriteMinIO(beam.PTransform):
         TransientError: (running) the store did not answer within `lake.retry`.
 
     **Guarantees:** an object appears whole or not at all. Each element is in at least one object. Names hold the
-    run's id and a digest of what the object holds, so no two workers or runs write to one name; a bundle that is
-    tried again with the same events replaces its objects. No order across objects. Parallel over bundles.
+    run's id and a digest of the step, the window and every line, so what differs never overwrites each other; a
+    bundle that is tried again with the same events replaces its objects. No order across objects. Parallel over
+    bundles.
     """
 
     def __init__(
@@ -81,7 +82,12 @@ class WriteMinIO(beam.PTransform):
     def expand(self, elements: beam.PCollection) -> beam.PCollection:
         """One ParDo: elements are written where they are."""
         write = WriteObjects(
-            self._lake, self._encode, self._settings, run_id=run_id_of(elements.pipeline), stage="write_minio"
+            self._lake,
+            self._encode,
+            self._settings,
+            run_id=run_id_of(elements.pipeline),
+            step=step_of(elements.pipeline),
+            stage="write_minio",
         )
         return elements | "WriteObjects" >> beam.ParDo(write).with_output_types(WrittenObject)
 

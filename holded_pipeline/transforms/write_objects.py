@@ -16,7 +16,7 @@ from holded_pipeline.clients.minio import MinIO
 from holded_pipeline.clients.object_store import ObjectStore
 from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.core.object_buffers import ENDINGS, Compression, FinishedObject, ObjectBuffers
-from holded_pipeline.core.object_names import Partition, joined
+from holded_pipeline.core.object_names import ObjectNames, Partition
 from holded_pipeline.transforms.outcome import Counters
 
 _LEAVES_NO_FOLDER = re.compile(r"(?!(?:.*/)?\.{1,2}(?:/|\Z))", re.DOTALL).match
@@ -47,7 +47,8 @@ class ObjectSettings:
 class WriteObjects(beam.DoFn):
     """Files each element's line under its partition and stores objects as they are due.
 
-    `encode` gives one line without its end, whole or in pieces.
+    `encode` gives one line without its end, whole or in pieces; `step` is a name that no other transform of the run
+    has.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class WriteObjects(beam.DoFn):
         settings: ObjectSettings,
         *,
         run_id: str,
+        step: str,
         stage: str,
     ) -> None:
         self._lake = lake
         self._encode = encode
         self._settings = settings
         self._run_id = run_id
+        self._step = step
         self._counters = Counters(stage)
 
     def setup(self) -> None:
@@ -75,6 +78,7 @@ class WriteObjects(beam.DoFn):
             object_seconds=self._settings.object_seconds,
             total_bytes=self._settings.buffer_bytes,
         )
+        self._names = ObjectNames(self._run_id, self._step)
 
     def process(self, element: Any, window: BoundedWindow = beam.DoFn.WindowParam) -> Iterator[WindowedValue]:
         place = (self._partition_of(element), window)
@@ -102,8 +106,13 @@ class WriteObjects(beam.DoFn):
 
     def _write(self, due: FinishedObject) -> WindowedValue:
         partition, window = due.place
-        name = due.identity.name(self._run_id) + ENDINGS[self._settings.compression]
-        key = joined(self._settings.prefix, partition, name)
+        key = self._names.key(
+            self._settings.prefix,
+            partition,
+            due.identity,
+            ENDINGS[self._settings.compression],
+            window=(str(getattr(window, "start", "")), str(window.max_timestamp())),
+        )
         etag = self._store.write(key, due.body)
         self._counters.add("objects")
         self._counters.add("records", due.records)

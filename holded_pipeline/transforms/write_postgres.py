@@ -14,7 +14,7 @@ from holded_pipeline.core.tables import business_events
 from holded_pipeline.core.values import Outcome
 from holded_pipeline.transforms.load_rows import LoadRows, LoadSettings, Receipt, RowFunction
 from holded_pipeline.transforms.outcome import PASSED, REJECTED, RejectingTransform
-from holded_pipeline.transforms.run_id import run_id_of
+from holded_pipeline.transforms.run_id import run_id_of, step_of
 
 
 class WritePostgres(RejectingTransform[Receipt]):
@@ -85,7 +85,7 @@ class WritePostgres(RejectingTransform[Receipt]):
 
     def expand(self, elements: beam.PCollection) -> Outcome:
         """One ParDo: elements are loaded where they are."""
-        load = LoadRows(self._db, self._settings, run_id_of(elements.pipeline))
+        load = LoadRows(self._db, self._settings, run_id_of(elements.pipeline), step_of(elements.pipeline))
         outputs = elements | "LoadRows" >> beam.ParDo(load).with_outputs(REJECTED, main=PASSED)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Receipt)
         return outcome

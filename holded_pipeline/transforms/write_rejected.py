@@ -15,7 +15,7 @@ from holded_pipeline.core.rejections import to_line
 from holded_pipeline.core.values import Outcome
 from holded_pipeline.transforms.error_budget import TALLY, CheckBudget, WriteCounted
 from holded_pipeline.transforms.outcome import in_the_global_window
-from holded_pipeline.transforms.run_id import run_id_of
+from holded_pipeline.transforms.run_id import run_id_of, step_of
 from holded_pipeline.transforms.write_objects import ObjectSettings, WriteObjects, WrittenObject
 
 
@@ -85,7 +85,7 @@ class WriteRejected(beam.PTransform):
         written = tuple(
             part
             | f"WriteObjects{number or ''}"
-            >> beam.ParDo(self._writer(WriteObjects, part)).with_output_types(WrittenObject)
+            >> beam.ParDo(self._writer(WriteObjects, part, number)).with_output_types(WrittenObject)
             for number, part in enumerate(parts)
         )
         return written[0] if len(written) == 1 else written | "JoinWritten" >> beam.Flatten()
@@ -97,9 +97,11 @@ class WriteRejected(beam.PTransform):
         _ = outputs[TALLY] | "CheckBudget" >> CheckBudget(budget, self._of)
         return outputs.written
 
-    def _writer(self, kind: type[WriteObjects], rejected: beam.PCollection, **more: Any) -> WriteObjects:
-        run_id = run_id_of(rejected.pipeline)
-        return kind(self._lake, to_line, self._settings, run_id=run_id, stage="write_rejected", **more)
+    def _writer(
+        self, kind: type[WriteObjects], rejected: beam.PCollection, number: int = 0, **more: Any
+    ) -> WriteObjects:
+        run_id, step = run_id_of(rejected.pipeline), f"{step_of(rejected.pipeline)}/{number}"
+        return kind(self._lake, to_line, self._settings, run_id=run_id, step=step, stage="write_rejected", **more)
 
 
 def _collections(of: Any) -> tuple[beam.PCollection, ...]:

@@ -163,3 +163,43 @@ def test_a_number_that_json_does_not_have_is_never_written_as_null(run, lake, en
     with pytest.raises(TypeError, match="nan at /x is not a JSON number"):
         run(build)
     assert lake.filesystem().find(f"{lake.bucket}/enriched") == []
+
+
+def nested(levels):
+    return json.loads("[" * levels + "]" * levels)
+
+
+@pytest.mark.parametrize("levels", [98, 99, 100])
+def test_a_record_that_was_just_not_too_deep_reads_back_from_what_was_written(run, lake, levels):
+    line = {"event_id": "e", "event_type": "t", "company_id": "c", "timestamp": 1, "tree": nested(levels - 1)}
+    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", json.dumps(line).encode())
+    deep = hp.Enricher("deep", lambda _: {"tree": nested(levels - 1)})
+
+    def store(pipeline):
+        enriched = (pipeline | hp.ReadMinIO(lake, "raw/", envelope="flat")).passed | hp.Enrich(deep)
+        return {"rejected": enriched.rejected, "written": enriched.passed | hp.WriteMinIO(lake, "enriched/")}
+
+    def read(pipeline):
+        return (pipeline | hp.ReadMinIO(lake, "enriched/", envelope="event"))._asdict()
+
+    assert run(store)["rejected"] == []
+    ran = run(read)
+    assert ran["rejected"] == []
+    assert [event.data for event in ran["passed"]] == [{"tree": nested(levels - 1)}]
+
+
+def test_a_record_that_was_just_not_too_large_reads_back_from_what_was_written(run, lake):
+    line = {"event_id": "e", "event_type": "t", "company_id": "c", "timestamp": 1, "n": [1e15] * 100}
+    raw = json.dumps(line).replace("1000000000000000.0", "1e15").encode()
+    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", raw)
+    limit = {"max_record_bytes": len(raw)}
+
+    def store(pipeline):
+        events = (pipeline | hp.ReadMinIO(lake, "raw/", envelope="flat", **limit)).passed
+        return {"written": events | hp.WriteMinIO(lake, "enriched/")}
+
+    def read(pipeline):
+        return (pipeline | hp.ReadMinIO(lake, "enriched/", envelope="event", **limit))._asdict()
+
+    run(store)
+    assert [event.id for event in run(read)["passed"]] == ["e"]

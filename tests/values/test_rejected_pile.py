@@ -69,6 +69,13 @@ def test_only_earlier_days_are_left_out_of_a_listing():
     assert Selection(until=DAY).may_hold("rejected/stage=read/date=2026-03-09/x.jsonl.gz")
 
 
+def test_a_date_in_the_prefix_or_long_ago_hides_no_object():
+    key = "old/date=2026-01-01/rejected/stage=read/date=2026-03-01/x.jsonl.gz"
+    assert Selection(since=DAY).may_hold(key)
+    assert not Selection(since=DAY + timedelta(days=1)).may_hold(key)
+    assert Selection(since=DAY.replace(year=999)).may_hold(key)
+
+
 @pytest.mark.parametrize("prefix", ["rejected", "rejected/", "/rejected/"])
 def test_a_prefix_means_one_folder_however_it_is_written(prefix):
     assert pile_prefix(prefix) == "rejected/"

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holded_pipeline.core.object_names import ObjectIdentity, escaped, joined, partition_template
-from holded_pipeline.core.values import Event, Source
+from holded_pipeline.api.archive import partition_of
+from holded_pipeline.core import json_codec
+from holded_pipeline.core.envelopes import event_document
+from holded_pipeline.core.errors import RejectRecord
+from holded_pipeline.core.object_names import (
+    ObjectIdentity,
+    ObjectNames,
+    escaped,
+    joined,
+    partition_template,
+    rejected_partition,
+    shortened,
+)
+from holded_pipeline.core.rejections import reject, to_line
+from holded_pipeline.core.values import Event, Rejected, Source
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TEXTS = st.text(st.sampled_from("a/.😀\ud800%~"), max_size=400)
 
 
 def event(**fields) -> Event:
@@ -24,11 +41,22 @@ def event(**fields) -> Event:
     return Event(**(defaults | fields))
 
 
-def named(*events: Event) -> str:
+def identity_of(*elements: Event | Rejected) -> ObjectIdentity:
     identity = ObjectIdentity()
-    for each in events:
-        identity.add(each)
-    return identity.name("run")
+    for each in elements:
+        identity.begin(each)
+        for piece in [json_codec.encode(event_document(each))] if isinstance(each, Event) else to_line(each):
+            identity.add(piece)
+    return identity
+
+
+def named(*elements: Event | Rejected, names: ObjectNames | None = None, partition: str = "p") -> str:
+    return (names or ObjectNames("run", "Write")).key("out/", partition, identity_of(*elements), ".jsonl")
+
+
+def rejected(at: datetime = NOON, **fields) -> Rejected:
+    made = reject(RejectRecord("odd", "m"), stage="validate", raw=b"{}", run_id="r", rejected_at=at, event=event())
+    return attrs.evolve(made, **fields)
 
 
 def test_a_template_files_by_what_it_names():
@@ -41,11 +69,20 @@ def test_an_unknown_field_is_refused_with_the_known_ones():
         partition_template("{dat}")
 
 
+@pytest.mark.parametrize("year", [1, 999, 2026])
+def test_a_year_has_four_digits_so_that_days_sort(year):
+    early = event(occurred_at=NOON.replace(year=year))
+    assert partition_template("{month}/{date}")(early) == f"{year:04}-03/{year:04}-03-01"
+    assert partition_of(NOON.replace(year=year).date()) == f"date={year:04}-03-01"
+    assert rejected_partition(rejected(NOON.replace(year=year))) == f"stage=validate/date={year:04}-03-01"
+
+
 @given(st.text())
 def test_text_of_an_event_can_neither_open_a_folder_nor_leave_one(text):
     level = escaped(text)
     assert level
     assert "/" not in level
+    assert level != "."
     assert ".." not in level
     assert level.isascii()
 
@@ -72,3 +109,66 @@ def test_other_records_make_another_name():
 
 def test_events_without_a_source_never_share_a_name():
     assert named(event(source=None)) != named(event(source=None))
+
+
+LINES = st.builds(
+    lambda n, item, note, twin: event(
+        id=f"e{n}", source=Source("b", "raw/a", "etag", 1, item), data={"note": note}, metadata={"twin": twin}
+    ),
+    st.integers(0, 2), st.sampled_from([None, 1]), st.sampled_from(["", "a"]), st.booleans(),
+)  # fmt: skip
+
+
+@given(st.lists(LINES, max_size=3), st.lists(LINES, max_size=3))
+def test_different_content_makes_a_different_key_and_the_same_content_the_same(one, other):
+    assert (named(*one) == named(*other)) == (one == other)
+
+
+PLACES = st.tuples(*[st.sampled_from(["a", "a/b", "b"])] * 3, st.sampled_from([(), ("0", "60"), ("60", "120")]))
+
+
+@given(PLACES, PLACES)
+def test_different_runs_steps_folders_and_windows_make_different_keys(one, other):
+    def key(run, step, partition, window):
+        return ObjectNames(run, step).key("out/", partition, identity_of(event()), ".jsonl", window=window)
+
+    assert (key(*one) == key(*other)) == (one == other)
+
+
+def test_the_same_lines_twice_in_a_bundle_are_two_objects_and_the_same_two_when_it_is_tried_again():
+    def bundle():
+        names = ObjectNames("run", "Write")
+        return [named(*each, names=names) for each in ([event()], [event(id="e2")], [event()])]
+
+    assert len(set(bundle())) == 3
+    assert bundle() == bundle()
+
+
+def test_the_moment_a_clock_gave_is_no_content_and_all_else_is():
+    def processed(at, **fields):
+        return event(metadata={"processing": {"processed_at": at.isoformat()}, "quality": {}}, **fields)
+
+    later = NOON + timedelta(microseconds=1)
+    assert named(processed(NOON)) == named(processed(later))
+    assert named(processed(NOON)) != named(event(metadata={"processing": {}, "quality": {}}))
+    assert named(processed(NOON, data={"processed_at": 1})) != named(processed(later, data={"processed_at": 2}))
+    assert named(rejected(NOON)) == named(rejected(later))
+    assert named(rejected(NOON)) != named(rejected(NOON, message="another"))
+    assert named(rejected(NOON, raw=b'"rejected_at":1')) != named(rejected(later, raw=b'"rejected_at":2'))
+
+
+@given(st.lists(TEXTS, min_size=3, max_size=3), st.integers(1, 8))
+def test_a_key_fits_the_store_whatever_the_event_and_the_template(texts, times):
+    kind, company, run = texts
+    template = partition_template("/".join(["t={type}-{company_id}/{type_name}{company_id}"] * times))
+    names = ObjectNames(run, "Write")
+    key = named(event(), names=names, partition=template(event(type=kind, company_id=company)))
+    assert len(key.encode()) <= 1024
+    assert all(0 < len(level) <= 255 and level not in (".", "..") for level in key.split("/"))
+
+
+@given(st.lists(st.text("aé😀", max_size=80), min_size=2, max_size=2, unique=True))
+def test_shortened_texts_differ_where_the_texts_do(texts):
+    one, other = (shortened(text, 100) for text in texts)
+    assert one != other
+    assert all(len(text.encode()) <= 100 for text in (one, other))
