@@ -26,6 +26,9 @@ from holded_pipeline.core.schema_uris import one_uri_each
 from holded_pipeline.core.values import SchemaRef, Violation
 
 _DEFAULT_DRAFT: Any = jsonschema.Draft202012Validator
+_METASCHEMAS: dict[str, Any] = {
+    uri: jsonschema_specifications.REGISTRY.contents(uri) for uri in jsonschema_specifications.REGISTRY
+}
 
 
 @attrs.frozen
@@ -82,7 +85,7 @@ class CompiledSchema:
     """A schema ready to check documents.
 
     Args:
-        resolved: the schema. Without `$schema` it is taken for draft 2020-12.
+        resolved: the schema. Without `$schema` it is taken for draft 2020-12, and what it refers to for its own draft.
 
     Raises:
         ConfigurationError: it is no valid schema, of no known draft, or refers to what is not there.
@@ -92,7 +95,8 @@ class CompiledSchema:
         self.ref = resolved.ref
         draft = _draft_of(resolved)
         _check_schema(resolved, draft)
-        resolved = attrs.evolve(resolved, documents=one_uri_each(resolved.documents))
+        documents = {uri: _with_draft(each, draft) for uri, each in one_uri_each(resolved.documents).items()}
+        resolved = attrs.evolve(resolved, documents=documents)
         self._verdict = _verdict_of(resolved, draft)
         self._explanation = Explanation(draft, resolved.uri, _registry(resolved, draft), self._verdict)
 
@@ -126,11 +130,16 @@ def _check_schema(resolved: ResolvedSchema, draft: Any) -> None:
         _refuse(resolved, f"it is no valid schema: at {place}, {shortened(error.message)}")
 
 
+def _with_draft(document: Any, draft: Any) -> Any:
+    """A schema that says no draft is of that of the one that is asked for, to both validators."""
+    return {"$schema": draft.META_SCHEMA["$schema"], **document} if isinstance(document, dict) else document
+
+
 def _verdict_of(resolved: ResolvedSchema, draft: Any) -> Any:
     try:
         return DRAFTS[draft](
             _entry(resolved, draft),
-            registry=jsonschema_rs.Registry(list(resolved.documents.items()), retriever=_never),
+            registry=jsonschema_rs.Registry(list({**_METASCHEMAS, **resolved.documents}.items()), retriever=_never),
             retriever=_never,
             validate_formats=True,
             pattern_options=OPTIONS,
