@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
@@ -46,6 +46,29 @@ def uris_in(document: Any, uri: str) -> Iterator[str]:
     """The URIs under which a document and the schemas inside it can be referred to."""
     yield uri
     yield from (base for schema, base in _schemas_in(document, uri) if "$id" in schema or "id" in schema)
+
+
+def referring_to(document: Any, uri: str, meant: Callable[[str, str], str | None]) -> Any:
+    """A copy of a schema that says its URI, with each reference to another rewritten to the one it means.
+
+    Args:
+        document: the schema.
+        uri: its absolute URI.
+        meant: of a reference as it is written, and as an absolute URI, the URI of what it means; None leaves it.
+    """
+    copied = copy.deepcopy(document)
+    for schema, base in list(_schemas_in(copied, uri)):
+        for keyword in _REFERRING:
+            written = schema.get(keyword)
+            if isinstance(written, str):
+                target, fragment = absolute(base, written)
+                known = None if target == base else meant(urldefrag(written).url, target)
+                if known:
+                    schema[keyword] = f"{known}#{fragment}" if fragment else known
+    naming = _naming(copied)
+    if naming:
+        copied[naming] = uri
+    return copied
 
 
 def one_uri_each(documents: Mapping[str, Any]) -> dict[str, Any]:
