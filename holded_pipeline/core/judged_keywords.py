@@ -100,7 +100,25 @@ def _judging(draft: Any, evolve: Callable[..., Any]) -> Any:
         },
     )
     extended.evolve = evolve
+    extended.descend = _descending(extended.descend)
     return extended
+
+
+def _descending(original: Callable[..., Any]) -> Callable[..., Any]:
+    """What `jsonschema` does, with the place of what a schema of `false` forbids, which it leaves out."""
+
+    def descend(self: Any, instance: Any, schema: Any, path: Any = None, schema_path: Any = None, **more: Any) -> Any:
+        found = original(self, instance, schema, path, schema_path, **more)
+        return found if schema is not False else _placed(found, path, schema_path)
+
+    return descend
+
+
+def _placed(errors: Iterator[ValidationError], path: Any, schema_path: Any) -> Iterator[ValidationError]:
+    for error in errors:
+        error.path.extend(() if path is None else (path,))
+        error.schema_path.extend(() if schema_path is None else (schema_path,))
+        yield error
 
 
 class _Judge:

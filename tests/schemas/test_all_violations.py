@@ -114,6 +114,18 @@ def test_what_is_right_is_not_called_wrong_beside_a_fault(draft):
     assert (violation.pointer, violation.keyword) == ("", "required")
 
 
+def test_everything_that_is_forbidden_is_told_with_its_place():
+    schema = {
+        "properties": {"a": False, "b": False, "c": {"items": {"properties": {"d": False}}}},
+        "patternProperties": {"^x": False},
+        "required": ["id"],
+    }
+    document = {"a": 1, "b": 1, "x": 1, "c": [{}, {"d": 1}]}
+    violations = CompiledSchema(LocalSchemas({"s": schema}).resolve("s", None)).check(document)
+    assert {violation.pointer for violation in violations} == {"", "/a", "/b", "/x", "/c/1/d"}
+    assert len(violations) == 5
+
+
 def test_a_draft_inside_another_is_judged_by_its_own_rules():
     documents = {
         "a": {"$schema": DRAFTS["2020-12"], "required": ["id"], "properties": {"x": {"$ref": "b"}}},
