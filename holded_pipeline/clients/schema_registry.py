@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from typing import Any
-from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import attrs
 
@@ -19,7 +19,7 @@ from holded_pipeline.clients.registry_http import (
 from holded_pipeline.clients.retry import Retry
 from holded_pipeline.clients.secret import Secret
 from holded_pipeline.core.errors import ConfigurationError, RejectRecord
-from holded_pipeline.core.schema_uris import BASE, uri_of
+from holded_pipeline.core.registered_schemas import RegisteredSchema, documents_of
 from holded_pipeline.core.schemas import ResolvedSchema
 from holded_pipeline.core.values import SchemaRef
 
@@ -169,34 +169,27 @@ class RegistryClient:
     def _fetch(self, subject: str, version: int | None, *, patient: bool) -> ResolvedSchema:
         wanted = "latest" if version is None else str(version)
         answer = self._connection.get(_path(subject, wanted), patient=patient)
-        document = self._document(subject, answer)
-        uri = uri_of(document, BASE + quote(subject, safe=""))
-        documents = {uri: document}
-        self._add_references(answer, {uri}, documents, patient=patient)
+        documents = documents_of(self._registered(subject, wanted, answer, patient=patient))
         ref = SchemaRef(subject, _number(answer, "version"), _number(answer, "id"))
-        return ResolvedSchema(ref, uri, documents)
+        return ResolvedSchema(ref, next(iter(documents)), documents)
 
-    def _add_references(
-        self, answer: dict[str, Any], bases: set[str], documents: dict[str, Any], *, patient: bool, depth: int = 1
-    ) -> None:
-        """Each under its name as seen from whoever refers to it, and under its own `$id`."""
+    def _registered(
+        self, subject: str, version: str, answer: dict[str, Any], *, patient: bool, depth: int = 0
+    ) -> RegisteredSchema:
+        """The schema of an answer, with those it refers to."""
         if depth > _DEEPEST:
             raise ConfigurationError(f"{self._connection.name} has references more than {_DEEPEST} levels deep")
+        references: dict[str, RegisteredSchema] = {}
         for reference in answer.get("references") or ():
-            subject, version, name = reference["subject"], reference["version"], reference["name"]
+            name, other, its_version = reference["name"], reference["subject"], str(reference["version"])
             try:
-                referred = self._connection.get(
-                    _path(subject, str(version)), params={"deleted": "true"}, patient=patient
-                )
+                referred = self._connection.get(_path(other, its_version), params={"deleted": "true"}, patient=patient)
             except MissingError as error:
                 raise ConfigurationError(
-                    f"{self._connection.name} has no version {version} of {subject!r}, which a schema refers to"
+                    f"{self._connection.name} has no version {its_version} of {other!r}, which a schema refers to"
                 ) from error
-            document = self._document(subject, referred)
-            own = uri_of(document, urljoin(min(bases), name))
-            names = [own, *sorted({urljoin(base, name) for base in bases} - {own})]
-            documents.update(dict.fromkeys(names, document))
-            self._add_references(referred, bases | {own}, documents, patient=patient, depth=depth + 1)
+            references[name] = self._registered(other, its_version, referred, patient=patient, depth=depth + 1)
+        return RegisteredSchema(subject, version, self._document(subject, answer), references)
 
     def _document(self, subject: str, answer: dict[str, Any]) -> Any:
         kind = answer.get("schemaType") or "AVRO"  # Confluent leaves it out for its oldest format

@@ -1,4 +1,4 @@
-r"""The keywords with patterns, for explanations: matched by the Rust validator's engine.
+r"""The keywords with patterns for names, for explanations: matched by the Rust validator's engine.
 
 Python's regular expressions take for ever over some texts (`^(a+)+$` over `aaaa…!`), and would let one record hold up
 a run that the verdict on it did not; they also do not know all that JSON Schema's do, such as `\p{Lu}`.
@@ -8,30 +8,25 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import jsonschema_rs
-from jsonschema import validators
 from jsonschema.exceptions import ValidationError
 
-_OPTIONS = jsonschema_rs.FancyRegexOptions()  # it gives up after a million steps
+OPTIONS: Final = jsonschema_rs.FancyRegexOptions()  # it gives up after a million steps
 
 
 @functools.lru_cache(maxsize=1024)
 def _matcher(pattern: str) -> Any:
-    return jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=_OPTIONS)
+    return jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=OPTIONS)
 
 
 def _matches(pattern: str, text: str) -> bool:
     return bool(_matcher(pattern).is_valid(text))
 
 
-def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not _matches(pattern, instance):
-        yield ValidationError(f"{instance!r} does not match {pattern!r}")
-
-
-def _pattern_properties(validator: Any, schemas: Mapping[str, Any], instance: Any, _: Any) -> Iterator[ValidationError]:
+def pattern_properties(validator: Any, schemas: Mapping[str, Any], instance: Any, _: Any) -> Iterator[ValidationError]:
+    """What `jsonschema` does for `patternProperties`."""
     if isinstance(instance, Mapping):
         for pattern, schema in schemas.items():
             for name, value in instance.items():
@@ -39,7 +34,8 @@ def _pattern_properties(validator: Any, schemas: Mapping[str, Any], instance: An
                     yield from validator.descend(value, schema, path=name, schema_path=pattern)
 
 
-def _additional_properties(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+def additional_properties(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    """What `jsonschema` does for `additionalProperties`."""
     if not isinstance(instance, Mapping):
         return
     patterns = schema.get("patternProperties", ())
@@ -52,17 +48,3 @@ def _additional_properties(validator: Any, allowed: Any, instance: Any, schema: 
         named = ", ".join(repr(name) for name in extra)
         were = "was" if len(extra) == 1 else "were"
         yield ValidationError(f"Additional properties are not allowed ({named} {were} unexpected)")
-
-
-@functools.cache
-def bounded(draft: Any) -> Any:
-    """A validator class of `jsonschema` that takes no more than a moment over any pattern."""
-    extend: Any = validators.extend  # which has no types
-    return extend(
-        draft,
-        {
-            "pattern": _pattern,
-            "patternProperties": _pattern_properties,
-            "additionalProperties": _additional_properties,
-        },
-    )

@@ -1,12 +1,12 @@
 """JSON Schemas: compiled once, checked fast, explained in full.
 
-`jsonschema-rs` gives the verdict. `jsonschema` checks the schema itself and explains a refusal: every violation,
-most telling first. Where it finds nothing to explain, the Rust validator's own words stand. Nothing is fetched.
+`jsonschema-rs` gives the verdict. `jsonschema` checks the schema itself and explains a refusal (`explanations`).
+Nothing is fetched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NoReturn, Protocol
 
 import attrs
@@ -15,25 +15,19 @@ import jsonschema_rs
 import jsonschema_specifications
 import referencing
 import referencing.jsonschema
-from jsonschema.exceptions import SchemaError, best_match, relevance
+from jsonschema.exceptions import SchemaError
 from jsonschema.validators import validator_for
 
 from holded_pipeline.core.errors import ConfigurationError
-from holded_pipeline.core.patterns import bounded
+from holded_pipeline.core.explanations import Explanation, pointer, shortened
+from holded_pipeline.core.judged_keywords import DRAFTS
+from holded_pipeline.core.patterns import OPTIONS
 from holded_pipeline.core.schema_uris import one_uri_each
 from holded_pipeline.core.values import SchemaRef, Violation
 
-MOST_VIOLATIONS = 100
-"""A document with more is told how many more."""
-
-_LONGEST_MESSAGE = 500
 _DEFAULT_DRAFT: Any = jsonschema.Draft202012Validator
-_DRAFTS: dict[type, Any] = {
-    jsonschema.Draft4Validator: jsonschema_rs.Draft4Validator,
-    jsonschema.Draft6Validator: jsonschema_rs.Draft6Validator,
-    jsonschema.Draft7Validator: jsonschema_rs.Draft7Validator,
-    jsonschema.Draft201909Validator: jsonschema_rs.Draft201909Validator,
-    jsonschema.Draft202012Validator: jsonschema_rs.Draft202012Validator,
+_METASCHEMAS: dict[str, Any] = {
+    uri: jsonschema_specifications.REGISTRY.contents(uri) for uri in jsonschema_specifications.REGISTRY
 }
 
 
@@ -91,7 +85,7 @@ class CompiledSchema:
     """A schema ready to check documents.
 
     Args:
-        resolved: the schema. Without `$schema` it is taken for draft 2020-12.
+        resolved: the schema. Without `$schema` it is taken for draft 2020-12, and what it refers to for its own draft.
 
     Raises:
         ConfigurationError: it is no valid schema, of no known draft, or refers to what is not there.
@@ -101,11 +95,10 @@ class CompiledSchema:
         self.ref = resolved.ref
         draft = _draft_of(resolved)
         _check_schema(resolved, draft)
-        resolved = attrs.evolve(resolved, documents=one_uri_each(resolved.documents))
+        documents = {uri: _with_draft(each, draft) for uri, each in one_uri_each(resolved.documents).items()}
+        resolved = attrs.evolve(resolved, documents=documents)
         self._verdict = _verdict_of(resolved, draft)
-        self._explain = bounded(draft)(
-            {"$ref": resolved.uri}, registry=_registry(resolved, draft), format_checker=draft.FORMAT_CHECKER
-        )
+        self._explanation = Explanation(draft, resolved.uri, _registry(resolved, draft), self._verdict)
 
     def check(self, document: Any) -> tuple[Violation, ...]:
         """Every violation of a document, most telling first; none if it is valid.
@@ -113,59 +106,7 @@ class CompiledSchema:
         Args:
             document: a JSON value as `json_codec.decode` gives it.
         """
-        if self._verdict.is_valid(document):
-            return ()
-        return _first(self._explained(document) or self._told(document))
-
-    def _explained(self, document: Any) -> list[Violation]:
-        try:
-            errors = sorted(self._explain.iter_errors(document), key=relevance, reverse=True)
-        except Exception:  # noqa: BLE001  it stumbles over patterns and numbers that the other one knows
-            return []
-        return [
-            Violation(_pointer(error.absolute_path), str(error.validator), _message(error.message))
-            for each in errors
-            for error in _closest(each)
-        ]
-
-    def _told(self, document: Any) -> list[Violation]:
-        return [
-            Violation(
-                _pointer(error.instance_path),
-                str(error.schema_path[-1] if error.schema_path else ""),
-                _message(error.message),
-            )
-            for error in self._verdict.iter_errors(document)
-        ]
-
-
-def _closest(error: Any) -> list[Any]:
-    """Inside an anyOf or oneOf, the faults of the branch with the fewest: most likely that one was meant."""
-    if not error.context:
-        return [error]
-    branches: dict[Any, list[Any]] = {}
-    for inner in error.context:
-        branches.setdefault(inner.schema_path[0], []).append(inner)
-    fewest = min(branches.values(), key=len)
-    if sum(len(branch) == len(fewest) for branch in branches.values()) > 1:
-        return [best_match([error]) or error]
-    return [closest for inner in fewest for closest in _closest(inner)]
-
-
-def _first(violations: list[Violation]) -> tuple[Violation, ...]:
-    unique = list(dict.fromkeys(violations))
-    if len(unique) <= MOST_VIOLATIONS:
-        return tuple(unique)
-    more = Violation("", "", f"and {len(unique) - MOST_VIOLATIONS} more violations")
-    return (*unique[:MOST_VIOLATIONS], more)
-
-
-def _message(text: str) -> str:
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 60]} […] {text[-50:]}"
-
-
-def _pointer(path: Iterable[str | int]) -> str:
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+        return () if self._verdict.is_valid(document) else self._explanation.of(document)
 
 
 def _draft_of(resolved: ResolvedSchema) -> Any:
@@ -175,7 +116,7 @@ def _draft_of(resolved: ResolvedSchema) -> Any:
     declared = document.get("$schema") if isinstance(document, dict) else None
     otherwise: Any = _DEFAULT_DRAFT if declared is None else None
     draft = validator_for(document, default=otherwise)
-    if draft not in _DRAFTS:
+    if draft not in DRAFTS:
         _refuse(resolved, f"$schema is {declared!r}; drafts 4, 6, 7, 2019-09 and 2020-12 are known")
     return draft
 
@@ -185,36 +126,35 @@ def _check_schema(resolved: ResolvedSchema, draft: Any) -> None:
         # Without formats: Python's regular expressions are not those of JSON Schema; the Rust validator knows them.
         draft.check_schema(resolved.document, format_checker=None)
     except SchemaError as error:
-        place = _pointer(error.absolute_path) or "the top"
-        _refuse(resolved, f"it is no valid schema: at {place}, {_message(error.message)}")
+        place = pointer(error.absolute_path) or "the top"
+        _refuse(resolved, f"it is no valid schema: at {place}, {shortened(error.message)}")
+
+
+def _with_draft(document: Any, draft: Any) -> Any:
+    """A schema that says no draft is of that of the one that is asked for, to both validators."""
+    return {"$schema": draft.META_SCHEMA["$schema"], **document} if isinstance(document, dict) else document
 
 
 def _verdict_of(resolved: ResolvedSchema, draft: Any) -> Any:
     try:
-        return _DRAFTS[draft](
+        return DRAFTS[draft](
             _entry(resolved, draft),
-            registry=jsonschema_rs.Registry(list(resolved.documents.items()), retriever=_never),
+            registry=jsonschema_rs.Registry(list({**_METASCHEMAS, **resolved.documents}.items()), retriever=_never),
             retriever=_never,
             validate_formats=True,
-            pattern_options=jsonschema_rs.FancyRegexOptions(),
+            pattern_options=OPTIONS,
         )
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError, LookupError) as error:
-        _refuse(resolved, f"it cannot be used: {_message(str(error))}")
+        _refuse(resolved, f"it cannot be used: {shortened(str(error))}")
 
 
 def _registry(resolved: ResolvedSchema, draft: Any) -> Any:
-    """The schemas for `jsonschema`, which would take its own class for every one that says its draft again."""
+    """The schemas for `jsonschema`."""
     specification = referencing.jsonschema.specification_with(draft.META_SCHEMA["$schema"])
     return jsonschema_specifications.REGISTRY.with_resources(
-        (uri, referencing.Resource.from_contents(_without_draft(document, draft), default_specification=specification))
+        (uri, referencing.Resource.from_contents(document, default_specification=specification))
         for uri, document in resolved.documents.items()
     )
-
-
-def _without_draft(document: Any, draft: Any) -> Any:
-    if not isinstance(document, dict) or validator_for(document, default=draft) is not draft:
-        return document
-    return {name: value for name, value in document.items() if name != "$schema"}
 
 
 def _entry(resolved: ResolvedSchema, draft: Any) -> dict[str, Any]:

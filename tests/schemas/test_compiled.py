@@ -9,8 +9,9 @@ import pytest
 
 import holded_pipeline as hp
 from holded_pipeline.core import json_codec
+from holded_pipeline.core.explanations import MOST_VIOLATIONS
 from holded_pipeline.core.schema_references import LocalSchemas
-from holded_pipeline.core.schemas import MOST_VIOLATIONS, CompiledSchema
+from holded_pipeline.core.schemas import CompiledSchema
 
 DRAFTS = {
     "4": "http://json-schema.org/draft-04/schema#",

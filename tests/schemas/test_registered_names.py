@@ -1,0 +1,122 @@
+"""The names by which schemas in a registry refer to each other."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+import holded_pipeline as hp
+from holded_pipeline.core.schemas import CompiledSchema
+
+TEXT, NUMBER = {"type": "string"}, {"type": "integer"}
+
+
+def violations(registry, document):
+    settings = hp.SchemaRegistry(registry.url, retry=hp.Retry(deadline=0.6))
+    found = CompiledSchema(settings.open().resolve("root", None)).check(document)
+    return [(violation.pointer, violation.keyword) for violation in found]
+
+
+def references(*pairs):
+    return [{"name": name, "subject": subject, "version": 1} for name, subject in pairs]
+
+
+def test_two_schemas_may_call_different_others_by_one_name(registry):
+    for turn, (order, own) in enumerate(itertools.product([1, -1], [{}, {"$id": "https://y.org/a"}])):
+        registry.subjects.clear()
+        registry.add("texts", TEXT)
+        registry.add("numbers", NUMBER)
+        registry.add("a", {**own, "properties": {"m": {"$ref": "m"}}}, references=references(("m", "numbers")))
+        registry.add(
+            "root",
+            {"$id": "https://x.org/r", "properties": {"m": {"$ref": "m"}, "a": {"$ref": own.get("$id", "a")}}},
+            references=references(("m", "texts"), (own.get("$id", "a"), "a"))[::order],
+        )
+        assert violations(registry, {"m": "s", "a": {"m": 1}}) == [], turn
+        assert violations(registry, {"m": 1}) == [("/m", "type")]
+        assert violations(registry, {"a": {"m": "s"}}) == [("/a/m", "type")]
+
+
+def test_two_versions_of_a_schema_with_an_id_stand_side_by_side(registry):
+    for version, kind in ((1, "string"), (2, "integer")):
+        money = {
+            "$id": "https://x.org/money",
+            "$defs": {"c": {"$id": "code", "type": kind}},
+            "properties": {"a": {"$ref": "code"}, "b": {"$ref": "https://x.org/money#/$defs/c"}},
+        }
+        registry.add("money", money, version=version)
+    both = [{"name": f"money{version}", "subject": "money", "version": version} for version in (1, 2)]
+    registry.add("root", {"properties": {"x": {"$ref": "money1"}, "y": {"$ref": "money2"}}}, references=both)
+    assert violations(registry, {"x": {"a": "s", "b": "s"}, "y": {"a": 1, "b": 1}}) == []
+    assert violations(registry, {"x": {"a": 1}}) == [("/x/a", "type")]
+    assert violations(registry, {"y": {"b": "s"}}) == [("/y/b", "type")]
+
+
+def test_a_schema_registered_under_two_subjects_is_one(registry):
+    money = {"$id": "https://x.org/money", "$defs": {"c": {"$anchor": "c", "$id": "https://x.org/c", **TEXT}}}
+    registry.add("one", money)
+    registry.add("two", money)
+    used = {"properties": {"x": {"$ref": "one"}, "y": {"$ref": "two#/$defs/c"}, "z": {"$ref": "https://x.org/c#c"}}}
+    registry.add("root", used, references=references(("one", "one"), ("two", "two")))
+    assert violations(registry, {"y": "s", "z": "s"}) == []
+    assert violations(registry, {"y": 1}) == [("/y", "type")]
+    assert violations(registry, {"z": 1}) == [("/z", "type")]
+
+
+@pytest.mark.parametrize(
+    "own", [{}, {"$id": "https://x.org/r.json"}, {"$id": "urn:holded:r"}], ids=["none", "url", "urn"]
+)
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("dirección fiscal.json", "dirección fiscal.json"),
+        ("dirección fiscal.json", "direcci%C3%B3n%20fiscal.json"),
+        ("direcci%C3%B3n.json", "dirección.json"),
+        ("Holded\\Money", "Holded\\Money"),
+        ("com.holded.Money", "com.holded.Money"),
+        ("m.json#/$defs/x", "m.json#/$defs/x"),
+        ("m.json", "m.json#/$defs/x"),
+        ("https://z.org/m.json#/$defs/x", "https://z.org/m.json#/$defs/x"),
+        ("urn:holded:money", "urn:holded:money"),
+    ],
+)
+def test_a_name_may_have_any_letters_and_a_fragment(registry, own, name, written):
+    registry.add("money", {"$defs": {"x": TEXT}, **TEXT})
+    registry.add("root", {**own, "properties": {"x": {"$ref": written}}}, references=references((name, "money")))
+    assert violations(registry, {"x": "s"}) == []
+    assert violations(registry, {"x": 1}) == [("/x", "type")]
+
+
+@pytest.mark.parametrize("inner", ["https://y.org/inner.json", "deep/inner.json"])
+def test_a_name_counts_inside_a_schema_with_an_id_of_its_own(registry, inner):
+    registry.add("money", TEXT)
+    part = {"$id": inner, "properties": {"m": {"$ref": "money.json"}}}
+    root = {"$id": "https://x.org/r.json", "properties": {"i": part}}
+    registry.add("root", root, references=references(("money.json", "money")))
+    assert violations(registry, {"i": {"m": "s"}}) == []
+    assert violations(registry, {"i": {"m": 1}}) == [("/i/m", "type")]
+
+
+@pytest.mark.parametrize("of_money", [{}, {"$id": "sales/money.json"}, {"$id": "money.json"}])
+def test_relative_ids_may_have_a_folder(registry, of_money):
+    registry.add("money", {**of_money, **TEXT})
+    root = {"$id": "sales/order.json", "properties": {"m": {"$ref": "money.json"}}}
+    registry.add("root", root, references=references(("money.json", "money")))
+    assert violations(registry, {"m": "s"}) == []
+    assert violations(registry, {"m": 1}) == [("/m", "type")]
+
+
+def test_a_name_that_only_the_root_was_registered_with_serves_below_it_too(registry):
+    registry.add("money", TEXT)
+    registry.add("a", {"properties": {"m": {"$ref": "money"}}})
+    root = {"properties": {"a": {"$ref": "a"}}}
+    registry.add("root", root, references=references(("a", "a"), ("money", "money")))
+    assert violations(registry, {"a": {"m": 1}}) == [("/a/m", "type")]
+
+
+def test_what_is_referred_to_is_of_the_roots_draft(registry):
+    registry.add("money", {"definitions": {"s": {}}, "properties": {"q": {"$ref": "#/definitions/s", **NUMBER}}})
+    root = {"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"x": {"$ref": "money"}}}
+    registry.add("root", root, references=references(("money", "money")))
+    assert violations(registry, {"x": {"q": "beside a reference nothing counts"}}) == []
