@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_args
 
 import attrs
 
+from holded_pipeline.core.enricher_checks import usable_text
 from holded_pipeline.core.enricher_faults import run_failure, shown, told
 from holded_pipeline.core.errors import RejectRecord
 from holded_pipeline.core.values import Event, Violation
@@ -66,13 +67,11 @@ class Rule:
         plugin: what brought the rule, told where it fails; set when a plugin registers it.
     """
 
-    id: str = attrs.field(validator=_usable_id)
+    id: str = attrs.field(validator=[_usable_id, usable_text])
     dimension: Dimension = attrs.field(validator=_dimension)
     weight: float = attrs.field(validator=_weight)
     check: Callable[[Event], Verdict] = attrs.field(validator=attrs.validators.is_callable())
-    version: str | None = attrs.field(
-        default=None, kw_only=True, validator=attrs.validators.optional(attrs.validators.instance_of(str))
-    )
+    version: str | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(usable_text))
     plugin: str | None = attrs.field(default=None, kw_only=True, eq=False)
 
 

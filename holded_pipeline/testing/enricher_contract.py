@@ -11,6 +11,7 @@ from apache_beam.internal import pickler
 
 from holded_pipeline.core.enricher_faults import told
 from holded_pipeline.core.enrichment import AnyEnricher, Enricher
+from holded_pipeline.core.errors import HoldedPipelineError
 from holded_pipeline.core.values import Event
 from holded_pipeline.plugins.registry import default_registry
 from holded_pipeline.testing.contract import BrokenRule, ContractError, Findings
@@ -22,7 +23,7 @@ ADVICE: Final = {
     "shape": "write a function (event) -> mapping or an object with enrich_batch, and give it a name",
     "travels": "open connections, files and locks in __enter__, which is called on the worker; define what it uses in "
     "a module that is installed there",
-    "opens": "let __enter__ return what is to be called, usually self",
+    "opens": "let __enter__ return what is to be called: usually self, with a __call__(self, event)",
     "survives": "return what can be said without what is missing, or raise hp.RejectRecord(reason, message) to refuse "
     "the event",
     "read_only": "return what is to be added; to work on the data, take a copy: copy.deepcopy(event.data)",
@@ -91,10 +92,9 @@ def check_enricher(
     _check_arguments(rules, budget_seconds)
     findings = Findings(ADVICE)
     try:
-        subject = default_registry().enricher(enricher).for_run("contract-check")
+        subject = _of_a_run(default_registry().enricher(enricher))
     except (TypeError, ValueError) as error:
         raise ContractError("the enricher", [BrokenRule("shape", str(error), 1, ADVICE["shape"])]) from error
-    subject = attrs.evolve(subject, on_error="reject", retry=None)
     _look_at_ends(subject, findings)
     given = contract_events() if events is None else list(events)
     if not given:
@@ -121,6 +121,15 @@ def _check_arguments(rules: Collection[str], budget_seconds: float) -> None:
         raise ValueError(f"rules is a list of some of {', '.join(ENRICHER_RULES)}; not: {', '.join(unknown) or 'none'}")
     if not 0 < budget_seconds < math.inf:
         raise ValueError(f"budget_seconds is a number of seconds above 0, got {budget_seconds!r}")
+
+
+def _of_a_run(enricher: Enricher) -> Enricher:
+    try:
+        subject = enricher.for_run("contract-check")
+    except HoldedPipelineError as error:
+        advice = "let for_run(run_id) return the enricher of the run; what it asks, let be there when it is checked"
+        raise ContractError(f"the enricher {enricher}", [BrokenRule("shape", str(error), 1, advice)]) from error
+    return attrs.evolve(subject, on_error="reject", retry=None)
 
 
 def _look_at_ends(subject: Enricher, findings: Findings) -> None:

@@ -110,6 +110,11 @@ def does_nothing(*_):
         ([registering("register_enrichers", 5, does_nothing)], "needs a name"),
         ([registering("register_enrichers", "x", 5)], "an enricher is a function"),
         ([registering("register_enrichers", "x", Plugin)], "Plugin is a class"),
+        (
+            [registering("register_enrichers", "x", hp.Enricher("x", does_nothing, timeout=9))],
+            "x is an hp.Enricher already, and its options would be lost; give the function and its options",
+        ),
+        ([registering("register_enrichers", "x", does_nothing, version="\ud800")], "version is kept with events"),
         ([registering("register_enrichers", "x", does_nothing, on_eror="skip")], "no option 'on_eror'; it has: batch_"),
         ([registering("register_enrichers", "x", does_nothing, timeout=-1)], "timeout is a number of seconds"),
         ([registering("register_enrichers", "x")], "missing 1 required positional argument"),
