@@ -18,6 +18,7 @@ from holded_pipeline.testing.contract import BrokenRule, ContractError, Findings
 from holded_pipeline.testing.contract_events import contract_events
 from holded_pipeline.testing.elsewhere import called_elsewhere
 from holded_pipeline.testing.trials import Trial, Verdict
+from holded_pipeline.transforms.travel import sent, stuck_rule
 
 ADVICE: Final = {
     "shape": "write a function (event) -> mapping or an object with enrich_batch, and give it a name",
@@ -141,12 +142,11 @@ def _look_at_ends(subject: Enricher, findings: Findings) -> None:
 
 
 def _pickled(subject: Enricher, findings: Findings) -> bytes | None:
-    try:
-        pickled: bytes = pickler.dumps(subject)
-        pickler.loads(pickled)
-    except KeyboardInterrupt:  # the user's own wish
-        raise
-    except BaseException as error:  # noqa: BLE001  pickling runs a stranger's code, which may raise anything
-        findings.add("travels", f"it cannot be pickled for a worker: {told(error)}")
+    outcome = sent(subject)
+    if isinstance(outcome, BaseException):
+        stuck = stuck_rule(subject)
+        whose = "it" if stuck is None else f"{stuck}, by which it judges,"
+        findings.add("travels", f"{whose} cannot be pickled for a worker: {told(outcome)}")
         return None
+    pickled: bytes = pickler.dumps(subject)
     return pickled
