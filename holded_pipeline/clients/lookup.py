@@ -69,6 +69,7 @@ class Lookup:
     miss_ttl: float = attrs.field(validator=_seconds)
     cache_size: int = attrs.field(validator=[attrs.validators.instance_of(int), attrs.validators.ge(1)])
     deterministic: bool = attrs.field(default=False, init=False)  # the reference data change
+    version: str = attrs.field(default="1", init=False)  # of what is added: `found`, and the columns
     _opened: list[OpenLookup] = attrs.field(factory=list, init=False, repr=False, eq=False)
 
     @classmethod

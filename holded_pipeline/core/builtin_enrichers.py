@@ -11,6 +11,7 @@ import attrs
 
 from holded_pipeline.core import quality_rules
 from holded_pipeline.core.business_context import aggregate_of, business_context_of
+from holded_pipeline.core.enricher_checks import usable_text
 from holded_pipeline.core.quality import Rule, assess, ruleset_of
 from holded_pipeline.core.values import Event
 
@@ -71,7 +72,7 @@ class Quality:
 
     rules: Sequence[Rule] = attrs.field(default=(), converter=_as_rules)
     extend: bool = attrs.field(default=True, kw_only=True)
-    ruleset: str | None = attrs.field(default=None, kw_only=True)
+    ruleset: str | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(usable_text))
     registered: Sequence[Rule] = attrs.field(default=quality_rules.RULES, kw_only=True, converter=_as_rules)
     name: ClassVar[str] = "quality"
     _judges: tuple[Rule, ...] = attrs.field(init=False, eq=False, repr=False)

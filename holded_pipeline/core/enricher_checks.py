@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, Final
 
 import attrs
+
+from holded_pipeline.core.drafts import PROVENANCE
+from holded_pipeline.core.json_codec import is_storable
+
+RESERVED: Final = frozenset({"schema", "headers", "correlation_id", "collected_at", "envelope", PROVENANCE})
+"""Entries of `event.metadata` that other stages write."""
 
 _YEAR = 365 * 24 * 60 * 60  # seconds
 
@@ -13,6 +19,33 @@ _YEAR = 365 * 24 * 60 * 60  # seconds
 def opens_and_closes(function: Any) -> bool:
     """Whether it is a context manager."""
     return hasattr(type(function), "__enter__") and hasattr(type(function), "__exit__")
+
+
+def usable_name(_: object, __: object, name: Any) -> None:
+    """Refuses what cannot name an entry of `event.metadata`.
+
+    Raises:
+        ValueError: it is no identifier, or the name of an entry that another stage writes.
+    """
+    if not (isinstance(name, str) and name.isidentifier()):
+        raise ValueError(
+            f"an enricher needs a name that can stand in event.metadata, got {name!r}; give a lambda or a partial "
+            "one with hp.Enricher(name, function)"
+        )
+    if name in RESERVED:
+        raise ValueError(f"the name {name!r} is taken by the pipeline itself; choose another one")
+
+
+def no_enricher_itself(enricher: object, _: object, function: Any) -> None:
+    """Refuses an `Enricher` in the place of a function: of its options none would be kept.
+
+    Raises:
+        TypeError: it is one.
+    """
+    if isinstance(function, type(enricher)):
+        raise TypeError(
+            f"{function} is an hp.Enricher already, and its options would be lost; give the function and its options"
+        )
 
 
 def usable_function(_: object, __: object, function: Any) -> None:
@@ -63,14 +96,29 @@ def usable_seconds(_: object, attribute: attrs.Attribute[Any], seconds: Any) -> 
         )
 
 
-def usable_version(_: object, __: object, version: Any) -> None:
+def usable_text(_: object, attribute: attrs.Attribute[Any], text: Any) -> None:
+    """Refuses what cannot be kept with an event.
+
+    Raises:
+        TypeError: it is no text.
+        ValueError: it holds U+0000 or a lone surrogate.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"{attribute.name} is a text, got {text!r}")
+    if not is_storable(text):
+        raise ValueError(f"{attribute.name} is kept with events, and U+0000 or a lone surrogate in {text!r} cannot be")
+
+
+def usable_version(_: object, attribute: attrs.Attribute[Any], version: Any) -> None:
     """Refuses what is no version.
 
     Raises:
         TypeError: it is no text.
+        ValueError: it cannot be kept with an event.
     """
     if not isinstance(version, str):
         raise TypeError(f'an enricher\'s version is a text such as "1.0", got {version!r}')
+    usable_text(None, attribute, version)
 
 
 def usable_on_error(_: object, __: object, on_error: Any) -> None:

@@ -10,7 +10,7 @@ import attrs
 
 from holded_pipeline.core import enricher_checks as checks
 from holded_pipeline.core import json_codec
-from holded_pipeline.core.drafts import PROVENANCE, Draft
+from holded_pipeline.core.drafts import Draft
 from holded_pipeline.core.enricher_faults import (
     EnricherFault,
     batch_of,
@@ -25,9 +25,6 @@ from holded_pipeline.core.values import Event
 T = TypeVar("T")
 EnrichFunction = Callable[[Event], Mapping[str, Any]]
 OnError = Literal["reject", "skip", "fail"]
-
-RESERVED: Final = frozenset({"schema", "headers", "correlation_id", "collected_at", "envelope", PROVENANCE})
-"""Entries of `event.metadata` that other stages write."""
 
 MAX_RESULT_BYTES: Final = 1_000_000
 """Bytes that one enricher may add to one event, as JSON."""
@@ -75,16 +72,6 @@ class EnricherOptions(TypedDict, total=False):
     batch_seconds: float
 
 
-def _usable_name(_: object, __: object, name: Any) -> None:
-    if not (isinstance(name, str) and name.isidentifier()):
-        raise ValueError(
-            f"an enricher needs a name that can stand in event.metadata, got {name!r}; give a lambda or a partial "
-            "one with hp.Enricher(name, function)"
-        )
-    if name in RESERVED:
-        raise ValueError(f"the name {name!r} is taken by the pipeline itself; choose another one")
-
-
 @attrs.frozen
 class Enricher:
     """An enricher under its name.
@@ -107,8 +94,8 @@ class Enricher:
         batch_seconds: how long events wait for a batch to fill, as long as others come.
     """
 
-    name: str = attrs.field(validator=_usable_name)
-    function: AnyEnricher = attrs.field(validator=checks.usable_function)
+    name: str = attrs.field(validator=checks.usable_name)
+    function: AnyEnricher = attrs.field(validator=[checks.no_enricher_itself, checks.usable_function])
     version: str | None = attrs.field(
         default=None, kw_only=True, validator=attrs.validators.optional(checks.usable_version)
     )
@@ -127,6 +114,7 @@ class Enricher:
         own = getattr(self.function, "version", None)
         if self.version is None and isinstance(own, str | int | float):  # who writes version = 1.0 means "1.0"
             object.__setattr__(self, "version", str(own))
+            attrs.validate(self)
 
     def __call__(self, event: Event) -> Event:
         """The event with this enricher's result: opens, calls and closes it, without timeout and retry.
@@ -183,8 +171,9 @@ class Enricher:
         if not callable(callee):
             found = "None" if opened is None else f"an object of the type {type(opened).__name__}"
             also = "; the enricher itself must have enrich_batch, too" if hasattr(opened, "enrich_batch") else ""
+            advice = "give it a __call__(self, event)" if opened is self.function else "let it return self"
             raise ConfigurationError(
-                f"the enricher {self} cannot be called: its __enter__ returned {found}; let it return self{also}"
+                f"the enricher {self} cannot be called: its __enter__ returned {found}; {advice}{also}"
             )
         return callee
 
@@ -242,10 +231,21 @@ class Enricher:
         return f"the enricher {self}, called for event {event.id}{place},"
 
     def for_run(self, run_id: str) -> Enricher:
-        """This enricher for one run."""
-        if isinstance(self.function, RunAware):
-            return attrs.evolve(self, function=self.function.for_run(run_id))
-        return self
+        """This enricher for one run.
+
+        Raises:
+            ConfigurationError, TransientError: its function has a `for_run` that raises, or gives no enricher.
+        """
+        if not isinstance(self.function, RunAware):
+            return self
+        ask = self.function.for_run
+        outcome = outcome_of(lambda run_id: attrs.evolve(self, function=ask(run_id)), run_id)
+        if isinstance(outcome, Enricher):
+            return outcome
+        whose = f"for_run of the enricher {self}"
+        raise run_failure(outcome, self.transient, whose) or ConfigurationError(
+            f"{whose} raised {told(outcome)}; let it return the enricher of the run"
+        ) from outcome
 
     def __str__(self) -> str:
         return self.name if self.version is None else f"{self.name} {self.version}"

@@ -240,6 +240,11 @@ def _check_number(pointer: str, number: float | Decimal) -> None:
         raise TypeError(f"{number!r} at {pointer or 'the top'} is not a JSON number")
 
 
+def is_storable(text: str) -> bool:
+    """Whether a text can stand in JSON and in PostgreSQL: no U+0000 in it, and no half of a surrogate pair."""
+    return "\0" not in text and not _has_surrogate(text)
+
+
 def _check_string(pointer: str, string: str) -> None:
-    if "\0" in string or _has_surrogate(string):
+    if not is_storable(string):
         raise TypeError(f"a string at {pointer or 'the top'} holds U+0000 or a lone surrogate")

@@ -12,12 +12,17 @@ import attrs
 from holded_pipeline.core.timestamps import parse_timestamp
 from holded_pipeline.core.values import Event
 
+_FORM = "1"  # of what is added; another one adds something else
 _MICROSECOND = timedelta(microseconds=1)
 
 
 def _seconds(_: object, attribute: attrs.Attribute[float], value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise ValueError(f"Lateness.{attribute.name} is a number of seconds, 0 or more, got {value!r}")
+
+
+def _written(seconds: float) -> str:
+    return repr(float(seconds)).removesuffix(".0")  # 900 and 900.0 are one setting
 
 
 @attrs.frozen
@@ -31,6 +36,7 @@ class Lateness:
         threshold: seconds after which an event is late.
         tolerance: seconds by which clocks may differ: an event that occurred longer than this after it was
             collected comes from a clock that runs ahead.
+        version: of what it adds, the two settings in it.
 
     Raises:
         ValueError: one of them is no number of seconds.
@@ -39,6 +45,11 @@ class Lateness:
     threshold: float = attrs.field(default=3_600.0, validator=_seconds)
     tolerance: float = attrs.field(default=300.0, validator=_seconds, kw_only=True)
     name: ClassVar[str] = "lateness"
+
+    @property
+    def version(self) -> str:
+        """The form of the result, and what `late` and `ahead` mean in it."""
+        return f"{_FORM} threshold={_written(self.threshold)} tolerance={_written(self.tolerance)}"
 
     def __call__(self, event: Event) -> dict[str, Any]:
         """The entries `seconds`, `late`, `ahead` and `measured_by`; all None where the event came from no known time.

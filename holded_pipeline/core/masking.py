@@ -13,6 +13,7 @@ from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.core.field_paths import Path, parse_paths, replaced, values_at, written
 from holded_pipeline.core.values import Event
 
+_FORM = "1"  # of the tokens; another one makes other tokens
 _SHORTEST_KEY = 16
 
 
@@ -51,6 +52,7 @@ class Mask:
             workers run.
         casefold: whether texts that differ only in upper and lower case or in spaces around them are the same, as
             e-mail addresses are.
+        version: of the tokens: only those of one version, under one key, can be joined.
 
     Raises:
         ValueError: a path is none, or there is none.
@@ -62,6 +64,11 @@ class Mask:
     casefold: bool = attrs.field(default=False, kw_only=True)
     _paths: tuple[Path, ...] = attrs.field(init=False, eq=False, repr=False)
     name: ClassVar[str] = "mask"
+
+    @property
+    def version(self) -> str:
+        """The form of the tokens; it says nothing of the key."""
+        return f"{_FORM} casefold" if self.casefold else _FORM
 
     @_paths.default
     def _parsed(self) -> tuple[Path, ...]:

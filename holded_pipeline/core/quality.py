@@ -11,8 +11,10 @@ from typing import Any, Final, Literal, get_args
 
 import attrs
 
+from holded_pipeline.core.enricher_checks import usable_text
 from holded_pipeline.core.enricher_faults import run_failure, shown, told
 from holded_pipeline.core.errors import RejectRecord
+from holded_pipeline.core.in_hand import IN_HAND
 from holded_pipeline.core.values import Event, Violation
 
 Dimension = Literal["completeness", "validity", "timeliness", "consistency"]
@@ -66,14 +68,15 @@ class Rule:
         plugin: what brought the rule, told where it fails; set when a plugin registers it.
     """
 
-    id: str = attrs.field(validator=_usable_id)
+    id: str = attrs.field(validator=[_usable_id, usable_text])
     dimension: Dimension = attrs.field(validator=_dimension)
     weight: float = attrs.field(validator=_weight)
     check: Callable[[Event], Verdict] = attrs.field(validator=attrs.validators.is_callable())
-    version: str | None = attrs.field(
-        default=None, kw_only=True, validator=attrs.validators.optional(attrs.validators.instance_of(str))
-    )
+    version: str | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(usable_text))
     plugin: str | None = attrs.field(default=None, kw_only=True, eq=False)
+
+    def __str__(self) -> str:
+        return f"the quality rule {self.id}" + ("" if self.plugin is None else f" of the plugin {self.plugin}")
 
 
 def ruleset_of(rules: Sequence[Rule], name: str) -> str:
@@ -140,6 +143,7 @@ class _BrokenRuleError(Exception):
 
 
 def _verdict(rule: Rule, event: Event) -> Verdict:
+    noted = IN_HAND.set(rule)
     try:
         verdict = rule.check(event)
     except RejectRecord as error:
@@ -147,10 +151,12 @@ def _verdict(rule: Rule, event: Event) -> Verdict:
     except KeyboardInterrupt:  # the user's own wish
         raise
     except BaseException as error:
-        failure = run_failure(error, (), f"the quality rule {rule.id}")
+        failure = run_failure(error, (), str(rule))
         if failure is not None:
             raise failure from error
         raise _BrokenRuleError(told(error)) from error
+    finally:
+        IN_HAND.reset(noted)
     if verdict is None or verdict is NOT_APPLICABLE:
         return verdict
     if isinstance(verdict, str) and not verdict.strip():

@@ -61,7 +61,7 @@ class RecordReader:
 
     def _asked(self, document: Any, source: Source) -> Event:
         """What a user's envelope makes of a document, once it is known to be usable."""
-        name = f"the envelope {getattr(self._envelope, '__qualname__', type(self._envelope).__qualname__)}"
+        name = named(self._envelope)
         event = outcome_of(lambda document: self._envelope(document, source), document)
         if isinstance(event, BaseException):
             raise _failure(event, name) from event
@@ -70,10 +70,17 @@ class RecordReader:
                 f"{name} returned {type(event).__name__}; it must return an Event, or raise "
                 "hp.RejectRecord for a document that is none"
             )
-        wrong = _unusable(event)
+        wrong = unusable(event)
         if wrong is not None:
             raise RejectRecord("envelope_error", f"{name} returned an Event whose {wrong}")
         return event
+
+
+def named(envelope: str | Envelope) -> str:
+    """What an envelope is called in messages: by its name, or as the function or class that it is."""
+    if isinstance(envelope, str):
+        return f"the envelope {envelope!r}"
+    return f"the envelope {getattr(envelope, '__qualname__', type(envelope).__qualname__)}"
 
 
 def _failure(error: BaseException, name: str) -> HoldedPipelineError:
@@ -88,7 +95,7 @@ def _failure(error: BaseException, name: str) -> HoldedPipelineError:
     return failure or RejectRecord("envelope_error", f"{name} could not read the document: {told(error)}")
 
 
-def _unusable(event: Event) -> str | None:
+def unusable(event: Event) -> str | None:
     """What is wrong with an event that strange code made; None if nothing is."""
     for name, kinds, wanted in (
         ("id", str, "must be text, e.g. str(…)"),

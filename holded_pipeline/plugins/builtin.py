@@ -30,8 +30,8 @@ def register_enrichers(register: RegisterEnricher) -> None:
     register("processing", Processing(_version(), _now), version=_version())
     register("business_context", business_context, version=_version())
     register("quality", Quality(), version=_version())
-    register("lateness", Lateness(), version=_version())
-    register("fingerprint", Fingerprint())  # has a version of its own: that of its digest
+    register("lateness", Lateness())  # has a version of its own, as when it is made by hand
+    register("fingerprint", Fingerprint())
 
 
 @hookimpl

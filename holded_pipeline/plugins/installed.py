@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.metadata import EntryPoint, entry_points
 from itertools import groupby
 from typing import Any
@@ -14,6 +17,12 @@ from holded_pipeline.plugins.hookspecs import PROJECT
 
 SWITCH = "HOLDED_PIPELINE_PLUGINS"
 """Environment variable: names of the installed plugins to load, separated by commas; empty for none."""
+
+_CIRCLE = (
+    "the installed plugins, as hp.Enrich and hp.ReadMinIO do, and it is one of them; make its transforms in a function "
+    "that is called later, or give them registry=hp.Registry()"
+)
+_LOADING: ContextVar[bool] = ContextVar("loading", default=False)
 
 
 def installed_plugins() -> Iterator[tuple[Any, str]]:
@@ -34,13 +43,29 @@ def installed_plugins() -> Iterator[tuple[Any, str]]:
         yield _load(entry), f"{entry.name!r} of the package {_package(entry)}"
 
 
+@contextmanager
+def loading() -> Iterator[None]:
+    """While plugins are loaded and asked what they bring.
+
+    Raises:
+        RuntimeError: they are being loaded already: a plugin asks for the plugins, and would find itself half there.
+    """
+    if _LOADING.get():
+        raise RuntimeError(f"it asks for {_CIRCLE}")
+    token = _LOADING.set(True)
+    try:
+        yield
+    finally:
+        _LOADING.reset(token)
+
+
 def _package(entry: EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else f"that has {entry.value}"
 
 
 def _load(entry: EntryPoint) -> Any:
     try:
-        return entry.load()
+        plugin = entry.load()
     except KeyboardInterrupt:  # the user's own wish
         raise
     except BaseException as error:
@@ -48,6 +73,16 @@ def _load(entry: EntryPoint) -> Any:
             f"the plugin {entry.name!r} of the package {_package(entry)} cannot be imported: {told(error)}; "
             f"mend or uninstall it, or leave it out with {SWITCH}"
         ) from error
+    if _is_half_imported(entry.module):
+        raise ConfigurationError(
+            f"the plugin {entry.name!r} of the package {_package(entry)} asks, while it is imported, for {_CIRCLE}"
+        )
+    return plugin
+
+
+def _is_half_imported(module: str) -> bool:
+    """Whether this very thread is importing it: for another thread's import, Python would have waited."""
+    return bool(getattr(getattr(sys.modules.get(module), "__spec__", None), "_initializing", False))
 
 
 def _chosen(found: list[EntryPoint], switch: str | None) -> list[EntryPoint]:

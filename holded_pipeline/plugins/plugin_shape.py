@@ -15,25 +15,36 @@ from holded_pipeline.plugins import hookspecs
 HOOKS = tuple(name for name, value in vars(hookspecs).items() if hasattr(value, f"{hookspecs.PROJECT}_spec"))
 """The names of the hooks."""
 
+_MARK = f"{hookspecs.PROJECT}_impl"  # what the decorator leaves
 _ALIKE = 0.9  # of 1; `register_enricher` is like a hook, `register_encoders` is not
-_SUBJECTS = {"enrich": "register_enrichers", "rule": "register_quality_rules", "envelope": "register_envelopes"}
+_WORDS = {
+    "enrich": "register_enrichers",
+    "rule": "register_quality_rules",
+    "quality": "register_quality_rules",
+    "envelop": "register_envelopes",
+}
+_ANY = f"one of {', '.join(HOOKS)}"
 
 
 def check_shape(plugin: Any, owner: str) -> None:
     """Refuses a plugin whose hooks would not be called, or not as it means them to be.
 
     Raises:
-        ConfigurationError: it is a class, has no hook, or has one that is misspelt, not marked, or takes other
-            arguments; the message names `owner`.
+        ConfigurationError: it is a class, has no hook, or has one that is misspelt, not marked, no function, or takes
+            other arguments; the message names `owner`.
     """
     if inspect.isclass(plugin):
         raise ConfigurationError(
             f"the plugin {owner} is a class, and a plugin is a module or an object; give {plugin.__name__}()"
         )
     marked = dict(_marked(plugin))
-    for name in _public_functions(plugin):
-        meant = _meant(name)
-        if meant and (name not in marked or name not in HOOKS):
+    for name, value in _attributes(plugin):
+        if name not in marked:
+            _check_kind(owner, name, value)
+    helpers = {each for name in marked for each in _names_in(getattr(plugin, name))} - {*marked, *HOOKS}
+    for name in _public_callables(plugin):
+        meant = None if name in helpers else _meant(name, getattr(plugin, name))
+        if meant and (name not in marked or (name not in HOOKS and meant != _ANY)):
             raise ConfigurationError(_overlooked(owner, name, meant, is_marked=name in marked))
     for name, options in marked.items():
         _check_hook(owner, name, getattr(plugin, name), options)
@@ -44,12 +55,28 @@ def check_shape(plugin: Any, owner: str) -> None:
         )
 
 
-def _meant(name: str) -> str | None:
+def _check_kind(owner: str, name: str, value: Any) -> None:
+    """Refuses what has a hook's mark or name and is no function: pluggy passes it over."""
+    is_marked = isinstance(inspect.getattr_static(value, _MARK, None), dict)
+    is_meant = name in HOOKS and not (_is_function(value) or inspect.ismodule(value) or value is None)
+    if is_marked or is_meant:
+        raise ConfigurationError(
+            f"the plugin {owner} has {name}, a {type(value).__name__}, and a hook is a function; write "
+            f"@hp.hookimpl above def {name if name in HOOKS else HOOKS[0]}(register)"
+        )
+
+
+def _meant(name: str, function: Any) -> str | None:
     """The hook that a function of this name is probably meant to be."""
-    close = difflib.get_close_matches(name, HOOKS, n=1, cutoff=_ALIKE)
-    if close or not name.startswith("register"):
+    lower = name.lower()
+    close = difflib.get_close_matches(lower, HOOKS, n=1, cutoff=_ALIKE)
+    if close or not lower.startswith("register"):
         return next(iter(close), None)
-    return next((hook for subject, hook in _SUBJECTS.items() if subject in name.lower()), None)
+    parameters = _parameters(function)
+    likely = next((hook for word, hook in _WORDS.items() if word in lower), None)
+    if parameters == ["register"]:
+        return likely or _ANY
+    return likely if len(parameters) == 1 else None  # what is called with more, or nothing, is no hook
 
 
 def _overlooked(owner: str, name: str, meant: str, *, is_marked: bool) -> str:
@@ -62,19 +89,41 @@ def _overlooked(owner: str, name: str, meant: str, *, is_marked: bool) -> str:
     )
 
 
-def _public_functions(plugin: Any) -> Iterator[str]:
+def _attributes(plugin: Any) -> Iterator[tuple[str, Any]]:
     for name in dir(plugin):
-        value = inspect.getattr_static(plugin, name, None)  # a property's code is not run
-        if not name.startswith("_") and (inspect.isroutine(value) or isinstance(value, staticmethod | classmethod)):
+        yield name, inspect.getattr_static(plugin, name, None)  # a property's code is not run
+
+
+def _is_function(value: Any) -> bool:
+    return inspect.isroutine(value) or isinstance(value, staticmethod | classmethod)
+
+
+def _public_callables(plugin: Any) -> Iterator[str]:
+    for name, value in _attributes(plugin):
+        is_object = callable(value) and not inspect.isclass(value)
+        if not name.startswith("_") and (_is_function(value) or is_object):
             yield name
 
 
 def _marked(plugin: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
-    for name in _public_functions(plugin):
-        options = manager.parse_hookimpl_opts(plugin, name)
+    for name, value in _attributes(plugin):
+        options = manager.parse_hookimpl_opts(plugin, name) if _is_function(value) else None
         if options is not None:
             yield name, options
+
+
+def _parameters(function: Any) -> list[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # written in C, without a signature
+        return []
+
+
+def _names_in(hook: Any) -> tuple[str, ...]:
+    """The names that a hook's code uses: what it calls is a helper of its own, and not overlooked."""
+    code = getattr(inspect.unwrap(hook), "__code__", None)
+    return (*code.co_names, *code.co_freevars) if inspect.iscode(code) else ()
 
 
 def _check_hook(owner: str, name: str, function: Any, options: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.core.quality import Rule
 from holded_pipeline.core.quality_rules import RULES
 from holded_pipeline.plugins import builtin, hookspecs
-from holded_pipeline.plugins.installed import installed_plugins
+from holded_pipeline.plugins.installed import installed_plugins, loading
 from holded_pipeline.plugins.plugin_shape import check_shape
 
 _OPTIONS = frozenset(EnricherOptions.__annotations__)
@@ -57,8 +57,9 @@ class Registry:
         entry-point names separated by commas.
         """
         registry = cls()
-        for plugin, owner in installed_plugins():
-            registry._add(plugin, owner)
+        with loading():
+            for plugin, owner in installed_plugins():
+                registry._add(plugin, owner)
         return registry
 
     @property

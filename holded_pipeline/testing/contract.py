@@ -42,12 +42,13 @@ class ContractError(AssertionError):
         self.broken = tuple(broken)
 
     def __str__(self) -> str:
-        rules = "1 rule" if len(self.broken) == 1 else f"{len(self.broken)} rules"
+        count = len({each.rule for each in self.broken})
+        rules = "1 rule" if count == 1 else f"{count} rules"
         return "\n".join((f"{self.subject} breaks {rules} of the contract", *(f"- {each}" for each in self.broken)))
 
 
 class Findings:
-    """Collects what breaks rules: the first case of each, and how many there were.
+    """Collects what breaks rules: the first case of each rule and culprit, and how many there were.
 
     Args:
         rules: each rule's id, and what to do where it does not hold.
@@ -55,16 +56,17 @@ class Findings:
 
     def __init__(self, rules: Mapping[str, str]) -> None:
         self._rules = rules
-        self._found: dict[str, BrokenRule] = {}
+        self._found: dict[tuple[str, str], BrokenRule] = {}
 
-    def add(self, rule: str, seen: str, advice: str | None = None) -> None:
-        """Notes that a rule does not hold."""
-        first = self._found.get(rule)
-        self._found[rule] = (
-            BrokenRule(rule, seen, 1, advice or self._rules[rule])
-            if first is None
-            else attrs.evolve(first, times=first.times + 1)
-        )
+    def add(self, rule: str, seen: str, advice: str | None = None, *, culprit: str = "") -> None:
+        """Notes that a rule does not hold; `culprit` breaks it, where several could."""
+        self.note(BrokenRule(rule, seen, 1, advice or self._rules[rule]), culprit)
+
+    def note(self, broken: BrokenRule, culprit: str = "") -> None:
+        """Notes what was found to be broken."""
+        first = self._found.get((broken.rule, culprit))
+        known = broken if first is None else attrs.evolve(first, times=first.times + broken.times)
+        self._found[broken.rule, culprit] = known
 
     def emptied(self) -> Findings:
         """The same rules, with nothing found."""
@@ -72,9 +74,8 @@ class Findings:
 
     def add_all(self, others: Findings) -> None:
         """Notes what others found."""
-        for rule, broken in others._found.items():
-            first = self._found.get(rule)
-            self._found[rule] = broken if first is None else attrs.evolve(first, times=first.times + broken.times)
+        for (_, culprit), broken in others._found.items():
+            self.note(broken, culprit)
 
     def raise_for(self, subject: str, rules: Collection[str]) -> None:
         """Raises what was found.
@@ -82,9 +83,10 @@ class Findings:
         Raises:
             ContractError: one of these rules does not hold.
         """
-        broken = [self._found[rule] for rule in self._rules if rule in self._found and rule in rules]
+        broken = [each for each in self._found.values() if each.rule in rules]
         if broken:
-            raise ContractError(subject, broken)
+            order = list(self._rules)
+            raise ContractError(subject, sorted(broken, key=lambda each: order.index(each.rule)))
 
     def __contains__(self, rule: str) -> bool:
-        return rule in self._found
+        return any(rule == broken for broken, _ in self._found)

@@ -11,18 +11,20 @@ from apache_beam.internal import pickler
 
 from holded_pipeline.core.enricher_faults import told
 from holded_pipeline.core.enrichment import AnyEnricher, Enricher
+from holded_pipeline.core.errors import HoldedPipelineError
 from holded_pipeline.core.values import Event
 from holded_pipeline.plugins.registry import default_registry
 from holded_pipeline.testing.contract import BrokenRule, ContractError, Findings
 from holded_pipeline.testing.contract_events import contract_events
 from holded_pipeline.testing.elsewhere import called_elsewhere
 from holded_pipeline.testing.trials import Trial, Verdict
+from holded_pipeline.transforms.travel import sent, stuck_rule
 
 ADVICE: Final = {
     "shape": "write a function (event) -> mapping or an object with enrich_batch, and give it a name",
     "travels": "open connections, files and locks in __enter__, which is called on the worker; define what it uses in "
     "a module that is installed there",
-    "opens": "let __enter__ return what is to be called, usually self",
+    "opens": "let __enter__ return what is to be called: usually self, with a __call__(self, event)",
     "survives": "return what can be said without what is missing, or raise hp.RejectRecord(reason, message) to refuse "
     "the event",
     "read_only": "return what is to be added; to work on the data, take a copy: copy.deepcopy(event.data)",
@@ -91,10 +93,9 @@ def check_enricher(
     _check_arguments(rules, budget_seconds)
     findings = Findings(ADVICE)
     try:
-        subject = default_registry().enricher(enricher).for_run("contract-check")
+        subject = _of_a_run(default_registry().enricher(enricher))
     except (TypeError, ValueError) as error:
         raise ContractError("the enricher", [BrokenRule("shape", str(error), 1, ADVICE["shape"])]) from error
-    subject = attrs.evolve(subject, on_error="reject", retry=None)
     _look_at_ends(subject, findings)
     given = contract_events() if events is None else list(events)
     if not given:
@@ -123,6 +124,15 @@ def _check_arguments(rules: Collection[str], budget_seconds: float) -> None:
         raise ValueError(f"budget_seconds is a number of seconds above 0, got {budget_seconds!r}")
 
 
+def _of_a_run(enricher: Enricher) -> Enricher:
+    try:
+        subject = enricher.for_run("contract-check")
+    except HoldedPipelineError as error:
+        advice = "let for_run(run_id) return the enricher of the run; what it asks, let be there when it is checked"
+        raise ContractError(f"the enricher {enricher}", [BrokenRule("shape", str(error), 1, advice)]) from error
+    return attrs.evolve(subject, on_error="reject", retry=None)
+
+
 def _look_at_ends(subject: Enricher, findings: Findings) -> None:
     """An object with one end only is never opened, since it is no context manager."""
     ends = {name: hasattr(type(subject.function), name) for name in ("__enter__", "__exit__")}
@@ -132,12 +142,11 @@ def _look_at_ends(subject: Enricher, findings: Findings) -> None:
 
 
 def _pickled(subject: Enricher, findings: Findings) -> bytes | None:
-    try:
-        pickled: bytes = pickler.dumps(subject)
-        pickler.loads(pickled)
-    except KeyboardInterrupt:  # the user's own wish
-        raise
-    except BaseException as error:  # noqa: BLE001  pickling runs a stranger's code, which may raise anything
-        findings.add("travels", f"it cannot be pickled for a worker: {told(error)}")
+    outcome = sent(subject)
+    if isinstance(outcome, BaseException):
+        stuck = stuck_rule(subject)
+        whose = "it" if stuck is None else f"{stuck}, by which it judges,"
+        findings.add("travels", f"{whose} cannot be pickled for a worker: {told(outcome)}")
         return None
+    pickled: bytes = pickler.dumps(subject)
     return pickled

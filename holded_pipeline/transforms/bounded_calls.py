@@ -7,12 +7,14 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 import attrs
 
 from holded_pipeline.core.enricher_faults import EnricherFault, outcome_of
 from holded_pipeline.core.errors import TransientError
+from holded_pipeline.core.in_hand import IN_HAND
 
 MOST_STUCK = 10
 """Threads of one enricher that may hang at the same time before the run fails: one that waits cannot be ended."""
@@ -48,8 +50,10 @@ class BoundedCalls:
         try:
             outcome = lane.outcomes.get(timeout=self._seconds)
         except queue.Empty:
-            self._abandon(lane)
-            return EnricherFault("enricher_timeout", f"did not answer within {self._seconds:g} s")
+            at = lane.context.get(IN_HAND)  # before it is ended, and notes no more
+            being_at = "" if at is None else f", being at {at}"
+            self._abandon(lane, being_at)
+            return EnricherFault("enricher_timeout", f"did not answer within {self._seconds:g} s{being_at}")
         if isinstance(outcome, KeyboardInterrupt):
             raise outcome
         return outcome
@@ -60,7 +64,7 @@ class BoundedCalls:
             self._lane.jobs.put(None)
             self._lane = None
 
-    def _abandon(self, lane: _Lane) -> None:
+    def _abandon(self, lane: _Lane, being_at: str) -> None:
         _interrupt(lane.thread)  # before it is told to end: when it has ended, another thread may bear its number
         lane.jobs.put(None)  # should it ever come back, it ends
         self._lane = None
@@ -68,16 +72,18 @@ class BoundedCalls:
         if len(self._stuck) >= MOST_STUCK:
             raise TransientError(
                 f"{len(self._stuck)} calls of the enricher {self._name} hang at the same time, each for longer than "
-                f"its timeout of {self._seconds:g} s: what it waits for is away, or its timeout is too short. "
+                f"its timeout of {self._seconds:g} s{being_at}: "
+                f"what it waits for is away, or its timeout is too short. "
                 "Mend that and run again"
             )
 
 
 @attrs.frozen
 class _Lane:
-    """A thread that makes one call after the other, and the ways to it and back."""
+    """A thread that makes one call after the other, its context, and the ways to it and back."""
 
     thread: threading.Thread
+    context: Context
     jobs: queue.SimpleQueue[Any]
     outcomes: queue.SimpleQueue[Any]
 
@@ -85,10 +91,13 @@ class _Lane:
     def begun(cls, name: str) -> _Lane:
         jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
         outcomes: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        context = Context()
         # A daemon, since the end of the process must not wait for a call that hangs, as a thread pool's would.
-        thread = threading.Thread(target=_work, args=(jobs, outcomes), name=f"enricher {name}", daemon=True)
+        thread = threading.Thread(
+            target=context.run, args=(_work, jobs, outcomes), name=f"enricher {name}", daemon=True
+        )
         thread.start()
-        return cls(thread, jobs, outcomes)
+        return cls(thread, context, jobs, outcomes)
 
 
 def _interrupt(thread: threading.Thread) -> None:

@@ -7,16 +7,14 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 import apache_beam as beam
-from apache_beam.internal import pickler
 
-from holded_pipeline.core.enricher_faults import told
 from holded_pipeline.core.enrichment import AnyEnricher, Enricher
-from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.core.values import Event, Outcome
 from holded_pipeline.plugins.registry import Registry, default_registry
 from holded_pipeline.transforms.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.run_enrichers import EnrichSettings, RunBatches, RunEnrichers
 from holded_pipeline.transforms.run_id import run_id_of, step_of
+from holded_pipeline.transforms.travel import check_enricher_travels
 
 
 class Enrich(RejectingTransform[Event]):
@@ -38,8 +36,8 @@ class Enrich(RejectingTransform[Event]):
     Raises:
         ValueError: there is no enricher of that name (the message lists the known ones), none is given, two
             have the same name, or `min_quality` is none.
-        ConfigurationError: (applying) an enricher cannot be sent to workers; (running) one cannot be opened, or
-            misses a file or a grant.
+        ConfigurationError: (applying) an enricher or a quality rule cannot be sent to workers, or a `for_run` raised;
+            (running) an enricher cannot be opened, or misses a file or a grant.
         EnricherError: (running) an enricher failed whose `on_error` is `fail`.
         TransientError: (running) an enricher met an outage and its `retry`, if it has one, is over; or too many of
             its calls hang at the same time.
@@ -69,7 +67,9 @@ class Enrich(RejectingTransform[Event]):
     def expand(self, events: beam.PCollection) -> Outcome:
         """A ParDo for each batch enricher and for all those between two of them."""
         run_id, step = run_id_of(events.pipeline), step_of(events.pipeline)
-        enrichers = [_fit_to_travel(enricher.for_run(run_id)) for enricher in self._enrichers]
+        enrichers = [enricher.for_run(run_id) for enricher in self._enrichers]
+        for enricher in enrichers:
+            check_enricher_travels(enricher)
         rejected = []
         for group in _groups(enrichers):
             settings = EnrichSettings(run_id, step, self._min_quality, is_last=group[-1] is enrichers[-1])
@@ -103,17 +103,3 @@ def _usable_minimum(minimum: float | None, names: set[str]) -> float | None:
     if "quality" not in names:
         raise ValueError('min_quality needs scores: put "quality" or hp.Quality(...) among the enrichers')
     return float(minimum)
-
-
-def _fit_to_travel(enricher: Enricher) -> Enricher:
-    """Found out here, where the enricher can be named, rather than by Beam, which names the whole step."""
-    try:
-        pickler.loads(pickler.dumps(enricher))
-    except KeyboardInterrupt:  # the user's own wish
-        raise
-    except BaseException as error:
-        raise ConfigurationError(
-            f"the enricher {enricher} cannot be sent to workers: {told(error)}. Open connections, files and locks "
-            "in its __enter__, which is called there"
-        ) from error
-    return enricher

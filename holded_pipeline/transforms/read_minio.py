@@ -17,13 +17,14 @@ from holded_pipeline.core.envelopes import Envelope
 from holded_pipeline.core.errors import ObjectVanishedError, RejectRecord
 from holded_pipeline.core.framing import KEEP_BYTES, Layout, Record, frame, layout_of
 from holded_pipeline.core.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
-from holded_pipeline.core.records import RecordReader, glob_prefix, glob_regex
+from holded_pipeline.core.records import RecordReader, glob_prefix, glob_regex, named
 from holded_pipeline.core.rejections import reject
 from holded_pipeline.core.values import Event, Holds, Outcome, Source
 from holded_pipeline.plugins.registry import Registry, default_registry
 from holded_pipeline.transforms.outcome import PASSED, REJECTED, Counters, RejectingTransform
 from holded_pipeline.transforms.run_id import run_id_of, step_of
 from holded_pipeline.transforms.store_access import StoreDoFn
+from holded_pipeline.transforms.travel import check_travels
 
 _STAGE = "read"
 _LARGE = "large"
@@ -55,7 +56,8 @@ class ReadMinIO(RejectingTransform[Event]):
 
     Raises:
         ValueError: an argument is wrong, or no envelope has that name; the message lists the known ones.
-        ConfigurationError: (running) the bucket, the keys or the endpoint are wrong.
+        ConfigurationError: (applying) the envelope cannot be sent to workers; (running) the bucket, the keys or the
+            endpoint are wrong.
         ObjectVanishedError: (running) see `on_vanished`.
         TransientError: (running) the store did not answer within `lake.retry`.
 
@@ -91,11 +93,13 @@ class ReadMinIO(RejectingTransform[Event]):
         self._on_vanished = on_vanished
         self._unit_bytes = unit_bytes
         self._unit_objects = unit_objects
+        self._envelope = envelope
         resolved = (registry or default_registry()).envelope(envelope)
         self._reader = RecordReader(resolved, max_record_bytes=max_record_bytes, max_depth=max_depth)
 
     def expand(self, pipeline: beam.pvalue.PBegin) -> Outcome:
         """Lists, plans, shuffles the plan, reads."""
+        check_travels(self._reader, named(self._envelope))
         listed = (
             pipeline
             | "NamePattern" >> beam.Create([self._pattern])

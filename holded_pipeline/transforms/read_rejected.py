@@ -15,7 +15,7 @@ from holded_pipeline.core.envelopes import Envelope
 from holded_pipeline.core.envelopes import event as stored_event
 from holded_pipeline.core.errors import RejectRecord
 from holded_pipeline.core.framing import Record
-from holded_pipeline.core.records import RecordReader
+from holded_pipeline.core.records import RecordReader, named
 from holded_pipeline.core.rejected_pile import Selection, pile_prefix, replayable
 from holded_pipeline.core.rejections import reject
 from holded_pipeline.core.values import Event, Rejected, Source
@@ -23,6 +23,7 @@ from holded_pipeline.plugins.registry import Registry, default_registry
 from holded_pipeline.transforms.open_rejected import OpenRejected
 from holded_pipeline.transforms.outcome import PASSED, REJECTED, Counters, RejectingTransform
 from holded_pipeline.transforms.run_id import run_id_of
+from holded_pipeline.transforms.travel import check_travels
 
 _STAGE = "read"
 _PARKED = "parked"
@@ -67,8 +68,9 @@ class ReadRejected(RejectingTransform[Event]):
 
     Raises:
         ValueError: an argument is wrong, or no envelope has that name.
-        ConfigurationError: (running) the bucket, the keys or the endpoint are wrong, or something below the prefix is
-            no rejected record; the message names its key and line.
+        ConfigurationError: (applying) the envelope cannot be sent to workers; (running) the bucket, the keys or the
+            endpoint are wrong, or something below the prefix is no rejected record; the message names its key and
+            line.
         TransientError: (running) the store did not answer within `lake.retry`.
 
     **Guarantees:** each open rejection that is meant comes out once, in one of the three. The same rejection makes the
@@ -101,6 +103,7 @@ class ReadRejected(RejectingTransform[Event]):
         self._prefix = prefix
         self.selection = Selection(stage, reason, subject, event_type, since, until)
         self._max_attempts = max_attempts
+        self._envelope = envelope
         resolved = (registry or default_registry()).envelope(envelope)
         limits = {"max_record_bytes": max_record_bytes, "max_depth": max_depth}
         self._reader = RecordReader(resolved, **limits)
@@ -112,6 +115,7 @@ class ReadRejected(RejectingTransform[Event]):
 
     def replay(self, opened: beam.PCollection) -> Replayed:
         """The second half alone, for rejections that were read already."""
+        check_travels(self._reader, named(self._envelope))
         origin = Source(self._lake.bucket, pile_prefix(self._prefix), "", 1)
         replay = _Replay(self._reader, self._stored_reader, self._max_attempts, origin, run_id_of(opened.pipeline))
         outputs = opened | "Replay" >> beam.ParDo(replay).with_outputs(REJECTED, _PARKED, main=PASSED)

@@ -110,6 +110,16 @@ def test_an_unknown_dimension_is_refused():
         Rule("a", "beauty", 1, passes)
 
 
+@pytest.mark.parametrize("text", ["a\ud800", "a\0"], ids=["surrogate", "nul"])
+def test_what_is_kept_of_rules_can_be_kept(text):
+    with pytest.raises(ValueError, match="id is kept with events, and U.0000 or a lone surrogate in"):
+        Rule(text, "validity", 1, passes)
+    with pytest.raises(ValueError, match="version is kept with events"):
+        Rule("a", "validity", 1, passes, version=text)
+    with pytest.raises(ValueError, match="ruleset is kept with events"):
+        Quality(ruleset=text)
+
+
 def test_the_version_of_a_ruleset_changes_with_its_rules():
     first, second = Rule("a", "validity", 1, passes), Rule("b", "validity", 1, passes)
     assert ruleset_of([first, second], "r") == ruleset_of([second, first], "r")

@@ -78,7 +78,7 @@ def test_an_answer_that_passes_is_waited_out(store, cut_store, status, code):
 def test_an_answer_that_does_not_pass_fails_past_the_deadline_and_names_store_and_cause(store, cut_store):
     lake, proxy = cut_store
     etag = ObjectStore(store).write("k", BODY)
-    client = ObjectStore(attrs.evolve(lake, retry=hp.Retry(0.5, first_wait=0.05)))
+    client = ObjectStore(attrs.evolve(lake, timeout=10, retry=hp.Retry(0.5, first_wait=0.05)))
     proxy.upward = proxy.once(rb"^GET", answer(503, "SlowDown"), times=10**9)
     with pytest.raises(hp.TransientError, match=rf"object store {lake.endpoint} .* 0\.5 s.*SlowDown"):
         client.read(Slice("k", etag, len(BODY)))

@@ -257,6 +257,11 @@ def test_a_function_that_could_only_fail_is_refused(function, words):
         ({"retry": 5}, "is an hp.Retry"),
         ({"retry": hp.Retry}, "is an hp.Retry"),
         ({"version": 2}, 'a text such as "1.0", got 2'),
+        (
+            {"version": "1\ud800"},
+            r"version is kept with events, and U\+0000 or a lone surrogate in '1\\ud800' cannot be",
+        ),
+        ({"version": "1\0"}, "lone surrogate in '1.x00' cannot be"),
     ],
 )
 def test_an_option_that_is_none_is_refused(options, words):
@@ -285,6 +290,54 @@ def test_a_version_that_is_written_as_a_number_is_kept():
             return {}
 
     assert hp.Enricher("numbered", Numbered()).version == "1.0"
+
+
+def test_a_version_of_the_functions_own_that_cannot_be_kept_is_refused():
+    class Broken:
+        version = "1\ud800"
+
+        def __call__(self, event):
+            return {}
+
+    with pytest.raises(ValueError, match="a lone surrogate in"):
+        hp.Enricher("broken", Broken())
+
+
+def test_an_enricher_that_is_the_function_of_another_is_refused_since_its_options_would_be_lost():
+    with pytest.raises(TypeError, match=r"doubled 2 is an hp.Enricher already.*give the function and its options"):
+        hp.Enricher("outer", hp.Enricher("doubled", doubled, version="2", on_error="skip"))
+
+
+class Runs:
+    """An enricher whose `for_run` does as it is told."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def __call__(self, event):
+        return {}
+
+    def for_run(self, run_id):
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (KeyError("region"), hp.ConfigurationError, "for_run of the enricher runs raised KeyError: 'region'; let it"),
+        (SystemExit(3), hp.ConfigurationError, "for_run of the enricher runs raised SystemExit: 3"),
+        (7, hp.ConfigurationError, "for_run of the enricher runs raised TypeError: an enricher is a function"),
+        (hp.Enricher("x", doubled), hp.ConfigurationError, "for_run of the enricher runs .*is an hp.Enricher already"),
+        (ConnectionError("away"), hp.TransientError, "for_run of the enricher runs raised ConnectionError: away"),
+        (hp.ConfigurationError("no key"), hp.ConfigurationError, "^for_run of the enricher runs: no key$"),
+    ],
+    ids=["raises", "exits", "no enricher", "an Enricher", "an outage", "a setting"],
+)
+def test_a_for_run_that_fails_names_the_enricher(run, answer, kind, words):
+    with pytest.raises(kind, match=words):
+        enrich(run, hp.Enricher("runs", Runs(answer)))
 
 
 @pytest.mark.parametrize("thing", [7, None, ["processing", "quality"]])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+import threading
 from datetime import UTC, datetime
 
 import apache_beam as beam
@@ -43,6 +45,42 @@ HAS_VAT = hp.Rule("vat.present", "completeness", 2, has_vat)
 
 
 # --- rules of one's own
+
+
+class Holding:
+    """A rule and an envelope that hold what cannot be sent to a worker."""
+
+    def __init__(self):
+        self.connection = sqlite3.connect(":memory:")
+
+    def __call__(self, *given):
+        return None
+
+
+class Ours:
+    @hp.hookimpl
+    def register_quality_rules(self, register):
+        register(rule(has_vat, "ours.good"))
+        register(rule(Holding(), "ours.held"))
+
+
+def test_a_rule_that_cannot_travel_is_named_with_its_plugin_when_the_pipeline_is_built(run):
+    what = (
+        "the quality rule ours.held of the plugin Ours, by which the enricher quality .* cannot be sent to workers: Typ"
+    )
+    with pytest.raises(hp.ConfigurationError, match=what):
+        enrich(run, "quality", events=[event()], registry=hp.Registry([Ours()]))
+    with pytest.raises(hp.ConfigurationError, match="the quality rule mine, by which the enricher quality"):
+        enrich(run, hp.Quality([rule(Holding())]), events=[event()])
+    with pytest.raises(hp.testing.ContractError, match="travels: the quality rule mine, by which it judges, cannot be"):
+        hp.testing.check_enricher(hp.Quality([rule(Holding())]), [event()], elsewhere=False)
+
+
+def test_a_rule_that_hangs_is_named(run):
+    waiting = hp.Quality([rule(has_vat, "vat"), rule(lambda event: threading.Event().wait(30), "slow.rule")])
+    (rejected,) = enrich(run, hp.Enricher("quality", waiting, timeout=0.3), events=[event()])["rejected"]
+    assert rejected.reason == "enricher_timeout"
+    assert rejected.message.endswith("did not answer within 0.3 s, being at the quality rule slow.rule")
 
 
 def test_inline_rules_stand_beside_the_built_in_ones(run):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sqlite3
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -232,6 +233,27 @@ def test_a_wrong_setting_fails_at_once_and_says_which(run, lake, wrong, words):
     with pytest.raises(hp.ConfigurationError, match=words) as error:
         read(run, attrs.evolve(lake, **wrong))
     assert "hunter2" not in str(error.value)
+
+
+class Holding:
+    """An envelope that holds what cannot be sent to a worker."""
+
+    def __init__(self):
+        self.connection = sqlite3.connect(":memory:")
+
+    def __call__(self, document, source):
+        raise hp.RejectRecord("none", "it is none")
+
+    @hp.hookimpl
+    def register_envelopes(self, register):
+        register("held", self)
+
+
+@pytest.mark.parametrize("reading", [hp.ReadMinIO, hp.ReadRejected])
+def test_an_envelope_that_cannot_travel_is_named_when_the_pipeline_is_built(lake, reading):
+    for envelope, name in (("held", "'held'"), (Holding(), "Holding")):
+        with pytest.raises(hp.ConfigurationError, match=f"the envelope {name} cannot be sent to workers: TypeError"):
+            beam.Pipeline() | reading(lake, "raw/", envelope=envelope, registry=hp.Registry([Holding()]))
 
 
 def test_an_envelope_of_ones_own(run, lake):

@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import apache_beam as beam
+import attrs
 import pytest
 import sqlalchemy as sa
 
@@ -43,6 +44,18 @@ def test_they_are_known_by_name_or_stand_inline_with_settings(run):
     assert inline.metadata["enrichers"]["fingerprint"] == {"version": "1 -/email", "status": "ok"}
 
 
+def test_each_has_a_version_inline_too_which_changes_with_what_it_adds(db):
+    def version(enricher):
+        return hp.Registry().enricher(enricher).version
+
+    lookup = hp.Lookup.table(db, "companies", key="id", of="company_id", name="company")
+    mask = hp.Mask(["/email"], key=hp.Secret(KEY))
+    assert (version(lookup), version(mask)) == ("1", "1")
+    assert version(attrs.evolve(mask, casefold=True)) == "1 casefold"
+    assert version(hp.Lateness(900)) == version(hp.Lateness(900.0)) == "1 threshold=900 tolerance=300"
+    assert version("lateness") == version(hp.Lateness())
+
+
 def test_a_lookup_asks_once_for_a_batch_and_its_hits_are_in_the_metrics(run, db):
     engine = db.engine()
     with engine.begin() as connection:
@@ -71,7 +84,7 @@ def test_a_lookup_asks_once_for_a_batch_and_its_hits_are_in_the_metrics(run, db)
 def test_a_lookup_whose_database_is_down_fails_the_run_and_rejects_nothing(run):
     away = hp.Postgres("postgresql://u@127.0.0.1:1/none", retry=hp.Retry(0.2, first_wait=0.01))
     lookup = hp.Lookup.table(away, "companies", key="id", of="company_id")
-    with pytest.raises(hp.TransientError, match="the enricher lookup, called for event e-1.* did not answer within"):
+    with pytest.raises(hp.TransientError, match="the enricher lookup 1, called for event e-1.* did not answer within"):
         run(lambda pipeline: {"all": (pipeline | beam.Create([event(1)]) | hp.Enrich(lookup)).passed})
 
 

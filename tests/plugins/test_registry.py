@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -110,6 +111,11 @@ def does_nothing(*_):
         ([registering("register_enrichers", 5, does_nothing)], "needs a name"),
         ([registering("register_enrichers", "x", 5)], "an enricher is a function"),
         ([registering("register_enrichers", "x", Plugin)], "Plugin is a class"),
+        (
+            [registering("register_enrichers", "x", hp.Enricher("x", does_nothing, timeout=9))],
+            "x is an hp.Enricher already, and its options would be lost; give the function and its options",
+        ),
+        ([registering("register_enrichers", "x", does_nothing, version="\ud800")], "version is kept with events"),
         ([registering("register_enrichers", "x", does_nothing, on_eror="skip")], "no option 'on_eror'; it has: batch_"),
         ([registering("register_enrichers", "x", does_nothing, timeout=-1)], "timeout is a number of seconds"),
         ([registering("register_enrichers", "x")], "missing 1 required positional argument"),
@@ -207,11 +213,77 @@ def test_a_hook_that_would_not_be_called_is_told(plugin, words):
     assert str(raised.value).startswith("the plugin ")
 
 
+def beside(**attributes):
+    """A plugin with a good hook, and something beside it."""
+    return SimpleNamespace(**vars(registering("register_enrichers", "good", does_nothing)), **attributes)
+
+
+class Called:
+    def __call__(self, register):
+        """Registers nothing."""
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("register_quality", "register_quality_rules"),
+        ("register_quality_checks", "register_quality_rules"),
+        ("Register_Envelopes", "register_envelopes"),
+        ("REGISTER_ENRICHERS", "register_enrichers"),
+        ("registerEnvelop", "register_envelopes"),
+        ("register_scores", "one of register_enrichers, register_quality_rules, register_envelopes"),
+    ],
+)
+@pytest.mark.parametrize("function", [not_marked, Called()], ids=["function", "object"])
+def test_what_looks_like_a_hook_is_told_beside_a_good_one_too(name, meant, function):
+    with pytest.raises(hp.ConfigurationError, match=f"has a function {name}.*no such hook; call it {meant}, and mark"):
+        hp.Registry([beside(**{name: function})])
+
+
+@pytest.mark.parametrize(
+    ("attribute", "kind"),
+    [
+        (hp.hookimpl(functools.partial(does_nothing, 1)), "partial"),
+        (hp.hookimpl(Called()), "Called"),
+        (Called(), "Called"),
+        (functools.lru_cache(hp.hookimpl(copied(not_marked))), "_lru_cache_wrapper"),
+        ([hp.Rule("a.b", "validity", 1, does_nothing)], "list"),
+    ],
+    ids=["marked partial", "marked object", "object", "cached", "list"],
+)
+def test_a_hook_that_is_no_function_is_told(attribute, kind):
+    words = f"has register_quality_rules, a {kind}, and a hook is a function; write @hp.hookimpl above def register_q"
+    with pytest.raises(hp.ConfigurationError, match=words):
+        hp.Registry([beside(register_quality_rules=attribute)])
+
+
+def test_a_mark_on_a_name_that_is_passed_over_is_told():
+    with pytest.raises(hp.ConfigurationError, match="marks _register_envelopes .*is no hook"):
+        hp.Registry([beside(_register_envelopes=hp.hookimpl(copied(not_marked)))])
+
+
+def of_codecs(codecs):
+    """A helper that has nothing to do with hooks."""
+
+
 def test_a_plugins_own_functions_are_its_own_affair():
     plugin = Plugin()
-    plugin.register_encoders = plugin.register_customers = plugin.enrich = plugin.rules = not_marked
-    plugin._register_enricher = not_marked
+    plugin.register_encoders = plugin.register_customers = of_codecs
+    plugin.register_rule_names = lambda names, rules: None
+    plugin.enrich = plugin.rules = plugin._register_enricher = not_marked
     assert "size" in hp.Registry([plugin]).enrichers
+
+
+def test_what_a_hook_of_the_plugin_calls_is_a_helper():
+    class Parts:
+        @hp.hookimpl
+        def register_enrichers(self, register):
+            self.register_sizes(register)
+
+        def register_sizes(self, register):
+            register("size", does_nothing)
+
+    assert "size" in hp.Registry([Parts()]).enrichers
 
 
 def test_looking_at_a_plugin_runs_none_of_its_properties():
@@ -281,6 +353,31 @@ def test_a_plugin_that_cannot_be_imported_is_named_with_the_way_out(installed, m
         hp.Registry.installed()
     monkeypatch.setenv("HOLDED_PIPELINE_PLUGINS", "")
     hp.Registry.installed()
+
+
+MINE = GOOD.format(name="mine")
+IN_A_HOOK = "import holded_pipeline as hp\n@hp.hookimpl\ndef register_enrichers(register): hp.Enrich('processing')"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"import holded_pipeline as hp\nSTEP = hp.Enrich('processing'){MINE}",
+        f"import holded_pipeline as hp\nKNOWN = hp.Registry.installed(){MINE}",
+        f"{MINE}\nSTEP = hp.Enrich('processing')",
+        IN_A_HOOK,
+    ],
+    ids=["Enrich", "Registry", "half of its hooks", "in a hook"],
+)
+@pytest.mark.parametrize("first", ["hp.Enrich('mine')", "import plug_circular; hp.Enrich('mine')"])
+def test_a_plugin_that_needs_the_plugins_to_be_loaded_is_told_what_to_do(installed, monkeypatch, body, first):
+    installed("plug_circular", body)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(installed.folder), str(ROOT)]))
+    script = f"import holded_pipeline as hp\n{first}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("holded_pipeline.core.errors.ConfigurationError: the plugin 'plug_circular' of the package")
+    assert "make its transforms in a function that is called later, or give them registry=hp.Registry()" in last
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,29 @@ class BatchOf:
         return self.function.__name__
 
 
+class OfNoRun:
+    name = "of_no_run"
+
+    def __call__(self, event):
+        return {}
+
+    def for_run(self, run_id):
+        return {}["region"]
+
+
+class NothingToCall:
+    name = "nothing_to_call"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def enrich(self, event):
+        return {}
+
+
 def too_few(events):
     return [{} for _ in events[1:]]
 
@@ -263,10 +286,14 @@ def all_or_nothing(events):
         breaks("shape", Opened, "Opened is a class", "write a function"),
         breaks("shape", lambda event: {}, "needs a name", "give it a name"),
         breaks("shape", "no_such_one", "there is no enricher 'no_such_one'", "write a function"),
+        breaks(
+            "shape", OfNoRun(), "for_run of the enricher of_no_run raised KeyError: 'region'", "let for_run(run_id)"
+        ),
         breaks("travels", hp.Enricher("socket", lambda event, held=SOCKET: {}), "cannot be pickled", "in __enter__"),
         breaks("opens", CannotOpen(), "__enter__ raised RuntimeError: no licence", "let __enter__ return"),
         breaks("opens", NotEntered(), "its __enter__ returned None", "usually self"),
         breaks("opens", HidesWhatIsWrong(), "its __enter__ returned None", "usually self"),
+        breaks("opens", NothingToCall(), "type NothingToCall; give it a __call__(self, event)", "usually self, with a"),
         breaks("opens", ExitsWhenOpened(), "__enter__ raised SystemExit: 3", "let __enter__ return"),
         breaks("travels", ExitsWhenPickled(), "SystemExit: 3", "in __enter__"),
         breaks("survives", lacking_a_field, "raised KeyError: 'answer'", "raise hp.RejectRecord"),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
+import threading
+import uuid
 from datetime import UTC, datetime
 
 import pytest
@@ -112,6 +115,15 @@ def moody(event):
     return str(next(TURNS))
 
 
+def lacking(event):
+    """Needs what is not there."""
+    return {"answer": event.data["answer"]}
+
+
+def uuid4_text():
+    return str(uuid.uuid4())
+
+
 def careless(document, source):
     """Takes an id for granted."""
     return document["id"]
@@ -124,6 +136,39 @@ def rude(document, source):
 
 def not_described(event):
     return {}
+
+
+class Holding:
+    """Holds what cannot be sent to a worker; a rule and an envelope."""
+
+    def __init__(self):
+        self.connection = sqlite3.connect(":memory:")
+
+    def __call__(self, document, source=None):
+        if source is not None:
+            raise hp.RejectRecord("none_of_mine", "it is none")
+
+
+def sleeping(event, source=None):
+    """Takes its time, as a rule and as an envelope."""
+    threading.Event().wait(30)
+
+
+def giving(**changes):
+    def envelope(document, source):
+        """Reads everything, and gives an event that is odd."""
+        made = {name: change() if callable(change) else change for name, change in changes.items()}
+        usual = {"id": "i", "type": "t", "company_id": "c", "occurred_at": datetime(2026, 1, 1, tzinfo=UTC), "data": {}}
+        return hp.Event(**{**usual, **made})
+
+    return envelope
+
+
+def wavering(document, source):
+    """Refuses every other time."""
+    if next(TURNS) % 2:
+        raise hp.RejectRecord("none_of_mine", "it is none")
+    return giving()(document, source)
 
 
 @pytest.mark.parametrize(
@@ -144,16 +189,62 @@ def not_described(event):
         ("envelope", plugin(envelope=careless), "envelope mine raised KeyError: 'id'", "raise hp.RejectRecord"),
         ("envelope", plugin(envelope=lambda document, source: {}), "returned dict", "return an hp.Event"),
         ("envelope", plugin(envelope=rude), "'No Way', which is no snake_case code", "hp.RejectRecord"),
+        ("envelope", plugin(envelope=giving(id=7)), "returned an Event whose id is int; it must be text", "texts and"),
+        ("envelope", plugin(envelope=giving(id="")), "returned an Event whose id is empty", "texts and JSON"),
+        ("envelope", plugin(envelope=giving(company_id=None)), "whose company_id is NoneType", "texts and JSON"),
+        ("envelope", plugin(envelope=giving(data=[1])), "whose data is list; it must be a mapping", "texts and JSON"),
+        ("envelope", plugin(envelope=giving(data={"at": FEW[0].occurred_at})), "datetime at /at is not", "JSON"),
+        ("envelope", plugin(envelope=giving(data={"n": float("nan")})), "whose data is no JSON: nan at /n", "JSON"),
+        ("envelope", plugin(envelope=giving(metadata={"x": object()})), "whose metadata is no JSON: object", "JSON"),
+        ("envelope_same_again", plugin(envelope=giving(id=uuid4_text)), "called again, gave another id", "from chance"),
+        ("envelope_same_again", plugin(envelope=wavering), "gave another outcome (", "from the document"),
+        (
+            "travels",
+            plugin(rule=Holding()),
+            "the quality rule mine.good cannot be pickled for a worker",
+            "open connect",
+        ),
+        ("travels", plugin(envelope=Holding()), "the envelope mine cannot be pickled for a worker", "open connect"),
+        ("in_time", plugin(rule=sleeping), "mine.good did not answer within 0.2 s", "do less for each event"),
+        ("in_time", plugin(envelope=sleeping), "the envelope mine did not answer within 0.2 s", "do less for each doc"),
         ("json", plugin(enricher=print), "the enricher mine 1.0: for the event", "return a mapping"),
     ],
 )
 def test_a_broken_rule_is_named_with_what_was_seen_and_what_to_do(rule, bad, seen, advice):
     with pytest.raises(ContractError) as caught:
-        check_plugin(bad, FEW, elsewhere=False)
+        check_plugin(bad, FEW, elsewhere=False, budget_seconds=0.2 if rule == "in_time" else 5.0)
     broken = {each.rule: each for each in caught.value.broken}
     assert rule in broken, broken
     assert seen in broken[rule].seen
     assert advice in broken[rule].advice
+
+
+def test_every_culprit_is_named():
+    class Two:
+        @hp.hookimpl
+        def register_enrichers(self, register):
+            for name in ("first", "second"):
+                register(name, lacking, version="1.0")
+
+        @hp.hookimpl
+        def register_quality_rules(self, register):
+            for name in ("mine.first", "mine.second"):
+                register(hp.Rule(name, "validity", 1, raising))
+
+        @hp.hookimpl
+        def register_envelopes(self, register):
+            for name in ("one", "other"):
+                register(name, careless)
+
+    with pytest.raises(ContractError) as caught:
+        check_plugin(Two(), FEW, elsewhere=False)
+    assert [each.rule for each in caught.value.broken] == [*["survives"] * 2, *["verdict"] * 2, *["envelope"] * 2]
+    assert all(each.times > 1 for each in caught.value.broken)
+    told = str(caught.value)
+    for culprit in ("enricher first", "enricher second", "rule mine.first", "rule mine.second", "envelope one"):
+        assert culprit in told
+    assert "envelope other" in told
+    assert told.startswith("the plugin Two breaks 3 rules of the contract")
 
 
 def test_every_rule_has_a_bad_plugin_above():
