@@ -1,27 +1,19 @@
-"""What an error of PostgreSQL means: an outage, a wrong setting, or a row that it will not have."""
+"""What an error of PostgreSQL means that is no row's own fault (see `row_faults`): an outage, or a wrong setting."""
 
 from __future__ import annotations
 
 import re
 
-import attrs
 import psycopg
 import sqlalchemy as sa
 
 from holded_pipeline.clients.postgres import Postgres
-from holded_pipeline.core.errors import ConfigurationError, HoldedPipelineError, RejectRecord
-from holded_pipeline.core.values import Violation
+from holded_pipeline.core.errors import ConfigurationError, HoldedPipelineError
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-ROW_CLASSES = ("22", "23", "54")
-# A subquery of a trigger's, the check option of a view, and a trigger that refuses the row or finds none or too many.
-ROW_CODES = ("21000", "44000", "P0001", "P0002", "P0003", "P0004")
-VALUE_CODES = ("42601", "42602", "42704", "42725", "42883", "42P01")
-"""What types such as tsquery, jsonpath, ltree and regclass say of a text that they cannot read, and SQL of SQL."""
-OTHERS_CLASSES = ("0A", "08", "25", "28", "2F", "3D", "3F", "40", "42", "53", "55", "57", "58")
-"""Outages and settings, also where a trigger says so; by any other code a trigger refuses the row."""
 _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
-_TRANSIENT_CODES = ("25006", "55006", "55P03")  # 25006: a standby that is not yet, or no longer, the primary
+# 25006: a standby that is not yet, or no longer, the primary. 25P03, 25P04: the server ended what took too long.
+_TRANSIENT_CODES = ("25006", "25P03", "25P04", "55006", "55P03")
 _SETTING_CLASSES = ("0A", "28", "2F", "3D", "3F", "42")
 _ADVICE = {
     "0A000": 'on_conflict="update" needs an ordinary table, neither a partitioned one nor a view',
@@ -47,22 +39,6 @@ def cause_of(error: BaseException) -> BaseException:
     return error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig is not None else error
 
 
-def is_row_fault(error: Exception) -> bool:
-    """Whether it is a row's own fault."""
-    cause = cause_of(error)
-    if not isinstance(cause, psycopg.Error) or cause.sqlstate is None:
-        return False
-    state = cause.sqlstate
-    raised = cause.diag.source_function == "exec_stmt_raise"  # RAISE in PL/pgSQL
-    copied = (cause.diag.context or "").startswith("COPY ")
-    return (
-        state.startswith(ROW_CLASSES)
-        or state in ROW_CODES
-        or (state in VALUE_CODES and copied)
-        or (raised and not state.startswith(OTHERS_CLASSES))
-    )
-
-
 def is_transient(error: Exception) -> bool:
     """Whether the server may well do it if asked again."""
     if isinstance(error, HoldedPipelineError):
@@ -75,57 +51,6 @@ def is_transient(error: Exception) -> bool:
         text = str(cause)
         return bool(_PASSING.search(text)) or not _REFUSALS.search(text)
     return isinstance(cause, ConnectionError | TimeoutError | sa.exc.TimeoutError)
-
-
-@attrs.frozen
-class Said:
-    """What PostgreSQL said about a row; texts are empty or None where it said nothing."""
-
-    state: str
-    message: str | None
-    detail: str | None
-    table: str | None
-    column: str | None
-    constraint: str | None
-
-
-def row_fault(error: Exception) -> RejectRecord:
-    """The rejection of the row that caused it."""
-    cause = cause_of(error)
-    if not isinstance(cause, psycopg.Error):
-        raise TypeError(f"not an error of PostgreSQL: {cause!r}")
-    said = cause.diag
-    return refusal(
-        Said(
-            str(cause.sqlstate),
-            said.message_primary or str(cause),
-            said.message_detail,
-            said.table_name,
-            said.column_name,
-            said.constraint_name,
-        )
-    )
-
-
-def refusal(said: Said) -> RejectRecord:
-    """The rejection of a row; its reason is PostgreSQL's own name of the condition, e.g. `not_null_violation`."""
-    named = (("table", said.table), ("column", said.column), ("constraint", said.constraint))
-    place = "".join(f", {kind} {name!r}" for kind, name in named if name)
-    detail = f": {said.detail}" if said.detail else ""
-    message = f"PostgreSQL refused the row: {said.message}{detail} (SQLSTATE {said.state}{place})"
-    violation = Violation(
-        f"/{said.column}" if said.column else "", said.constraint or said.state, said.message or said.state
-    )
-    return RejectRecord(condition(said.state), message, [violation])
-
-
-def condition(state: str) -> str:
-    """PostgreSQL's own name of a SQLSTATE; `sqlstate_<code>` where it has none."""
-    try:
-        kind = psycopg.errors.lookup(state)
-    except KeyError:
-        return f"sqlstate_{state}"
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower().rstrip("_")
 
 
 def translate(error: Exception, db: Postgres) -> Exception:
