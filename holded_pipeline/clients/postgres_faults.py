@@ -19,19 +19,37 @@ _ADVICE = {
     "0A000": 'on_conflict="update" needs an ordinary table, neither a partitioned one nor a view',
     "28": "check the user and the password",
     "3D": "create the database, or name another one",
-    "3F": "create the schema, or set search_path",
-    "42501": "grant the user INSERT, SELECT and UPDATE on the table and TEMPORARY on the database",
-    "42P01": "create the table, or let migrate() do it",
+    "3F": "create the schema, set search_path, or grant the user USAGE on the schema",
+    "42501": "grant the user INSERT, SELECT and UPDATE on the tables, USAGE on their schema and sequences, and "
+    "TEMPORARY on the database",
+    "42P01": "create the table, let migrate() do it, or grant the user USAGE on its schema",
     "42703": "the table in the database lacks a column that the rows have; migrate it",
     "42P10": "the key of the table needs a unique constraint in the database",
 }
-# A refused connection has no SQLSTATE on the client's side, only the server's words.
+_MANUAL = "see the SQLSTATE in PostgreSQL's manual"
+# A refused connection has no SQLSTATE on the client's side, only the words of the server, of libpq or of OpenSSL.
 _REFUSALS = re.compile(
-    r"password authentication failed|no password supplied|no pg_hba\.conf entry|role \".*\" does not exist"
-    r"|database \".*\" does not exist|permission denied for database|is not permitted to log in"
-    r"|SSL|certificate"
+    r"authentication failed for user|no password supplied|pg_hba\.conf|role \".*\" does not exist"
+    r"|database \".*\" does not exist|permission denied|is not permitted to log in|not currently accepting connections"
+    r"|unrecognized configuration parameter|invalid value for parameter|parameter \".*\" cannot be"
+    r"|invalid command-line argument|unrecognized protocol option"
+    r"|invalid \S+ value: |invalid integer value|invalid connection option|definition of service|service file"
+    r"|authentication method requirement|channel binding required"
+    r"|does not support SSL|certificate|private key file|unknown ca|alert (handshake failure|protocol version)"
+    r"|unsupported protocol|wrong version number"
 )
-_PASSING = re.compile(r"SSL (SYSCALL|connection has been closed)|starting up|shutting down|too many")
+_PASSING = re.compile(r"starting up|shutting down|too many")
+_DENIED = re.compile(r"permission denied for (?P<kind>[a-z ]+?) (?P<name>\S.*)")
+_TEMPORARY = re.compile(r"permission denied to create temporary tables in (?P<name>database \".*\")")
+_GRANTS = {
+    "table": "SELECT, INSERT and UPDATE",
+    "view": "SELECT, INSERT and UPDATE",
+    "sequence": "USAGE",
+    "schema": "USAGE, and to make tables there CREATE,",
+    "function": "EXECUTE",
+    "database": "CONNECT and TEMPORARY",
+    "type": "USAGE",
+}
 
 
 def cause_of(error: BaseException) -> BaseException:
@@ -64,8 +82,8 @@ def translate(error: Exception, db: Postgres) -> Exception:
             f"{db} cannot be used as it is set up: {_without_target(cause)}; check url and password"
         )
     if state.startswith(_SETTING_CLASSES):
-        advice = _ADVICE.get(state) or _ADVICE.get(state[:2]) or "see the SQLSTATE in PostgreSQL's manual"
         said = cause.diag.message_primary or _without_target(cause)
+        advice = _missing_grant(said) or _ADVICE.get(state) or _ADVICE.get(state[:2]) or _MANUAL
         return ConfigurationError(f"{db} refused: {said} (SQLSTATE {state}); {advice}")
     if not is_transient(error):
         return ConfigurationError(
@@ -74,6 +92,15 @@ def translate(error: Exception, db: Postgres) -> Exception:
             "22xxx or 23xxx"
         )
     return error
+
+
+def _missing_grant(said: str) -> str | None:
+    """What to grant, where the server says in English what it denied."""
+    if temporary := _TEMPORARY.search(said):
+        return f"grant the user TEMPORARY on {temporary['name']}"
+    denied = _DENIED.search(said)
+    grants = denied and _GRANTS.get(denied["kind"])
+    return f"grant the user {grants} on {denied['kind']} {denied['name']}" if denied and grants else None
 
 
 def _sqlstate(error: BaseException) -> str | None:
