@@ -83,7 +83,8 @@ class LoadTransaction:
             connection.begin()
             raw: Any = connection.connection.driver_connection
             with raw.cursor() as cursor:
-                cursor.execute("SET LOCAL client_min_messages = warning")
+                # Off, it would take a null in an array for a text.
+                cursor.execute("SET LOCAL client_min_messages = warning; SET LOCAL array_nulls = on")
                 cursor.execute(self._limit().on_the_server())
                 loaded = self._fill(cursor, lines)
                 if self._in_doubt is not None and not loaded.inserted + loaded.updated:

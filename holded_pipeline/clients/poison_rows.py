@@ -105,7 +105,8 @@ BEGIN
 END {quote}"""
 
 
-# The columns, their names as literals, their types, and whether these are text or JSON, or domains over JSON.
+# The columns, their names as literals, their types, and whether a cast reads text as their input function does: it has
+# no length, is no domain, which may have one, and there is no cast of the type's own. And JSON, or a domain over it.
 _TYPES = """
 WITH RECURSIVE bases (number, type) AS (
     SELECT attnum, atttypid FROM pg_attribute WHERE attrelid = %(table)s::regclass AND attnum > 0
@@ -113,10 +114,13 @@ WITH RECURSIVE bases (number, type) AS (
     SELECT number, typbasetype FROM bases JOIN pg_type ON pg_type.oid = type WHERE typtype = 'd'
 )
 SELECT '"' || replace(attname, '"', '""') || '"', quote_literal(attname), format_type(atttypid, atttypmod),
-    atttypid = 'text'::regtype OR EXISTS (
+    atttypmod = -1 AND typtype <> 'd' AND NOT EXISTS (
+        SELECT FROM pg_cast WHERE castsource = 'text'::regtype AND casttarget = atttypid AND castmethod = 'f'
+    ) OR EXISTS (
         SELECT FROM bases WHERE number = attnum AND type IN ('json'::regtype, 'jsonb'::regtype)
     )
-FROM pg_attribute WHERE attrelid = %(table)s::regclass AND attnum > 0 AND NOT attisdropped"""
+FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+WHERE attrelid = %(table)s::regclass AND attnum > 0 AND NOT attisdropped"""
 
 
 @attrs.frozen
@@ -211,8 +215,8 @@ class TextStaging:
     def _read(self, cursor: Cursor) -> str:
         """What selects the columns, read as COPY reads them: by the input functions of their types, with their lengths.
 
-        A cast would not do: it cuts text off at a length without a word, and some types have casts of their own.
-        Only JSON, which has no length, would be taken for a string there.
+        A cast cuts text off at a length without a word, and some types have casts of their own. Where there is neither
+        it costs less; and JSON would be taken for a string otherwise.
         """
         cursor.execute(_TYPES, {"table": self.target})
         known = {column: (key, kind, cast) for column, key, kind, cast in cursor.fetchall()}
