@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 import holded_pipeline as hp
-from holded_pipeline.clients.postgres_faults import ROW_CLASSES, ROW_CODES, VALUE_CODES, condition
+from holded_pipeline.clients.row_faults import ROW_CLASSES, ROW_CODES, condition
 from holded_pipeline.core.reasons import ERRORS, REASONS
 
 ROOT = Path(__file__).parent.parent
@@ -18,6 +18,8 @@ PACKAGE = ROOT / "holded_pipeline"
 PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 SNAKE = re.compile(r"[a-z][a-z_]+[a-z]")
 MAKERS = {"RejectRecord", "EnricherFault"}
+SAID_OF_VALUES = ("0A000", "3F000", "42501", "42601", "42602", "42704", "42725", "42883", "42P01")
+"""What is said of settings as a rule, and of values by types, policies and expressions of tables."""
 
 
 def literals(node):
@@ -94,7 +96,7 @@ def conditions():
         state
         for kind in vars(psycopg.errors).values()
         if isinstance(kind, type) and isinstance(state := getattr(kind, "sqlstate", None), str)
-        if state.startswith(ROW_CLASSES) or state in ROW_CODES + VALUE_CODES
+        if state.startswith(ROW_CLASSES) or state in ROW_CODES + SAID_OF_VALUES
     }
     return [f"| `{condition(state)}` | {state} |" for state in sorted(states)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import attrs
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 
 from holded_pipeline.clients.postgres import Postgres
 from holded_pipeline.clients.postgres_faults import is_transient, translate
+from holded_pipeline.clients.time_limit import TimeLimit
 
 _COMPANIES = """
     SELECT company_id AS key, count(*) AS total_events, min(occurred_at) AS first_event_at,
@@ -64,12 +66,15 @@ def verify_analytics(db: Postgres) -> list[Difference]:
 
     Raises:
         ConfigurationError: the tables are missing.
-        TransientError: the server did not answer within `db.retry`.
+        TransientError: the server did not answer within `db.retry`; counting very many events needs a longer deadline.
     """
     engine = db.engine(poolclass=sa.NullPool, isolation_level="REPEATABLE READ")
+    ends = time.monotonic() + db.retry.deadline
 
     def attempt() -> list[Difference]:
-        with engine.connect() as connection:
+        limit = TimeLimit.until(ends, least=db.connect_timeout)
+        with limit.connect(engine) as connection:
+            connection.exec_driver_sql(limit.on_the_server())
             return [difference for check in _CHECKS for difference in _compare(connection, *check)]
 
     try:

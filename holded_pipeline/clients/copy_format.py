@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from psycopg.adapt import PyFormat, Transformer
+from psycopg.adapt import AdaptersMap, Dumper, PyFormat, Transformer
 
 from holded_pipeline.clients.dialect import DIALECT
 from holded_pipeline.core import json_codec
@@ -26,6 +26,33 @@ _NULL = b"\\N"
 Format = Callable[[Any], bytes]
 
 
+class _Interval(Dumper):
+    """With a sign for each part: under `intervalstyle = 'sql_standard'` a first minus goes for all parts without."""
+
+    oid = psycopg.adapters.types["interval"].oid
+
+    def dump(self, obj: timedelta) -> bytes:
+        return b"%+d day %+d second %+d microsecond" % (obj.days, obj.seconds, obj.microseconds)
+
+
+class _Bytes(Dumper):
+    """In hexadecimal; libpq would escape them for a literal in SQL, and as some connection before was told."""
+
+    oid = psycopg.adapters.types["bytea"].oid
+
+    def dump(self, obj: Any) -> bytes:
+        return b"\\x" + bytes(obj.obj if isinstance(obj, psycopg.Binary) else obj).hex().encode()
+
+
+def _adapters() -> AdaptersMap:
+    """How values are written so that they are read alike under all settings of a session."""
+    adapters = AdaptersMap(psycopg.adapters)
+    adapters.register_dumper(timedelta, _Interval)
+    for kind in (bytes, bytearray, memoryview, psycopg.Binary):
+        adapters.register_dumper(kind, _Bytes)
+    return adapters
+
+
 class RowFormat:
     """Formats rows of one table.
 
@@ -35,7 +62,7 @@ class RowFormat:
 
     def __init__(self, table: sa.Table) -> None:
         self._table = table
-        self._transformer = Transformer()
+        self._transformer = Transformer(_adapters())
         self._formats = {column.name: self._format_of(column) for column in table.columns}
 
     def columns(self, row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -80,11 +79,12 @@ class LoadTransaction:
                 return self._in_doubt.loaded
             if committed is False:
                 self._in_doubt = None
-        with self._engine.connect() as connection, self._limit().over(connection):
+        with self._limit().connect(self._engine) as connection:
             connection.begin()
             raw: Any = connection.connection.driver_connection
             with raw.cursor() as cursor:
-                cursor.execute("SET LOCAL client_min_messages = warning")
+                # Off, it would take a null in an array for a text.
+                cursor.execute("SET LOCAL client_min_messages = warning; SET LOCAL array_nulls = on")
                 cursor.execute(self._limit().on_the_server())
                 loaded = self._fill(cursor, lines)
                 if self._in_doubt is not None and not loaded.inserted + loaded.updated:
@@ -96,11 +96,11 @@ class LoadTransaction:
         return loaded
 
     def _limit(self) -> TimeLimit:
-        return TimeLimit(max(self._ends - time.monotonic(), self._least))
+        return TimeLimit.until(self._ends, least=self._least)
 
     def _committed(self, commit: _Commit) -> bool | None:
         """Whether it was; None where the server cannot tell."""
-        with self._engine.connect() as connection, self._limit().over(connection):
+        with self._limit().connect(self._engine) as connection:
             status, lifetime = connection.execute(
                 # A number that the server has not given yet, it has forgotten; asked about it raises.
                 sa.text(

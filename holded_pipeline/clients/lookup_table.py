@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
+from time import monotonic
 from typing import Any
 
 import attrs
@@ -16,6 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, CITEXT
 
 from holded_pipeline.clients.postgres import Postgres
 from holded_pipeline.clients.postgres_faults import is_transient, translate
+from holded_pipeline.clients.time_limit import TimeLimit
 from holded_pipeline.core import json_codec
 from holded_pipeline.core.errors import ConfigurationError
 
@@ -46,7 +48,8 @@ class TableRows:
 
     def __init__(self, source: TableSource) -> None:
         self._source = source
-        self._engine = source.db.engine(pool_size=1, max_overflow=1, json_deserializer=_exact_json)
+        # A ping before each use would not be bounded in time; a connection that went stale costs one more attempt.
+        self._engine = source.db.engine(pool_size=1, max_overflow=1, pool_pre_ping=False, json_deserializer=_exact_json)
         self._query: _Query | None = None
         self.loads = 0
 
@@ -63,16 +66,18 @@ class TableRows:
                 holds what JSON has no form for.
         """
         db = self._source.db
+        ends = monotonic() + db.retry.deadline
         try:
-            return db.retry.call(lambda: self._attempt(keys), server=str(db), is_transient=is_transient)
+            return db.retry.call(lambda: self._attempt(keys, ends), server=str(db), is_transient=is_transient)
         except Exception as error:
             translated = translate(error, db)
             if translated is error:
                 raise
             raise translated from error
 
-    def _attempt(self, keys: Collection[str]) -> dict[str, dict[str, Any]]:
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    def _attempt(self, keys: Collection[str], ends: float) -> dict[str, dict[str, Any]]:
+        with TimeLimit.until(ends, least=self._source.db.connect_timeout).connect(self._engine) as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
             if self._query is None:
                 self._query = _Query.of(self._source, connection)
             asked = self._query.parameters(keys)

@@ -42,11 +42,10 @@ def migrate(db: Postgres, revision: str = "head") -> None:
     ends = time.monotonic() + db.retry.deadline
 
     def attempt() -> None:
-        limit = TimeLimit(max(ends - time.monotonic(), db.connect_timeout))
-        with engine.begin() as connection:
-            with limit.over(connection):  # waiting for whoever migrates, not migrating
-                connection.exec_driver_sql(limit.on_the_server("lock_timeout"))
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        limit = TimeLimit.until(ends, least=db.connect_timeout)
+        with limit.connect(engine) as connection, connection.begin():
+            connection.exec_driver_sql(limit.on_the_server("lock_timeout"))
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             _upgrade(connection, db, revision)
 
     try:

@@ -8,13 +8,24 @@ wait for each other in a circle. What is stored, and the summaries with it, is w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
+import psycopg
 
 from holded_pipeline.clients.copy_lines import copy_lines
 from holded_pipeline.clients.load_transaction import Cursor, Loaded
-from holded_pipeline.clients.postgres_faults import OTHERS_CLASSES, ROW_CLASSES, ROW_CODES, VALUE_CODES, Said, refusal
+from holded_pipeline.clients.row_faults import (
+    OTHERS_CLASSES,
+    ROW_CLASSES,
+    ROW_CODES,
+    VALUE_CLASSES,
+    Blame,
+    Said,
+    blame,
+    refusal,
+    rows_to_blame,
+)
 
 _SINGLE_OUT = 8  # rows of a part that is refused which are tried one by one: where one is bad, others often are
 _GOOD = "HP000"  # a SQLSTATE of nobody's, by which a trial rolls itself back
@@ -47,7 +58,7 @@ BEGIN
             BEGIN
                 {trial};
                 RAISE EXCEPTION USING ERRCODE = '{good}';
-            EXCEPTION WHEN OTHERS THEN
+            EXCEPTION WHEN OTHERS OR ASSERT_FAILURE THEN -- not QUERY_CANCELED, which OTHERS leaves out too
                 GET STACKED DIAGNOSTICS
                     holded_state := RETURNED_SQLSTATE, holded_message := MESSAGE_TEXT,
                     holded_detail := PG_EXCEPTION_DETAIL, holded_table := TABLE_NAME,
@@ -60,7 +71,7 @@ BEGIN
                     left(holded_state, 2) = ANY ('{classes}')
                     OR holded_state = ANY ('{codes}')
                     -- said by the trial itself of a value, not by a trigger
-                    OR holded_state = ANY ('{value_codes}') AND holded_where LIKE '%WITH merged%'
+                    OR left(holded_state, 2) = ANY ('{value_classes}') AND holded_where LIKE '%WITH merged%'
                     OR left(holded_state, 2) <> ALL ('{others}') AND holded_where LIKE '%RAISE%'
                 ) THEN
                     RAISE;
@@ -92,6 +103,24 @@ BEGIN
         END IF;
     END LOOP;
 END {quote}"""
+
+
+# The columns, their names as literals, their types, and whether a cast reads text as their input function does: it has
+# no length, is no domain, which may have one, and there is no cast of the type's own. And JSON, or a domain over it.
+_TYPES = """
+WITH RECURSIVE bases (number, type) AS (
+    SELECT attnum, atttypid FROM pg_attribute WHERE attrelid = %(table)s::regclass AND attnum > 0
+    UNION ALL
+    SELECT number, typbasetype FROM bases JOIN pg_type ON pg_type.oid = type WHERE typtype = 'd'
+)
+SELECT '"' || replace(attname, '"', '""') || '"', quote_literal(attname), format_type(atttypid, atttypmod),
+    atttypmod = -1 AND typtype <> 'd' AND NOT EXISTS (
+        SELECT FROM pg_cast WHERE castsource = 'text'::regtype AND casttarget = atttypid AND castmethod = 'f'
+    ) OR EXISTS (
+        SELECT FROM bases WHERE number = attnum AND type IN ('json'::regtype, 'jsonb'::regtype)
+    )
+FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+WHERE attrelid = %(table)s::regclass AND attnum > 0 AND NOT attisdropped"""
 
 
 @attrs.frozen
@@ -129,17 +158,41 @@ class TextStaging:
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {self._faults} (place int, state text, message text, "
             "detail text, at_table text, at_column text, at_constraint text) ON COMMIT DELETE ROWS"
         )
-        copy_lines(cursor, self.name, self.columns, lines)
-        read = self._columns_as_typed(cursor)
+        with rows_to_blame(len(lines)):
+            copy_lines(cursor, self.name, self.columns, lines)
+        read = self._read(cursor)
+        cursor.execute("EXPLAIN " + self.merge(self._rows(read, "true")))  # fails for what is missing, and takes no row
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(self._search(read, len(lines)))
         cursor.execute(f"SELECT * FROM {self._faults} ORDER BY place")
-        refused = tuple((place, refusal(Said(*said))) for place, *said in cursor.fetchall())
-        cursor.execute(
-            self.merge(self._rows(read, f"NOT EXISTS (SELECT FROM {self._faults} WHERE place = holded_place)"))
-        )
-        inserted, touched = cursor.fetchone()
+        faults = {place: Said(*said) for place, *said in cursor.fetchall()}
+        if len(faults) == len(lines):
+            self._ask_again(cursor, read, faults)
+        good = self._rows(read, f"NOT EXISTS (SELECT FROM {self._faults} WHERE place = holded_place)")
+        with rows_to_blame(len(lines)):
+            cursor.execute(self.merge(good))
+            inserted, touched = cursor.fetchone()
+        refused = tuple((place, refusal(said)) for place, said in faults.items())
         return Loaded(inserted, touched - inserted, len(lines) - len(refused) - touched, refused)
+
+    def _ask_again(self, cursor: Cursor, read: str, faults: Mapping[int, Said]) -> None:
+        """Where no row is good: what may be a setting's fault, and is said of all rows that it is said of, is raised.
+
+        So is a grant that a column's default lacks, but not a policy that lets none of the rows in: the search does
+        not see which of them spoke.
+        """
+        doubtful = {place: said for place, said in faults.items() if said.state.startswith(VALUE_CLASSES)}
+        if len({(said.state, said.message) for said in doubtful.values()}) != 1:
+            return
+        row = self._rows(read, f"holded_place = {min(doubtful)}")
+        for statement, reading in ((f"SELECT staged FROM {row}", True), (self.merge(row), False)):
+            try:
+                with cursor.connection.transaction(force_rollback=True):
+                    cursor.execute(statement)
+            except psycopg.Error as error:
+                if blame(error, reading=reading) is not Blame.ROW:
+                    raise
+                return
 
     def _search(self, read: str, count: int) -> str:
         part = self._rows(read, "holded_place >= holded_start AND holded_place < holded_end")
@@ -150,30 +203,34 @@ class TextStaging:
             good=_GOOD,
             classes=_array(ROW_CLASSES),
             codes=_array(ROW_CODES),
-            value_codes=_array(VALUE_CODES),
+            value_classes=_array(VALUE_CLASSES),
             others=_array(OTHERS_CLASSES),
             faults=self._faults,
             single_out=_SINGLE_OUT,
         )
 
     def _rows(self, read: str, condition: str) -> str:
-        return f"(SELECT holded_place, {read} FROM {self.name} WHERE {condition}) AS staged"
+        return f"(SELECT holded_place, {read} WHERE {condition}) AS staged"
 
-    def _columns_as_typed(self, cursor: Cursor) -> str:
-        """The columns read as COPY would read them.
+    def _read(self, cursor: Cursor) -> str:
+        """What selects the columns, read as COPY reads them: by the input functions of their types, with their lengths.
 
-        A cast with a length would cut text off without a word, so lengths are left to the merge's assignment, and
-        text of a domain, which may have a length of its own, is not cast at all.
+        A cast cuts text off at a length without a word, and some types have casts of their own. Where there is neither
+        it costs less; and JSON would be taken for a string otherwise.
         """
-        cursor.execute(
-            "SELECT '\"' || replace(attname, '\"', '\"\"') || '\"', format_type(atttypid, -1), "
-            "typtype = 'd' AND typcategory = 'S' "
-            "FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid WHERE attrelid = %s::regclass AND attnum > 0",
-            (self.target,),
-        )
-        kinds = {name: None if is_text else kind for name, kind, is_text in cursor.fetchall()}
-        return ", ".join(
-            column if kinds.get(column) is None else f"{column}::{kinds[column]} AS {column}" for column in self.columns
+        cursor.execute(_TYPES, {"table": self.target})
+        known = {column: (key, kind, cast) for column, key, kind, cast in cursor.fetchall()}
+        cast = [column for column in self.columns if known[column][2]]
+        read = [column for column in self.columns if column not in cast]
+        chosen = [f"{self.name}.{column}::{known[column][1]} AS {column}" for column in cast]
+        if not read:
+            return f"{', '.join(chosen)} FROM {self.name}"
+        keys = ", ".join(known[column][0] for column in read)
+        texts = ", ".join(f"{self.name}.{column}" for column in read)
+        kinds = ", ".join(f"{column} {known[column][1]}" for column in read)
+        return (
+            f"{', '.join(chosen + [f'typed.{column}' for column in read])} FROM {self.name}, "
+            f"json_to_record(json_object(ARRAY[{keys}], ARRAY[{texts}])) AS typed ({kinds})"
         )
 
 

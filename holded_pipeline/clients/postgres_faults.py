@@ -1,66 +1,60 @@
-"""What an error of PostgreSQL means: an outage, a wrong setting, or a row that it will not have."""
+"""What an error of PostgreSQL means that is no row's own fault (see `row_faults`): an outage, or a wrong setting."""
 
 from __future__ import annotations
 
 import re
 
-import attrs
 import psycopg
 import sqlalchemy as sa
 
 from holded_pipeline.clients.postgres import Postgres
-from holded_pipeline.core.errors import ConfigurationError, HoldedPipelineError, RejectRecord
-from holded_pipeline.core.values import Violation
+from holded_pipeline.core.errors import ConfigurationError, HoldedPipelineError
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
-ROW_CLASSES = ("22", "23", "54")
-# A subquery of a trigger's, the check option of a view, and a trigger that refuses the row or finds none or too many.
-ROW_CODES = ("21000", "44000", "P0001", "P0002", "P0003", "P0004")
-VALUE_CODES = ("42601", "42602", "42704", "42725", "42883", "42P01")
-"""What types such as tsquery, jsonpath, ltree and regclass say of a text that they cannot read, and SQL of SQL."""
-OTHERS_CLASSES = ("0A", "08", "25", "28", "2F", "3D", "3F", "40", "42", "53", "55", "57", "58")
-"""Outages and settings, also where a trigger says so; by any other code a trigger refuses the row."""
 _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
-_TRANSIENT_CODES = ("25006", "55006", "55P03")  # 25006: a standby that is not yet, or no longer, the primary
+# 25006: a standby that is not yet, or no longer, the primary. 25P03, 25P04: the server ended what took too long.
+_TRANSIENT_CODES = ("25006", "25P03", "25P04", "55006", "55P03")
 _SETTING_CLASSES = ("0A", "28", "2F", "3D", "3F", "42")
 _ADVICE = {
     "0A000": 'on_conflict="update" needs an ordinary table, neither a partitioned one nor a view',
     "28": "check the user and the password",
     "3D": "create the database, or name another one",
-    "3F": "create the schema, or set search_path",
-    "42501": "grant the user INSERT, SELECT and UPDATE on the table and TEMPORARY on the database",
-    "42P01": "create the table, or let migrate() do it",
+    "3F": "create the schema, set search_path, or grant the user USAGE on the schema",
+    "42501": "grant the user INSERT, SELECT and UPDATE on the tables, USAGE on their schema and sequences, and "
+    "TEMPORARY on the database",
+    "42P01": "create the table, let migrate() do it, or grant the user USAGE on its schema",
     "42703": "the table in the database lacks a column that the rows have; migrate it",
     "42P10": "the key of the table needs a unique constraint in the database",
 }
-# A refused connection has no SQLSTATE on the client's side, only the server's words.
+_MANUAL = "see the SQLSTATE in PostgreSQL's manual"
+# A refused connection has no SQLSTATE on the client's side, only the words of the server, of libpq or of OpenSSL.
 _REFUSALS = re.compile(
-    r"password authentication failed|no password supplied|no pg_hba\.conf entry|role \".*\" does not exist"
-    r"|database \".*\" does not exist|permission denied for database|is not permitted to log in"
-    r"|SSL|certificate"
+    r"authentication failed for user|no password supplied|pg_hba\.conf|role \".*\" does not exist"
+    r"|database \".*\" does not exist|permission denied|is not permitted to log in|not currently accepting connections"
+    r"|unrecognized configuration parameter|invalid value for parameter|parameter \".*\" cannot be"
+    r"|invalid command-line argument|unrecognized protocol option"
+    r"|invalid \S+ value: |invalid integer value|invalid connection option|definition of service|service file"
+    r"|authentication method requirement|channel binding required"
+    r"|does not support SSL|certificate|private key file|unknown ca|alert (handshake failure|protocol version)"
+    r"|unsupported protocol|wrong version number"
 )
-_PASSING = re.compile(r"SSL (SYSCALL|connection has been closed)|starting up|shutting down|too many")
+_PASSING = re.compile(r"starting up|shutting down|too many")
+_DENIED = re.compile(r"permission denied for (?P<kind>[a-z ]+?) (?P<name>\S.*)")
+_TEMPORARY = re.compile(r"permission denied to create temporary tables in (?P<name>database \".*\")")
+_GRANTS = {
+    "table": "SELECT, INSERT and UPDATE",
+    "view": "SELECT, INSERT and UPDATE",
+    "sequence": "USAGE",
+    "schema": "USAGE, and to make tables there CREATE,",
+    "function": "EXECUTE",
+    "database": "CONNECT and TEMPORARY",
+    "type": "USAGE",
+}
 
 
 def cause_of(error: BaseException) -> BaseException:
     """The driver's error inside SQLAlchemy's."""
     return error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig is not None else error
-
-
-def is_row_fault(error: Exception) -> bool:
-    """Whether it is a row's own fault."""
-    cause = cause_of(error)
-    if not isinstance(cause, psycopg.Error) or cause.sqlstate is None:
-        return False
-    state = cause.sqlstate
-    raised = cause.diag.source_function == "exec_stmt_raise"  # RAISE in PL/pgSQL
-    copied = (cause.diag.context or "").startswith("COPY ")
-    return (
-        state.startswith(ROW_CLASSES)
-        or state in ROW_CODES
-        or (state in VALUE_CODES and copied)
-        or (raised and not state.startswith(OTHERS_CLASSES))
-    )
 
 
 def is_transient(error: Exception) -> bool:
@@ -77,57 +71,6 @@ def is_transient(error: Exception) -> bool:
     return isinstance(cause, ConnectionError | TimeoutError | sa.exc.TimeoutError)
 
 
-@attrs.frozen
-class Said:
-    """What PostgreSQL said about a row; texts are empty or None where it said nothing."""
-
-    state: str
-    message: str | None
-    detail: str | None
-    table: str | None
-    column: str | None
-    constraint: str | None
-
-
-def row_fault(error: Exception) -> RejectRecord:
-    """The rejection of the row that caused it."""
-    cause = cause_of(error)
-    if not isinstance(cause, psycopg.Error):
-        raise TypeError(f"not an error of PostgreSQL: {cause!r}")
-    said = cause.diag
-    return refusal(
-        Said(
-            str(cause.sqlstate),
-            said.message_primary or str(cause),
-            said.message_detail,
-            said.table_name,
-            said.column_name,
-            said.constraint_name,
-        )
-    )
-
-
-def refusal(said: Said) -> RejectRecord:
-    """The rejection of a row; its reason is PostgreSQL's own name of the condition, e.g. `not_null_violation`."""
-    named = (("table", said.table), ("column", said.column), ("constraint", said.constraint))
-    place = "".join(f", {kind} {name!r}" for kind, name in named if name)
-    detail = f": {said.detail}" if said.detail else ""
-    message = f"PostgreSQL refused the row: {said.message}{detail} (SQLSTATE {said.state}{place})"
-    violation = Violation(
-        f"/{said.column}" if said.column else "", said.constraint or said.state, said.message or said.state
-    )
-    return RejectRecord(condition(said.state), message, [violation])
-
-
-def condition(state: str) -> str:
-    """PostgreSQL's own name of a SQLSTATE; `sqlstate_<code>` where it has none."""
-    try:
-        kind = psycopg.errors.lookup(state)
-    except KeyError:
-        return f"sqlstate_{state}"
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower().rstrip("_")
-
-
 def translate(error: Exception, db: Postgres) -> Exception:
     """The error for a user; what is no fault of the database's or the settings' stays as it is."""
     cause = cause_of(error)
@@ -139,8 +82,8 @@ def translate(error: Exception, db: Postgres) -> Exception:
             f"{db} cannot be used as it is set up: {_without_target(cause)}; check url and password"
         )
     if state.startswith(_SETTING_CLASSES):
-        advice = _ADVICE.get(state) or _ADVICE.get(state[:2]) or "see the SQLSTATE in PostgreSQL's manual"
         said = cause.diag.message_primary or _without_target(cause)
+        advice = _missing_grant(said) or _ADVICE.get(state) or _ADVICE.get(state[:2]) or _MANUAL
         return ConfigurationError(f"{db} refused: {said} (SQLSTATE {state}); {advice}")
     if not is_transient(error):
         return ConfigurationError(
@@ -149,6 +92,15 @@ def translate(error: Exception, db: Postgres) -> Exception:
             "22xxx or 23xxx"
         )
     return error
+
+
+def _missing_grant(said: str) -> str | None:
+    """What to grant, where the server says in English what it denied."""
+    if temporary := _TEMPORARY.search(said):
+        return f"grant the user TEMPORARY on {temporary['name']}"
+    denied = _DENIED.search(said)
+    grants = denied and _GRANTS.get(denied["kind"])
+    return f"grant the user {grants} on {denied['kind']} {denied['name']}" if denied and grants else None
 
 
 def _sqlstate(error: BaseException) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -17,8 +18,13 @@ _logger = logging.getLogger("holded_pipeline")
 
 
 def _positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if value <= 0:
+    if not value > 0:  # nor NaN, which is no number of seconds
         raise ValueError(f"Retry.{attribute.name} must be more than 0 seconds, got {value}")
+
+
+def _finite(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if math.isinf(value):
+        raise ValueError(f"Retry.{attribute.name} must be a number of seconds, got {value}; only deadline may be inf")
 
 
 @attrs.frozen
@@ -28,14 +34,14 @@ class Retry:
     Waits double from `first_wait` to `longest_wait`, with jitter so that workers do not come back in step.
 
     Attributes:
-        deadline: seconds after which waiting ends and the run fails with a `TransientError`.
+        deadline: seconds after which waiting ends and the run fails with a `TransientError`; `math.inf` for never.
         first_wait: seconds before the second attempt.
         longest_wait: seconds between attempts at the most.
     """
 
     deadline: float = attrs.field(default=120.0, validator=_positive)
-    first_wait: float = attrs.field(default=0.2, validator=_positive)
-    longest_wait: float = attrs.field(default=10.0, validator=_positive)
+    first_wait: float = attrs.field(default=0.2, validator=[_positive, _finite])
+    longest_wait: float = attrs.field(default=10.0, validator=[_positive, _finite])
 
     def call(self, attempt: Callable[[], T], *, server: str, is_transient: Callable[[Exception], bool]) -> T:
         """Calls `attempt` until it returns, until its error is not transient, or until the deadline.

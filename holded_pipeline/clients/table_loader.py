@@ -24,7 +24,8 @@ from holded_pipeline.clients.load_transaction import Cursor, Fill, Loaded, LoadT
 from holded_pipeline.clients.merge_sql import merge_statement
 from holded_pipeline.clients.poison_rows import TextStaging
 from holded_pipeline.clients.postgres import Postgres
-from holded_pipeline.clients.postgres_faults import is_row_fault, is_transient, row_fault, translate
+from holded_pipeline.clients.postgres_faults import is_transient, translate
+from holded_pipeline.clients.row_faults import RowRefusedError, rows_to_blame
 from holded_pipeline.core.errors import RejectRecord
 
 OnConflict = Literal["ignore", "update", "error"]
@@ -85,7 +86,7 @@ class TableLoader:
             part = pending.pop()
             try:
                 loaded = self._load_part(columns, [lines[place] for place in part])
-            except _RowRefusedError:
+            except RowRefusedError:
                 middle = len(part) // 2
                 pending += [part[middle:], part[:middle]]
             else:
@@ -97,7 +98,7 @@ class TableLoader:
         plain, as_text = self._staging_of(columns)
         try:
             return self._transact(plain.load, lines)
-        except _RowRefusedError as refusal:
+        except RowRefusedError as refusal:
             if len(lines) == 1:
                 return Loaded(refused=((0, refusal.fault),))
         return self._transact(as_text.load_good, lines)
@@ -105,19 +106,8 @@ class TableLoader:
     def _transact(self, fill: Fill, lines: Sequence[bytes]) -> Loaded:
         ends = time.monotonic() + self._db.retry.deadline
         transaction = LoadTransaction(self._engine, fill, ends=ends, least=self._db.connect_timeout)
-
-        def attempt() -> Loaded:
-            try:
-                return transaction.run(lines)
-            except Exception as error:
-                if is_row_fault(error):
-                    raise _RowRefusedError(row_fault(error)) from error
-                raise
-
         try:
-            return self._db.retry.call(attempt, server=str(self._db), is_transient=is_transient)
-        except _RowRefusedError:
-            raise
+            return self._db.retry.call(partial(transaction.run, lines), server=str(self._db), is_transient=is_transient)
         except Exception as error:
             translated = translate(error, self._db)
             if translated is error:
@@ -140,14 +130,6 @@ class TableLoader:
         return known
 
 
-class _RowRefusedError(Exception):
-    """A row of the part is at fault; which one is not known unless it is alone."""
-
-    def __init__(self, fault: RejectRecord) -> None:
-        super().__init__(fault)
-        self.fault = fault
-
-
 @attrs.frozen
 class Staging:
     """The temporary table of one set of columns, with the target's types; names are quoted already."""
@@ -164,8 +146,9 @@ class Staging:
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.name} ON COMMIT DELETE ROWS AS "
             f"SELECT 0::bigint AS holded_place, {', '.join(self.columns)} FROM {self.target} WITH NO DATA"
         )
-        copy_lines(cursor, self.name, self.columns, lines)
-        cursor.execute(self.merge)
-        inserted, touched = cursor.fetchone()
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        with rows_to_blame(len(lines)):
+            copy_lines(cursor, self.name, self.columns, lines)
+            cursor.execute(self.merge)
+            inserted, touched = cursor.fetchone()
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         return Loaded(inserted, touched - inserted, len(lines) - touched)

@@ -1,0 +1,85 @@
+"""Values arrive unaltered whatever settings of a database or user change how PostgreSQL reads text."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TSTZRANGE, Range
+
+from holded_pipeline.clients.copy_format import RowFormat
+from holded_pipeline.clients.table_loader import TableLoader
+
+SETTINGS = {
+    "none": (),
+    "intervalstyle sql_standard": ("intervalstyle = 'sql_standard'",),
+    "intervalstyle iso_8601": ("intervalstyle = 'iso_8601'",),
+    "datestyle": ("datestyle = 'SQL, DMY'", "timezone = 'Asia/Tokyo'"),
+    "arrays without nulls": ("array_nulls = off",),
+    "strings with backslashes": ("standard_conforming_strings = off", "backslash_quote = on"),
+    "outputs": ("bytea_output = 'escape'", "extra_float_digits = -15", "xmloption = 'document'"),
+}
+AS_USUAL = "SET intervalstyle = 'postgres'; SET datestyle = 'ISO'; SET bytea_output = 'hex'; SET extra_float_digits = 1"
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+VALUES = {
+    "interval": (sa.Interval(), timedelta(seconds=-1)),
+    "interval of days": (sa.Interval(), timedelta(days=-3, hours=5, microseconds=7)),
+    "native interval": (INTERVAL(), timedelta(days=1, seconds=-5)),
+    "intervals": (ARRAY(sa.Interval()), [timedelta(seconds=-1), timedelta(days=2)]),
+    "bytes": (sa.LargeBinary(), b"\x00\\\\x\\000'\"\n\t\xff"),
+    "many bytes": (ARRAY(sa.LargeBinary()), [b"\x00\\", b"", b"NULL"]),
+    "texts": (ARRAY(sa.Text()), ["a\\b", None, "NULL", '"', "", "{,}", "é\n"]),
+    "numbers": (ARRAY(sa.Integer()), [1, None]),
+    "text": (sa.Text(), "a\\b'\n\\N\t\\."),
+    "moment": (sa.TIMESTAMP(timezone=True), NOON),
+    "day": (sa.Date(), date(2026, 2, 3)),
+    "time": (sa.Time(), time(1, 2, 3, 4)),
+    "range": (TSTZRANGE(), Range(NOON, NOON + timedelta(days=1))),
+    "number": (sa.Numeric(), Decimal("1234567.891")),
+    "float": (sa.Double(), 0.1 + 0.2),
+    "document": (sa.JSON(), {"a": "\\u0000 is text"}),
+}
+
+
+def tables(name):
+    return sa.Table(
+        'odd "t\\" %s', sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True), sa.Column("v\\'", VALUES[name][0])
+    )
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a bad row"])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_value_is_read_as_it_was_meant(db, setting, beside):
+    with db.engine(isolation_level="AUTOCOMMIT").connect() as connection:
+        for each in SETTINGS[setting]:
+            connection.exec_driver_sql(f"ALTER DATABASE {db.url.rpartition('/')[2]} SET {each}")
+    for name, (_, value) in VALUES.items():
+        table = tables(name)
+        engine = db.engine(poolclass=sa.NullPool)
+        table.metadata.drop_all(engine)
+        table.metadata.create_all(engine)
+        rows = [{"k": 1, "v\\'": value}, *([{"k": 2**40, "v\\'": value}] if beside else [])]
+        form = RowFormat(table)
+        columns = form.columns(rows[0])
+        loader = TableLoader(db, table, on_conflict="ignore", keep="first")
+        loaded = loader.load(columns, [form.line(row, columns) for row in rows])
+        loader.close()
+        assert (loaded.inserted, len(loaded.refused)) == (1, len(rows) - 1), name
+        with engine.connect() as connection:
+            connection.exec_driver_sql(AS_USUAL)
+            assert connection.execute(sa.select(table.c["v\\'"])).scalar_one() == value, name
+
+
+def test_bytes_are_written_alike_before_and_after_the_first_connection():
+    """What libpq escapes, it escapes as the connection before last was told."""
+    program = (
+        "import sqlalchemy as sa; from holded_pipeline.clients.copy_format import RowFormat; "
+        "t = sa.Table('t', sa.MetaData(), sa.Column('v', sa.LargeBinary)); "
+        "print(RowFormat(t).line({'v': b'\\x00\\\\'}, ('v',)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == repr(b"\\\\x005c\n")
