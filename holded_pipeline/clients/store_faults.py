@@ -25,6 +25,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from holded_pipeline.clients.minio import MinIO
+from holded_pipeline.clients.tls_faults import wrong_tls
 from holded_pipeline.core.errors import ConfigurationError, HoldedPipelineError
 
 _TRANSIENT_CODES = {
@@ -56,8 +57,6 @@ _ADVICE = {
     "PermanentRedirect": "set endpoint and region to the bucket's",
     "XMinioInvalidObjectName": "MinIO takes no key with an empty level (//) or one of dots; choose another prefix",
 }
-# OpenSSL's words for an answer in plain text.
-_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 
 
 class NoStoreAnswerError(Exception):
@@ -98,7 +97,7 @@ def told_apart(error: Exception) -> Exception:
 
 def is_transient(error: Exception) -> bool:
     """Whether the store may well answer if asked again."""
-    if isinstance(error, HoldedPipelineError | SSLError):
+    if isinstance(error, HoldedPipelineError) or (isinstance(error, SSLError) and wrong_tls(error, "endpoint")):
         return False
     if isinstance(error, ClientError):
         status = _status(error.response)
@@ -127,12 +126,8 @@ def translate(error: Exception, lake: MinIO) -> Exception:
         code = _code(error)
         advice = _ADVICE.get(code) or f"check endpoint, bucket and keys; it says: {_message(error)}"
         return ConfigurationError(f"{lake} refused {error.operation_name} on bucket {lake.bucket!r}: {code}; {advice}")
-    if isinstance(error, SSLError) and any(word in str(error).upper().replace(" ", "_") for word in _NO_TLS):
-        return ConfigurationError(f"{lake} does not speak TLS; use http:// in endpoint, or the port that does")
-    if isinstance(error, SSLError):
-        return ConfigurationError(
-            f"{lake} has a certificate that is not trusted; set verify= to the CA bundle it was signed with"
-        )
+    if isinstance(error, SSLError) and (wrong := wrong_tls(error, "endpoint")):
+        return ConfigurationError(f"{lake} {wrong}")
     if isinstance(error, BotoCoreError):
         return ConfigurationError(f"{lake} cannot be used as it is set up: {error}")
     return error
