@@ -19,7 +19,17 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from own_servers import Check, add_schemas, add_store, parser_for, refuse, schemas_of, store_checks, store_of
+from own_servers import (
+    Check,
+    above_zero,
+    add_schemas,
+    add_store,
+    parser_for,
+    refuse,
+    schemas_of,
+    store_checks,
+    store_of,
+)
 from plain_errors import plainly, say
 
 import holded_pipeline as hp
@@ -42,7 +52,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--rate", default="1000/second", help="requests for each key (default: 1000/second), or none")
     add("--max-wait", metavar="SECONDS", type=float, default=0.02, help="how long packages wait for others")
     add("--group-packages", metavar="N", type=int, default=10_000, help="packages in one object; 1 for an object each")
-    add("--patience", metavar="SECONDS", type=float, default=10.0, help="when a 503 is answered (default: 10)")
+    add("--patience", metavar="SECONDS", type=above_zero, default=10.0, help="when a 503 is answered (default: 10)")
     arguments = parser.parse_args(argv)
     refuse(parser, *store_checks(arguments), *_checks(arguments))
     return arguments

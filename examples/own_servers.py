@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 
@@ -15,6 +16,17 @@ from plain_errors import say
 import holded_pipeline as hp
 
 Check = tuple[object, str]
+
+
+def above_zero(text: str) -> float:
+    """A finite number above 0; what else an argument holds is told by argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number more than 0, got {text!r}")
+    return number
 
 
 def parser_for(description: str | None, *, takes: str = "[options]") -> argparse.ArgumentParser:
@@ -41,7 +53,11 @@ def add_database(parser: argparse.ArgumentParser, *, without: str = "without it 
     add = parser.add_argument
     add("--postgres", metavar="URL", help=f"your database; {without}")
     add(
-        "--patience", metavar="SECONDS", type=float, default=60.0, help="how long an outage is waited out (default: 60)"
+        "--patience",
+        metavar="SECONDS",
+        type=above_zero,
+        default=60.0,
+        help="how long an outage is waited out (default: 60)",
     )
 
 
@@ -62,7 +78,6 @@ def store_checks(a: argparse.Namespace) -> tuple[Check, ...]:
             "--minio needs the secret key in the environment variable MINIO_SECRET_KEY",
         ),
         (a.schemas and a.registry, "--schemas and --registry exclude each other"),
-        (a.patience <= 0, "--patience must be more than 0 seconds"),
     )
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import attrs
 import requests
-from own_servers import parser_for
+from own_servers import above_zero, parser_for
 from plain_errors import plainly, say
 
 import holded_pipeline as hp
@@ -177,14 +177,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--events", type=int, default=1_000, help="how many to send (default: 1,000)")
     add("--package", type=int, default=20, help="events in a package (default: 20)")
     add("--senders", type=int, default=4, help="packages under way at one time (default: 4)")
-    add("--rate", type=float, help="events a second, all senders together (default: as many as there go)")
+    add("--rate", type=above_zero, help="events a second, all senders together (default: as many as there go)")
     add("--faults", type=float, default=0.0, help="share of faulty events, 0 to 1 (default: 0)")
     add("--duplicates", type=float, default=0.0, help="share of messages sent a second time (default: 0)")
     add("--seed", type=int, default=1, help="other seeds make other events (default: 1)")
-    add("--patience", type=float, default=60.0, help="seconds that one package is tried for (default: 60)")
+    add("--patience", type=above_zero, default=60.0, help="seconds that one package is tried for (default: 60)")
     arguments = parser.parse_args(argv)
-    if min(arguments.events, arguments.package, arguments.senders) < 1 or (arguments.rate or 1) <= 0:
-        parser.error("--events, --package, --senders and --rate are more than 0")
+    if min(arguments.events, arguments.package, arguments.senders) < 1:
+        parser.error("--events, --package and --senders are more than 0")
     if not arguments.url.startswith(("http://", "https://")):
         parser.error("the URL looks like http://127.0.0.1:8000")
     return arguments

@@ -17,7 +17,8 @@ from psycopg.adapt import AdaptersMap, Dumper, PyFormat, Transformer
 
 from holded_pipeline.clients.dialect import DIALECT
 from holded_pipeline.core import json_codec
-from holded_pipeline.core.errors import ConfigurationError, RejectRecord
+from holded_pipeline.core.enricher_faults import fault_of
+from holded_pipeline.core.errors import ConfigurationError
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\v"})
 _SPECIAL = re.compile(r"[\\\n\r\t\x08\f\v]")
@@ -85,6 +86,7 @@ class RowFormat:
 
         Raises:
             RejectRecord: a value cannot be written as its column's type; reason `invalid_value`.
+            TransientError, ConfigurationError: a type of the user's met an outage, or misses a file.
         """
         return b"\t".join([self._value(name, row[name]) for name in columns]) + b"\n"
 
@@ -93,12 +95,10 @@ class RowFormat:
             return _NULL
         try:
             return self._formats[name](value)
-        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, psycopg.Error) as error:
-            raise RejectRecord(
-                "invalid_value",
-                f"the value of column {name!r} of {self._table.name} cannot be written as "
-                f"{self._table.columns[name].type!r}: {error}",
-            ) from error
+        except Exception as error:  # a column's type may be a stranger's, too
+            column = f"the column {name!r} of {self._table.name}"
+            failed = f"cannot hold the value as {self._table.columns[name].type!r}"
+            raise fault_of(error, column, "invalid_value", failed) from error
 
     def _format_of(self, column: sa.Column[Any]) -> Format:
         if isinstance(column.type, sa.JSON):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 import s3fs
@@ -12,14 +11,15 @@ from aiobotocore.session import AioSession
 
 from holded_pipeline.clients.retry import Retry
 from holded_pipeline.clients.secret import Secret
+from holded_pipeline.clients.server_url import http_parts
 
 
 def _endpoint(_: object, attribute: attrs.Attribute[str], value: str) -> None:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"MinIO.{attribute.name} must be a URL such as http://localhost:9000, got {value!r}")
+    parts = http_parts(value, f"MinIO.{attribute.name}")
     if parts.username or parts.password:
         raise ValueError("give the keys as access_key and secret_key, not inside the endpoint's URL")
+    if parts.query or parts.fragment:
+        raise ValueError(f"MinIO.{attribute.name} is a server's URL, and takes nothing after ? or #")
 
 
 def _secret(value: str | Secret) -> Secret:

@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 import fsspec.asyn
 
 from holded_pipeline.clients.minio import MinIO
-from holded_pipeline.clients.store_faults import is_transient, missing_key, translate
+from holded_pipeline.clients.store_faults import is_transient, missing_key, no_store_answer, told_apart, translate
 from holded_pipeline.core.errors import ObjectVanishedError
 from holded_pipeline.core.read_plan import Slice, StoredObject
 
 T = TypeVar("T")
 
 _CONCURRENT_GETS = 16
+_WEAK = "W/"  # begins an ETag that stands for a page's meaning, not for bytes; no S3 store gives one
 CHUNK_BYTES = 4 << 20
 """Bytes fetched at a time from an object that is streamed."""
 
@@ -51,9 +52,9 @@ class ObjectStore:
             for entry in page.get("Contents", ()):
                 if entry["Size"] or not entry["Key"].endswith("/"):  # a console's mark of a folder holds nothing
                     yield StoredObject(entry["Key"], entry["Size"], entry["ETag"].strip('"'))
-            token = page.get("NextContinuationToken")
-            if not page.get("IsTruncated") or not token:
+            if not page["IsTruncated"]:
                 return
+            token = page["NextContinuationToken"]
 
     def check(self) -> None:
         """Asks for one key of the bucket, once and without patience.
@@ -109,9 +110,12 @@ class ObjectStore:
 
         async def put(client: Any) -> str:
             answer = await client.put_object(Bucket=self._lake.bucket, Key=key, Body=body, ContentMD5=digest)
-            return str(answer["ETag"]).strip('"')
+            etag = str(answer.get("ETag", ""))
+            if not etag or etag.startswith(_WEAK):  # frameworks put a weak one on whatever page they send
+                raise no_store_answer("PutObject", answer, "the object's ETag")
+            return etag.strip('"')
 
-        return self._call(put, key)
+        return self._call(put)
 
     def _once(self, work: Callable[[Any], Awaitable[T]], ends: float) -> T:
         async def attempt() -> T:
@@ -123,6 +127,11 @@ class ObjectStore:
             except TimeoutError as error:
                 # Not a TimeoutError, of which fsspec makes one of its own without the words.
                 raise ConnectionError(f"no whole answer in {seconds:.1f} s") from error
+            except Exception as error:
+                apart = told_apart(error)
+                if apart is error:
+                    raise
+                raise apart from error
 
         result: T = fsspec.asyn.sync(self._filesystem.loop, attempt)
         return result
@@ -143,12 +152,18 @@ async def _list_page(client: Any, *, bucket: str, prefix: str, token: str | None
     more = {} if token is None else {"ContinuationToken": token}
     if start_after:
         more["StartAfter"] = start_after
-    page: dict[str, Any] = await client.list_objects_v2(Bucket=bucket, Prefix=prefix, **more)
-    return page
+    return _listed(await client.list_objects_v2(Bucket=bucket, Prefix=prefix, **more))
 
 
 async def _list_one(client: Any, *, bucket: str) -> None:
-    await client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+    _listed(await client.list_objects_v2(Bucket=bucket, MaxKeys=1))
+
+
+def _listed(page: dict[str, Any]) -> dict[str, Any]:
+    """A page of a listing: what is none would pass for an empty bucket, or for the last page."""
+    if "IsTruncated" not in page or (page["IsTruncated"] and not page.get("NextContinuationToken")):
+        raise no_store_answer("ListObjectsV2", page, "a listing's end or its next page")
+    return page
 
 
 async def _get(client: Any, bucket: str, piece: Slice) -> bytes:
@@ -157,6 +172,8 @@ async def _get(client: Any, bucket: str, piece: Slice) -> bytes:
     answer = await client.get_object(Bucket=bucket, Key=piece.key, IfMatch=f'"{piece.etag}"', **ranged)
     async with answer["Body"] as stream:
         body: bytes = await stream.read()
+    if answer.get("ETag", "").removeprefix(_WEAK).strip('"') != piece.etag:
+        raise no_store_answer("GetObject", answer, "the ETag that was asked for")
     if len(body) != piece.length:
         raise ConnectionError(f"{len(body)} bytes of {piece.key} came instead of {piece.length}")
     return body

@@ -13,6 +13,8 @@ from holded_pipeline.clients.retry import Retry
 from holded_pipeline.clients.secret import Secret
 
 _DRIVER = "postgresql+psycopg"
+_PASSWORD = "password"  # noqa: S105  a parameter's name
+_OTHER_SECRETS = {"sslpassword", "oauth_client_secret"}  # of libpq's parameters
 # A network that swallows everything is noticed after about a minute, rather than after the system's two hours.
 _LIVELINESS = {
     "keepalives_idle": 30,  # seconds
@@ -27,8 +29,8 @@ class Postgres:
     """A PostgreSQL database. Constructing it does no I/O.
 
     Args:
-        url: `postgresql://user@host:port/database`, as libpq and SQLAlchemy write it; a password in it is moved
-            into a `Secret`.
+        url: `postgresql://user@host:port/database`, as libpq and SQLAlchemy write it; a password in it, `?password=`
+            too, is moved into a `Secret`.
         password: a `Secret`, or a plain string that becomes one.
         connect_timeout: seconds for a connection to be made.
         retry: how long an outage is waited out; also how long a load may wait for a lock or for a server that has
@@ -49,11 +51,11 @@ class Postgres:
         retry: Retry | None = None,
     ) -> None:
         parsed = _parse(url)
-        if parsed.password is not None:
-            if password is not None:
-                raise ValueError("the password stands both in the URL and in password=; give it once")
-            password = parsed.password
-            parsed = parsed._replace(password=None)  # URL.set takes None for 'leave it as it is'
+        parsed, given = _without_passwords(parsed)
+        if given:
+            if password is not None or len(given) > 1:
+                raise ValueError("the password stands twice, in the URL or in password=; give it once")
+            (password,) = given
         if connect_timeout <= 0:
             raise ValueError(f"connect_timeout must be more than 0 seconds, got {connect_timeout}")
         secret = None if password is None else Secret.of(password)
@@ -88,11 +90,32 @@ def _forget_password(context: sa.engine.ExceptionContext) -> None:
 
 
 def _parse(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except sa.exc.ArgumentError as error:
+    parsed = _made(url)
+    if parsed is None:
         # The text may hold a password, so it is not repeated here.
-        raise ValueError("the database URL must look like postgresql://user@host:5432/database") from error
+        raise ValueError("the database URL must look like postgresql://user@host:5432/database")
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise ValueError(f"a postgresql:// URL is needed, got one for {parsed.get_backend_name()!r}")
+    for name in _OTHER_SECRETS & set(parsed.query):
+        raise ValueError(
+            f"the database URL holds {name}, which would show in logs; keep it in libpq's service file, and name that "
+            "by ?service="
+        )
     return parsed
+
+
+def _made(url: str) -> URL | None:
+    try:
+        return make_url(url)
+    except (sa.exc.ArgumentError, ValueError):  # whose words hold parts of the URL
+        return None
+
+
+def _without_passwords(url: URL) -> tuple[URL, list[str]]:
+    """A URL without the passwords in it, and these."""
+    asked = url.query.get(_PASSWORD, ())
+    given = [asked] if isinstance(asked, str) else list(asked)
+    if url.password is not None:
+        given.append(str(url.password))
+        url = url._replace(password=None)  # URL.set takes None for 'leave it as it is'
+    return url.difference_update_query([_PASSWORD]), given

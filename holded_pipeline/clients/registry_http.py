@@ -15,6 +15,7 @@ from requests.auth import HTTPBasicAuth
 
 from holded_pipeline.clients.retry import Retry
 from holded_pipeline.clients.secret import Secret
+from holded_pipeline.clients.tls_faults import wrong_tls
 from holded_pipeline.core.errors import ConfigurationError
 
 ACCEPT = "application/vnd.schemaregistry.v1+json, application/vnd.schemaregistry+json, application/json"
@@ -113,9 +114,10 @@ class RegistryConnection:
             verify = self._settings.verify
             response = self._session.get(url, params=params, timeout=self._settings.timeout, verify=verify)
         except requests.exceptions.SSLError as error:
-            raise ConfigurationError(
-                f"{self.name} has a certificate that is not trusted; set verify= to the CA bundle it was signed with"
-            ) from error
+            wrong = wrong_tls(error, "url")
+            if wrong is None:
+                raise _UnavailableError(f"TLS broke off: {error}") from error
+            raise ConfigurationError(f"{self.name} {wrong}") from error
         except (requests.exceptions.InvalidURL, requests.exceptions.TooManyRedirects) as error:
             raise ConfigurationError(f"{self.name} cannot be asked: {error}; check its url") from error
         if response.ok:

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlunsplit
 
 import attrs
 
@@ -18,6 +18,7 @@ from holded_pipeline.clients.registry_http import (
 )
 from holded_pipeline.clients.retry import Retry
 from holded_pipeline.clients.secret import Secret
+from holded_pipeline.clients.server_url import http_parts
 from holded_pipeline.core.errors import ConfigurationError, RejectRecord
 from holded_pipeline.core.registered_schemas import RegisteredSchema, documents_of
 from holded_pipeline.core.schemas import ResolvedSchema
@@ -82,9 +83,7 @@ class SchemaRegistry:
         negative_ttl: float = 30.0,
         retry: Retry | None = None,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("the registry's url must look like http://localhost:8081")
+        parts = http_parts(url, "the registry's url")
         if parts.username and (username or password):
             raise ValueError("the credentials stand both in the url and beside it; give them once")
         if token is not None and (username or parts.username):

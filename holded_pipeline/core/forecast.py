@@ -24,18 +24,20 @@ class Forecast:
     Attributes:
         by_reason: for each stage and reason for which records stand rejected, how many would meet which fate:
             `passes`, `parked`, `dropped`, or a (stage, reason) for which they would be rejected again.
+        broken: how many more break their schema, so that nobody can tell what they are; the log names them.
     """
 
     by_reason: Mapping[Refusal, Mapping[Fate, int]]
+    broken: int = 0
 
     @classmethod
-    def of(cls, counted: Iterable[tuple[Refusal, Fate, int]]) -> Forecast:
+    def of(cls, counted: Iterable[tuple[Refusal, Fate, int]], broken: int = 0) -> Forecast:
         """The forecast of counts."""
         by_reason: dict[Refusal, dict[Fate, int]] = {}
         for old, fate, count in counted:
             fates = by_reason.setdefault(old, {})
             fates[fate] = fates.get(fate, 0) + count
-        return cls({old: by_reason[old] for old in sorted(by_reason)})
+        return cls({old: by_reason[old] for old in sorted(by_reason)}, broken)
 
     @property
     def matching(self) -> int:
@@ -62,7 +64,8 @@ class Forecast:
                 rows.append((f"{stage}: {reason}", _words(fate), f"{count:,}"))
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         table = [f"{old:<{widths[0]}}  {fate:<{widths[1]}}  {count:>{widths[2]}}" for old, fate, count in rows]
-        return "\n".join([*table, f"{self.passes:,} of {self.matching:,} would pass"])
+        left = f"; {self.broken:,} more break their schema and stay in the pile, see the log" if self.broken else ""
+        return "\n".join([*table, f"{self.passes:,} of {self.matching:,} would pass{left}"])
 
 
 def _words(fate: Fate) -> str:

@@ -149,8 +149,8 @@ ERRORS: tuple[Explanation, ...] = (
     Explanation(
         "TransientError",
         "after the deadline",
-        "a server did not answer within `Retry.deadline`; nothing was rejected",
-        "run again once it is back, or be more patient",
+        "a server did not answer within `Retry.deadline`, or something else answered for it; nothing was rejected",
+        "run again once it is back, or be more patient; check the endpoint if the message says so",
     ),
 )
 """The exceptions of this library that users can meet; all are `HoldedPipelineError`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,16 +9,14 @@ from typing import Any
 import attrs
 
 from holded_pipeline.core import json_codec
-from holded_pipeline.core.enricher_faults import outcome_of, refusal_of, run_failure, told
+from holded_pipeline.core.enricher_faults import fault_of, outcome_of
 from holded_pipeline.core.envelopes import ENVELOPES, STORED_LEVELS, Envelope
 from holded_pipeline.core.envelopes import event as stored_event
-from holded_pipeline.core.errors import ConfigurationError, HoldedPipelineError, RejectRecord
+from holded_pipeline.core.errors import ConfigurationError, RejectRecord
 from holded_pipeline.core.framing import KEEP_BYTES, Record
 from holded_pipeline.core.values import Event, Source
 
 _GLOB = re.compile(r"\*\*/?|[*?]|\[!?[^]]+\]")
-
-_TIME_ERRORS = {errno.EOVERFLOW, errno.EINVAL}  # datetime.fromtimestamp over a number that is no moment
 
 
 class RecordReader:
@@ -64,7 +61,7 @@ class RecordReader:
         name = named(self._envelope)
         event = outcome_of(lambda document: self._envelope(document, source), document)
         if isinstance(event, BaseException):
-            raise _failure(event, name) from event
+            raise fault_of(event, name, "envelope_error", "could not read the document") from event
         if not isinstance(event, Event):
             raise ConfigurationError(
                 f"{name} returned {type(event).__name__}; it must return an Event, or raise "
@@ -81,18 +78,6 @@ def named(envelope: str | Envelope) -> str:
     if isinstance(envelope, str):
         return f"the envelope {envelope!r}"
     return f"the envelope {getattr(envelope, '__qualname__', type(envelope).__qualname__)}"
-
-
-def _failure(error: BaseException, name: str) -> HoldedPipelineError:
-    """What a user's envelope that raised does: refuse the record, or end the run."""
-    if isinstance(error, RejectRecord):
-        refused = refusal_of(error, name)
-        if isinstance(refused, RejectRecord):
-            return refused
-        return RejectRecord("envelope_error", f"{name} {refused.text}")
-    is_no_moment = isinstance(error, OSError) and error.errno in _TIME_ERRORS
-    failure = None if is_no_moment else run_failure(error, (), name)
-    return failure or RejectRecord("envelope_error", f"{name} could not read the document: {told(error)}")
 
 
 def unusable(event: Event) -> str | None:

@@ -22,7 +22,7 @@ from holded_pipeline.core.values import Holds, Rejected
 SETTLED = "_settled"
 """The folder below the pile's prefix that holds settlements; no stage has this name, for theirs begin with `stage=`."""
 
-_DATE = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/[^/]*\Z")  # the folder it is in: the prefix may have a date too
+_DATE = re.compile(r"stage=[^/]*/date=(\d{4}-\d{2}-\d{2})/")  # the folders in which WriteRejected files
 _REPLAYABLE = ("record", "event", "element")
 
 
@@ -72,6 +72,20 @@ class Settlement(msgspec.Struct):
     settled_at: datetime
 
 
+class Outline(msgspec.Struct):
+    """What makes a line a rejection at all, whatever its members hold."""
+
+    id: Any
+    stage: Any
+    reason: Any
+    record: Any
+
+
+class BrokenRejectionError(Exception):
+    """A rejection that breaks its schema: nobody can tell what it says, and it says nothing about the others."""
+
+
+_outline = msgspec.json.Decoder(Outline)
 _note = msgspec.json.Decoder(Note)
 _settlement = msgspec.json.Decoder(Settlement)
 
@@ -132,9 +146,12 @@ class Selection:
             and (self.until is None or note.rejected_at < self.until)
         )
 
-    def may_hold(self, key: str) -> bool:
-        """Whether an object can matter: what was refused before `since` is neither meant nor replays what is."""
-        day = _DATE.search(key)
+    def may_hold(self, prefix: str, key: str) -> bool:
+        """Whether an object can matter: what was refused before `since` is neither meant nor replays what is.
+
+        Only the key's part below the pile's prefix tells a day: dates in the prefix, or deeper, are of other things.
+        """
+        day = _DATE.match(key.removeprefix(pile_prefix(prefix)))
         return self.since is None or day is None or day[1] >= day_of(self.since)
 
 
@@ -153,12 +170,13 @@ def read_note(line: bytes, place: str) -> Note:
     """What a line of the pile says, without its record.
 
     Raises:
+        BrokenRejectionError: it is a rejected record that breaks its schema.
         ConfigurationError: it is no rejected record.
     """
     try:
         return _note.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _damaged(place, error) from error
+        raise _broken(line, place, error) from error
 
 
 def read_settlement(line: bytes, place: str) -> str:
@@ -177,12 +195,24 @@ def read_rejected(line: bytes, place: str) -> Rejected:
     """The rejected record of a line of the pile.
 
     Raises:
+        BrokenRejectionError: it breaks its schema.
         ConfigurationError: it is none.
     """
     try:
         return rejections.from_document(json_codec.decode_own(line))
     except (msgspec.MsgspecError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(place, error) from error
+        raise _broken(line, place, error) from error
+
+
+def _broken(line: bytes, place: str, error: Exception) -> Exception:
+    try:
+        _outline.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _damaged(place, error)
+    return BrokenRejectionError(
+        f"{place} is a rejection that breaks rejected.schema.json: {error}; it stays in the pile as it is. "
+        "Mend the line, or move it out of the prefix"
+    )
 
 
 def _damaged(place: str, error: Exception) -> ConfigurationError:

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from holded_pipeline.core import json_codec
+from holded_pipeline.core.enricher_faults import outcome_of
 from holded_pipeline.core.envelopes import event_document
 from holded_pipeline.core.errors import RejectRecord
 from holded_pipeline.core.values import Event, Holds, Rejected, SchemaRef, Source, Violation
@@ -78,7 +79,8 @@ def raw_of(element: Any) -> bytes:
         json_codec.check_json_value(element)
         return json_codec.encode(element)
     except (TypeError, ValueError):
-        return repr(element).encode("utf-8", "backslashreplace")
+        text = outcome_of(repr, element)  # which a stranger's class may have made, too
+        return (text if isinstance(text, str) else object.__repr__(element)).encode("utf-8", "backslashreplace")
 
 
 def _rejection_id(raw: bytes, source: Source | None, *refused_as: str | None) -> str:

@@ -14,7 +14,8 @@ from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 from holded_pipeline.clients.minio import MinIO
 from holded_pipeline.core.forecast import DROPPED, PARKED, PASSES, Fate, Forecast, Refusal
 from holded_pipeline.core.values import Event, Outcome, Rejected
-from holded_pipeline.transforms.open_rejected import OpenRejected
+from holded_pipeline.transforms.open_rejected import BROKEN, OpenRejected
+from holded_pipeline.transforms.outcome import NAMESPACE
 from holded_pipeline.transforms.read_rejected import ReadRejected
 from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.write_minio import WriteMinIO
@@ -75,7 +76,8 @@ def forecast(
     pipeline.visit(_RefuseWrites())
     result = pipeline.run()
     result.wait_until_finish()
-    return Forecast.of(_counted(result))
+    broken = MetricsFilter().with_namespace(NAMESPACE).with_name(f"replay.{BROKEN}")
+    return Forecast.of(_counted(result), sum(each.result for each in result.metrics().query(broken)["counters"]))
 
 
 def _apply(events: beam.PCollection, step: Step, number: int) -> Outcome:

@@ -21,6 +21,7 @@ from holded_pipeline.clients.load_transaction import Loaded
 from holded_pipeline.clients.migrate import migrate
 from holded_pipeline.clients.postgres import Postgres
 from holded_pipeline.clients.table_loader import Keep, OnConflict, TableLoader
+from holded_pipeline.core.enricher_faults import fault_of, outcome_of
 from holded_pipeline.core.errors import ConfigurationError, RejectRecord
 from holded_pipeline.core.rejections import raw_of, reject
 from holded_pipeline.core.values import Event
@@ -28,9 +29,6 @@ from holded_pipeline.transforms.outcome import Counters
 
 _STAGE = "write"
 _IN_FLIGHT = 2  # batches handed to the writer thread and not yet done; more would only hold memory
-
-# What a row function raises over an element of another shape than it expects.
-_SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 RowFunction = Callable[[Any], Mapping[str, Any]]
 
@@ -150,19 +148,22 @@ class LoadRows(beam.DoFn):
         self._batches[columns].add(row, line)
 
     def _values(self, element: Any) -> Mapping[str, Any]:
-        try:
-            values = self._settings.row(element)
-        except _SHAPE_ERRORS as error:
-            raise RejectRecord(
-                "row_error", f"the row function could not read the element: {type(error).__name__}: {error}"
-            ) from error
-        if not isinstance(values, Mapping) or not values:
-            what = "no column" if isinstance(values, Mapping) else type(values).__name__
-            raise ConfigurationError(
-                f"the row function for {self._settings.table.name} returned {what}; it must return {{column: value}}, "
-                "or raise hp.RejectRecord for an element that makes no row"
-            )
-        return values
+        values = outcome_of(self._made, element)
+        if isinstance(values, dict) and values:
+            return values
+        name = f"the row function for {self._settings.table.name}"
+        if isinstance(values, BaseException):
+            raise fault_of(values, name, "row_error", "could not read the element") from values
+        what = "no column" if isinstance(values, dict) else type(values).__name__
+        raise ConfigurationError(
+            f"{name} returned {what}; it must return {{column: value}}, "
+            "or raise hp.RejectRecord for an element that makes no row"
+        )
+
+    def _made(self, element: Any) -> Any:
+        values = self._settings.row(element)
+        # Looking into a mapping of another kind may run a stranger's code.
+        return dict(values) if isinstance(values, Mapping) and not isinstance(values, dict) else values
 
     def _load_due(self, now: float) -> Iterator[Any]:
         settings = self._settings

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import apache_beam as beam
 
@@ -13,6 +14,7 @@ from holded_pipeline.core.errors import ConfigurationError, RejectRecord
 from holded_pipeline.core.framing import lines_of
 from holded_pipeline.core.read_plan import ReadUnit, Slice, group_small
 from holded_pipeline.core.rejected_pile import (
+    BrokenRejectionError,
     Selection,
     is_settlement,
     pile_prefix,
@@ -22,12 +24,19 @@ from holded_pipeline.core.rejected_pile import (
 )
 from holded_pipeline.core.values import Rejected
 from holded_pipeline.transforms import coders  # noqa: F401  registers how rejections travel
+from holded_pipeline.transforms.outcome import Counters
 from holded_pipeline.transforms.store_access import OpenChunks, StoreDoFn
+
+BROKEN = "broken"
+"""The counter, in the namespace of all, of rejections that break their schema: `replay.broken`."""
 
 _UNIT_BYTES = 16 << 20
 _UNIT_OBJECTS = 500
 _CLOSED = None
+_NAMED = 20  # broken rejections that a worker names in the log; all are counted
 
+_logger = logging.getLogger("holded_pipeline")
+T = TypeVar("T")
 _Address = tuple[str, str, int]  # key, etag, size
 
 
@@ -66,11 +75,30 @@ class _ListPile(StoreDoFn):
         self._selection = selection
 
     def process(self, prefix: str) -> Iterator[ReadUnit]:
-        listed = (stored for stored in self._store.objects(prefix) if self._selection.may_hold(stored.key))
+        listed = (stored for stored in self._store.objects(prefix) if self._selection.may_hold(prefix, stored.key))
         return group_small(listed, unit_bytes=_UNIT_BYTES, unit_objects=_UNIT_OBJECTS)
 
 
-class _IndexPile(StoreDoFn):
+class _PileDoFn(StoreDoFn):
+    """A DoFn that leaves a rejection where it is that breaks its schema, and goes on with the others."""
+
+    def __init__(self, lake: MinIO) -> None:
+        super().__init__(lake)
+        self._counters = Counters("replay")
+        self._broken = 0
+
+    def _read(self, read: Callable[[bytes, str], T], line: bytes, place: str) -> T | None:
+        try:
+            return read(line, place)
+        except BrokenRejectionError as error:
+            self._counters.add(BROKEN)
+            self._broken += 1
+            if self._broken <= _NAMED:
+                _logger.warning("%s", error)
+            return None
+
+
+class _IndexPile(_PileDoFn):
     """A read unit to notes by id: where a rejection stands, or that it is closed."""
 
     def __init__(self, lake: MinIO, prefix: str, selection: Selection) -> None:
@@ -84,7 +112,9 @@ class _IndexPile(StoreDoFn):
                 if is_settlement(self._prefix, piece.key):
                     yield read_settlement(line, place), _CLOSED
                     continue
-                note = read_note(line, place)
+                note = self._read(read_note, line, place)
+                if note is None:
+                    continue
                 if note.replay_of is not None:
                     yield note.replay_of, _CLOSED
                 refused = note.rejected_at.isoformat()
@@ -109,7 +139,7 @@ def _choose_open(notes: tuple[str, Iterable[Any]]) -> Iterator[tuple[_Address, i
         yield (key, etag, size), number
 
 
-class _ReadOpen(StoreDoFn):
+class _ReadOpen(_PileDoFn):
     """The chosen lines of an object."""
 
     def process(self, chosen: tuple[_Address, Iterable[int]]) -> Iterator[Rejected]:
@@ -117,8 +147,8 @@ class _ReadOpen(StoreDoFn):
         wanted = set(numbers)
         ((piece, open_chunks),) = self.bodies(ReadUnit((Slice(key, etag, size),)))
         for number, line, place in _lines(self._lake, piece, open_chunks):
-            if number in wanted:
-                yield read_rejected(line, place)
+            if number in wanted and (rejected := self._read(read_rejected, line, place)) is not None:
+                yield rejected
 
 
 def _lines(lake: MinIO, piece: Slice, open_chunks: OpenChunks) -> Iterator[tuple[int, bytes, str]]:

@@ -69,14 +69,15 @@ class ReadRejected(RejectingTransform[Event]):
     Raises:
         ValueError: an argument is wrong, or no envelope has that name.
         ConfigurationError: (applying) the envelope cannot be sent to workers; (running) the bucket, the keys or the
-            endpoint are wrong, or something below the prefix is no rejected record; the message names its key and
-            line.
+            endpoint are wrong, or something below the prefix is no rejected record at all; the message names its key
+            and line.
         TransientError: (running) the store did not answer within `lake.retry`.
 
     **Guarantees:** each open rejection that is meant comes out once, in one of the three. The same rejection makes the
     same event, and a rejection of that event has the same id, however often it is replayed. Records of which only a
-    part is kept, damaged objects and vanished ones are parked, never replayed as if whole. No order. The pile is read
-    twice, once for its ids; only ids and addresses are shuffled.
+    part is kept, damaged objects and vanished ones are parked, never replayed as if whole. A rejection that breaks its
+    schema stays in the pile, is counted (`replay.broken`) and named in the log, and holds up no other. No order. The
+    pile is read twice, once for its ids; only ids and addresses are shuffled.
     """
 
     def __init__(

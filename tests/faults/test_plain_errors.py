@@ -88,6 +88,15 @@ def test_what_is_wrong_is_said_in_one_line(main, usual, tmp_path, what):
     assert os.environ["MINIO_SECRET_KEY"] not in printed
 
 
+@pytest.mark.parametrize("number", ["inf", "nan", "-1", "0", "1e999", "soon", ""])
+def test_a_patience_that_is_no_number_of_seconds_is_said_in_one_line(main, usual, capsys, number):
+    usual["patience"] = number
+    with pytest.raises(SystemExit) as ended:
+        main(*flags(usual))
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert (ended.value.code, f"argument --patience: must be a number more than 0, got {number!r}" in last) == (2, True)
+
+
 def test_a_wrong_password_is_said_in_one_line(main, usual, db, monkeypatch):
     """Of a server that trusts, as it is used here, nobody is refused; a role that may not log in is."""
     name = "barred_" + db.url.rpartition("_")[2]

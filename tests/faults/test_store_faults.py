@@ -20,9 +20,13 @@ BODY = bytes(range(256)) * 8_000
 
 
 def answer(status, code):
-    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>as told</Message></Error>".encode()
-    head = f"HTTP/1.1 {status} As Told\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
-    return head.encode() + b"Connection: close\r\n\r\n" + body
+    return page(status, f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>as told</Message></Error>", "xml")
+
+
+def page(status, body, kind="html", more=""):
+    """What a gateway answers, in the store's place."""
+    head = f"HTTP/1.1 {status} As Told\r\nContent-Type: text/{kind}\r\nContent-Length: {len(body)}\r\n{more}"
+    return f"{head}Connection: close\r\n\r\n{body}".encode()
 
 
 @pytest.mark.parametrize("action", ["cut", "half"])
@@ -63,7 +67,8 @@ def test_a_connection_cut_in_the_middle_of_a_run_changes_nothing(accounts, flow,
 @pytest.mark.parametrize(
     ("status", "code"),
     [(500, "InternalError"), (502, "BadGateway"), (503, "SlowDown"), (503, "ServiceUnavailable"), (429, "Throttling"),
-     (408, "RequestTimeout"), (400, "RequestTimeout")],
+     (408, "RequestTimeout"), (400, "RequestTimeout"), (400, "BadDigest"), (400, "IncompleteBody"),
+     (507, "XMinioStorageFull"), (509, "BandwidthLimitExceeded"), (598, "Odd")],
 )  # fmt: skip
 def test_an_answer_that_passes_is_waited_out(store, cut_store, status, code):
     lake, proxy = cut_store
@@ -73,6 +78,99 @@ def test_an_answer_that_passes_is_waited_out(store, cut_store, status, code):
     assert client.read(Slice("k", etag, len(BODY))) == BODY
     assert len(proxy.done) == 3
     client.close()
+
+
+def test_a_call_that_the_store_does_not_have_is_no_outage(cut_store):
+    lake, proxy = cut_store
+    client = ObjectStore(lake)
+    proxy.upward = proxy.once(rb"^PUT", answer(501, "NotImplemented"), times=10**9)
+    with pytest.raises(hp.ConfigurationError, match="NotImplemented"):
+        client.write("k", BODY)
+    client.close()
+
+
+HTML = "<html><body>default backend</body></html>"
+NO_STORE = {
+    "not found": page(404, HTML),
+    "not found, without a word": page(404, ""),
+    "forbidden": page(403, HTML),
+    "precondition failed": page(412, HTML),
+    "moved": page(302, HTML, more="Location: https://login.test/\r\n"),
+    "locked": page(423, ""),
+    "bad gateway": page(502, HTML),
+    "origin is down": page(522, HTML),
+    "no such method": page(501, HTML),
+    "maintenance": page(200, HTML),
+    "maintenance, in bad XML": page(200, "<html><br>maintenance"),
+    "maintenance, without a word": page(200, ""),
+    "maintenance, with an ETag": page(200, HTML, more='ETag: W/"29-abc"\r\n'),
+    "a page as long as the object": page(200, "x" * 3),
+    "a listing that breaks off": page(200, "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"),
+}
+CALLS = {
+    "write": (rb"^PUT", lambda client, _: client.write("k", b"abc")),
+    "read": (rb"^GET /[^?]*/k", lambda client, etag: client.read(Slice("k", etag, 3))),
+    "read_many": (rb"^GET /[^?]*/k", lambda client, etag: client.read_many([Slice("k", etag, 3)])),
+    "list": (rb"^GET [^ ]*list-type", lambda client, _: [each.key for each in client.objects("")]),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("what", NO_STORE)
+def test_an_answer_that_no_store_gives_is_an_outage(store, cut_store, what, call):
+    """Waited out; neither a missing object, nor an empty bucket, nor an object that is stored."""
+    lake, proxy = cut_store
+    etag = ObjectStore(store).write("k", b"abc")
+    pattern, work = CALLS[call]
+    client = ObjectStore(lake)
+    proxy.upward = proxy.once(pattern, NO_STORE[what], times=3)
+    assert work(client, etag) == work(ObjectStore(store), etag)
+    assert len(proxy.done) == 3
+    client.close()
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("what", ["not found", "maintenance"])
+def test_an_endpoint_where_no_store_answers_is_told_past_the_deadline(store, cut_store, what, call):
+    lake, proxy = cut_store
+    etag = ObjectStore(store).write("k", b"abc")
+    pattern, work = CALLS[call]
+    client = ObjectStore(attrs.evolve(lake, retry=hp.Retry(0.3, first_wait=0.05)))
+    proxy.upward = proxy.once(pattern, NO_STORE[what], times=10**9)
+    words = r"HTTP (200|404) \(text/html\) .* something that is none answers at this endpoint|41 bytes of k came"
+    with pytest.raises(hp.TransientError, match=words):
+        work(client, etag)
+    client.close()
+
+
+def test_a_readiness_check_does_not_take_a_page_for_a_store(cut_store):
+    lake, proxy = cut_store
+    client = ObjectStore(lake)
+    proxy.upward = proxy.once(rb"^GET", NO_STORE["maintenance"])
+    with pytest.raises(Exception, match="something that is none answers"):
+        client.check()
+    client.check()
+    client.close()
+
+
+def test_an_object_that_is_gone_is_told_in_the_stores_own_words(store):
+    client = ObjectStore(store)
+    etag = client.write("k", b"abc")
+    for gone in (Slice("nothing", etag, 3), Slice("k", "0" * 32, 3), Slice("k", etag, 30, 10, 20)):
+        with pytest.raises(hp.ObjectVanishedError):
+            client.read(gone)
+    client.close()
+
+
+@pytest.mark.parametrize("moment", [GET, PUT, rb"^GET [^ ]*list-type"], ids=["reading", "writing", "listing"])
+@pytest.mark.parametrize("what", ["not found", "maintenance"])
+def test_a_gateway_that_answers_for_a_while_changes_no_run(accounts, flow, cut_store, database, moment, what):
+    lake, proxy = cut_store
+    proxy.upward = proxy.once(moment, NO_STORE[what], times=3)
+    counts = flow(lake, database, "r1")
+    assert proxy.done
+    assert counts["write.inserted"] == len(accounts.good)
+    accounts.assert_complete()
 
 
 def test_an_answer_that_does_not_pass_fails_past_the_deadline_and_names_store_and_cause(store, cut_store):

@@ -93,6 +93,13 @@ def test_what_is_meant_is_chosen_across_objects_and_days(read, lake):
     assert ids(read(stage="validate", since=DAY)) == [refused(2).id, refused(3).id]
 
 
+def test_a_date_in_the_prefix_of_the_pile_is_not_the_day_of_a_refusal(run, lake):
+    prefix = "rejected/date=2026-01-01/"
+    run(lambda p: {"w": p | beam.Create([refused(1)]) | hp.WriteRejected(lake, prefix)})
+    assert hp.forecast(lake, prefix, [], envelope="flat", since=DAY).passes == 1
+    assert hp.forecast(lake, prefix, [], envelope="flat", since=DAY + timedelta(days=1)).matching == 0
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -152,13 +159,28 @@ def test_a_damaged_pile_fails_the_run_and_names_the_line(read, lake, body, words
         ({"source": {"bucket": "b", "key": "k", "etag": 1, "line": 1, "item": None}}, "etag"),
         ({"id": "mine"}, "id"),
         ({"attempts": 0}, "attempts"),
+        ({"violations": [{"pointer": "/a"}]}, "keyword"),
+        ({"violations": ["a"]}, "mapping"),
+        ({"stage": 5}, "stage"),
     ],
 )
-def test_a_rejection_that_was_altered_by_hand_is_not_replayed_as_something_else(read, lake, change, words):
+def test_a_rejection_that_breaks_its_schema_stays_and_is_named_and_holds_up_no_other(read, lake, caplog, change, words):
+    """Above all it is not replayed as something else."""
     altered = json.dumps(json.loads(b"".join(to_line(refused(1)))) | change).encode()
-    lake.filesystem().pipe(f"{lake.bucket}/rejected/stage=read/date=2026-03-01/odd.jsonl", altered)
-    with pytest.raises(hp.ConfigurationError, match=f"line 1, is not what WriteRejected.*{words}"):
-        read()
+    body = b"".join(to_line(refused(2))) + b"\n" + altered + b"\n"
+    lake.filesystem().pipe(f"{lake.bucket}/rejected/stage=read/date=2026-03-01/odd.jsonl", body)
+    ran = read()
+    assert (ids(ran), ran["rejected"], ran["parked"]) == ([refused(2).id], [], [])
+    assert ran.counters["replay.broken"] == 1
+    found = hp.forecast(lake, "rejected/", [], envelope="flat")
+    assert (found.matching, found.passes, found.broken) == (1, 1, 1)
+    assert (
+        str(found).splitlines()[-1] == "1 of 1 would pass; 1 more break their schema and stay in the pile, see the log"
+    )
+    (named, *_) = [each.getMessage() for each in caplog.records if each.name == "holded_pipeline"]
+    assert f"{lake.bucket}/rejected/stage=read/date=2026-03-01/odd.jsonl, line 2, is a rejection that breaks" in named
+    assert words in named
+    assert lake.filesystem().cat(f"{lake.bucket}/rejected/stage=read/date=2026-03-01/odd.jsonl") == body
 
 
 def test_an_event_that_code_made_is_replayed_as_it_was_whatever_the_envelope(run, read, lake):

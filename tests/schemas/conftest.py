@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import ssl
+import struct
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,6 +67,47 @@ class Registry:
         if wanted not in there:
             return 404, {"error_code": 40402, "message": f"Version {path[3]} not found."}
         return 200, self.subjects[wanted]
+
+
+@pytest.fixture
+def broken_handshakes() -> Iterator[Any]:
+    """`broken_handshakes(port, reset=…)`: a URL in front of a port whose first two handshakes break off, and a list."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve(port: int, broken: list[str], *, reset: bool) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                hello = client.recv(1 << 16)
+                if len(broken) == 2:
+                    threading.Thread(target=_forward, args=(client, port, hello), daemon=True).start()
+                    continue
+                broken.append("broken")
+                if reset:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()
+
+    def start(port: int, *, reset: bool) -> tuple[str, list[str]]:
+        broken: list[str] = []
+        threading.Thread(target=serve, args=(port, broken), kwargs={"reset": reset}, daemon=True).start()
+        return f"https://127.0.0.1:{listener.getsockname()[1]}", broken
+
+    yield start
+    listener.close()
+
+
+def _forward(client: socket.socket, port: int, hello: bytes) -> None:
+    server = socket.create_connection(("127.0.0.1", port))
+    server.sendall(hello)
+    threading.Thread(target=_pump, args=(server, client), daemon=True).start()
+    _pump(client, server)
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture

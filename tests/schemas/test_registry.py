@@ -275,6 +275,22 @@ def test_credentials_are_sent_in_utf_8(registry):
     assert registry.headers[0]["Authorization"] == f"Basic {expected}"
 
 
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_a_handshake_that_breaks_off_is_an_outage(registry, certificate, broken_handshakes, reset):
+    registry.add("s", True)
+    registry.encrypt(certificate)
+    url, broken = broken_handshakes(registry.server.server_port, reset=reset)
+    asked = hp.SchemaRegistry(url, verify=str(certificate), retry=hp.Retry(20, first_wait=0.05)).open()
+    assert asked.resolve("s", None).ref.subject == "s"
+    assert len(broken) == 2
+
+
+def test_tls_to_a_registry_without_it_says_so(registry):
+    url = registry.url.replace("http:", "https:")
+    with pytest.raises(hp.ConfigurationError, match="does not speak TLS; use http:// in url"):
+        hp.SchemaRegistry(url, retry=hp.Retry(20)).open().resolve("s", None)
+
+
 def test_a_certificate_is_checked_with_the_authority_that_is_named(registry, certificate):
     registry.add("s", OBJECT)
     registry.encrypt(certificate)

@@ -64,16 +64,26 @@ def test_since_counts_its_moment_and_until_does_not():
 def test_only_earlier_days_are_left_out_of_a_listing():
     selection = Selection(since=DAY + timedelta(hours=5))
     days = {"2026-02-28": False, "2026-03-01": True, "2026-03-02": True}
-    assert {day: selection.may_hold(f"rejected/stage=read/date={day}/x.jsonl.gz") for day in days} == days
-    assert selection.may_hold("rejected/_settled/x.jsonl.gz")
-    assert Selection(until=DAY).may_hold("rejected/stage=read/date=2026-03-09/x.jsonl.gz")
+    for prefix in (
+        "rejected/",
+        "/rejected",
+        "x/date=2026-01-01/",
+        "x/stage=read/date=2026-01-01/y",
+        "date=2026-01-01/",
+    ):
+        below = pile_prefix(prefix)
+        found = {day: selection.may_hold(prefix, f"{below}stage=read/date={day}/x.jsonl.gz") for day in days}
+        assert found == days
+        assert selection.may_hold(prefix, f"{below}_settled/x.jsonl.gz")
+    assert Selection(until=DAY).may_hold("rejected/", "rejected/stage=read/date=2026-03-09/x.jsonl.gz")
 
 
 def test_a_date_in_the_prefix_or_long_ago_hides_no_object():
-    key = "old/date=2026-01-01/rejected/stage=read/date=2026-03-01/x.jsonl.gz"
-    assert Selection(since=DAY).may_hold(key)
-    assert not Selection(since=DAY + timedelta(days=1)).may_hold(key)
-    assert Selection(since=DAY.replace(year=999)).may_hold(key)
+    prefix = "old/date=2026-01-01/rejected/"
+    key = f"{prefix}stage=read/date=2026-03-01/x.jsonl.gz"
+    assert Selection(since=DAY).may_hold(prefix, key)
+    assert not Selection(since=DAY + timedelta(days=1)).may_hold(prefix, key)
+    assert Selection(since=DAY.replace(year=999)).may_hold(prefix, key)
 
 
 @pytest.mark.parametrize("prefix", ["rejected", "rejected/", "/rejected/"])

@@ -16,6 +16,7 @@ HOLDERS = [
     hp.MinIO("http://localhost:9000", bucket="b", access_key="a", secret_key=WORD),
     hp.Postgres("postgresql://u@localhost/d", password=WORD),
     hp.Postgres(f"postgresql://u:{WORD}@localhost/d"),
+    hp.Postgres(f"postgresql://u@localhost/d?password={WORD}&application_name=a"),
     hp.SchemaRegistry("http://localhost:8081", username="u", password=WORD),
     hp.SchemaRegistry("http://localhost:8081", token=WORD),
     hp.SchemaRegistry(f"http://u:{WORD}@localhost:8081"),
@@ -28,6 +29,47 @@ def test_it_is_in_no_text_of_what_holds_it(holder, caplog):
     as_values = attrs.asdict(holder) if attrs.has(type(holder)) else {}
     for text in (repr(holder), str(holder), f"{holder}", repr([holder]), repr(as_values), caplog.text):
         assert WORD not in text
+
+
+def test_a_password_among_the_parameters_of_a_url_is_the_password():
+    db = hp.Postgres(f"postgresql://u@localhost/d?password={WORD}&application_name=a&passfile=f")
+    assert db == hp.Postgres("postgresql://u@localhost/d?application_name=a&passfile=f", password=WORD)
+    assert db.engine().url.password == WORD
+    assert attrs.evolve(db, connect_timeout=1).password == hp.Secret(WORD)
+
+
+def minio(url):
+    return hp.MinIO(url, bucket="b", access_key="a", secret_key="s")
+
+
+REFUSED = [
+    (minio, f"minio:{WORD}@localhost:9000", "MinIO.endpoint must be a URL such as"),
+    (minio, f"s3://minio:{WORD}@localhost:9000", "MinIO.endpoint must be a URL such as"),
+    (minio, f"http://minio:{WORD}@localhost:9000", "access_key and secret_key"),
+    (minio, f"http://minio:a/{WORD}@localhost:9000", "MinIO.endpoint must be a URL such as"),
+    (minio, f"http://minio:1/{WORD}@localhost:9000", "percent-encoded"),
+    (minio, f"http://minio:{WORD}\u2100@localhost:9000", "must be a URL"),
+    (minio, f"http://localhost:9000/?secret={WORD}", "nothing after"),
+    (hp.SchemaRegistry, f"u:{WORD}@localhost:8081", "must be a URL"),
+    (hp.SchemaRegistry, f"http://u:1/{WORD}@localhost:8081", "percent-encoded"),
+    (hp.SchemaRegistry, f"http://u:{WORD}\u2100@localhost:8081", "must be a URL"),
+    (hp.Postgres, f"postgresql://u:{WORD}", "must look like postgresql://"),
+    (hp.Postgres, f"host=h password={WORD}", "must look like postgresql://"),
+    (hp.Postgres, f"mysql://u:{WORD}@h/d", "a postgresql:// URL is needed"),
+    (hp.Postgres, f"postgresql://u@h/d?sslpassword={WORD}", "holds sslpassword, which would show"),
+    (hp.Postgres, f"postgresql://u@h/d?oauth_client_secret={WORD}", "holds oauth_client_secret, which would show"),
+    (hp.Postgres, f"postgresql://u:{WORD}@h/d?password={WORD}", "give it once"),
+]
+
+
+@pytest.mark.parametrize(("make", "url", "words"), REFUSED, ids=range(len(REFUSED)))
+def test_a_url_that_is_refused_is_not_repeated(make, url, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        make(url)
+    error = caught.value
+    while error is not None:
+        assert WORD not in str(error)
+        error = error.__cause__ or error.__context__
 
 
 def test_it_is_revealed_where_it_is_asked_for_also_after_a_journey():
