@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "holded_pipeline"
 PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 SNAKE = re.compile(r"[a-z][a-z_]+[a-z]")
-MAKERS = {"RejectRecord", "EnricherFault"}
+MAKERS = {"RejectRecord", "EnricherFault", "fault_of"}
 SAID_OF_VALUES = ("0A000", "3F000", "42501", "42601", "42602", "42704", "42725", "42883", "42P01")
 """What is said of settings as a rule, and of values by types, policies and expressions of tables."""
 

@@ -98,7 +98,7 @@ class RowFormat:
         except Exception as error:  # a column's type may be a stranger's, too
             column = f"the column {name!r} of {self._table.name}"
             failed = f"cannot hold the value as {self._table.columns[name].type!r}"
-            raise fault_of(error, column, "invalid_value", failed) from error
+            raise fault_of("invalid_value", error, column, failed) from error
 
     def _format_of(self, column: sa.Column[Any]) -> Format:
         if isinstance(column.type, sa.JSON):

@@ -97,13 +97,13 @@ def run_failure(error: BaseException, transient: tuple[type[Exception], ...], wh
     return None
 
 
-def fault_of(error: BaseException, whose: str, reason: str, failed: str) -> HoldedPipelineError:
+def fault_of(reason: str, error: BaseException, whose: str, failed: str) -> HoldedPipelineError:
     """What a stranger's function that raised does: refuse the record, or end the run.
 
     Args:
+        reason: of the refusal, unless the function gave one that can stand.
         error: what it raised.
         whose: names the function.
-        reason: of the refusal, unless the function gave one that can stand.
         failed: what it did not do, after its name: `could not read the document`.
     """
     if isinstance(error, RejectRecord):

@@ -61,7 +61,7 @@ class RecordReader:
         name = named(self._envelope)
         event = outcome_of(lambda document: self._envelope(document, source), document)
         if isinstance(event, BaseException):
-            raise fault_of(event, name, "envelope_error", "could not read the document") from event
+            raise fault_of("envelope_error", event, name, "could not read the document") from event
         if not isinstance(event, Event):
             raise ConfigurationError(
                 f"{name} returned {type(event).__name__}; it must return an Event, or raise "

@@ -153,7 +153,7 @@ class LoadRows(beam.DoFn):
             return values
         name = f"the row function for {self._settings.table.name}"
         if isinstance(values, BaseException):
-            raise fault_of(values, name, "row_error", "could not read the element") from values
+            raise fault_of("row_error", values, name, "could not read the element") from values
         what = "no column" if isinstance(values, dict) else type(values).__name__
         raise ConfigurationError(
             f"{name} returned {what}; it must return {{column: value}}, "
