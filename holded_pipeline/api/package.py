@@ -19,6 +19,7 @@ from holded_pipeline.core.errors import RejectRecord
 from holded_pipeline.core.framing import Record, frame_values, lines_of
 from holded_pipeline.core.holded_envelope import message_id_of
 from holded_pipeline.core.identity import event_id_of
+from holded_pipeline.core.layout import from_first_value
 
 Layout = Literal["json", "lines"]
 
@@ -108,16 +109,17 @@ def _judged(index: int, piece: bytes | Record, limits: Limits) -> Message | Refu
 
 
 def _lines(body: bytes, limits: Limits, until: float) -> list[bytes | Record]:
-    return list(islice(_framed_lines(body.removeprefix(_BOM), until), limits.events + 1))
+    return list(islice(_framed_lines(body, until), limits.events + 1))
 
 
 def _framed_lines(text: bytes, until: float) -> Iterator[bytes | Record]:
     """As `frame_lines`, but no longer than there is time: a line may be an array of any size."""
     for line, _ in lines_of([text], keep_bytes=math.inf):
-        if line.lstrip().startswith(b"["):
-            yield from frame_values(_pieces(line, until))
-        elif line.strip():
-            yield line.removesuffix(b"\r")
+        record = from_first_value(line) if line.startswith(_BOM) else line
+        if record.lstrip().startswith(b"["):
+            yield from frame_values(_pieces(record, until))
+        elif record.strip():
+            yield record.removesuffix(b"\r")
 
 
 def _values(body: bytes, limits: Limits, until: float) -> list[bytes | Record]:

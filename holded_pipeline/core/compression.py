@@ -12,6 +12,10 @@ from holded_pipeline.core.errors import RejectRecord
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_MAGIC_BYTES = 4
+# RFC 8878, 3.1.2: 16 numbers begin a frame that decoders skip. pzstd puts one before each frame of data.
+_SKIPPABLE_MAGICS = tuple((0x184D2A50 + number).to_bytes(_MAGIC_BYTES, "little") for number in range(16))
+_ZSTD_MAGICS = (ZSTD_MAGIC, *_SKIPPABLE_MAGICS)
 _GZIP_BITE = 1 << 14  # what follows a member is copied for each member; a member may have 20 bytes
 _STEP = 1 << 20  # bytes decompressed at a time, so that a small object cannot become a large memory
 _ZSTD_BITE = 1 << 10  # zstd's object has no bound on its output; 1 KiB of input makes 32 MiB at the very most
@@ -20,7 +24,7 @@ _ZSTD_WINDOW = 1 << 27  # 128 MiB, what the zstd command line accepts without --
 
 def is_compressed(head: bytes) -> bool:
     """Whether an object that begins with these bytes is gzip or zstd."""
-    return head.startswith((GZIP_MAGIC, ZSTD_MAGIC))
+    return head.startswith((GZIP_MAGIC, *_ZSTD_MAGICS))
 
 
 def damage(chunks: Iterable[bytes]) -> RejectRecord | None:
@@ -46,12 +50,12 @@ def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
     head = b""
     for chunk in stream:
         head += chunk
-        if len(head) >= len(ZSTD_MAGIC):
+        if len(head) >= _MAGIC_BYTES:
             break
     whole = chain([head], stream) if head else iter(())
     if head.startswith(GZIP_MAGIC):
         yield from _gunzip(whole)
-    elif head.startswith(ZSTD_MAGIC):
+    elif head.startswith(_ZSTD_MAGICS):
         yield from _unzstd(whole)
     else:
         yield from whole

@@ -2,26 +2,24 @@
 
 Two layouts: `lines` (a record a line; a line that is an array holds several) and `values` (JSON values one after
 the other, over as many lines as they like; an array's elements are its records). Framing never parses: a broken
-record is framed like a good one, so that it is refused alone.
+record is framed like a good one, so that it is refused alone. A byte order mark where a line or a value begins is no
+part of it: files that have one may have been put together.
 """
 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import chain, takewhile
-from typing import Literal, NamedTuple
+from itertools import chain
+from typing import NamedTuple
 
 from holded_pipeline.core.errors import RejectRecord
-
-Layout = Literal["lines", "values"]
+from holded_pipeline.core.layout import BOM, Layout, from_first_value, tell_layout
 
 KEEP_BYTES = 64 << 20
 """Bytes of one record that are ever held in memory."""
 
-_BOM = b"\xef\xbb\xbf"
-_HEAD_BYTES = 1 << 16
-_LINE_NAMES = (".jsonl", ".ndjson", ".jsonlines")
 # Possessive: what could be taken back would be kept for each escape, 35 bytes for one of text.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|[\[\]{},]', re.DOTALL)
 
@@ -54,47 +52,16 @@ def frame(chunks: Iterable[bytes], *, key: str, first_line: int = 1, layout: Lay
         layout: what is known already, for a slice of an object.
     """
     stream = iter(chunks)
-    head = b""
-    for chunk in stream:
-        head += chunk
-        if len(head) >= _HEAD_BYTES:
-            break
-    if first_line == 1:
-        head = head.removeprefix(_BOM)
-    whole = chain([head], stream)
-    if (layout or layout_of(head, key)) == "lines":
-        yield from frame_lines(whole, first_line=first_line)
-    else:
-        yield from frame_values(whole, first_line=first_line)
+    if layout is None:
+        layout, seen = tell_layout(stream, key)
+        stream = chain(_taken(seen), stream)
+    framed = frame_lines if layout == "lines" else frame_values
+    yield from framed(stream, first_line=first_line)
 
 
-def layout_of(head: bytes, key: str) -> Layout:
-    """How an object with this beginning and this key is laid out."""
-    name = key.lower().removesuffix(".gz").removesuffix(".zst")
-    if name.endswith(_LINE_NAMES):
-        return "lines"
-    text = head.removeprefix(_BOM).lstrip()
-    if text[:1] == b"[":
-        return "values"
-    if text[:1] != b"{":
-        return "lines"
-    lines = [line for line in text.split(b"\n") if line.strip()]
-    whole_lines = lines[:-1] if len(head) >= _HEAD_BYTES else lines
-    # One line that is an object by itself tells lines from a document printed over several, even where the
-    # first line is broken.
-    if any(_objects_in(line) == 1 for line in whole_lines):
-        return "lines"
-    # A single line: documents one after the other without anything between them, or one that may be broken.
-    several = len(lines) == 1 and _objects_in(lines[0]) > 1
-    return "values" if several or len(whole_lines) > 1 else "lines"
-
-
-def _objects_in(line: bytes) -> int:
-    """How many whole objects a line begins with."""
-    if not line.startswith(b"{"):
-        return 0
-    records = frame_values([line])
-    return sum(1 for _ in takewhile(lambda record: record.fault is None and record.raw.startswith(b"{"), records))
+def _taken(chunks: deque[bytes]) -> Iterator[bytes]:
+    while chunks:
+        yield chunks.popleft()  # not held while it is worked on
 
 
 def frame_lines(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Record]:
@@ -126,11 +93,14 @@ def lines_of(chunks: Iterable[bytes], *, keep_bytes: float) -> Iterator[tuple[by
 
 def _line_records(raw: bytes, size: int, number: int) -> Iterator[Record]:
     text = raw.removesuffix(b"\r")
+    if text.startswith(BOM):
+        text = from_first_value(text)
+    start = text.lstrip()[:1]
     if size > len(raw):
         yield Record(text, number, None, _too_large(size), whole=False)
-    elif text.lstrip()[:1] == b"[":
+    elif start == b"[":
         yield from (record._replace(line=number) for record in frame_values([text]))
-    elif text.strip():
+    elif start:
         yield Record(text, number)
 
 
@@ -216,6 +186,8 @@ class _Scanner:
 
     def _element(self, end: int) -> Iterator[Record]:
         raw = self._text[self._start : end].strip()
+        if raw.startswith(BOM):
+            raw = from_first_value(raw)
         if raw:
             self._item += 1
             yield Record(raw, self._array_line, self._item)
@@ -223,10 +195,9 @@ class _Scanner:
     def _stray(self, end: int) -> Iterator[Record]:
         """Text between the values at the top: not a document, but not to be dropped either."""
         raw = self._text[self._start : end]
-        stripped = raw.strip()
+        stripped = from_first_value(raw).rstrip()
         if stripped:
-            lead = len(raw) - len(raw.lstrip())
-            yield Record(stripped, self._line_at(self._start + lead))
+            yield Record(stripped, self._line_at(self._start + raw.index(stripped)))
         self._start = end
 
     def _line_at(self, at: int) -> int:

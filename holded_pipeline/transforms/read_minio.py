@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, Literal
 
 import apache_beam as beam
@@ -15,7 +15,8 @@ from holded_pipeline.clients.minio import MinIO
 from holded_pipeline.core.compression import damage, decompress, is_compressed
 from holded_pipeline.core.envelopes import Envelope
 from holded_pipeline.core.errors import ObjectVanishedError, RejectRecord
-from holded_pipeline.core.framing import KEEP_BYTES, Layout, Record, frame, layout_of
+from holded_pipeline.core.framing import KEEP_BYTES, Record, frame
+from holded_pipeline.core.layout import LOOKS, Layout, tell_layout
 from holded_pipeline.core.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
 from holded_pipeline.core.records import RecordReader, glob_prefix, glob_regex, named
 from holded_pipeline.core.rejections import reject
@@ -28,7 +29,6 @@ from holded_pipeline.transforms.travel import check_travels
 
 _STAGE = "read"
 _LARGE = "large"
-_HEAD_BYTES = 1 << 16
 
 
 class ReadMinIO(RejectingTransform[Event]):
@@ -173,12 +173,21 @@ class _SplitLarge(StoreDoFn):
     def process(self, stored: StoredObject) -> Iterable[ReadUnit]:
         whole = Slice(stored.key, stored.etag, stored.size)
         try:
-            head = self._store.read(Slice(stored.key, stored.etag, stored.size, 0, min(_HEAD_BYTES, stored.size)))
+            is_split = self._is_plain_lines(stored)
         except ObjectVanishedError:
-            return [ReadUnit((whole,))]  # the reader meets it again, and decides
-        if is_compressed(head) or layout_of(head, stored.key) != "lines":
-            return [ReadUnit((whole,))]
-        return self._slices(stored, whole)
+            is_split = False  # the reader meets it again, and decides
+        return self._slices(stored, whole) if is_split else [ReadUnit((whole,))]
+
+    def _is_plain_lines(self, stored: StoredObject) -> bool:
+        looks = self._looks(stored)
+        head = next(looks)
+        return not is_compressed(head) and tell_layout(chain([head], looks), stored.key)[0] == "lines"
+
+    def _looks(self, stored: StoredObject) -> Iterator[bytes]:
+        """The object's beginning, no more of it than is asked for."""
+        for start, end in pairwise((0, *LOOKS)):
+            if start < stored.size:
+                yield self._store.read(Slice(stored.key, stored.etag, stored.size, start, min(end, stored.size)))
 
     def _slices(self, stored: StoredObject, whole: Slice) -> Iterable[ReadUnit]:
         try:

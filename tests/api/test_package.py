@@ -60,6 +60,12 @@ def test_lines_are_stored_like_elements_of_an_array(texts):
     assert [json_codec.decode(stored(each)) for each in lines] == [json_codec.decode(stored(each)) for each in array]
 
 
+def test_files_with_a_byte_order_mark_may_be_put_together():
+    body = b'\xef\xbb\xbf{"n":1}\n\xef\xbb\xbf{"n":2}\r\n\xef\xbb\xbf[\xef\xbb\xbf{"n":3}]\n\xef\xbb\xbf'
+    lines = [stored(each) for each in read_package(body, "lines", LIMITS)]
+    assert [json.loads(line)["event"] for line in lines] == [{"n": 1}, {"n": 2}, {"n": 3}]
+
+
 @given(st.lists(st.one_of(objects(), scalars, st.sampled_from(['{"a":NaN}', '{"a" 1}', '{"a":1,"a":2}'])), max_size=6))
 def test_taking_apart_step_by_step_finds_the_same_events(texts):
     """A broken element at the end sends every array the slow way; what stands before it is judged alike."""

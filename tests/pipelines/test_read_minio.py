@@ -58,10 +58,11 @@ def test_lines_arrays_and_documents_plain_or_compressed_stand_side_by_side(run, 
             "raw/empty": b"",
             "raw/blank": b"\n \n",
             "raw/array.json.gz": gzip.compress(json.dumps([flat(12)]).encode()),
+            "raw/joined": b"\n\xef\xbb\xbf" + lines([flat(13)]) + b"\xef\xbb\xbf" + lines([flat(14)], flat(15)),
         },
     )
     ran = read(run, lake)
-    assert ids(ran) == sorted(f"e{number}" for number in range(13))
+    assert ids(ran) == sorted(f"e{number}" for number in range(16))
     assert ran["rejected"] == []
     places = {event.id: (event.source.key, event.source.line, event.source.item) for event in ran["passed"]}
     assert places["e1"] == ("raw/a.jsonl", 2, None)
@@ -82,6 +83,56 @@ def test_a_broken_line_is_rejected_by_number_and_its_neighbours_pass(run, lake):
     assert ran.counters["read.records"] == 5
     assert ran.counters["read.passed"] == 3
     assert ran.counters["read.rejected"] == 2
+
+
+def test_a_document_over_several_lines_is_one_event_however_it_is_printed_and_packed(run, lake):
+    long = "x" * 70_000
+    rows = [{}, {"n": 1}, {"n": 2}]
+    within = b'{"event_id":"e9","event_type":"t","company_id":"c","timestamp":1,"rows":[\n{},\n{"n":1},\n{"n":2}\n]}'
+    printed = [json.dumps({"long": long, **flat(number, rows=rows)}, indent=2).encode() for number in range(4)]
+    put(
+        lake,
+        {
+            "raw/0.json": printed[0],
+            "raw/1.json.gz": gzip.compress(printed[1]),
+            "raw/2.json.zst": zstandard.compress(printed[2]),
+            "raw/3": gzip.compress(b"\xef\xbb\xbf" + printed[3]),
+            "raw/4": json.dumps(flat(4, rows=rows, long=long), indent=0).encode(),
+            "raw/9": within,
+        },
+    )
+    for unit_bytes in (16 << 20, 100):
+        ran = read(run, lake, unit_bytes=unit_bytes)
+        assert ran["rejected"] == []
+        assert ids(ran) == ["e0", "e1", "e2", "e3", "e4", "e9"]
+        assert {tuple(event.data["rows"]) == tuple(rows) for event in ran["passed"]} == {True}
+
+
+@pytest.mark.parametrize("first", [b"{", b'{"a": 1', b'{"a": "', b'{"rows": ['])
+def test_a_broken_first_line_longer_than_a_look_or_not_costs_itself(run, lake, first):
+    long = b"x" * 100_000
+    put(
+        lake,
+        {
+            "raw/a.json": first + b"\n" + lines(flat(0, long=long.decode()), flat(1)),
+            "raw/b.json": (first if first.endswith(b'"') else first + b'"') + long + b"\n" + lines(flat(2), flat(3)),
+        },
+    )
+    for unit_bytes in (16 << 20, 100):
+        ran = read(run, lake, unit_bytes=unit_bytes)
+        assert {event.id: event.source.line for event in ran["passed"]} == {"e0": 2, "e1": 3, "e2": 2, "e3": 3}
+        assert [(rejected.reason, rejected.source.line) for rejected in ran["rejected"]] == [("invalid_json", 1)] * 2
+
+
+def test_zstd_that_begins_with_a_skippable_frame_as_pzstd_writes_it(run, lake):
+    def skipped(number):
+        return (0x184D2A50 + number).to_bytes(4, "little") + (4).to_bytes(4, "little") + b"\0\1\2\3"
+
+    frames = [zstandard.compress(lines(flat(number))) for number in range(2)]
+    put(lake, {"raw/a.jsonl.zst": skipped(0) + frames[0] + skipped(15) + frames[1] + skipped(14), "raw/b": skipped(7)})
+    for unit_bytes in (16 << 20, 10):
+        ran = read(run, lake, unit_bytes=unit_bytes)
+        assert (ids(ran), ran["rejected"]) == (["e0", "e1"], [])
 
 
 @pytest.mark.parametrize("unit_bytes", [100, 1_000, 7_777])

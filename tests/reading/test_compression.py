@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holded_pipeline.core.compression import damage, decompress
+from holded_pipeline.core.compression import damage, decompress, is_compressed
 from holded_pipeline.core.errors import RejectRecord
 
 
@@ -36,6 +36,32 @@ def test_every_member_of_an_object_comes_out_however_it_is_cut(members, step, fo
     if form == "plain" and body[:4].startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
         return
     assert b"".join(decompress(pieces(body, step))) == b"".join(members)
+
+
+def skippable(number: int, text: bytes) -> bytes:
+    return (0x184D2A50 + number).to_bytes(4, "little") + len(text).to_bytes(4, "little") + text
+
+
+@given(
+    st.lists(
+        st.binary(max_size=300).map(lambda text: (ENCODERS["zstd"](text), text))
+        | st.tuples(st.integers(0, 15), st.binary(max_size=2000)).map(lambda skipped: (skippable(*skipped), b"")),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(1, 3000),
+)
+def test_skippable_zstd_frames_are_skipped_wherever_they_stand(frames, step):
+    body = b"".join(frame for frame, _ in frames)
+    assert is_compressed(body)
+    assert b"".join(decompress(pieces(body, step))) == b"".join(text for _, text in frames)
+
+
+def test_a_skippable_zstd_frame_that_is_cut_off_is_damage():
+    body = skippable(0, bytes(100))
+    for size in (5, 8, 50, 107):
+        assert damage([body[:size]]) is not None
+    assert damage([body]) is None
 
 
 @pytest.mark.parametrize("form", ["gzip", "zstd"])
