@@ -211,11 +211,11 @@ class Enricher:
     def _checked(self, outcome: Any, event: Event) -> dict[str, Any]:
         if isinstance(outcome, BaseException):
             self._raised(outcome, event)
-        result = outcome_of(_plain_result, outcome)  # looking at it may run a stranger's code
+        result = outcome_of(plain_result, outcome)  # looking at it may run a stranger's code
         if isinstance(result, EnricherFault):
             raise result
         if isinstance(result, BaseException):
-            raise EnricherFault("enricher_output", f"returned no JSON: {told(result)}") from result
+            raise _no_json(result) from result
         found: dict[str, Any] = result
         return found
 
@@ -251,10 +251,23 @@ class Enricher:
         return self.name if self.version is None else f"{self.name} {self.version}"
 
 
-def _plain_result(returned: Any) -> Any:
-    if not isinstance(returned, Mapping):
-        raise EnricherFault("enricher_output", f"returned {type(returned).__name__}; it must return a mapping")
-    return json_codec.plain_copy(dict(returned), max_bytes=MAX_RESULT_BYTES)
+def plain_result(returned: Any) -> dict[str, Any]:
+    """What an enricher returned as JSON in dicts and lists of its own; looking at it may run a stranger's code.
+
+    Raises:
+        EnricherFault: it is no JSON object, or there is too much of it.
+    """
+    try:
+        if isinstance(returned, Mapping):
+            found: dict[str, Any] = json_codec.plain_copy(dict(returned), max_bytes=MAX_RESULT_BYTES)
+            return found
+    except Exception as error:
+        raise _no_json(error) from error
+    raise EnricherFault("enricher_output", f"returned {type(returned).__name__}; it must return a mapping")
+
+
+def _no_json(error: BaseException) -> EnricherFault:
+    return EnricherFault("enricher_output", f"returned no JSON: {told(error)}")
 
 
 def named(enricher: AnyEnricher | Enricher) -> Enricher:
