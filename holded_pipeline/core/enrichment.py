@@ -9,7 +9,6 @@ from typing import Any, Final, Literal, NoReturn, Protocol, TypedDict, TypeVar, 
 import attrs
 
 from holded_pipeline.core import enricher_checks as checks
-from holded_pipeline.core import json_codec
 from holded_pipeline.core.drafts import PROVENANCE, Draft
 from holded_pipeline.core.enricher_faults import (
     EnricherFault,
@@ -19,7 +18,9 @@ from holded_pipeline.core.enricher_faults import (
     run_failure,
     told,
 )
+from holded_pipeline.core.enricher_results import no_json, plain_result
 from holded_pipeline.core.errors import ConfigurationError, EnricherError, RejectRecord, TransientError
+from holded_pipeline.core.read_only import CHANGED
 from holded_pipeline.core.values import Event
 
 T = TypeVar("T")
@@ -28,9 +29,6 @@ OnError = Literal["reject", "skip", "fail"]
 
 RESERVED: Final = frozenset({"schema", "headers", "correlation_id", "collected_at", "envelope", PROVENANCE})
 """Entries of `event.metadata` that other stages write."""
-
-MAX_RESULT_BYTES: Final = 1_000_000
-"""Bytes that one enricher may add to one event, as JSON."""
 
 
 @runtime_checkable
@@ -199,7 +197,7 @@ class Enricher:
             RejectRecord, EnricherError, TransientError, ConfigurationError: see `__call__`.
         """
         try:
-            result = self._checked(outcome, draft.before)
+            result = self._checked(outcome, draft)
         except EnricherFault as fault:
             if self.on_error == "skip":
                 draft.skip(self.name, self.version, fault.text)
@@ -208,14 +206,16 @@ class Enricher:
         else:
             draft.add(self.name, self.version, result)
 
-    def _checked(self, outcome: Any, event: Event) -> dict[str, Any]:
+    def _checked(self, outcome: Any, draft: Draft) -> dict[str, Any]:
         if isinstance(outcome, BaseException):
-            self._raised(outcome, event)
+            self._raised(outcome, draft.before)
         result = outcome_of(plain_result, outcome)  # looking at it may run a stranger's code
         if isinstance(result, EnricherFault):
             raise result
         if isinstance(result, BaseException):
-            raise _no_json(result) from result
+            raise no_json(result) from result
+        if draft.was_changed:
+            raise EnricherFault("enricher_error", CHANGED)
         found: dict[str, Any] = result
         return found
 
@@ -249,25 +249,6 @@ class Enricher:
 
     def __str__(self) -> str:
         return self.name if self.version is None else f"{self.name} {self.version}"
-
-
-def plain_result(returned: Any) -> dict[str, Any]:
-    """What an enricher returned as JSON in dicts and lists of its own; looking at it may run a stranger's code.
-
-    Raises:
-        EnricherFault: it is no JSON object, or there is too much of it.
-    """
-    try:
-        if isinstance(returned, Mapping):
-            found: dict[str, Any] = json_codec.plain_copy(dict(returned), max_bytes=MAX_RESULT_BYTES)
-            return found
-    except Exception as error:
-        raise _no_json(error) from error
-    raise EnricherFault("enricher_output", f"returned {type(returned).__name__}; it must return a mapping")
-
-
-def _no_json(error: BaseException) -> EnricherFault:
-    return EnricherFault("enricher_output", f"returned no JSON: {told(error)}")
 
 
 def named(enricher: AnyEnricher | Enricher) -> Enricher:

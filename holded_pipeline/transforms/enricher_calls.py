@@ -9,7 +9,8 @@ from typing import Any
 
 from holded_pipeline.core.drafts import Draft
 from holded_pipeline.core.enricher_faults import EnricherFault, batch_of, is_outage, outcome_of, run_failure, told
-from holded_pipeline.core.enrichment import Enricher, plain_result
+from holded_pipeline.core.enricher_results import plain_result
+from holded_pipeline.core.enrichment import Enricher
 from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.transforms.bounded_calls import BoundedCalls
 
