@@ -1,10 +1,11 @@
 """What an exception of a stranger's code means: the event's fault, an outage, or a wrong setting.
 
-Enrichers, quality rules and envelopes are such code.
+Enrichers, quality rules, envelopes and subject functions are such code.
 """
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ from holded_pipeline.core.values import Violation
 _TEXT = 500  # characters of a stranger's message that are repeated
 _MESSAGE = 4_000  # characters of a refusal that are kept
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_TIME_ERRORS = {errno.EOVERFLOW, errno.EINVAL}  # datetime.fromtimestamp over a number that is no moment
 _FILE_ERRORS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
@@ -94,6 +96,23 @@ def run_failure(error: BaseException, transient: tuple[type[Exception], ...], wh
             "RejectRecord if the event is to blame"
         )
     return None
+
+
+def fault_of_record(error: BaseException, whose: str, reason: str, what: str) -> HoldedPipelineError:
+    """What code that was given one record does by an exception: refuse the record, or end the run.
+
+    Args:
+        error: what it raised.
+        whose: the code, for messages.
+        reason: why the record is rejected, unless the code says so itself.
+        what: what it could not do, e.g. `could not read the document`.
+    """
+    if isinstance(error, RejectRecord):
+        refused = refusal_of(error, whose)
+        return refused if isinstance(refused, RejectRecord) else RejectRecord(reason, f"{whose} {refused.text}")
+    is_no_moment = isinstance(error, OSError) and error.errno in _TIME_ERRORS
+    failure = None if is_no_moment else run_failure(error, (), whose)
+    return failure or RejectRecord(reason, f"{whose} {what}: {told(error)}")
 
 
 def refusal_of(refused: RejectRecord, whose: str) -> RejectRecord | EnricherFault:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,15 +9,13 @@ from typing import Any
 import attrs
 
 from holded_pipeline.core import json_codec
-from holded_pipeline.core.enricher_faults import outcome_of, refusal_of, run_failure, told
+from holded_pipeline.core.enricher_faults import fault_of_record, outcome_of
 from holded_pipeline.core.envelopes import ENVELOPES, Envelope
-from holded_pipeline.core.errors import ConfigurationError, HoldedPipelineError, RejectRecord
+from holded_pipeline.core.errors import ConfigurationError, RejectRecord
 from holded_pipeline.core.framing import Record
 from holded_pipeline.core.values import Event, Source
 
 _GLOB = re.compile(r"\*\*/?|[*?]|\[!?[^]]+\]")
-
-_TIME_ERRORS = {errno.EOVERFLOW, errno.EINVAL}  # datetime.fromtimestamp over a number that is no moment
 
 
 class RecordReader:
@@ -59,7 +56,7 @@ class RecordReader:
         name = f"the envelope {getattr(self._envelope, '__qualname__', type(self._envelope).__qualname__)}"
         event = outcome_of(lambda document: self._envelope(document, source), document)
         if isinstance(event, BaseException):
-            raise _failure(event, name) from event
+            raise fault_of_record(event, name, "envelope_error", "could not read the document") from event
         if not isinstance(event, Event):
             raise ConfigurationError(
                 f"{name} returned {type(event).__name__}; it must return an Event, or raise "
@@ -69,18 +66,6 @@ class RecordReader:
         if wrong is not None:
             raise RejectRecord("envelope_error", f"{name} returned an Event whose {wrong}")
         return event
-
-
-def _failure(error: BaseException, name: str) -> HoldedPipelineError:
-    """What a user's envelope that raised does: refuse the record, or end the run."""
-    if isinstance(error, RejectRecord):
-        refused = refusal_of(error, name)
-        if isinstance(refused, RejectRecord):
-            return refused
-        return RejectRecord("envelope_error", f"{name} {refused.text}")
-    is_no_moment = isinstance(error, OSError) and error.errno in _TIME_ERRORS
-    failure = None if is_no_moment else run_failure(error, (), name)
-    return failure or RejectRecord("envelope_error", f"{name} could not read the document: {told(error)}")
 
 
 def _unusable(event: Event) -> str | None:
