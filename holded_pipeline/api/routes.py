@@ -39,8 +39,13 @@ async def entered(
 
 
 def service_of(request: Request) -> Service:
-    """What the app was made with."""
+    """What the app was made with.
+
+    Raises:
+        ConfigurationError: the app's lifespan does not run.
+    """
     service: Service = request.app.state.service
+    service.require_open()
     return service
 
 

@@ -16,6 +16,7 @@ from holded_pipeline.core.compression import damage, decompress, is_compressed
 from holded_pipeline.core.envelopes import Envelope
 from holded_pipeline.core.errors import ObjectVanishedError, RejectRecord
 from holded_pipeline.core.framing import KEEP_BYTES, Layout, Record, frame, layout_of
+from holded_pipeline.core.object_names import usable_pattern
 from holded_pipeline.core.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
 from holded_pipeline.core.records import RecordReader, glob_prefix, glob_regex
 from holded_pipeline.core.rejections import reject
@@ -85,7 +86,7 @@ class ReadMinIO(RejectingTransform[Event]):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._lake = lake
-        self._pattern = pattern.lstrip("/")
+        self._pattern = usable_pattern(pattern)
         self._on_vanished = on_vanished
         self._unit_bytes = unit_bytes
         self._unit_objects = unit_objects
