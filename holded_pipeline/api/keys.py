@@ -138,8 +138,7 @@ def _local(request: Request) -> str:
     raise Problem(
         403,
         "no_keys_set_up",
-        "this server has no API keys and therefore answers only its own machine, by the name localhost; start it with"
-        " keys",
+        "this server has no API keys and answers only its own machine, by the name localhost; start it with keys",
     )
 
 
