@@ -1,6 +1,6 @@
 """What an exception of a stranger's code means: the event's fault, an outage, or a wrong setting.
 
-Enrichers, quality rules, envelopes and subject functions are such code.
+Enrichers, quality rules, envelopes, subject and row functions are such code.
 """
 
 from __future__ import annotations
@@ -135,6 +135,11 @@ def _read_refusal(refused: RejectRecord, whose: str) -> RejectRecord | EnricherF
     ]
     said = shown(str(refused.message), _MESSAGE)
     return RejectRecord(refused.reason, f"{said} (refused by {whose})", violations)
+
+
+def name_of(function: Any) -> str:
+    """What a stranger's function is called in messages."""
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
 def told(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from holded_pipeline.core import json_codec
-from holded_pipeline.core.enricher_faults import fault_of_record, outcome_of
+from holded_pipeline.core.enricher_faults import fault_of_record, name_of, outcome_of
 from holded_pipeline.core.envelopes import ENVELOPES, Envelope
 from holded_pipeline.core.errors import ConfigurationError, RejectRecord
 from holded_pipeline.core.framing import Record
@@ -53,7 +53,7 @@ class RecordReader:
 
     def _asked(self, document: Any, source: Source) -> Event:
         """What a user's envelope makes of a document, once it is known to be usable."""
-        name = f"the envelope {getattr(self._envelope, '__qualname__', type(self._envelope).__qualname__)}"
+        name = f"the envelope {name_of(self._envelope)}"
         event = outcome_of(lambda document: self._envelope(document, source), document)
         if isinstance(event, BaseException):
             raise fault_of_record(event, name, "envelope_error", "could not read the document") from event

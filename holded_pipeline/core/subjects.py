@@ -6,7 +6,7 @@ import re
 import string
 from collections.abc import Callable
 
-from holded_pipeline.core.enricher_faults import fault_of_record, outcome_of, shown
+from holded_pipeline.core.enricher_faults import fault_of_record, name_of, outcome_of, shown
 from holded_pipeline.core.errors import RejectRecord
 from holded_pipeline.core.json_codec import has_surrogate
 from holded_pipeline.core.values import Event
@@ -57,9 +57,8 @@ class _Called:
         self._function = function
 
     def __call__(self, event: Event) -> str:
-        function = self._function
-        name = f"the subject function {getattr(function, '__qualname__', type(function).__qualname__)}"
-        subject = outcome_of(function, event)
+        name = f"the subject function {name_of(self._function)}"
+        subject = outcome_of(self._function, event)
         if isinstance(subject, BaseException):
             raise fault_of_record(subject, name, "subject_error", "could tell no subject for the event") from subject
         if not isinstance(subject, str) or not subject or has_surrogate(subject):

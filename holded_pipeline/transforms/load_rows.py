@@ -21,6 +21,7 @@ from holded_pipeline.clients.load_transaction import Loaded
 from holded_pipeline.clients.migrate import migrate
 from holded_pipeline.clients.postgres import Postgres
 from holded_pipeline.clients.table_loader import Keep, OnConflict, TableLoader
+from holded_pipeline.core.enricher_faults import fault_of_record, name_of, outcome_of
 from holded_pipeline.core.errors import ConfigurationError, RejectRecord
 from holded_pipeline.core.rejections import raw_of, reject
 from holded_pipeline.core.values import Event
@@ -28,9 +29,6 @@ from holded_pipeline.transforms.outcome import Counters
 
 _STAGE = "write"
 _IN_FLIGHT = 2  # batches handed to the writer thread and not yet done; more would only hold memory
-
-# What a row function raises over an element of another shape than it expects.
-_SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 RowFunction = Callable[[Any], Mapping[str, Any]]
 
@@ -149,12 +147,10 @@ class LoadRows(beam.DoFn):
         self._batches[columns].add(row, line)
 
     def _values(self, element: Any) -> Mapping[str, Any]:
-        try:
-            values = self._settings.row(element)
-        except _SHAPE_ERRORS as error:
-            raise RejectRecord(
-                "row_error", f"the row function could not read the element: {type(error).__name__}: {error}"
-            ) from error
+        values = outcome_of(self._settings.row, element)
+        if isinstance(values, BaseException):
+            name = f"the row function {name_of(self._settings.row)}"
+            raise fault_of_record(values, name, "row_error", "could not read the element") from values
         if not isinstance(values, Mapping) or not values:
             what = "no column" if isinstance(values, Mapping) else type(values).__name__
             raise ConfigurationError(
