@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "holded_pipeline"
 PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 SNAKE = re.compile(r"[a-z][a-z_]+[a-z]")
-MAKERS = {"RejectRecord", "EnricherFault"}
+MAKERS = {"RejectRecord", "EnricherFault", "fault_of_record"}
 
 
 def literals(node):

@@ -98,13 +98,13 @@ def run_failure(error: BaseException, transient: tuple[type[Exception], ...], wh
     return None
 
 
-def fault_of_record(error: BaseException, whose: str, reason: str, what: str) -> HoldedPipelineError:
+def fault_of_record(reason: str, error: BaseException, whose: str, what: str) -> HoldedPipelineError:
     """What code that was given one record does by an exception: refuse the record, or end the run.
 
     Args:
+        reason: why the record is rejected, unless the code says so itself.
         error: what it raised.
         whose: the code, for messages.
-        reason: why the record is rejected, unless the code says so itself.
         what: what it could not do, e.g. `could not read the document`.
     """
     if isinstance(error, RejectRecord):

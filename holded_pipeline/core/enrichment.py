@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NoReturn, Protocol, TypedDict, TypeVar, 
 import attrs
 
 from holded_pipeline.core import enricher_checks as checks
+from holded_pipeline.core.builtin_enrichers import Quality
 from holded_pipeline.core.drafts import PROVENANCE, Draft
 from holded_pipeline.core.enricher_faults import (
     EnricherFault,
@@ -215,9 +216,16 @@ class Enricher:
         if isinstance(result, BaseException):
             raise no_json(result) from result
         if draft.was_changed:
-            raise EnricherFault("enricher_error", CHANGED)
+            raise EnricherFault("enricher_error", f"{CHANGED}{self._suspicion()}")
         found: dict[str, Any] = result
         return found
+
+    def _suspicion(self) -> str:
+        """Which rules may have done what this enricher did, if it judges by rules of others."""
+        rules = self.function.others_rules if isinstance(self.function, Quality) else ()
+        if not rules:
+            return ""
+        return f"; {'its rule' if len(rules) == 1 else 'one of its rules'} {', '.join(rules)} did"
 
     def _raised(self, error: BaseException, event: Event) -> NoReturn:
         if isinstance(error, EnricherFault):

@@ -56,7 +56,7 @@ class RecordReader:
         name = f"the envelope {name_of(self._envelope)}"
         event = outcome_of(lambda document: self._envelope(document, source), document)
         if isinstance(event, BaseException):
-            raise fault_of_record(event, name, "envelope_error", "could not read the document") from event
+            raise fault_of_record("envelope_error", event, name, "could not read the document") from event
         if not isinstance(event, Event):
             raise ConfigurationError(
                 f"{name} returned {type(event).__name__}; it must return an Event, or raise "

@@ -60,7 +60,7 @@ class _Called:
         name = f"the subject function {name_of(self._function)}"
         subject = outcome_of(self._function, event)
         if isinstance(subject, BaseException):
-            raise fault_of_record(subject, name, "subject_error", "could tell no subject for the event") from subject
+            raise fault_of_record("subject_error", subject, name, "could tell no subject for the event") from subject
         if not isinstance(subject, str) or not subject or has_surrogate(subject):
             found = outcome_of(repr, subject)
             said = shown(found) if isinstance(found, str) else type(subject).__name__

@@ -150,7 +150,7 @@ class LoadRows(beam.DoFn):
         values = outcome_of(self._settings.row, element)
         if isinstance(values, BaseException):
             name = f"the row function {name_of(self._settings.row)}"
-            raise fault_of_record(values, name, "row_error", "could not read the element") from values
+            raise fault_of_record("row_error", values, name, "could not read the element") from values
         if not isinstance(values, Mapping) or not values:
             what = "no column" if isinstance(values, Mapping) else type(values).__name__
             raise ConfigurationError(

@@ -409,6 +409,17 @@ def test_a_change_behind_the_back_reaches_neither_the_next_one_nor_what_is_store
     assert type(passed.data) is dict
 
 
+@pytest.mark.parametrize("extend", [False, True], ids=["alone", "beside_the_built_in"])
+def test_a_quality_rule_that_changes_the_event_behind_the_back_is_named(run, extend):
+    rules = [hp.Rule("list.sorted", "validity", 1, heapify), hp.Rule("fine", "validity", 1, lambda event: None)]
+    quality = hp.Quality(rules[:1], extend=extend)
+    (rejected,) = enrich(run, quality, seen, events=[stored()])["rejected"]
+    assert rejected.reason == "enricher_error"
+    assert re.match("the enricher quality .*tried to change the event.*; its rule list.sorted did", rejected.message)
+    (rejected,) = enrich(run, hp.Quality(rules, extend=extend), seen, events=[stored()])["rejected"]
+    assert rejected.message.endswith("; one of its rules list.sorted, fine did")
+
+
 def test_a_change_after_its_time_is_over_reaches_nobody():
     release = threading.Event()
 
