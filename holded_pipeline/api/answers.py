@@ -95,6 +95,15 @@ STORED = {
 }
 """The form in which it is stored."""
 
+FIGURES = """# HELP holded_api_requests_total Requests answered
+# TYPE holded_api_requests_total counter
+holded_api_requests_total{method="POST",route="/collect",status="202"} 41.0
+# HELP holded_api_queue_packages Packages waiting for the store
+# TYPE holded_api_queue_packages gauge
+holded_api_queue_packages 0.0
+"""
+"""Some of the figures, in the form of Prometheus."""
+
 _EVENT = {"type": "object", "description": "an event, as the producer has it"}
 BODY = {
     "required": True,

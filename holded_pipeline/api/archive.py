@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -135,11 +136,16 @@ class Archive:
     def _read(self, batch: list[StoredObject]) -> Iterator[tuple[StoredObject, Iterator[bytes]]]:
         slices = [Slice(stored.key, stored.etag, stored.size) for stored in batch]
         if len(batch) == 1:
-            yield batch[0], _ours(self._store.stream(slices[0]))
+            yield batch[0], _ours(self._streamed(slices[0]))
             return
         for stored, body in zip(batch, self._store.read_many(slices), strict=True):
             if not isinstance(body, ObjectVanishedError):
                 yield stored, _ours([body])
+
+    def _streamed(self, piece: Slice) -> Iterator[bytes]:
+        """An object piece by piece, as far as it is there; a line that is cut short is none of ours."""
+        with contextlib.suppress(ObjectVanishedError):
+            yield from self._store.stream(piece)
 
 
 def _ours(chunks: Iterator[bytes] | list[bytes]) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from holded_pipeline.api.package import Message
 from holded_pipeline.api.problems import not_now
 from holded_pipeline.clients.retry import Retry
 from holded_pipeline.clients.schema_registry import SchemaRegistry
-from holded_pipeline.core.errors import ConfigurationError, RejectRecord, TransientError
+from holded_pipeline.core.errors import HoldedPipelineError, RejectRecord, TransientError
 from holded_pipeline.core.event_check import EventCheck, require_valid
 from holded_pipeline.core.holded_envelope import holded
 from holded_pipeline.core.rejections import reject
@@ -93,7 +93,7 @@ class Door:
             raise not_now(
                 "schemas_unavailable", "the events could not be checked in time", self._retry_after
             ) from error
-        except ConfigurationError as error:
+        except HoldedPipelineError as error:
             _logger.error("the schemas cannot be used: %s", error)  # noqa: TRY400  it says all there is to say
             raise not_now("schemas_unusable", "the schemas of this server cannot be used", self._retry_after) from error
 

@@ -6,12 +6,12 @@ import hashlib
 import hmac
 import ipaddress
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from fastapi import Request
 from fastapi.security import APIKeyHeader, HTTPBearer
-from limits import RateLimitItem, parse
+from limits import RateLimitItem, parse_many
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
@@ -42,8 +42,8 @@ class Gate:
         if len(set(self._keys.values())) != len(self._keys):
             raise ValueError("two API keys are the same; give each client a key of its own")
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._rate = None if limits.rate is None else parse(limits.rate)
-        self._wrong = None if limits.wrong_keys is None else parse(limits.wrong_keys)
+        self._rates = [] if limits.rate is None else parse_many(limits.rate)
+        self._wrong = [] if limits.wrong_keys is None else parse_many(limits.wrong_keys)
 
     @property
     def has_keys(self) -> bool:
@@ -58,8 +58,7 @@ class Gate:
         """
         address = _address(request)
         name = self._named(request, address) if self._keys else _local(request)
-        if self._rate is not None:
-            self._hit(self._rate, f"key {name}" if self._keys else f"address {address}", "requests")
+        self._hit(self._rates, f"key {name}" if self._keys else f"address {address}", "requests")
         return name
 
     def _named(self, request: Request, address: str) -> str:
@@ -71,8 +70,7 @@ class Gate:
                 name = known
         if name is not None:
             return name
-        if self._wrong is not None:
-            self._hit(self._wrong, f"wrong {address}", "requests with a wrong key")
+        self._hit(self._wrong, f"wrong {address}", "requests with a wrong key")
         raise Problem(
             401,
             "no_valid_key",
@@ -80,8 +78,12 @@ class Gate:
             {"WWW-Authenticate": "Bearer"},
         )
 
-    def _hit(self, rate: RateLimitItem, key: str, what: str) -> None:
-        if self._limiter.hit(rate, key):
+    def _hit(self, rates: Sequence[RateLimitItem], key: str, what: str) -> None:
+        """Counts a request, unless it is one too many for one of the rates: it counts for none of them then."""
+        rate = next((each for each in rates if not self._limiter.test(each, key)), None)
+        if rate is None:
+            for each in rates:
+                self._limiter.hit(each, key)
             return
         reset = self._limiter.get_window_stats(rate, key).reset_time
         seconds = max(1, round(reset - time.time() + 0.5))
@@ -136,8 +138,7 @@ def _local(request: Request) -> str:
     raise Problem(
         403,
         "no_keys_set_up",
-        "this server has no API keys and therefore answers only its own machine, by the name localhost; start it with"
-        " keys",
+        "this server has no API keys and answers only its own machine, by the name localhost; start it with keys",
     )
 
 

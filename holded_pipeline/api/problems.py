@@ -28,6 +28,47 @@ _TITLES = {
     504: "Not found in time",
 }
 
+_AGAIN = "; send the same again in 5 s"
+EXAMPLES = {
+    "empty_body": (400, "the body is empty; send an event, an array of events, or lines of them"),
+    "invalid_json": (400, "the body ends before its array does; send it again in full"),
+    "several_values": (
+        400,
+        "the body holds several JSON values; send them as one array, or as lines with application/x-ndjson",
+    ),
+    "invalid_gzip": (400, "Content-Encoding says gzip and the body is none; send one of the two"),
+    "invalid_parameter": (400, "hour: Input should be less than or equal to 23; see /docs"),
+    "invalid_cursor": (400, "take cursor from next_cursor of the page before"),
+    "no_valid_key": (401, "send a valid API key as X-API-Key, or as a bearer token in Authorization"),
+    "no_keys_set_up": (
+        403,
+        "this server has no API keys and answers only its own machine, by the name localhost; start it with keys",
+    ),
+    "not_recent": (404, "the event is not among the recent ones; add date=2026-11-24, the UTC day it was received"),
+    "no_such_event": (404, "no event of this id was received on 2026-11-24; try the day before or after"),
+    "too_slow": (408, "the body was not there within 30 s; send smaller packages"),
+    "body_too_large": (413, "the body has more than 16,777,216 bytes; send several packages, or gzip"),
+    "inflated_too_large": (413, "the body inflates to more than 67,108,864 bytes; send less"),
+    "too_many_events": (413, "a package has at most 10,000 events; send it in several packages"),
+    "too_costly": (413, "the package takes more than 10 s to read and check; send it in several packages"),
+    "unsupported_media_type": (
+        415,
+        "send the body as application/json or application/x-ndjson, and say so in Content-Type",
+    ),
+    "unsupported_charset": (415, "JSON is sent in UTF-8; leave the charset out"),
+    "unsupported_encoding": (415, "Content-Encoding may be gzip; send the body so, or as it is"),
+    "too_many_requests": (429, "more than 1000 requests in 1 s; wait 1 s, and send larger packages"),
+    "internal_error": (500, "this server has a fault; tell its operators the id 4f1c2a9b5d3e7a60"),
+    "busy": (503, f"the store is slower than what comes in{_AGAIN}"),
+    "store_unavailable": (503, f"the store cannot be read, or has not confirmed the events{_AGAIN}"),
+    "schemas_unavailable": (503, f"the events could not be checked in time{_AGAIN}"),
+    "schemas_unusable": (503, f"the schemas of this server cannot be used{_AGAIN}"),
+    "stopping": (503, f"this server is being stopped{_AGAIN}"),
+    "not_ready": (503, f"the store cannot be reached{_AGAIN}"),
+    "took_too_long": (504, "1,024 objects were looked through in 20 s and there are more; add hour=, 0 to 23"),
+}
+"""Every code of the API, with its status and a detail such as clients see."""
+
 
 class Problem(Exception):  # noqa: N818  it is an answer rather than a failure
     """An answer that is no success.
@@ -89,24 +130,23 @@ async def _of_parameters(_: Request, error: Exception) -> Response:
     return Problem(400, "invalid_parameter", f"{said}; see /docs").response()
 
 
-def described(*statuses: int, **examples: str) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI of these answers; `examples` are details by code, each under `_<status>_<code>`."""
+def described(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI of the answers that have these codes, by status, with an example of each."""
     found: dict[int | str, dict[str, Any]] = {}
-    for status in statuses:
-        shown = {
-            code: {"value": Problem(status, code, detail).document()}
-            for name, detail in examples.items()
-            for number, _, code in [name.lstrip("_").partition("_")]
-            if int(number) == status
+    for code in codes:
+        status, detail = EXAMPLES[code]
+        answer = found.setdefault(status, _described(status))
+        answer["content"][MEDIA_TYPE]["examples"][code] = {"value": Problem(status, code, detail).document()}
+    return found
+
+
+def _described(status: int) -> dict[str, Any]:
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
+    found: dict[str, Any] = {"description": _TITLES[status], "content": {MEDIA_TYPE: content}}
+    if status in (429, 503):
+        found["headers"] = {
+            "Retry-After": {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 0}}
         }
-        found[status] = {
-            "description": _TITLES[status],
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": shown}},
-        }
-        if status in (429, 503):
-            found[status]["headers"] = {
-                "Retry-After": {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 0}}
-            }
     return found
 
 

@@ -17,13 +17,9 @@ from holded_pipeline.api.keys import BEARER, HEADER
 from holded_pipeline.api.problems import Problem, described, not_now
 from holded_pipeline.api.service import Service
 
-_KEY = "send a valid API key as X-API-Key, or as a bearer token in Authorization"
-_LOCAL = (
-    "this server has no API keys and therefore answers only its own machine, by the name localhost; start it with keys"
-)
-_OFTEN = "more than 1000 requests in 1 s; wait 1 s, and send larger packages"
-_FAULT = "this server has a fault; tell its operators the id 4f1c2a9b"
-_AWAY = "the store does not answer; send the same again in 5 s"
+# What any call that needs a key may answer.
+_ANY = ("no_valid_key", "no_keys_set_up", "too_many_requests", "internal_error")
+_LOOK = ("invalid_parameter", "busy", "store_unavailable", "took_too_long")
 router = APIRouter()
 
 
@@ -39,8 +35,13 @@ async def entered(
 
 
 def service_of(request: Request) -> Service:
-    """What the app was made with."""
+    """What the app was made with.
+
+    Raises:
+        ConfigurationError: the app's lifespan does not run.
+    """
     service: Service = request.app.state.service
+    service.require_open()
     return service
 
 
@@ -67,26 +68,11 @@ Hour = Annotated[int | None, Query(ge=0, le=23, description="an hour of that day
             },
         },
         **described(
-            400,
-            401,
-            403,
-            408,
-            413,
-            415,
-            429,
-            500,
-            503,
-            _400_invalid_json="the body ends before its array does; send it again in full",
-            _401_no_valid_key=_KEY,
-            _403_no_keys_set_up=_LOCAL,
-            _408_too_slow="the body was not there within 30 s; send smaller packages",
-            _413_too_many_events="a package has at most 10,000 events; send it in several packages",
-            _413_body_too_large="the body has more than 16,777,216 bytes; send several packages, or gzip",
-            _415_unsupported_media_type="send the body as application/json, and say so in Content-Type",
-            _429_too_many_requests=_OFTEN,
-            _500_internal_error=_FAULT,
-            _503_store_unavailable=_AWAY,
-            _503_busy="the store is slower than what comes in; send the same again in 5 s",
+            *("empty_body", "invalid_json", "several_values", "invalid_gzip", "too_slow"),
+            *("body_too_large", "inflated_too_large", "too_many_events", "too_costly"),
+            *("unsupported_media_type", "unsupported_charset", "unsupported_encoding"),
+            *("busy", "store_unavailable", "schemas_unavailable", "schemas_unusable", "stopping"),
+            *_ANY,
         ),
         422: {
             "description": "None of the events is accepted: the same form as 202, with each reason.",
@@ -120,22 +106,7 @@ async def collect(request: Request, key: Key) -> Response:
             "description": "A page.",
             **_json_content(answers.PAGE_SCHEMA, {"events": [answers.STORED], "next_cursor": None}),
         },
-        **described(
-            400,
-            401,
-            403,
-            429,
-            500,
-            503,
-            504,
-            _400_invalid_cursor="take cursor from next_cursor of the page before",
-            _401_no_valid_key=_KEY,
-            _403_no_keys_set_up=_LOCAL,
-            _429_too_many_requests=_OFTEN,
-            _500_internal_error=_FAULT,
-            _503_store_unavailable=_AWAY,
-            _504_took_too_long="1,024 objects were looked through in 20 s and there are more; add hour=, 0 to 23",
-        ),
+        **described(*_ANY, *_LOOK, "invalid_cursor"),
     },
 )
 async def events(
@@ -164,25 +135,7 @@ async def events(
     summary="Read one event",
     responses={
         200: {"description": "The event, as it is stored.", **_json_content(answers.STORED_SCHEMA, answers.STORED)},
-        **described(
-            400,
-            401,
-            403,
-            404,
-            429,
-            500,
-            503,
-            504,
-            _400_invalid_parameter="hour: Input should be less than or equal to 23; see /docs",
-            _401_no_valid_key=_KEY,
-            _403_no_keys_set_up=_LOCAL,
-            _404_not_recent="the event is not among the recent ones; add date=2026-11-24, the UTC day it was received",
-            _404_no_such_event="no event of this id was received on 2026-11-24",
-            _429_too_many_requests=_OFTEN,
-            _500_internal_error=_FAULT,
-            _503_store_unavailable=_AWAY,
-            _504_took_too_long="1,024 objects were looked through in 20 s and there are more; add hour=, 0 to 23",
-        ),
+        **described(*_ANY, *_LOOK, "not_recent", "no_such_event"),
     },
 )
 async def event(
@@ -211,7 +164,12 @@ async def event(
     return Response(line, media_type="application/json")
 
 
-@router.get("/health", summary="Whether the process runs", response_model=answers.Alive)
+@router.get(
+    "/health",
+    summary="Whether the process runs",
+    response_model=answers.Alive,
+    responses={200: {"description": "It runs.", "content": {"application/json": {"example": {"status": "ok"}}}}},
+)
 async def health() -> answers.Alive:
     """Says nothing of the store: a process must not be restarted for the store's sake."""
     return answers.Alive(status="ok")
@@ -221,7 +179,10 @@ async def health() -> answers.Alive:
     "/ready",
     summary="Whether the store can be reached",
     response_model=answers.Alive,
-    responses=described(503, _503_not_ready="the store does not answer; send the same again in 5 s"),
+    responses={
+        200: {"description": "It can.", "content": {"application/json": {"example": {"status": "ready"}}}},
+        **described("not_ready", "internal_error"),
+    },
 )
 async def ready(request: Request) -> Response:
     """Asks the store, at most once a second and not for long."""
@@ -240,8 +201,11 @@ async def ready(request: Request) -> Response:
     summary="Figures for Prometheus",
     response_class=Response,
     responses={
-        200: {"description": "Prometheus's text format.", "content": {"text/plain": {"schema": {"type": "string"}}}},
-        **described(401, 403, 429, _401_no_valid_key=_KEY, _403_no_keys_set_up=_LOCAL, _429_too_many_requests=_OFTEN),
+        200: {
+            "description": "Prometheus's text format.",
+            "content": {"text/plain": {"schema": {"type": "string"}, "example": answers.FIGURES}},
+        },
+        **described(*_ANY),
     },
 )
 async def metrics(request: Request, _: Key) -> Response:

@@ -29,7 +29,7 @@ from holded_pipeline.clients.object_store import ObjectStore
 from holded_pipeline.clients.retry import Retry
 from holded_pipeline.clients.secret import Secret
 from holded_pipeline.core.errors import ConfigurationError, TransientError
-from holded_pipeline.core.object_names import joined
+from holded_pipeline.core.object_names import joined, usable_prefix
 from holded_pipeline.core.subjects import Subject
 
 T = TypeVar("T")
@@ -95,9 +95,10 @@ class Service:
         self.metrics = Metrics()
         self.memory = Memory(limits.memory_bytes, writing.retry_after)
         self.recent = RecentEvents(limits.recent_bytes)
-        self._prefix = prefix
-        self._rejected_prefix = rejected_prefix
+        self._prefix = usable_prefix(prefix)
+        self._rejected_prefix = usable_prefix(rejected_prefix, name="rejected_prefix")
         self._queues: list[GroupCommit] = []
+        self._is_open = False
         self._door = None
         if schemas is not None:
             self._door = Door(
@@ -132,10 +133,25 @@ class Service:
         self.readiness = Readiness(store.check)
         self._looks = ThreadPoolExecutor(self.limits.scans, thread_name_prefix="holded-look")
         self._looking = 0
+        self._is_open = True
+
+    def require_open(self) -> None:
+        """Returns if it is open.
+
+        Raises:
+            ConfigurationError: nobody opened it, or it was closed.
+        """
+        if not self._is_open:
+            raise ConfigurationError(
+                "the lifespan of the ingestion API does not run, so it has no store. An application that mounts it "
+                "runs it in its own: FastAPI(lifespan=…) with `async with app.router.lifespan_context(app): yield`, "
+                "where app is what create_app made; see docs/api.md"
+            )
 
     async def close(self) -> None:
         """Returns when all that was taken in is stored, or was answered as not stored."""
         await asyncio.gather(*(queue.close() for queue in self._queues))
+        self._is_open = False
         self.collector.close()
         self.readiness.close()
         self._looks.shutdown(wait=False, cancel_futures=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from limits import parse
+from limits import parse_many
 
 from holded_pipeline.core.framing import KEEP_BYTES
 
@@ -20,9 +20,11 @@ def _rate(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None
     if value is None:
         return
     try:
-        parse(value)
+        parse_many(value)
     except ValueError as error:
-        raise ValueError(f"Limits.{attribute.name} reads like 1000/second or 60/minute, not {value!r}") from error
+        raise ValueError(
+            f"Limits.{attribute.name} reads like 1000/second, or 1000/second;20000/minute for both, not {value!r}"
+        ) from error
 
 
 @attrs.frozen(kw_only=True)
@@ -37,7 +39,8 @@ class Limits:
         depth: levels of nesting of one event; at most 99, so that the pipeline reads it.
         body_seconds: seconds that a client may take to send its body.
         memory_bytes: bytes of bodies held at one time, all requests together; beyond it the answer is 503.
-        rate: requests for each API key, or without keys for each address, e.g. `1000/second`; None for no limit.
+        rate: requests for each API key, or without keys for each address, e.g. `1000/second`, or
+            `1000/second;20000/minute` for both; None for no limit.
         wrong_keys: requests with a wrong key for each address, before the answer to them is 429.
         page_bytes: bytes of events on one page of `GET /events`; one event is always given.
         scan_seconds: seconds that one look through stored events may take.

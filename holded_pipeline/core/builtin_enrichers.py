@@ -92,6 +92,11 @@ class Quality:
     def _version_of_rules(self) -> str:
         return self.ruleset or ruleset_of(self._judges, "holded-1" if self._judges == quality_rules.RULES else "custom")
 
+    @property
+    def others_rules(self) -> tuple[str, ...]:
+        """The ids of the rules that are not built in."""
+        return tuple(rule.id for rule in self._judges if rule not in quality_rules.RULES)
+
     def __call__(self, event: Event) -> dict[str, Any]:
         """The entries `score`, `failed`, `dimensions` and `ruleset`; and `errors`, if a rule is broken."""
         return assess(event, self._judges, self._version)

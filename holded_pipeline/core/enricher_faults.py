@@ -1,6 +1,6 @@
 """What an exception of a stranger's code means: the event's fault, an outage, or a wrong setting.
 
-Enrichers, quality rules, envelopes, row functions and types of columns are such code.
+Enrichers, quality rules, envelopes, subject and row functions, and types of columns are such code.
 """
 
 from __future__ import annotations
@@ -70,25 +70,26 @@ def is_outage(error: BaseException, transient: tuple[type[Exception], ...]) -> b
     """Whether a server did not answer: a declared error, or an `OSError` that does not speak of a file.
 
     `ConnectionError`, `TimeoutError`, `socket.gaierror`, `ssl.SSLError` and all errors of `requests` and `urllib` are
-    such `OSError`s.
+    such `OSError`s. An error of ours is one only where it is declared: who raises `TransientError` has waited already.
+    A refusal never is, and no finding about an event.
     """
-    if isinstance(error, HoldedPipelineError | EnricherFault):
+    if isinstance(error, RejectRecord | EnricherFault):
         return False
     return isinstance(error, transient) or (isinstance(error, OSError) and not isinstance(error, _FILE_ERRORS))
 
 
 def run_failure(error: BaseException, transient: tuple[type[Exception], ...], whose: str) -> HoldedPipelineError | None:
     """What the run fails with for an exception that is not the event's fault; None if it may be."""
-    for kind in (TransientError, ConfigurationError):  # not the error's own class, which may take other arguments
-        if isinstance(error, kind):
-            return kind(f"{whose.rstrip(',')}: {_words(error)}")
-    if isinstance(error, HoldedPipelineError):
-        return EnricherError(f"{whose} raised {told(error)}")
     if is_outage(error, transient):
         return TransientError(
             f"{whose} raised {told(error)}, which is an outage and never the event's fault. "
             "Nothing was rejected for it: run again once the server is back"
         )
+    for kind in (TransientError, ConfigurationError):  # not the error's own class, which may take other arguments
+        if isinstance(error, kind):
+            return kind(f"{whose.rstrip(',')}: {_words(error)}")
+    if isinstance(error, HoldedPipelineError):
+        return EnricherError(f"{whose} raised {told(error)}")
     if isinstance(error, OSError):
         return ConfigurationError(
             f"{whose} raised {told(error)}: a file or a grant is missing on the worker; mend that, or raise "
@@ -134,6 +135,11 @@ def _read_refusal(refused: RejectRecord, whose: str) -> RejectRecord | EnricherF
     ]
     said = shown(str(refused.message), _MESSAGE)
     return RejectRecord(refused.reason, f"{said} (refused by {whose})", violations)
+
+
+def name_of(function: Any) -> str:
+    """What a stranger's function is called in messages."""
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
 def told(error: BaseException) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final, Literal, NoReturn, Protocol, TypedDict, TypeVar, runtime_checkable
+from typing import Any, Literal, NoReturn, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import attrs
 
 from holded_pipeline.core import enricher_checks as checks
-from holded_pipeline.core import json_codec
+from holded_pipeline.core.builtin_enrichers import Quality
 from holded_pipeline.core.drafts import Draft
 from holded_pipeline.core.enricher_faults import (
     EnricherFault,
@@ -19,15 +19,14 @@ from holded_pipeline.core.enricher_faults import (
     run_failure,
     told,
 )
+from holded_pipeline.core.enricher_results import no_json, plain_result
 from holded_pipeline.core.errors import ConfigurationError, EnricherError, RejectRecord, TransientError
+from holded_pipeline.core.read_only import CHANGED
 from holded_pipeline.core.values import Event
 
 T = TypeVar("T")
 EnrichFunction = Callable[[Event], Mapping[str, Any]]
 OnError = Literal["reject", "skip", "fail"]
-
-MAX_RESULT_BYTES: Final = 1_000_000
-"""Bytes that one enricher may add to one event, as JSON."""
 
 
 @runtime_checkable
@@ -188,7 +187,7 @@ class Enricher:
             RejectRecord, EnricherError, TransientError, ConfigurationError: see `__call__`.
         """
         try:
-            result = self._checked(outcome, draft.before)
+            result = self._checked(outcome, draft)
         except EnricherFault as fault:
             if self.on_error == "skip":
                 draft.skip(self.name, self.version, fault.text)
@@ -197,16 +196,25 @@ class Enricher:
         else:
             draft.add(self.name, self.version, result)
 
-    def _checked(self, outcome: Any, event: Event) -> dict[str, Any]:
+    def _checked(self, outcome: Any, draft: Draft) -> dict[str, Any]:
         if isinstance(outcome, BaseException):
-            self._raised(outcome, event)
-        result = outcome_of(_plain_result, outcome)  # looking at it may run a stranger's code
+            self._raised(outcome, draft.before)
+        result = outcome_of(plain_result, outcome)  # looking at it may run a stranger's code
         if isinstance(result, EnricherFault):
             raise result
         if isinstance(result, BaseException):
-            raise EnricherFault("enricher_output", f"returned no JSON: {told(result)}") from result
+            raise no_json(result) from result
+        if draft.was_changed:
+            raise EnricherFault("enricher_error", f"{CHANGED}{self._suspicion()}")
         found: dict[str, Any] = result
         return found
+
+    def _suspicion(self) -> str:
+        """Which rules may have done what this enricher did, if it judges by rules of others."""
+        rules = self.function.others_rules if isinstance(self.function, Quality) else ()
+        if not rules:
+            return ""
+        return f"; {'its rule' if len(rules) == 1 else 'one of its rules'} {', '.join(rules)} did"
 
     def _raised(self, error: BaseException, event: Event) -> NoReturn:
         if isinstance(error, EnricherFault):
@@ -249,12 +257,6 @@ class Enricher:
 
     def __str__(self) -> str:
         return self.name if self.version is None else f"{self.name} {self.version}"
-
-
-def _plain_result(returned: Any) -> Any:
-    if not isinstance(returned, Mapping):
-        raise EnricherFault("enricher_output", f"returned {type(returned).__name__}; it must return a mapping")
-    return json_codec.plain_copy(dict(returned), max_bytes=MAX_RESULT_BYTES)
 
 
 def named(enricher: AnyEnricher | Enricher) -> Enricher:

@@ -102,7 +102,7 @@ def _explain(text: bytes, error: Exception) -> NoReturn:
         raise RejectRecord("invalid_json", f"not JSON: {fault.msg} at {place}{_hint(text)}") from error
     except (ValueError, ArithmeticError, RecursionError) as fault:
         raise RejectRecord("invalid_json", f"not a JSON value that can be carried: {fault}") from error
-    if any(_has_surrogate(string) for string in _strings(value)):
+    if any(has_surrogate(string) for string in _strings(value)):
         raise RejectRecord("lone_surrogate", "a \\ud800-\\udfff escape stands without its other half") from error
     raise RejectRecord("invalid_json", f"not JSON: {error}") from error
 
@@ -115,7 +115,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise RejectRecord("not_finite", f"{name} is not a JSON number; send null, or leave the field out")
 
 
-def _has_surrogate(string: str) -> bool:
+def has_surrogate(string: str) -> bool:
+    """Whether half of a UTF-16 pair stands alone in it, which UTF-8 has no form for."""
     return any("\ud800" <= character <= "\udfff" for character in string)
 
 
@@ -242,7 +243,7 @@ def _check_number(pointer: str, number: float | Decimal) -> None:
 
 def is_storable(text: str) -> bool:
     """Whether a text can stand in JSON and in PostgreSQL: no U+0000 in it, and no half of a surrogate pair."""
-    return "\0" not in text and not _has_surrogate(text)
+    return "\0" not in text and not has_surrogate(text)
 
 
 def _check_string(pointer: str, string: str) -> None:

@@ -20,6 +20,7 @@ _KEY_BYTES = 1024  # of a key in S3
 _LEVEL_BYTES = 255  # of one level: many a store keeps objects as files
 _RUN_BYTES = 160  # of the run's id in a name
 _END_BYTES = 33  # of the digest that shortened text ends in
+_ODD_LEVELS = frozenset({"", ".", ".."})
 
 
 def day_of(moment: date) -> str:
@@ -43,7 +44,8 @@ def partition_template(template: str) -> Partition:
     What an event puts in is percent-encoded, so that it can neither open a folder nor leave one.
 
     Raises:
-        ValueError: the template names an unknown field; the message lists the known ones.
+        ValueError: the template names an unknown field; the message lists the known ones; or it has a level that
+            stores may take for another.
     """
     try:
         parts = list(string.Formatter().parse(template))
@@ -53,6 +55,7 @@ def partition_template(template: str) -> Partition:
         if field is not None and (field not in _EVENT_FIELDS or spec or conversion):
             known = ", ".join(sorted(_EVENT_FIELDS))
             raise ValueError(f"the partition {template!r} has no usable field {field!r}; the fields are: {known}")
+    usable_prefix(template, name="partition")
     return _Template(tuple((text, field) for text, field, _, _ in parts))
 
 
@@ -91,6 +94,48 @@ def shortened(text: str, size: int) -> str:
 def joined(prefix: str, partition: str, name: str) -> str:
     """A key; the parts of which may or may not end in a slash."""
     return "/".join(part.strip("/") for part in (prefix, partition, name) if part.strip("/"))
+
+
+def usable_prefix(prefix: str, *, name: str = "prefix") -> str:
+    """The prefix, as it was given.
+
+    Args:
+        prefix: what keys begin with. Slashes around it make no difference.
+        name: the argument it was given as.
+
+    Raises:
+        ValueError: a store may file what is written there elsewhere, or take no such key.
+    """
+    if not isinstance(prefix, str) or has_odd_level(prefix):
+        raise ValueError(
+            f"{name} must be text such as 'raw/' or 'a/b/', without empty levels (//) and the levels . and .., which "
+            f"stores take for other keys or refuse; got {prefix!r}"
+        )
+    return prefix
+
+
+def usable_pattern(pattern: str) -> str:
+    """A prefix or glob for listing keys, without slashes before it and with one behind it at the most.
+
+    Raises:
+        ValueError: as for `usable_prefix`.
+    """
+    text = pattern.lstrip("/")
+    if text.endswith("/"):
+        text = text.rstrip("/") + "/"
+    *levels, _ = text.split("/")  # the last one may be how a name begins
+    if _ODD_LEVELS.intersection(levels):
+        raise ValueError(
+            f"pattern must be text such as 'raw/' or 'raw/**/*.json', without empty levels (//) and the levels . and "
+            f".., by which some stores list nothing; a wildcard, as in 'a/*/b/**', finds such keys; got {pattern!r}"
+        )
+    return text
+
+
+def has_odd_level(text: str) -> bool:
+    """Whether a part of a key has levels that a store may take for others; slashes around it make no difference."""
+    levels = text.strip("/")
+    return bool(levels) and not _ODD_LEVELS.isdisjoint(levels.split("/"))
 
 
 class ObjectIdentity:

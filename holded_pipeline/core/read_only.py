@@ -2,7 +2,7 @@
 
 They are dicts and lists by `isinstance` and to every encoder. A copy of one (`dict(value)`, `value.copy()`,
 `copy.copy`, `copy.deepcopy`, a pickle) is a plain dict or list; `copy.deepcopy` makes one that can be changed all
-through.
+through. Since they are, code in C can change them without asking them; `Draft.was_changed` tells.
 """
 
 from __future__ import annotations

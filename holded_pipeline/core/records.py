@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from holded_pipeline.core import json_codec
-from holded_pipeline.core.enricher_faults import fault_of, outcome_of
+from holded_pipeline.core.enricher_faults import fault_of, name_of, outcome_of
 from holded_pipeline.core.envelopes import ENVELOPES, STORED_LEVELS, Envelope
 from holded_pipeline.core.envelopes import event as stored_event
 from holded_pipeline.core.errors import ConfigurationError, RejectRecord
@@ -77,7 +77,7 @@ def named(envelope: str | Envelope) -> str:
     """What an envelope is called in messages: by its name, or as the function or class that it is."""
     if isinstance(envelope, str):
         return f"the envelope {envelope!r}"
-    return f"the envelope {getattr(envelope, '__qualname__', type(envelope).__qualname__)}"
+    return f"the envelope {name_of(envelope)}"
 
 
 def unusable(event: Event) -> str | None:

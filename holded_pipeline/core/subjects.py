@@ -6,7 +6,9 @@ import re
 import string
 from collections.abc import Callable
 
+from holded_pipeline.core.enricher_faults import fault_of, name_of, outcome_of, shown
 from holded_pipeline.core.errors import RejectRecord
+from holded_pipeline.core.json_codec import has_surrogate
 from holded_pipeline.core.values import Event
 
 Subject = Callable[[Event], str]
@@ -55,12 +57,12 @@ class _Called:
         self._function = function
 
     def __call__(self, event: Event) -> str:
-        try:
-            subject = self._function(event)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise RejectRecord(
-                "subject_error", f"no subject could be told for the event: {type(error).__name__}: {error}"
-            ) from error
-        if not isinstance(subject, str) or not subject:
-            raise RejectRecord("subject_error", f"the subject function returned {subject!r}, which names no subject")
+        name = f"the subject function {name_of(self._function)}"
+        subject = outcome_of(self._function, event)
+        if isinstance(subject, BaseException):
+            raise fault_of("subject_error", subject, name, "could tell no subject for the event") from subject
+        if not isinstance(subject, str) or not subject or has_surrogate(subject):
+            found = outcome_of(repr, subject)
+            said = shown(found) if isinstance(found, str) else type(subject).__name__
+            raise RejectRecord("subject_error", f"{name} returned {said}, which names no subject")
         return subject

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from holded_pipeline.core.drafts import Draft
-from holded_pipeline.core.enricher_faults import batch_of, is_outage, outcome_of, run_failure, told
+from holded_pipeline.core.enricher_faults import EnricherFault, batch_of, is_outage, outcome_of, run_failure, told
+from holded_pipeline.core.enricher_results import plain_result
 from holded_pipeline.core.enrichment import Enricher
 from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.transforms.bounded_calls import BoundedCalls
@@ -45,7 +46,8 @@ class EnricherCalls:
         except ConfigurationError:
             self.close()
             raise
-        self._callee: Callable[[Any], Any] = callee if self._bounded is None else _eager(callee)
+        read = _read_each if self._takes_batches else _read
+        self._callee: Callable[[Any], Any] = callee if self._bounded is None else lambda given: read(callee(given))
 
     def apply(self, draft: Draft) -> None:
         """Adds the enricher's result to an event; see `Enricher.settle` for what it raises."""
@@ -112,15 +114,15 @@ class EnricherCalls:
             _logger.exception("the enricher %s could not be closed", self.enricher)
 
 
-def _eager(callee: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The same, with what is looked up in a mapping's own time looked up in the time of the call."""
-
-    def call(argument: Any) -> Any:
-        result = callee(argument)
-        return [_read(each) for each in result] if isinstance(result, list) else _read(result)
-
-    return call
-
-
 def _read(result: Any) -> Any:
-    return dict(result) if isinstance(result, Mapping) and type(result) is not dict else result
+    """A result, with what it looks up when it is read looked up now; or what is wrong with it, as an outcome."""
+    if isinstance(result, BaseException):
+        return result
+    try:
+        return plain_result(result)
+    except EnricherFault as fault:
+        return fault
+
+
+def _read_each(results: Any) -> Any:
+    return [_read(each) for each in results] if isinstance(results, list | tuple) else results

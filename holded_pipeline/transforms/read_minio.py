@@ -17,6 +17,7 @@ from holded_pipeline.core.envelopes import Envelope
 from holded_pipeline.core.errors import ObjectVanishedError, RejectRecord
 from holded_pipeline.core.framing import KEEP_BYTES, Record, frame
 from holded_pipeline.core.layout import LOOKS, Layout, tell_layout
+from holded_pipeline.core.object_names import usable_pattern
 from holded_pipeline.core.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
 from holded_pipeline.core.records import RecordReader, glob_prefix, glob_regex, named
 from holded_pipeline.core.rejections import reject
@@ -89,7 +90,7 @@ class ReadMinIO(RejectingTransform[Event]):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._lake = lake
-        self._pattern = pattern.lstrip("/")
+        self._pattern = usable_pattern(pattern)
         self._on_vanished = on_vanished
         self._unit_bytes = unit_bytes
         self._unit_objects = unit_objects

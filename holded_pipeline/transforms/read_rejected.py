@@ -15,6 +15,7 @@ from holded_pipeline.core.envelopes import Envelope
 from holded_pipeline.core.envelopes import event as stored_event
 from holded_pipeline.core.errors import RejectRecord
 from holded_pipeline.core.framing import Record
+from holded_pipeline.core.object_names import usable_prefix
 from holded_pipeline.core.records import RecordReader, named
 from holded_pipeline.core.rejected_pile import Selection, pile_prefix, replayable
 from holded_pipeline.core.rejections import reject
@@ -101,7 +102,7 @@ class ReadRejected(RejectingTransform[Event]):
         if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
             raise ValueError(f"max_attempts must be at least 1, got {max_attempts!r}")
         self._lake = lake
-        self._prefix = prefix
+        self._prefix = usable_prefix(prefix)
         self.selection = Selection(stage, reason, subject, event_type, since, until)
         self._max_attempts = max_attempts
         self._envelope = envelope

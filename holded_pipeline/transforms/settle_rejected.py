@@ -11,7 +11,7 @@ import msgspec
 from apache_beam.transforms.window import GlobalWindows
 
 from holded_pipeline.clients.minio import MinIO
-from holded_pipeline.core.object_names import joined
+from holded_pipeline.core.object_names import joined, usable_prefix
 from holded_pipeline.core.rejected_pile import SETTLED, Settlement
 from holded_pipeline.core.values import Event
 from holded_pipeline.transforms.run_id import run_id_of, step_of
@@ -31,7 +31,7 @@ class SettleRejected(beam.PTransform):
             what `WriteRejected` gives for those that were refused again.
 
     Raises:
-        ValueError: `after` is empty.
+        ValueError: `after` is empty, or `prefix` cannot be one.
         ConfigurationError: (running) the bucket, the keys or the endpoint are wrong.
         TransientError: (running) the store did not answer within `lake.retry`.
 
@@ -43,7 +43,7 @@ class SettleRejected(beam.PTransform):
     def __init__(self, lake: MinIO, prefix: str, *, after: beam.PCollection | Iterable[beam.PCollection]) -> None:
         super().__init__()
         self._lake = lake
-        self._prefix = prefix
+        self._prefix = usable_prefix(prefix)
         self._after = (after,) if isinstance(after, beam.PCollection) else tuple(after)
         if not self._after or not all(isinstance(each, beam.PCollection) for each in self._after):
             raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -16,10 +15,8 @@ from holded_pipeline.clients.minio import MinIO
 from holded_pipeline.clients.object_store import ObjectStore
 from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.core.object_buffers import ENDINGS, Compression, FinishedObject, ObjectBuffers
-from holded_pipeline.core.object_names import ObjectNames, Partition
+from holded_pipeline.core.object_names import ObjectNames, Partition, has_odd_level, usable_prefix
 from holded_pipeline.transforms.outcome import Counters
-
-_LEAVES_NO_FOLDER = re.compile(r"(?!(?:.*/)?\.{1,2}(?:/|\Z))", re.DOTALL).match
 
 
 @attrs.frozen
@@ -36,7 +33,7 @@ class WrittenObject:
 class ObjectSettings:
     """How objects are made; see `WriteMinIO`."""
 
-    prefix: str
+    prefix: str = attrs.field(converter=usable_prefix)
     partition: Partition | None
     compression: Compression | None = attrs.field(validator=attrs.validators.in_(tuple(ENDINGS)))
     object_bytes: int = attrs.field(validator=attrs.validators.ge(1))
@@ -89,10 +86,10 @@ class WriteObjects(beam.DoFn):
         if self._settings.partition is None:
             return ""
         partition = self._settings.partition(element)
-        if not isinstance(partition, str) or not _LEAVES_NO_FOLDER(partition):
+        if not isinstance(partition, str) or has_odd_level(partition):
             raise ConfigurationError(
                 f"the partition function returned {partition!r}; it must return text such as 'country=ES', without "
-                "the levels . and .."
+                "the levels . and .., and without empty ones (//)"
             )
         return partition
 

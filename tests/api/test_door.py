@@ -8,6 +8,7 @@ from pathlib import Path
 
 import apache_beam as beam
 import jsonschema_rs
+import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 import holded_pipeline as hp
@@ -96,6 +97,49 @@ def test_a_schema_that_is_none_refuses_nothing(api, stored):
     client = api(schemas={"s": {"type": "no such type"}}, subject="s")
     answer = client.post("/collect", content=one_bad()[0].line, headers=LINES)
     assert (answer.status_code, answer.json()["code"]) == (503, "schemas_unusable")
+    assert stored.keys("rejected/") == []
+
+
+def stumbling(error):
+    """A subject function that raises for the first of `one_bad()` alone."""
+    first = one_bad()[0].event_id
+
+    def subject(event):
+        if event.id == first:
+            raise error
+        return event.type
+
+    return subject
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("oh"), RuntimeError("oh"), RecursionError("oh"), OSError(75, "oh")], ids=repr
+)
+def test_a_subject_function_that_stumbles_over_an_event_refuses_that_one_alone(api, stored, error):
+    samples = one_bad()
+    client = api(schemas=SCHEMAS, subject=stumbling(error))
+    answer = client.post("/collect", content=hp.testing.sample_lines(samples), headers=LINES)
+    assert answer.status_code == 202
+    assert [each["index"] for each in answer.json()["accepted"]] == [2]
+    stumbled = answer.json()["rejected"][0]
+    assert (stumbled["index"], stumbled["reason"]) == (0, "subject_error")
+    assert "the subject function stumbling.<locals>.subject could tell no subject" in stumbled["message"]
+    assert {each["reason"] for each in stored.documents("rejected/")} == {"subject_error", "schema_violation"}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConnectionRefusedError("gone"), "schemas_unavailable"),
+        (FileNotFoundError("map.csv"), "schemas_unusable"),
+        (hp.EnricherError("odd"), "schemas_unusable"),
+    ],
+    ids=["outage", "file", "ours"],
+)
+def test_what_is_not_the_events_fault_in_a_subject_function_refuses_nothing(api, stored, error, code):
+    client = api(schemas=SCHEMAS, subject=stumbling(error))
+    answer = client.post("/collect", content=one_bad()[0].line, headers=LINES)
+    assert (answer.status_code, answer.json()["code"]) == (503, code)
     assert stored.keys("rejected/") == []
 
 

@@ -97,6 +97,58 @@ def test_what_others_put_beside_is_passed_over(api, lake):
     assert len(client.get("/events").json()["events"]) == 1
 
 
+@pytest.fixture
+def vanishing(lake, monkeypatch):
+    """`vanishing(client, number)`: the object of this number is deleted between its listing and its reading."""
+
+    def arrange(client, number=0):
+        store = client.app.state.service.archive._store
+        listed = store.objects
+
+        def objects(*arguments, **settings):
+            found = list(listed(*arguments, **settings))
+            lake.filesystem().rm(f"{lake.bucket}/{found[number].key}")
+            return iter(found)
+
+        monkeypatch.setattr(store, "objects", objects)
+
+    return arrange
+
+
+@pytest.mark.parametrize(("packages", "number"), [(1, 0), (2, 0), (2, 1)])
+def test_an_object_that_vanishes_while_a_page_is_read_is_passed_over(api, vanishing, packages, number):
+    client = api(writing=Writing(max_wait=0))
+    ids, _ = fill(client, packages)
+    vanishing(client, number)
+    answer = client.get("/events")
+    assert answer.status_code == 200
+    left = [event_id for at, event_id in enumerate(ids) if at != number]
+    assert [event["event_id"] for event in answer.json()["events"]] == left
+
+
+def test_an_event_whose_object_vanishes_while_it_is_looked_for_is_not_there(api, vanishing):
+    client = api(limits=Limits(recent_bytes=0))
+    ids, at = fill(client, 1)
+    vanishing(client)
+    answer = client.get(f"/events/{ids[0]}", params={"date": at[:10]})
+    assert (answer.status_code, answer.json()["code"]) == (404, "no_such_event")
+
+
+def test_what_was_read_of_an_object_before_it_vanished_is_given(api, lake, monkeypatch):
+    client = api()
+    client.post("/collect", json=[{"n": 1}, {"n": "x" * 5_000_000}])  # more than is fetched at a time
+    store = client.app.state.service.archive._store
+    read = store.read
+
+    def then_gone(piece):
+        body = read(piece)
+        lake.filesystem().rm(f"{lake.bucket}/{piece.key}")
+        return body
+
+    monkeypatch.setattr(store, "read", then_gone)
+    assert [event["event"] for event in client.get("/events").json()["events"]] == [{"n": 1}]
+
+
 def test_a_look_that_takes_too_long_says_so(api, lake):
     client = api(limits=Limits(scan_seconds=0.000_001))
     _, at = fill(client, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+from limits import parse
 
 import holded_pipeline as hp
 from holded_pipeline.api import Limits, create_app, serve
@@ -84,6 +85,22 @@ def test_more_requests_than_agreed_are_told_when_to_come_again(api, nowhere):
     assert client.get("/metrics", headers={"X-API-Key": OTHER}).status_code == 200
 
 
+@pytest.mark.parametrize("rate", ["2/hour;1000/second", "1000/second;2/hour", "1000/second, 2 per hour"])
+def test_of_several_rates_each_holds(api, nowhere, rate):
+    client = api(lake=nowhere, keys=KEYS, limits=Limits(rate=rate))
+    answers = [client.get("/metrics", headers={"X-API-Key": KEY}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert "more than 2 requests in 3600 s" in answers[-1].json()["detail"]
+
+
+def test_what_one_rate_refuses_does_not_count_for_the_others(api, nowhere):
+    client = api(lake=nowhere, keys=KEYS, limits=Limits(rate="1/minute;3/hour"))
+    for _ in range(10):
+        client.get("/metrics", headers={"X-API-Key": KEY})
+    hourly = parse("3/hour")
+    assert client.app.state.service.gate._limiter.get_window_stats(hourly, "key wallet").remaining == 2
+
+
 def test_wrong_keys_cannot_be_tried_for_ever(api, nowhere):
     client = api(lake=nowhere, keys=KEYS, limits=Limits(wrong_keys="2/minute"))
     tried = [client.get("/metrics", headers={"X-API-Key": "wrong"}).status_code for _ in range(3)]
@@ -100,7 +117,10 @@ def test_keys_that_are_none_are_refused(nowhere, keys):
         create_app(nowhere, keys=keys)
 
 
-@pytest.mark.parametrize("settings", [{"rate": "often"}, {"depth": 100}, {"events": 0}, {"event_bytes": 16 << 20}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"rate": "often"}, {"rate": "1/second;often"}, {"depth": 100}, {"events": 0}, {"event_bytes": 16 << 20}],
+)
 def test_limits_that_make_no_sense_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         Limits(**settings)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
+from pathlib import Path
 
 import pytest
 import schemathesis
@@ -13,6 +16,8 @@ from starlette.testclient import TestClient
 import holded_pipeline as hp
 from holded_pipeline.api import Limits, Writing, create_app
 
+ROOT = Path(__file__).parent.parent.parent
+PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 UNDESCRIBED = {404, 405}  # any path, any method
 NOWHERE = hp.MinIO("http://127.0.0.1:1", bucket="b", access_key="a", secret_key="s")
 DOCUMENT = create_app(NOWHERE).openapi()
@@ -62,11 +67,59 @@ def test_each_call_and_each_error_has_an_example(path, method):
     call = DOCUMENT["paths"][path][method]
     assert call["summary"]
     for status, answer in call["responses"].items():
-        for kind, content in answer.get("content", {}).items():
-            if kind == "application/problem+json":
-                assert content["examples"], (path, status)
+        assert answer["content"], (path, status)
+        for kind, content in answer["content"].items():
+            assert content.get("examples") or content.get("example"), (path, status, kind)
     if "requestBody" in call:
         assert all(content["examples"] for content in call["requestBody"]["content"].values())
+
+
+def documented():
+    """The codes of the table in docs/api.md, each with its status."""
+    table = PAGE.partition("## Errors")[2].partition("## Limits")[0]
+    found = {}
+    for row in table.splitlines():
+        cells = [cell.strip() for cell in row.split("|")]
+        if len(cells) > 3 and cells[1][:3].isdecimal():
+            statuses = [int(status) for status in cells[1].split(",")]
+            groups = cells[2].split(";") if len(statuses) > 1 else [cells[2]]
+            for status, group in zip(statuses, groups, strict=True):
+                found |= dict.fromkeys(re.findall(r"`(\w+)`", group), status)
+    return found
+
+
+def shown():
+    """The codes of the examples, each with the statuses it stands under."""
+    found = {}
+    for path, method in CALLS:
+        for status, answer in DOCUMENT["paths"][path][method]["responses"].items():
+            for code, example in answer["content"].get("application/problem+json", {}).get("examples", {}).items():
+                assert (example["value"]["code"], example["value"]["status"]) == (code, int(status))
+                found[code] = int(status)
+    return found
+
+
+def raised():
+    """The codes in the source, each with its status: first arguments of what makes problems."""
+    found = {}
+    for path in (ROOT / "holded_pipeline" / "api").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            made = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
+            values = [each.value for each in node.args if isinstance(each, ast.Constant)] if made else []
+            if made == "Problem" and len(values) > 1 and isinstance(values[0], int):
+                found[values[1]] = values[0]
+            if made == "not_now":
+                found[values[0]] = 503
+    return found
+
+
+def test_each_code_that_is_documented_has_an_example_and_none_has_one_beside():
+    assert shown() == documented()
+
+
+def test_each_code_in_the_source_is_one_of_them():
+    assert raised().items() <= documented().items()
+    assert len(raised()) > 20
 
 
 def test_the_calls_are_these():

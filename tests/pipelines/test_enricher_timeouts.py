@@ -198,6 +198,36 @@ def test_an_outage_is_waited_out(error):
     assert applied(enricher).metadata["asking"] == {"answer": 42}
 
 
+@pytest.mark.parametrize("kind", [hp.TransientError, hp.ConfigurationError, hp.EnricherError, hp.ObjectVanishedError])
+def test_an_error_of_this_library_that_is_declared_is_waited_out(kind):
+    """What the user declares counts, also where an error of ours would mean something else."""
+    enricher = hp.Enricher("asking", Recovering(kind("gone"), 3), transient=(kind,), retry=PATIENT)
+    assert applied(enricher).metadata["asking"] == {"answer": 42}
+
+
+@pytest.mark.parametrize("retry", [None, HASTY])
+@pytest.mark.parametrize("kind", [hp.TransientError, hp.ConfigurationError, hp.EnricherError])
+def test_an_error_of_this_library_that_is_declared_and_lasts_is_an_outage(kind, retry):
+    enricher = hp.Enricher("asking", Recovering(kind("gone"), 10**6), transient=(kind,), retry=retry)
+    with pytest.raises(hp.TransientError, match="the enricher asking, called for event e0,.*gone"):
+        applied(enricher)
+
+
+@pytest.mark.parametrize("transient", [(Exception,), (hp.HoldedPipelineError,)])
+def test_a_refusal_is_never_an_outage_however_much_is_declared(transient):
+    asking = Recovering(hp.RejectRecord("embargoed", "no"), 1)
+    with pytest.raises(hp.RejectRecord, match="embargoed"):
+        applied(hp.Enricher("asking", asking, transient=transient, retry=PATIENT))
+    assert asking.left == 0
+
+
+def test_a_transient_error_that_is_not_declared_is_not_tried_again():
+    asking = Recovering(hp.TransientError("gone"), 1)  # whoever raises it has waited already
+    with pytest.raises(hp.TransientError, match="the enricher asking, called for event e0: gone"):
+        applied(hp.Enricher("asking", asking, retry=PATIENT))
+    assert asking.left == 0
+
+
 @pytest.mark.parametrize("retry", [None, HASTY])
 @pytest.mark.parametrize("on_error", ["reject", "skip", "fail"])
 def test_an_outage_that_lasts_fails_the_run_by_name_whatever_on_error_says(retry, on_error):
@@ -287,10 +317,49 @@ class Lazy(Mapping):
         return 1
 
 
-@pytest.mark.parametrize("in_batch", [False, True])
-def test_a_result_that_looks_up_when_it_is_read_is_read_in_time(in_batch):
+class LazyList(list):
+    """Looks up when its items are asked for."""
+
+    def __iter__(self):
+        (lazy,) = super().__iter__()
+        lazy.done.wait(20)
+        return iter([{}])
+
+
+class Slow(dict):
+    """Looks up when it is compared, as results are when it is seen whether they are JSON."""
+
+    def __init__(self, done):
+        super().__init__(a=1)
+        self.done = done
+
+    def __eq__(self, other):
+        self.done.wait(20)
+        return True
+
+    __ne__ = __eq__
+    __hash__ = None
+
+
+def inside(done):
+    return {"in": Slow(done)}
+
+
+@pytest.mark.parametrize(
+    ("result", "in_batch"),
+    [
+        (Lazy, False),
+        (lambda done: [Lazy(done)], True),
+        (lambda done: (Lazy(done),), True),
+        (lambda done: LazyList([Lazy(done)]), True),
+        (inside, False),
+        (lambda done: [inside(done)], True),
+    ],
+    ids=["mapping", "list", "tuple", "list_of_its_own", "inside", "inside_in_batch"],
+)
+def test_a_result_that_looks_up_when_it_is_read_is_read_in_time(result, in_batch):
     done = threading.Event()
-    results = [Lazy(done)] if in_batch else Lazy(done)
+    results = result(done)
     calls = EnricherCalls(hp.Enricher("lazy", Asking(results) if in_batch else lambda _: results, timeout=SHORT))
     draft = Draft(event())
 
@@ -312,6 +381,13 @@ class Asking:
 
     def enrich_batch(self, events):
         return self.results
+
+
+def test_a_batch_that_is_no_list_is_told_so_within_a_timeout_too():
+    calls = EnricherCalls(hp.Enricher("odd", Asking({"a": 1}), timeout=LONG))
+    (outcome,) = calls.outcomes([Draft(event())])
+    assert "returned a dict; enrich_batch must return a list" in outcome.text
+    calls.close()
 
 
 def test_it_is_opened_once_called_for_each_event_and_closed(run, tmp_path):

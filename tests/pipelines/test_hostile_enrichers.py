@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import heapq
 import json
 import re
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import apache_beam as beam
 import attrs
 import pytest
 
 import holded_pipeline as hp
+from holded_pipeline.core.drafts import Draft
+from holded_pipeline.transforms.enricher_calls import EnricherCalls
 
 DATA = {"amount": 2, "lines": [{"sku": "a"}], "customer": {"tags": ["x"]}}
 
@@ -298,22 +305,164 @@ def test_a_change_that_is_tried_leaves_what_is_stored_as_it_was(run, function):
     assert "tried to change the event" in passed.metadata["enrichers"]["stranger"]["error"]
 
 
-def test_a_change_behind_the_back_does_not_reach_what_is_stored(run):
-    def forcing(event):
-        dict.__setitem__(event.data, "amount", 3)
-        list.append(event.data["lines"], 4)
-        dict.clear(event.data["customer"])
-        dict.clear(event.metadata)
-        object.__setattr__(event, "id", "forged")
-        object.__setattr__(event.source, "key", "forged")
+def heapify(event):
+    heapq.heapify(event.data["list"])
+
+
+def append_unbound(event):
+    list.append(event.data["list"], 4)
+
+
+def set_unbound(event):
+    dict.__setitem__(event.data, "amount", 3)
+
+
+def set_deep_unbound(event):
+    dict.__setitem__(event.data["lines"][0], "sku", "forged")
+
+
+def clear_what_another_learned(event):
+    dict.clear(event.metadata["business_context"])
+
+
+def clear_the_metadata(event):
+    dict.clear(event.metadata)
+
+
+def force_a_field(event):
+    object.__setattr__(event, "company_id", "forged")
+
+
+def force_the_data(event):
+    object.__setattr__(event, "data", {})
+
+
+def force_the_source(event):
+    object.__setattr__(event.source, "key", "forged")
+
+
+class EqualToAll:
+    def __eq__(self, other):
+        sys.exit(3)
+
+    __hash__ = None
+
+
+def put_in_what_raises(event):
+    dict.__setitem__(event.data, "amount", EqualToAll())
+
+
+BEHIND_THE_BACK = [
+    heapify,
+    append_unbound,
+    set_unbound,
+    set_deep_unbound,
+    clear_what_another_learned,
+    clear_the_metadata,
+    force_a_field,
+    force_the_data,
+    force_the_source,
+    put_in_what_raises,
+]
+SOURCE = hp.Source("b", "k", "etag", 1)
+
+
+def stored():
+    one = event()
+    return attrs.evolve(one, source=SOURCE, metadata={"collected_at": "2026"}, data=one.data | {"list": [3, 2, 1]})
+
+
+def returning(change):
+    def function(event):
+        change(event)
         return {}
 
-    source = hp.Source("b", "k", "etag", 1)
-    stored = attrs.evolve(event(), source=source, metadata={"collected_at": "2026"})
-    (passed,) = enrich(run, "business_context", forcing, events=[stored])["passed"]
-    assert (passed.id, passed.source, passed.data) == ("e0", source, DATA | {"n": 0})
-    assert passed.metadata.keys() == {"collected_at", "business_context", "forcing", "enrichers"}
+    return function
+
+
+def seen(event):
+    """All that the next enricher sees."""
+    return {"seen": repr((event.company_id, event.source, event.data, sorted(event.metadata)))}
+
+
+@pytest.mark.parametrize("change", BEHIND_THE_BACK)
+def test_a_change_behind_the_back_rejects_the_event_and_names_it(run, change):
+    stranger = hp.Enricher("stranger", returning(change), version="3")
+    (rejected,) = enrich(run, "business_context", stranger, seen, events=[stored()])["rejected"]
+    assert rejected.reason == "enricher_error"
+    assert rejected.message.startswith("the enricher stranger 3 tried to change the event")
+
+
+@pytest.mark.parametrize("change", BEHIND_THE_BACK)
+@pytest.mark.parametrize("raises", [False, True], ids=["returns", "raises"])
+def test_a_change_behind_the_back_reaches_neither_the_next_one_nor_what_is_stored(run, change, raises):
+    def function(event):
+        change(event)
+        return 1 / 0 if raises else {}
+
+    stranger = hp.Enricher("stranger", function, on_error="skip")
+    (passed,) = enrich(run, "business_context", stranger, seen, events=[stored()])["passed"]
+    expected = attrs.evolve(stored(), metadata={"collected_at": "2026", "business_context": {}})
+    assert passed.metadata["seen"] == seen(expected)
+    assert passed.metadata["enrichers"]["stranger"]["status"] == "skipped"
+    assert (passed.company_id, passed.source, passed.data) == ("c", SOURCE, stored().data)
     assert type(passed.data) is dict
+
+
+@pytest.mark.parametrize("extend", [False, True], ids=["alone", "beside_the_built_in"])
+def test_a_quality_rule_that_changes_the_event_behind_the_back_is_named(run, extend):
+    rules = [hp.Rule("list.sorted", "validity", 1, heapify), hp.Rule("fine", "validity", 1, lambda event: None)]
+    quality = hp.Quality(rules[:1], extend=extend)
+    (rejected,) = enrich(run, quality, seen, events=[stored()])["rejected"]
+    assert rejected.reason == "enricher_error"
+    assert re.match("the enricher quality .*tried to change the event.*; its rule list.sorted did", rejected.message)
+    (rejected,) = enrich(run, hp.Quality(rules, extend=extend), seen, events=[stored()])["rejected"]
+    assert rejected.message.endswith("; one of its rules list.sorted, fine did")
+
+
+def test_a_change_after_its_time_is_over_reaches_nobody():
+    release = threading.Event()
+
+    def late(event):
+        with contextlib.suppress(SystemExit):  # with which it is told to end
+            release.wait(20)
+        list.append(event.data["list"], 4)
+
+    calls = EnricherCalls(hp.Enricher("late", late, timeout=0.1, on_error="skip"))
+    draft = Draft(stored())
+    shown = draft.view
+    calls.apply(draft)
+    view = draft.view
+    release.set()
+    until = time.monotonic() + 20
+    while shown.data["list"] == [3, 2, 1]:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    assert view.data == stored().data
+    calls.close()
+
+
+def test_a_batch_that_changes_one_event_loses_only_that_one(run):
+    class Changing:
+        name = "changing"
+
+        def enrich_batch(self, events):
+            list.append(events[0].data["lines"], 1)
+            return [{} for _ in events]
+
+    ran = enrich(run, Changing(), events=[event(n) for n in range(3)])
+    assert [each.event_id for each in ran["rejected"]] == ["e0"]
+    assert sorted(each.id for each in ran["passed"]) == ["e1", "e2"]
+    assert "the enricher changing tried to change the event" in ran["rejected"][0].message
+
+
+def test_what_is_shown_in_another_form_is_not_changed(run):
+    """A tuple is shown as a list, and a mapping of another kind as a dict: that is nobody's doing."""
+    made = attrs.evolve(event(), data=MappingProxyType({"pair": (1, [2]), "nan": float("nan")}))
+    draft = Draft(made)
+    draft.view.data["pair"]
+    assert not draft.was_changed
+    hp.Enricher("quiet", lambda event: {})(made)
 
 
 def test_a_batch_that_is_emptied_is_still_answered_by_the_right_number(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import apache_beam as beam
@@ -50,6 +51,65 @@ def test_what_does_not_pass_carries_every_violation_and_the_bytes_it_came_in(run
 def test_an_event_without_a_subject_is_rejected(run, subject, reason):
     (rejected,) = check(run, [event({"id": 1})], subject=subject)["rejected"]
     assert rejected.reason == reason
+
+
+def endless(event):
+    return endless(event)
+
+
+def failing(error):
+    def subject(event):
+        raise error
+
+    return subject
+
+
+class Mute(Exception):  # noqa: N818
+    def __str__(self):
+        raise ValueError("not even its message")
+
+
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [
+        (lambda event: 1 / 0, "<lambda> could tell no subject for the event: ZeroDivisionError"),
+        (failing(RuntimeError("x" * 10_000)), "failing.<locals>.subject could tell no subject"),
+        (failing(OSError(75, "Value too large")), "could tell no subject for the event: OSError"),
+        (failing(Mute()), "could tell no subject for the event: Mute"),
+        (endless, "the subject function endless could tell no subject for the event: RecursionError"),
+        (lambda event: ["a"], r"<lambda> returned \['a'\], which names no subject"),
+        (lambda event: "\ud800", "returned '.ud800', which names no subject"),
+        (failing(hp.RejectRecord("Not A Code", "m")), "RejectRecord with the reason 'Not A Code'"),
+    ],
+    ids=["division", "long", "no_moment", "mute", "endless", "list", "surrogate", "odd_reason"],
+)
+def test_a_subject_function_that_stumbles_rejects_its_event_and_is_named(run, subject, words):
+    ran = check(run, [event({"id": 1})], subject=subject)
+    (rejected,) = ran["rejected"]
+    assert rejected.reason == "subject_error"
+    assert re.search(words, rejected.message)
+    assert "the subject function" in rejected.message
+    assert len(rejected.message) < 800
+
+
+def test_a_subject_function_may_refuse_an_event_with_its_own_reason(run):
+    (rejected,) = check(run, [event({"id": 1})], subject=failing(hp.RejectRecord("not_ours", "no")))["rejected"]
+    assert rejected.reason == "not_ours"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ConnectionRefusedError("gone"), hp.TransientError),
+        (FileNotFoundError("map.csv"), hp.ConfigurationError),
+        (hp.ConfigurationError("no map"), hp.ConfigurationError),
+        (hp.EnricherError("odd"), hp.EnricherError),
+    ],
+    ids=["outage", "file", "configuration", "ours"],
+)
+def test_what_is_not_the_events_fault_in_a_subject_function_fails_the_run_by_name(run, error, kind):
+    with pytest.raises((kind, RuntimeError), match="the subject function failing"):
+        check(run, [event({"id": 1})], subject=failing(error))
 
 
 def test_a_version_that_is_not_there_is_a_rejection(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import attrs
@@ -17,11 +18,15 @@ from holded_pipeline.core.object_names import (
     ObjectIdentity,
     ObjectNames,
     escaped,
+    has_odd_level,
     joined,
     partition_template,
     rejected_partition,
     shortened,
+    usable_pattern,
+    usable_prefix,
 )
+from holded_pipeline.core.records import glob_regex
 from holded_pipeline.core.rejections import reject, to_line
 from holded_pipeline.core.values import Event, Rejected, Source
 
@@ -91,6 +96,48 @@ def test_text_of_an_event_can_neither_open_a_folder_nor_leave_one(text):
 def test_different_texts_make_different_levels(texts):
     levels = {escaped(text) for text in texts if text not in ("", "_")}
     assert len(levels) == len([text for text in texts if text not in ("", "_")])
+
+
+@given(st.text())
+def test_text_of_an_event_is_a_level_that_a_store_takes_for_no_other(text):
+    assert not has_odd_level(escaped(text))
+
+
+ODD = ["a//b/", "./x/", "../y/", "c/../d/", "a/./b", "a//b"]
+
+
+@pytest.mark.parametrize("prefix", [*ODD, "a/.", "..", None, 7])
+def test_a_prefix_that_stores_take_for_another_is_refused(prefix):
+    with pytest.raises(ValueError, match="prefix must be text such as 'raw/'.*without empty levels"):
+        usable_prefix(prefix)
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "raw", "raw/", "/raw/", "raw//", "a/b.c/..d/...", "a b/é/"])
+def test_any_other_prefix_is_used(prefix):
+    assert usable_prefix(prefix) == prefix
+
+
+@pytest.mark.parametrize("pattern", [*ODD, "a//*.json", "**//x"])
+def test_a_pattern_by_which_some_stores_list_nothing_is_refused(pattern):
+    with pytest.raises(ValueError, match="pattern must be text such as 'raw/'"):
+        usable_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "used"),
+    [("", ""), ("/raw/", "raw/"), ("raw//", "raw/"), ("raw/.", "raw/."), ("a/**/b?.json", "a/**/b?.json"), ("/", "")],
+)
+def test_slashes_around_a_pattern_make_no_difference(pattern, used):
+    assert usable_pattern(pattern) == used
+
+
+def test_a_wildcard_finds_keys_with_an_empty_level():
+    assert re.match(glob_regex("a/*/b/**"), "a//b/x.json")
+
+
+def test_a_partition_with_an_empty_level_is_refused():
+    with pytest.raises(ValueError, match="partition must be text"):
+        partition_template("date={date}//{type_name}")
 
 
 def test_slashes_are_neither_doubled_nor_missing():

@@ -1,0 +1,43 @@
+"""The app inside another one."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+import holded_pipeline as hp
+from holded_pipeline.api import create_app
+
+
+def client_of(mounted, lifespan=None):
+    parent = FastAPI(lifespan=lifespan)
+    parent.mount("/ingest", mounted)
+    return TestClient(parent, client=("127.0.0.1", 1), base_url="http://localhost", raise_server_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/collect"), ("GET", "/events"), ("GET", "/events/x?date=2026-01-01"), ("GET", "/ready")],
+)
+def test_without_its_lifespan_it_says_what_to_do(nowhere, caplog, method, path):
+    with client_of(create_app(nowhere)) as client:
+        answer = client.request(method, f"/ingest{path}", headers={"Content-Type": "application/json"}, content="{}")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "the lifespan of the ingestion API does not run" in caplog.text
+    assert "app.router.lifespan_context(app)" in caplog.text
+
+
+def test_mounted_with_its_lifespan_it_takes_events(lake):
+    app = create_app(lake)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_):
+        async with app.router.lifespan_context(app):
+            yield
+
+    with client_of(app, lifespan) as client:
+        assert client.post("/ingest/collect", json=hp.testing.sample_documents(2)).status_code == 202
+        assert len(client.get("/ingest/events").json()["events"]) == 2
