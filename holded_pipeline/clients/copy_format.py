@@ -15,11 +15,12 @@ import psycopg
 import sqlalchemy as sa
 from psycopg.adapt import PyFormat, Transformer
 
+from holded_pipeline.clients.column_defaults import default_value, filled_by_client
 from holded_pipeline.clients.dialect import DIALECT
 from holded_pipeline.core import json_codec
 from holded_pipeline.core.errors import ConfigurationError, RejectRecord
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\v"})
+_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\013"})
 _SPECIAL = re.compile(r"[\\\n\r\t\x08\f\v]")
 _NULL = b"\\N"
 
@@ -30,36 +31,64 @@ class RowFormat:
     """Formats rows of one table.
 
     Args:
-        table: whose columns' types say how values are written.
+        table: whose columns' types say how values are written, and whose defaults what rows need not give.
     """
 
     def __init__(self, table: sa.Table) -> None:
-        self._table = table
+        self.table = table
         self._transformer = Transformer()
-        self._formats = {column.name: self._format_of(column) for column in table.columns}
+        self._columns = {column.name: column for column in table.columns}
+        self._formats = {name: self._format_of(column) for name, column in self._columns.items()}
+        self._filled: dict[tuple[str, ...], tuple[sa.Column[Any], ...]] = {}
 
     def columns(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        """The columns a row fills, in the table's order.
+        """The columns a row gives, by their names in the database, in the table's order.
 
         Raises:
             ConfigurationError: the row names a column that the table does not have.
         """
         known = tuple(name for name in self._formats if name in row)
         if len(known) != len(row):
-            unknown = ", ".join(sorted(repr(name) for name in set(row) - set(self._formats)))
-            raise ConfigurationError(
-                f"the row has {unknown}, which the table {self._table.name} has no column for; "
-                "change the row function or the table"
-            )
+            raise ConfigurationError(self._unknown(set(row) - set(self._formats)))
         return known
 
     def line(self, row: Mapping[str, Any], columns: Sequence[str]) -> bytes:
-        """The row's line, with its end.
+        """The row's line, with its end: the values it gives, then those that Python's defaults give.
 
         Raises:
             RejectRecord: a value cannot be written as its column's type; reason `invalid_value`.
+            ConfigurationError: a default cannot be made here.
         """
-        return b"\t".join([self._value(name, row[name]) for name in columns]) + b"\n"
+        values = [self._value(name, row[name]) for name in columns]
+        values += [
+            self._value(column.name, default_value(column, "default")) for column in self._filled_beside(columns)
+        ]
+        return b"\t".join(values) + b"\n"
+
+    def literal(self, name: str, value: Any) -> str:
+        """A value as an SQL literal that a column reads as it would read a copied one.
+
+        Raises:
+            RejectRecord: it cannot be written as the column's type.
+        """
+        copied = self._value(name, value)
+        # E'...' knows the same escapes as COPY does.
+        return "NULL" if copied == _NULL else "E'{}'".format(copied.decode().replace("'", "''"))
+
+    def _filled_beside(self, columns: Sequence[str]) -> tuple[sa.Column[Any], ...]:
+        given = tuple(columns)
+        if given not in self._filled:
+            self._filled[given] = filled_by_client(self.table, given)
+        return self._filled[given]
+
+    def _unknown(self, names: set[Any]) -> str:
+        keys = {column.key: name for name, column in self._columns.items()}
+        renamed = [f"{keys[name]!r}, not by the key {name!r}" for name in names if name in keys]
+        advice = "change the row function or the table"
+        if renamed:
+            advice = f"name columns as the database does: {', '.join(renamed)}"
+        listed = ", ".join(sorted(map(repr, names)))
+        return f"the row has {listed}, which the table {self.table.name} has no column for; {advice}"
 
     def _value(self, name: str, value: Any) -> bytes:
         if value is None:
@@ -69,8 +98,8 @@ class RowFormat:
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, psycopg.Error) as error:
             raise RejectRecord(
                 "invalid_value",
-                f"the value of column {name!r} of {self._table.name} cannot be written as "
-                f"{self._table.columns[name].type!r}: {error}",
+                f"the value of column {name!r} of {self.table.name} cannot be written as "
+                f"{self._columns[name].type!r}: {error}",
             ) from error
 
     def _format_of(self, column: sa.Column[Any]) -> Format:
