@@ -6,7 +6,6 @@ batch can be cut in two without formatting it again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -20,8 +19,7 @@ from holded_pipeline.clients.dialect import DIALECT
 from holded_pipeline.core import json_codec
 from holded_pipeline.core.errors import ConfigurationError, RejectRecord
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\013"})
-_SPECIAL = re.compile(r"[\\\n\r\t\x08\f\v]")
+_CONTROLS = (("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"), ("\b", "\\b"), ("\f", "\\f"), ("\v", "\\013"))
 _NULL = b"\\N"
 
 Format = Callable[[Any], bytes]
@@ -121,9 +119,13 @@ class RowFormat:
 
 
 def _text(value: str) -> bytes:
-    if "\0" in value:
-        raise ValueError("it holds U+0000, which PostgreSQL cannot store")
-    return (value.translate(_ESCAPES) if _SPECIAL.search(value) else value).encode()
+    escaped = value.replace("\\", "\\\\")
+    if not value.isprintable():  # the usual text is, and need not be looked through for each of these
+        if "\0" in value:
+            raise ValueError("it holds U+0000, which PostgreSQL cannot store")
+        for control, escape in _CONTROLS:
+            escaped = escaped.replace(control, escape)
+    return escaped.encode()
 
 
 def _json(value: Any) -> bytes:

@@ -205,7 +205,7 @@ def test_a_default_is_for_new_rows_and_changes_no_stored_one(run, db):
     assert query(db, "SELECT state, price, v FROM own") == [("done", Decimal(2), 2)]
 
 
-ODD = "50% '\\ \t\v\x01\n é {x} $$"
+ODD = "50% '\\ \t\v\r\b\f\x01\n é\u00a0 {x} $$"
 
 
 @pytest.mark.parametrize(
