@@ -6,7 +6,6 @@ batch can be cut in two without formatting it again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,13 +14,13 @@ import psycopg
 import sqlalchemy as sa
 from psycopg.adapt import AdaptersMap, Dumper, PyFormat, Transformer
 
+from holded_pipeline.clients.column_defaults import default_value, filled_by_client
 from holded_pipeline.clients.dialect import DIALECT
 from holded_pipeline.core import json_codec
 from holded_pipeline.core.enricher_faults import fault_of
 from holded_pipeline.core.errors import ConfigurationError
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f", "\v": "\\v"})
-_SPECIAL = re.compile(r"[\\\n\r\t\x08\f\v]")
+_CONTROLS = (("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"), ("\b", "\\b"), ("\f", "\\f"), ("\v", "\\013"))
 _NULL = b"\\N"
 
 Format = Callable[[Any], bytes]
@@ -58,37 +57,65 @@ class RowFormat:
     """Formats rows of one table.
 
     Args:
-        table: whose columns' types say how values are written.
+        table: whose columns' types say how values are written, and whose defaults what rows need not give.
     """
 
     def __init__(self, table: sa.Table) -> None:
-        self._table = table
+        self.table = table
         self._transformer = Transformer(_adapters())
-        self._formats = {column.name: self._format_of(column) for column in table.columns}
+        self._columns = {column.name: column for column in table.columns}
+        self._formats = {name: self._format_of(column) for name, column in self._columns.items()}
+        self._filled: dict[tuple[str, ...], tuple[sa.Column[Any], ...]] = {}
 
     def columns(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        """The columns a row fills, in the table's order.
+        """The columns a row gives, by their names in the database, in the table's order.
 
         Raises:
             ConfigurationError: the row names a column that the table does not have.
         """
         known = tuple(name for name in self._formats if name in row)
         if len(known) != len(row):
-            unknown = ", ".join(sorted(repr(name) for name in set(row) - set(self._formats)))
-            raise ConfigurationError(
-                f"the row has {unknown}, which the table {self._table.name} has no column for; "
-                "change the row function or the table"
-            )
+            raise ConfigurationError(self._unknown(set(row) - set(self._formats)))
         return known
 
     def line(self, row: Mapping[str, Any], columns: Sequence[str]) -> bytes:
-        """The row's line, with its end.
+        """The row's line, with its end: the values it gives, then those that Python's defaults give.
 
         Raises:
             RejectRecord: a value cannot be written as its column's type; reason `invalid_value`.
-            TransientError, ConfigurationError: a type of the user's met an outage, or misses a file.
+            TransientError, ConfigurationError: a type of the user's met an outage, or misses a file; or a default
+                cannot be made here.
         """
-        return b"\t".join([self._value(name, row[name]) for name in columns]) + b"\n"
+        values = [self._value(name, row[name]) for name in columns]
+        values += [
+            self._value(column.name, default_value(column, "default")) for column in self._filled_beside(columns)
+        ]
+        return b"\t".join(values) + b"\n"
+
+    def literal(self, name: str, value: Any) -> str:
+        """A value as an SQL literal that a column reads as it would read a copied one.
+
+        Raises:
+            RejectRecord: it cannot be written as the column's type.
+        """
+        copied = self._value(name, value)
+        # E'...' knows the same escapes as COPY does.
+        return "NULL" if copied == _NULL else "E'{}'".format(copied.decode().replace("'", "''"))
+
+    def _filled_beside(self, columns: Sequence[str]) -> tuple[sa.Column[Any], ...]:
+        given = tuple(columns)
+        if given not in self._filled:
+            self._filled[given] = filled_by_client(self.table, given)
+        return self._filled[given]
+
+    def _unknown(self, names: set[Any]) -> str:
+        keys = {column.key: name for name, column in self._columns.items()}
+        renamed = [f"{keys[name]!r}, not by the key {name!r}" for name in names if name in keys]
+        advice = "change the row function or the table"
+        if renamed:
+            advice = f"name columns as the database does: {', '.join(renamed)}"
+        listed = ", ".join(sorted(map(repr, names)))
+        return f"the row has {listed}, which the table {self.table.name} has no column for; {advice}"
 
     def _value(self, name: str, value: Any) -> bytes:
         if value is None:
@@ -96,8 +123,8 @@ class RowFormat:
         try:
             return self._formats[name](value)
         except Exception as error:  # a column's type may be a stranger's, too
-            column = f"the column {name!r} of {self._table.name}"
-            failed = f"cannot hold the value as {self._table.columns[name].type!r}"
+            column = f"the column {name!r} of {self.table.name}"
+            failed = f"cannot hold the value as {self._columns[name].type!r}"
             raise fault_of("invalid_value", error, column, failed) from error
 
     def _format_of(self, column: sa.Column[Any]) -> Format:
@@ -119,9 +146,13 @@ class RowFormat:
 
 
 def _text(value: str) -> bytes:
-    if "\0" in value:
-        raise ValueError("it holds U+0000, which PostgreSQL cannot store")
-    return (value.translate(_ESCAPES) if _SPECIAL.search(value) else value).encode()
+    escaped = value.replace("\\", "\\\\")
+    if not value.isprintable():  # the usual text is, and need not be looked through for each of these
+        if "\0" in value:
+            raise ValueError("it holds U+0000, which PostgreSQL cannot store")
+        for control, escape in _CONTROLS:
+            escaped = escaped.replace(control, escape)
+    return escaped.encode()
 
 
 def _json(value: Any) -> bytes:

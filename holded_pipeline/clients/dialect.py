@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql.base import PGDialect
 
-DIALECT = sa.make_url("postgresql+psycopg://").get_dialect()()
 # With the driver's own way of writing parameters each % would be doubled, and ours are statements without any.
-_NAMES = PGDialect(paramstyle="named").identifier_preparer  # type: ignore[no-untyped-call]
+DIALECT = sa.make_url("postgresql+psycopg://").get_dialect()(paramstyle="named")  # type: ignore[call-arg]
+# What SQLAlchemy finds out on a connection: a backslash in a literal is one (standard_conforming_strings).
+DIALECT._backslash_escapes = False  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def quoted(name: str) -> str:
     """A name as an SQL identifier, whatever is in it."""
-    return _NAMES.quote_identifier(name)
+    return str(DIALECT.identifier_preparer.quote_identifier(name))
 
 
 def quoted_table(table: sa.Table) -> str:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
 import attrs
 import sqlalchemy as sa
 
+from holded_pipeline.clients.column_defaults import filled_by_client
+from holded_pipeline.clients.copy_format import RowFormat
 from holded_pipeline.clients.copy_lines import copy_lines
 from holded_pipeline.clients.dialect import quoted, quoted_table
 from holded_pipeline.clients.load_transaction import Cursor, Fill, Loaded, LoadTransaction
@@ -50,6 +52,7 @@ class TableLoader:
         self._table = table
         self._on_conflict = on_conflict
         self._keep = keep
+        self._form = RowFormat(table)
         # A ping before each use would not be bounded in time; a connection that went stale costs one more attempt.
         self._engine = db.engine(pool_size=1, max_overflow=1, pool_pre_ping=False)
         self._staging: dict[tuple[str, ...], tuple[Staging, TextStaging]] = {}
@@ -59,7 +62,7 @@ class TableLoader:
         self._engine.dispose()
 
     def load(self, columns: Sequence[str], lines: Sequence[bytes]) -> Loaded:
-        """Loads lines of COPY's text format that fill these columns.
+        """Loads lines that `RowFormat.line` made for rows that give these columns.
 
         Raises:
             TransientError: the server did not answer within the deadline.
@@ -119,12 +122,13 @@ class TableLoader:
         if known is None:
             target = quoted_table(self._table)
             digest = hashlib.sha256("\0".join((target, *columns)).encode()).hexdigest()[:16]
-            names = tuple(quoted(name) for name in columns)
+            staged = (*columns, *(column.name for column in filled_by_client(self._table, columns)))
+            names = tuple(quoted(name) for name in staged)
             merge = partial(
-                merge_statement, self._table, target, columns, on_conflict=self._on_conflict, keep=self._keep
+                merge_statement, self._form, target, columns, on_conflict=self._on_conflict, keep=self._keep
             )
             known = self._staging[columns] = (
-                Staging(f"holded_stage_{digest}", target, names, merge(f"holded_stage_{digest}")),
+                Staging(f"holded_stage_{digest}", target, names, merge),
                 TextStaging(f"holded_texts_{digest}", target, names, merge),
             )
         return known
@@ -132,12 +136,19 @@ class TableLoader:
 
 @attrs.frozen
 class Staging:
-    """The temporary table of one set of columns, with the target's types; names are quoted already."""
+    """The temporary table of one set of columns, with the target's types; names are quoted already.
+
+    Attributes:
+        name: of the temporary table.
+        target: the table it is for.
+        columns: those that the lines fill.
+        merge: makes the merge statement that takes its rows from what it is given, a FROM item.
+    """
 
     name: str
     target: str
     columns: tuple[str, ...]
-    merge: str
+    merge: Callable[[str], str]
 
     def load(self, cursor: Cursor, lines: Sequence[bytes]) -> Loaded:
         """Loads all of the lines."""
@@ -148,7 +159,7 @@ class Staging:
         )
         with rows_to_blame(len(lines)):
             copy_lines(cursor, self.name, self.columns, lines)
-            cursor.execute(self.merge)
+            cursor.execute(self.merge(self.name))
             inserted, touched = cursor.fetchone()
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         return Loaded(inserted, touched - inserted, len(lines) - touched)

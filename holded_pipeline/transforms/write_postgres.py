@@ -7,6 +7,7 @@ from typing import Any
 import apache_beam as beam
 import sqlalchemy as sa
 
+from holded_pipeline.clients.column_defaults import check_defaults
 from holded_pipeline.clients.postgres import Postgres
 from holded_pipeline.clients.table_loader import Keep, OnConflict
 from holded_pipeline.core.event_row import event_row
@@ -28,12 +29,13 @@ class WritePostgres(RejectingTransform[Receipt]):
         db: the database.
         table: a SQLAlchemy table that exists in the database. None for `business_events`, which is made and migrated
             as needed (see `migrate`), with triggers that keep `company_analytics` and `event_type_summaries`.
-        row: a function `(element) -> {column: value}` for `table`; it may raise `RejectRecord`. An element of another
-            shape than it expects (`KeyError`, `TypeError` and the like) is rejected with reason `row_error`. Columns
-            it leaves out get their defaults.
+        row: a function `(element) -> {column: value}` for `table`, with the columns' names in the database; it may
+            raise `RejectRecord`. An element of another shape than it expects (`KeyError`, `TypeError` and the like) is
+            rejected with reason `row_error`. Columns it leaves out get their defaults, the client's and the server's.
         on_conflict: what a row does whose primary key is there already: `ignore` leaves the stored row as it is,
             `update` replaces it where they differ (columns with `Column.info["volatile"]` are no difference),
-            `error` rejects the new one with reason `unique_violation`.
+            `error` rejects the new one with reason `unique_violation`. Rows that leave out a part of the key, for the
+            database to generate, are all inserted.
         keep: which of several rows with one key in one batch counts: `first`, or with `update` also `newest`,
             the one that came last.
         migrate: whether `business_events` is made and migrated by the workers.
@@ -42,14 +44,14 @@ class WritePostgres(RejectingTransform[Receipt]):
         batch_seconds: a batch this old is loaded when another element comes.
 
     Raises:
-        ValueError: an argument is wrong.
+        ValueError: an argument is wrong, or the table has a default in SQL that cannot be written out.
         ConfigurationError: (running) a grant, the table, a column or the database is missing; the message says which.
         TransientError: (running) the server did not answer within `db.retry`.
 
     **Guarantees:** a row is committed before its bundle ends; a bundle that is tried again changes nothing the second
-    time (for tables with a primary key, and not with `on_conflict="error"`). Only a row's own fault (SQLSTATE class
+    time (where rows name their primary key, and not with `on_conflict="error"`). Only a row's own fault (SQLSTATE class
     22, 23 or 54, the refusal of a trigger or view of yours, or a value its column cannot hold) rejects it; its
-    neighbours commit. Without a primary key rows are inserted at least once. No order across batches. Parallel over
+    neighbours commit. Rows without the whole key are inserted at least once. No order across batches. Parallel over
     bundles, safe for overlapping keys.
     """
 
@@ -96,6 +98,8 @@ def _check_choices(table: Any, row: Any, on_conflict: str, keep: str) -> None:
         raise ValueError("table and row go together: a table of your own needs a function that makes its rows")
     if table is not None and not isinstance(table, sa.Table):
         raise TypeError(f"table must be a sqlalchemy.Table, got {type(table).__name__}")
+    if table is not None:
+        check_defaults(table)
     if on_conflict not in ("ignore", "update", "error"):
         raise ValueError(f'on_conflict must be "ignore", "update" or "error", got {on_conflict!r}')
     if keep not in ("first", "newest"):
