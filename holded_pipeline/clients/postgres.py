@@ -33,8 +33,8 @@ class Postgres:
             too, is moved into a `Secret`.
         password: a `Secret`, or a plain string that becomes one.
         connect_timeout: seconds for a connection to be made.
-        retry: how long an outage is waited out; also how long a load may wait for a lock or for a server that has
-            stopped to answer, but never less than `connect_timeout`.
+        retry: how long an outage is waited out; also how long a load, a migration, `verify_analytics` or a lookup may
+            wait for a lock or for a server that has stopped to answer, but never less than `connect_timeout`.
     """
 
     url: str
