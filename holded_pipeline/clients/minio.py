@@ -15,7 +15,7 @@ from holded_pipeline.clients.server_url import http_parts
 
 
 def _endpoint(_: object, attribute: attrs.Attribute[str], value: str) -> None:
-    parts = http_parts(value, f"MinIO.{attribute.name}")
+    parts = http_parts(value, f"MinIO.{attribute.name}", example="http://localhost:9000")
     if parts.username or parts.password:
         raise ValueError("give the keys as access_key and secret_key, not inside the endpoint's URL")
     if parts.query or parts.fragment:

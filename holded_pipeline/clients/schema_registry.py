@@ -83,7 +83,7 @@ class SchemaRegistry:
         negative_ttl: float = 30.0,
         retry: Retry | None = None,
     ) -> None:
-        parts = http_parts(url, "the registry's url")
+        parts = http_parts(url, "the registry's url", example="http://localhost:8081")
         if parts.username and (username or password):
             raise ValueError("the credentials stand both in the url and beside it; give them once")
         if token is not None and (username or parts.username):

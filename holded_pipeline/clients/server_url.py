@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import SplitResult, urlsplit
 
 
-def http_parts(url: str, whose: str) -> SplitResult:
+def http_parts(url: str, whose: str, *, example: str) -> SplitResult:
     """The parts of a server's URL; an @ stands before the host only, as the end of a user's name and password.
 
     Raises:
@@ -13,7 +13,7 @@ def http_parts(url: str, whose: str) -> SplitResult:
     """
     parts = _split(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{whose} must be a URL such as http://localhost:9000")
+        raise ValueError(f"{whose} must be a URL such as {example}")
     if "@" in parts.path + parts.query + parts.fragment:
         raise ValueError(f"{whose} has an @ after the host; a password in it must be percent-encoded")
     return parts
