@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -295,32 +294,6 @@ def test_an_element_that_the_row_function_cannot_read_is_alone_in_it(run, db):
     assert (rejected.reason, rejected.raw) == ("row_error", b'{"m":2}')
     assert "KeyError: 'n'" in rejected.message
     assert query(db, 'SELECT id FROM "odd parts" ORDER BY 1') == [(1,), (3,)]
-
-
-@pytest.mark.parametrize(
-    "error", [RuntimeError("odd"), RecursionError("odd"), OSError(75, "odd"), hp.RejectRecord("Odd", "odd")], ids=repr
-)
-def test_whatever_a_row_function_raises_over_an_element_refuses_that_one_alone(run, db, error):
-    def row(number):
-        if number == 2:
-            raise error
-        return a_part(number)
-
-    metadata.create_all(db.engine())
-    ran = load(run, db, [1, 2, 3], table=parts, row=row)
-    (rejected,) = ran["rejected"]
-    assert rejected.reason == "row_error"
-    assert re.search("the row function .*row (could not read the element|raised).*odd", rejected.message)
-    assert query(db, 'SELECT id FROM "odd parts" ORDER BY 1') == [(1,), (3,)]
-
-
-def test_an_outage_in_a_row_function_fails_the_run_by_name(run, db):
-    def row(_):
-        raise ConnectionRefusedError("gone")
-
-    metadata.create_all(db.engine())
-    with pytest.raises(hp.TransientError, match="the row function .*row raised ConnectionRefusedError"):
-        load(run, db, [1], table=parts, row=row)
 
 
 @pytest.mark.parametrize(
