@@ -125,7 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 when it was stopped in order."""
+    """Serves until a signal stops it, which is then its exit code, as of other servers (143 for SIGTERM)."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
     return plainly(partial(run, arguments))
 

@@ -31,7 +31,7 @@ Envelope = Callable[[Any, Source], Event]
 STORED_LEVELS = 2
 """How much deeper a value may stand in what `event_document` makes: an entry of the metadata has two levels around."""
 
-_FLAT_MEMBERS = WRAPPER_MEMBERS | {"event_type", "company_id", "timestamp", "user_id"}
+_FLAT_MEMBERS = frozenset({"event_id", "event_type", "company_id", "timestamp", "user_id"})
 _EVENT_TEXTS = ("id", "type", "company_id")
 _EVENT_MEMBERS = frozenset({*_EVENT_TEXTS, "user_id", "occurred_at", "data", "metadata", "source"})
 
@@ -40,7 +40,8 @@ def flat(document: Any, source: Source) -> Event:
     """Reads an object with `event_id`, `event_type`, `company_id` and `timestamp`; the rest of it is the data.
 
     `user_id`, `correlation_id` and `received_at` are read where they are. Ids may be integers and become text;
-    `timestamp` is epoch milliseconds or ISO-8601.
+    `timestamp` is epoch milliseconds or ISO-8601. The form that the collecting API stores, with the object under
+    `event`, is read too; an object without an `event_id` then takes the one it was collected under.
 
     Args:
         document: the JSON value of one record.
@@ -50,21 +51,25 @@ def flat(document: Any, source: Source) -> Event:
         RejectRecord: it does not fit; see this module.
     """
     faults = Faults("flat")
-    fields = require_object(document, "flat")
-    event_id = faults.key(fields.get("event_id"), "/event_id", "the event's key")
-    event_type = faults.key(fields.get("event_type"), "/event_type", "what happened")
-    company_id = faults.key(fields.get("company_id"), "/company_id", "whom it concerns")
-    user_id = faults.key(fields.get("user_id"), "/user_id", "who did it", required=False)
-    moment = faults.moment(fields.get("timestamp"), "/timestamp", "when it happened")
-    metadata = package_metadata(fields, source, faults)
+    outer = require_object(document, "flat")
+    is_wrapped = "event_type" not in outer and isinstance(outer.get("event"), Mapping)
+    fields, at = (outer["event"], "/event") if is_wrapped else (outer, "")
+    event_id = fields.get("event_id")
+    event_id = faults.key(outer.get("event_id") if event_id is None else event_id, f"{at}/event_id", "the event's key")
+    event_type = faults.key(fields.get("event_type"), f"{at}/event_type", "what happened")
+    company_id = faults.key(fields.get("company_id"), f"{at}/company_id", "whom it concerns")
+    user_id = faults.key(fields.get("user_id"), f"{at}/user_id", "who did it", required=False)
+    moment = faults.moment(fields.get("timestamp"), f"{at}/timestamp", "when it happened")
+    metadata = package_metadata(outer, source, faults)
     faults.check()
+    read = _FLAT_MEMBERS if is_wrapped else _FLAT_MEMBERS | WRAPPER_MEMBERS
     return Event(
         id=event_id,
         type=event_type,
         company_id=company_id,
         user_id=user_id,
         occurred_at=moment,
-        data={name: value for name, value in fields.items() if name not in _FLAT_MEMBERS},
+        data={name: value for name, value in fields.items() if name not in read},
         metadata=metadata,
         source=source,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from fractions import Fraction
@@ -10,14 +9,11 @@ from typing import Any
 
 import attrs
 
+from holded_pipeline.core.stages import STAGES, misspelt
+
 RUN = "*"
 """The key of the limit for all stages together."""
 
-STAGES = ("read", "validate", "enrich", "write")
-"""The stages of this library's own transforms; rejections that users make may name others."""
-
-_TRANSFORMS = {"readminio": "read", "readrejected": "read", "validateschema": "validate", "writepostgres": "write"}
-_ALIKE = 0.75
 _SHOWN_REASONS = 5
 _SHOWN_CHARACTERS = 200
 
@@ -93,7 +89,7 @@ class ErrorBudget:
 def _check(stage: Any, limit: Any) -> None:
     if not isinstance(stage, str) or not stage:
         raise TypeError(f"a limit of max_rejected belongs to a stage such as 'validate', or to {RUN!r}, got {stage!r}")
-    if (meant := _misspelt(stage)) is not None:
+    if (meant := misspelt(stage)) is not None:
         raise ValueError(
             f"max_rejected has a limit for the stage {stage!r}, which would limit nothing: did you mean {meant!r}? The "
             f"stages are {', '.join(STAGES)}, {RUN!r} for all together, and those of rejections that you make yourself"
@@ -105,14 +101,6 @@ def _check(stage: Any, limit: Any) -> None:
         raise ValueError(f"{where} must not be negative, got {limit!r}; 0 tolerates none")
     if isinstance(limit, float) and limit >= 1:
         raise ValueError(f"{where} is a float, so a share, and must be below 1, got {limit!r}; write a count as an int")
-
-
-def _misspelt(stage: str) -> str | None:
-    """The stage that was meant, if this is none but looks like one."""
-    if stage in STAGES:
-        return None
-    alike = difflib.get_close_matches(stage.casefold(), STAGES, 1, _ALIKE)
-    return _TRANSFORMS.get(stage.casefold(), alike[0] if alike else None)
 
 
 def _message(tally: Tally, stage: str, figures: str, limit: str) -> str:

@@ -58,6 +58,8 @@ class Forecast:
         return sum(fates.get(fate, 0) for fates in self.by_reason.values())
 
     def __str__(self) -> str:
+        if not self.matching and not self.broken:
+            return "0 of 0 would pass: below the prefix lies no open rejection that the filters mean"
         rows = [("rejected for", "would", "records")]
         for (stage, reason), fates in self.by_reason.items():
             for fate, count in sorted(fates.items(), key=lambda item: (item[0] != PASSES, -item[1], str(item[0]))):

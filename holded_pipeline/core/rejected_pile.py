@@ -17,6 +17,7 @@ import msgspec
 from holded_pipeline.core import json_codec, rejections
 from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.core.object_names import day_of, joined
+from holded_pipeline.core.stages import misspelt
 from holded_pipeline.core.values import Holds, Rejected
 
 SETTLED = "_settled"
@@ -130,6 +131,9 @@ class Selection:
     def __attrs_post_init__(self) -> None:
         if self.since and self.until and self.since >= self.until:
             raise ValueError(f"since must be before until, got {self.since} and {self.until}")
+        for stage in self.stage or ():
+            if (meant := misspelt(stage)) is not None:
+                raise ValueError(f"no record is refused at the stage {stage!r}: did you mean {meant!r}?")
 
     def matches(self, note: Note) -> bool:
         """Whether this rejection is meant."""

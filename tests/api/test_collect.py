@@ -14,7 +14,7 @@ import holded_pipeline as hp
 from holded_pipeline.api import Limits, Writing, collect
 from holded_pipeline.api.package import read_package
 from holded_pipeline.core import json_codec
-from holded_pipeline.core.envelopes import holded
+from holded_pipeline.core.envelopes import flat, holded
 
 JSON = {"Content-Type": "application/json"}
 LINES = {"Content-Type": "application/x-ndjson"}
@@ -36,6 +36,14 @@ def test_a_package_is_stored_as_the_pipeline_reads_it(api, stored):
     assert {event.metadata["correlation_id"] for event in events} == {told["package_id"]}
     assert {event.metadata["collected_at"] for event in events} == {told["received_at"]}
     assert [event.data for event in events] == [sample.document["data"] for sample in samples]
+
+
+def test_flat_objects_are_read_back_under_their_own_ids(api, stored):
+    flat_object = {"event_id": "f-1", "event_type": "t", "company_id": "c", "timestamp": 1718031415926, "n": 1.10}
+    for _ in range(2):
+        assert api().post("/collect", json=flat_object).status_code == 202
+    events = [flat(json_codec.decode(line), hp.Source("b", "k", "e", 1)) for line in stored.lines()]
+    assert [(event.id, event.data) for event in events] == [("f-1", {"n": 1.10})] * 2
 
 
 def test_one_event_is_a_package(api, stored):

@@ -72,6 +72,18 @@ def test_a_flat_object_may_tell_its_user_package_and_collection():
     assert event.data == {"amount": 5, "items": []}
 
 
+def test_a_flat_object_is_read_as_the_api_stored_it():
+    own = {**FLAT, "correlation_id": "theirs", "event": {"kind": "data"}}
+    around = {"event_id": "ours", "correlation_id": "p1", "received_at": "2024-06-10T14:56:55.926Z"}
+    event = flat({**around, "event": own}, SOURCE)
+    assert (event.id, event.type, event.company_id) == ("order-17", "order.created", "7")
+    assert event.data == {"amount": 5, "items": [], "correlation_id": "theirs", "event": {"kind": "data"}}
+    assert event.metadata == {"correlation_id": "p1", "collected_at": "2024-06-10T14:56:55.926000+00:00"}
+    del own["event_id"]
+    assert flat({**around, "event": own}, SOURCE).id == "ours"
+    assert faults(flat, {**around, "event": {}})[1] >= {("/event/event_type", "required")}
+
+
 @given(OBJECTS)
 def test_the_data_of_a_flat_object_keep_their_order(data):
     own = {name: value for name, value in FLAT.items() if name not in ("amount", "items")}

@@ -107,3 +107,9 @@ def test_what_is_not_all_there_is_not_replayed():
     }
     assert {holds for holds, each in made.items() if replayable(each, 2)} == {"record", "event", "element"}
     assert not replayable(made["record"], 1)
+
+
+def test_a_misspelt_stage_is_told_and_one_of_ones_own_is_taken():
+    with pytest.raises(ValueError, match="did you mean 'validate'"):
+        Selection(stage=["read", "valdate"])
+    assert Selection(stage=["collect", "deduplicate"]).stage == {"collect", "deduplicate"}
