@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.abc import AdaptContext
 from psycopg.adapt import AdaptersMap, Dumper, PyFormat, Transformer
 
 from holded_pipeline.clients.column_defaults import default_value, filled_by_client
@@ -44,10 +45,33 @@ class _Bytes(Dumper):
         return b"\\x" + bytes(obj.obj if isinstance(obj, psycopg.Binary) else obj).hex().encode()
 
 
+class _Array(Dumper):
+    """Each element as its own type is written: psycopg's own dumper refuses integers beside decimals, as JSON has them.
+
+    https://www.postgresql.org/docs/current/arrays.html, "Array Input and Output Syntax"
+    """
+
+    def __init__(self, cls: type, context: AdaptContext | None = None) -> None:
+        super().__init__(cls, context)
+        self._transformer = Transformer.from_context(context)
+
+    def dump(self, obj: list[Any]) -> bytes:
+        return b"{%b}" % b",".join(map(self._element, obj))
+
+    def _element(self, element: Any) -> bytes:
+        if isinstance(element, list):
+            return self.dump(element)
+        dumped = None if element is None else self._transformer.get_dumper(element, PyFormat.TEXT).dump(element)
+        if dumped is None:
+            return b"NULL"
+        return b'"%b"' % bytes(dumped).replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+
+
 def _adapters() -> AdaptersMap:
     """How values are written so that they are read alike under all settings of a session."""
     adapters = AdaptersMap(psycopg.adapters)
     adapters.register_dumper(timedelta, _Interval)
+    adapters.register_dumper(list, _Array)
     for kind in (bytes, bytearray, memoryview, psycopg.Binary):
         adapters.register_dumper(kind, _Bytes)
     return adapters

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from holded_pipeline.clients.column_defaults import (
     default_sql,
@@ -70,15 +69,12 @@ def _changes(form: RowFormat, columns: Sequence[str]) -> str | None:
         for column in form.table.columns
         if column.name not in columns and column.onupdate is not None
     ]
-    stored = ", ".join(_comparable("stored", column) for column in telling)
-    sent = ", ".join(_comparable("excluded", column) for column in telling)
-    return f"{', '.join(values)} WHERE ({stored}) IS DISTINCT FROM ({sent})"
-
-
-def _comparable(side: str, column: sa.Column[Any]) -> str:
-    name = f"{side}.{quoted(column.name)}"
-    is_plain_json = isinstance(column.type, sa.JSON) and not isinstance(column.type, postgresql.JSONB)
-    return f"{name}::text" if is_plain_json else name  # json has no equality
+    stored, sent = (
+        f"ROW({', '.join(f'{side}.{quoted(column.name)}' for column in telling)})::record"
+        for side in ("stored", "excluded")
+    )
+    # Byte by byte: some types have no equality, and to some what differs is equal, such as circles of one area.
+    return f"{', '.join(values)} WHERE {stored} OPERATOR(pg_catalog.*<>) {sent}"
 
 
 def _onupdate(form: RowFormat, column: sa.Column[Any]) -> str:

@@ -77,8 +77,9 @@ class TableLoader:
             asked = set(places)
             refused = {place: fault for place, fault in refused.items() if place not in asked}
             refused |= dict(loaded.refused)
-            stored = loaded.inserted + loaded.updated
-            places = [place for place in sorted(refused) if stored and refused[place].reason in _MAY_YET_PASS]
+            again = [place for place in sorted(refused) if refused[place].reason in _MAY_YET_PASS]
+            # Some of them may be good together, and were kept apart only by those that are not asked again.
+            places = again if loaded.inserted + loaded.updated or len(again) < len(asked) else ()
         return total + Loaded(refused=tuple(sorted(refused.items())))
 
     def _load_places(self, columns: tuple[str, ...], lines: Sequence[bytes], places: Sequence[int]) -> Loaded:

@@ -6,6 +6,8 @@ Enrichers, quality rules, envelopes, subject and row functions, and types of col
 from __future__ import annotations
 
 import errno
+import gzip
+import io
 import re
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +27,10 @@ from holded_pipeline.core.values import Violation
 _TEXT = 500  # characters of a stranger's message that are repeated
 _MESSAGE = 4_000  # characters of a refusal that are kept
 _REASON = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_TIME_ERRORS = {errno.EOVERFLOW, errno.EINVAL}  # datetime.fromtimestamp over a number that is no moment
+# OSErrors that a value causes, not a server: datetime.fromtimestamp over a number that is no moment, a name that is too
+# long, data that are no gzip, an operation that a file in memory does not have.
+_VALUE_ERRNOS = {errno.EOVERFLOW, errno.EINVAL, errno.ENAMETOOLONG}
+_VALUE_ERRORS = (gzip.BadGzipFile, io.UnsupportedOperation)
 _FILE_ERRORS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
@@ -75,7 +80,8 @@ def is_outage(error: BaseException, transient: tuple[type[Exception], ...]) -> b
     """
     if isinstance(error, RejectRecord | EnricherFault):
         return False
-    return isinstance(error, transient) or (isinstance(error, OSError) and not isinstance(error, _FILE_ERRORS))
+    is_of_a_server = isinstance(error, OSError) and not isinstance(error, _FILE_ERRORS + _VALUE_ERRORS)
+    return is_of_a_server or isinstance(error, transient)
 
 
 def run_failure(error: BaseException, transient: tuple[type[Exception], ...], whose: str) -> HoldedPipelineError | None:
@@ -90,7 +96,7 @@ def run_failure(error: BaseException, transient: tuple[type[Exception], ...], wh
             return kind(f"{whose.rstrip(',')}: {_words(error)}")
     if isinstance(error, HoldedPipelineError):
         return EnricherError(f"{whose} raised {told(error)}")
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, _VALUE_ERRORS):
         return ConfigurationError(
             f"{whose} raised {told(error)}: a file or a grant is missing on the worker; mend that, or raise "
             "RejectRecord if the event is to blame"
@@ -110,8 +116,8 @@ def fault_of(reason: str, error: BaseException, whose: str, failed: str) -> Hold
     if isinstance(error, RejectRecord):
         refused = refusal_of(error, whose)
         return refused if isinstance(refused, RejectRecord) else RejectRecord(reason, f"{whose} {refused.text}")
-    is_no_moment = isinstance(error, OSError) and error.errno in _TIME_ERRORS
-    failure = None if is_no_moment else run_failure(error, (), whose)
+    is_of_the_value = isinstance(error, OSError) and error.errno in _VALUE_ERRNOS
+    failure = None if is_of_the_value else run_failure(error, (), whose)
     return failure or RejectRecord(reason, f"{whose} {failed}: {told(error)}")
 
 

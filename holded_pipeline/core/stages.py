@@ -15,5 +15,9 @@ def misspelt(stage: str) -> str | None:
     """The stage that was meant, if this is none of `STAGES` but looks like one."""
     if stage in STAGES:
         return None
-    alike = difflib.get_close_matches(stage.casefold(), STAGES, 1, _ALIKE)
-    return _TRANSFORMS.get(stage.casefold(), alike[0] if alike else None)
+    name = stage.casefold()
+    if name in STAGES:
+        return name
+    # What holds one of the names whole, such as `revalidate`, is a name with a thought behind it.
+    alike = [] if any(known in name for known in STAGES) else difflib.get_close_matches(name, STAGES, 1, _ALIKE)
+    return _TRANSFORMS.get(name, alike[0] if alike else None)

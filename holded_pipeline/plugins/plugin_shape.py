@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from types import CodeType
 from typing import Any
 
 import pluggy
@@ -41,10 +42,10 @@ def check_shape(plugin: Any, owner: str) -> None:
     for name, value in _attributes(plugin):
         if name not in marked:
             _check_kind(owner, name, value)
-    helpers = {each for name in marked for each in _names_in(getattr(plugin, name))} - {*marked, *HOOKS}
+    helpers = _helpers(plugin, marked) - {*marked, *HOOKS}
     for name in _public_callables(plugin):
         meant = None if name in helpers else _meant(name, getattr(plugin, name))
-        if meant and (name not in marked or (name not in HOOKS and meant != _ANY)):
+        if meant and (name not in marked or (_hook_of(name, marked[name]) not in HOOKS and meant != _ANY)):
             raise ConfigurationError(_overlooked(owner, name, meant, is_marked=name in marked))
     for name, options in marked.items():
         _check_hook(owner, name, getattr(plugin, name), options)
@@ -120,15 +121,33 @@ def _parameters(function: Any) -> list[str]:
         return []
 
 
-def _names_in(hook: Any) -> tuple[str, ...]:
-    """The names that a hook's code uses: what it calls is a helper of its own, and not overlooked."""
-    code = getattr(inspect.unwrap(hook), "__code__", None)
-    return (*code.co_names, *code.co_freevars) if inspect.iscode(code) else ()
+def _hook_of(name: str, options: Mapping[str, Any]) -> str:
+    """The hook that a marked function is for."""
+    return options.get("specname") or name
+
+
+def _helpers(plugin: Any, hooks: Iterable[str]) -> set[str]:
+    """The names that the hooks use, and the plugin's functions of such names: what they call is not overlooked."""
+    found: set[str] = set()
+    pending = list(hooks)
+    while pending:
+        function = getattr(plugin, pending.pop(), None)
+        code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+        names = _names_in(code) - found if inspect.iscode(code) else set()
+        found |= names
+        pending += names
+    return found
+
+
+def _names_in(code: CodeType) -> set[str]:
+    """The names in a function's code, and in that of the functions and comprehensions within it."""
+    within = [_names_in(each) for each in code.co_consts if inspect.iscode(each)]
+    return {*code.co_names, *code.co_freevars}.union(*within)
 
 
 def _check_hook(owner: str, name: str, function: Any, options: Mapping[str, Any]) -> None:
     signature = inspect.signature(function)
-    if name not in HOOKS:
+    if _hook_of(name, options) not in HOOKS:
         wrong = f"is no hook; known are: {', '.join(HOOKS)}"
     elif options.get("wrapper") or options.get("hookwrapper"):
         wrong = "is a wrapper; write a plain function"

@@ -79,6 +79,7 @@ RAISED = {
     "assertion": (AssertionError(), "row_error", "AssertionError"),
     "recursion": (RecursionError("x"), "row_error", "RecursionError: x"),
     "no moment": (OSError(75, "odd"), "row_error", "OSError: [Errno 75] odd"),  # as datetime.fromtimestamp raises
+    "no gzip": (gzip.BadGzipFile("Not a gzipped file"), "row_error", "Not a gzipped file"),
     "group": (ExceptionGroup("g", [ValueError("x")]), "row_error", "ExceptionGroup: g"),
     "exit": (SystemExit(3), "row_error", "it called sys.exit"),
     "without words": (OwnError(), "row_error", "no message, its __str__ raised KeyError"),

@@ -286,6 +286,22 @@ def test_what_a_hook_of_the_plugin_calls_is_a_helper():
     assert "size" in hp.Registry([Parts()]).enrichers
 
 
+def test_helpers_of_helpers_and_hooks_by_another_name_are_taken():
+    class Parts:
+        @hp.hookimpl(specname="register_enrichers")
+        def our_enrichers(self, register):
+            for _ in [self.register_sizes(register) for _ in range(1)]:
+                pass
+
+        def register_sizes(self, register):
+            self.register_enricher_parts(register)
+
+        def register_enricher_parts(self, register):
+            register("size", does_nothing)
+
+    assert "size" in hp.Registry([Parts()]).enrichers
+
+
 def test_looking_at_a_plugin_runs_none_of_its_properties():
     class Lazy(Plugin):
         @property

@@ -247,13 +247,6 @@ def test_what_is_missing_for_every_row_rejects_none(db, limited, missing, rows):
 
 
 @pytest.mark.parametrize("rows", BESIDE.values(), ids=BESIDE)
-def test_a_type_that_cannot_be_compared_rejects_no_row(db, rows):
-    execute(db, "CREATE TABLE t (k int PRIMARY KEY, n int, v point)")
-    with pytest.raises(hp.ConfigurationError, match="operator does not exist"):
-        load(db, [(k, n, "(1,2)") for k, n, _ in rows], on_conflict="update")
-
-
-@pytest.mark.parametrize("rows", BESIDE.values(), ids=BESIDE)
 def test_what_refuses_the_statements_around_the_rows_rejects_none(db, rows):
     execute(
         db,

@@ -34,7 +34,7 @@ def tally(*refused):
         ({1: 1}, "belongs to a stage"),
         ({"validat": 1}, "did you mean 'validate'"),
         ({"Read": 0.1}, "did you mean 'read'"),
-        ({"enrichment": 1}, "did you mean 'enrich'"),
+        ({"enirch": 1}, "did you mean 'enrich'"),
         ({"WritePostgres": 1}, "did you mean 'write'"),
     ],
 )
@@ -44,6 +44,8 @@ def test_a_limit_that_makes_no_sense_is_refused(wrong, words):
 
 
 def test_stages_of_ones_own_have_limits_too():
+    names = ("rewrite", "revalidate", "enrichment", "validate_vat", "spread", "thread", "parse", "normalize", "load")
+    assert ErrorBudget.of(dict.fromkeys(names, 1)).limits == dict.fromkeys(names, 1)
     refused = tally(("deduplicate", "a"), ("deduplicate", "a"))
     budget = ErrorBudget.of({"deduplicate": 1, "read": 5})
     assert "stage 'deduplicate': 2 records" in budget.breach(refused, None)

@@ -1,0 +1,113 @@
+"""What a value becomes on its way into a column, and what counts as another value."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, NUMERIC
+
+from holded_pipeline.clients.copy_format import RowFormat
+from holded_pipeline.clients.table_loader import TableLoader
+
+
+class Named(sa.types.UserDefinedType):
+    """A type of PostgreSQL's by its name; values are its texts."""
+
+    cache_ok = True
+
+    def __init__(self, name):
+        self.name = name
+
+    def get_col_spec(self, **_):
+        return self.name
+
+
+def table_of(db, *columns):
+    table = sa.Table("t", sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True), *columns)
+    table.metadata.create_all(db.engine(poolclass=sa.NullPool))
+    return table
+
+
+def load(db, table, *rows, on_conflict="update"):
+    form = RowFormat(table)
+    columns = form.columns(rows[0])
+    loader = TableLoader(db, table, on_conflict=on_conflict, keep="newest")
+    try:
+        loaded = loader.load(columns, [form.line(row, columns) for row in rows])
+    finally:
+        loader.close()
+    counts = (loaded.inserted, loaded.updated, loaded.duplicates)
+    return counts, [fault.reason for _, fault in loaded.refused]
+
+
+def stored(db, what):
+    with db.engine(poolclass=sa.NullPool).connect() as connection:
+        return list(connection.execute(sa.text(f"SELECT {what} FROM t ORDER BY k")).scalars())
+
+
+OTHER_VALUES = {
+    "interval": ("1 mon", "30 days"),  # equal to PostgreSQL
+    "circle": ("<(0,0),1>", "<(9,9),1>"),  # of one area
+    "box": ("(1,1),(0,0)", "(3,3),(2,2)"),
+    "path": ("[(0,0),(1,1)]", "[(0,0),(2,2)]"),  # of one number of points
+    "point": ("(0,0)", "(1,1)"),  # without equality
+    "polygon": ("((0,0),(1,1),(1,0))", "((0,0),(2,2),(2,0))"),
+    "jsonpath": ('$."a"', '$."b"'),
+    "numeric": ("1.0", "1.00"),
+    "text": ("a", "A"),
+    "int4": ("1", "2"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_VALUES)
+def test_an_update_is_what_arrives_otherwise_and_nothing_else(db, kind):
+    table = table_of(db, sa.Column("v", Named(kind)))
+    first, other = OTHER_VALUES[kind]
+    seen = [load(db, table, {"k": 1, "v": value})[0] for value in (first, first, other, other, None, None, first)]
+    assert seen == [(1, 0, 0), (0, 0, 1), (0, 1, 0), (0, 0, 1), (0, 1, 0), (0, 0, 1), (0, 1, 0)]
+    assert stored(db, "v::text") == [first]
+
+
+@pytest.mark.parametrize("kind", [JSON, JSONB])
+def test_documents_of_any_size_are_told_apart(db, kind):
+    table = table_of(db, sa.Column("v", kind))
+    large = {"lines": [{"n": n, "text": "word " * 10} for n in range(2_000)]}
+    seen = [load(db, table, {"k": 1, "v": value})[0] for value in (large, large, {**large, "more": 1})]
+    assert seen == [(1, 0, 0), (0, 0, 1), (0, 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (NUMERIC, [10, 12.5, None, Decimal("0.10"), 10**40], "{10,12.5,NULL,0.10,1" + "0" * 40 + "}"),
+        (NUMERIC, [], "{}"),
+        (sa.Float, [1, 2.5], "{1,2.5}"),
+        (sa.Integer, [[1, 2], [3, None]], "{{1,2},{3,NULL}}"),
+        (sa.Boolean, [True, False], "{t,f}"),
+        (
+            sa.Text,
+            ["a b", 'quote "', "back \\ slash", "tab\t", "line\n", "NULL", "", "{}", "ñ,"],
+            '{"a b","quote \\"","back \\\\ slash","tab\t","line\n","NULL","","{}","ñ,"}',
+        ),
+        (sa.LargeBinary, [b"\x00\xff\\"], '{"\\\\x00ff5c"}'),
+    ],
+    ids=["numbers", "none", "floats", "nested", "booleans", "texts", "bytes"],
+)
+def test_lists_are_arrays_whatever_stands_beside_what(db, kind, value, expected):
+    table = table_of(db, sa.Column("v", ARRAY(kind)))
+    assert load(db, table, {"k": 1, "v": value}) == ((1, 0, 0), [])
+    assert stored(db, "v::text") == [expected]
+
+
+def test_rows_that_are_good_only_together_are_so_beside_a_bad_one(db):
+    table = table_of(
+        db, sa.Column("other", sa.ForeignKey("t.k")), sa.Column("n", sa.Integer, sa.CheckConstraint("n > 0"))
+    )
+    rows = [{"k": 1, "other": 2, "n": 1}, {"k": 2, "other": 1, "n": 1}, {"k": 3, "other": None, "n": -1}]
+    assert load(db, table, *rows) == ((2, 0, 0), ["check_violation"])
+    lost = [{"k": 4, "other": 5, "n": 1}, {"k": 5, "other": 99, "n": 1}, {"k": 6, "other": None, "n": -1}]
+    reasons = ["foreign_key_violation", "foreign_key_violation", "check_violation"]
+    assert load(db, table, *lost) == ((0, 0, 0), reasons)
+    assert stored(db, "k") == [1, 2]
