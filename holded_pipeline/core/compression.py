@@ -19,6 +19,7 @@ _ZSTD_MAGICS = (ZSTD_MAGIC, *_SKIPPABLE_MAGICS)
 _GZIP_BITE = 1 << 14  # what follows a member is copied for each member; a member may have 20 bytes
 _STEP = 1 << 20  # bytes decompressed at a time, so that a small object cannot become a large memory
 _ZSTD_BITE = 1 << 10  # zstd's object has no bound on its output; 1 KiB of input makes 32 MiB at the very most
+_PIECE = 4 << 20  # bytes of text, at least, that are handed on together
 _ZSTD_WINDOW = 1 << 27  # 128 MiB, what the zstd command line accepts without --long
 
 
@@ -54,11 +55,29 @@ def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
             break
     whole = chain([head], stream) if head else iter(())
     if head.startswith(GZIP_MAGIC):
-        yield from _gunzip(whole)
+        yield from _joined(_gunzip(whole))
     elif head.startswith(_ZSTD_MAGICS):
-        yield from _unzstd(whole)
+        yield from _joined(_unzstd(whole))
     else:
         yield from whole
+
+
+def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same in fewer pieces: whoever looks for the end of a value looks at what is open of it with each one."""
+    held: list[bytes] = []
+    size = 0
+    try:
+        for piece in pieces:
+            held.append(piece)
+            size += len(piece)
+            if size >= _PIECE:
+                yield b"".join(held)
+                held, size = [], 0
+    except RejectRecord:
+        yield b"".join(held)
+        raise
+    if size:
+        yield b"".join(held)
 
 
 def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -7,12 +7,13 @@ from typing import Any, Final
 
 from jsonschema.exceptions import best_match, relevance
 
-from holded_pipeline.core.judged_keywords import judged
+from holded_pipeline.core.judged_keywords import STEPS, judged
 from holded_pipeline.core.values import Violation
 
 MOST_VIOLATIONS: Final = 100
 """A document with more is told how many more."""
 
+_MOST_STEPS = 100_000  # a second or two; counted, so that the same document always gets the same words
 _LONGEST_MESSAGE = 500
 
 
@@ -35,10 +36,15 @@ class Explanation:
         return _first(self._explained(document) or self._told(document))
 
     def _explained(self, document: Any) -> list[Violation]:
+        token = STEPS.set([_MOST_STEPS])
         try:
-            errors = sorted(self._explaining.iter_errors(document), key=relevance, reverse=True)
-        except Exception:  # noqa: BLE001  whatever it stumbles over, the verdict stands
+            errors = sorted(map(_brief, self._explaining.iter_errors(document)), key=relevance, reverse=True)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # noqa: BLE001  whatever it stumbles over, a panic of Rust's too, the verdict stands
             return []
+        finally:
+            STEPS.reset(token)
         return [
             Violation(pointer(error.absolute_path), str(error.validator or "falseSchema"), shortened(error.message))
             for each in errors
@@ -62,6 +68,13 @@ def pointer(path: Iterable[str | int]) -> str:
 def shortened(text: str) -> str:
     """A message that does not carry a whole document."""
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 60]} […] {text[-50:]}"
+
+
+def _brief(error: Any) -> Any:
+    """The error with words that can be kept for each of very many: some repeat all of an enum, or of a value."""
+    error.message = shortened(error.message)
+    error.args = ()  # which hold the words as they were
+    return error
 
 
 def _closest(error: Any) -> list[Any]:

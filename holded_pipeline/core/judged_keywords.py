@@ -9,6 +9,7 @@ stands in, and an object with four thousand bad names takes gigabytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any, Final
 
@@ -29,6 +30,9 @@ DRAFTS: Final[dict[Any, Any]] = {
     jsonschema.Draft202012Validator: jsonschema_rs.Draft202012Validator,
 }
 """The validators that are known, and who gives the verdict for each."""
+
+STEPS: Final[ContextVar[list[int]]] = ContextVar("steps")
+"""How many more values may be held against schemas, by whoever asks; without it any number."""
 
 _NUMBER = (int, float, Decimal)
 _LOOKS_AT: Final[dict[str, Any]] = {
@@ -53,13 +57,19 @@ _BESIDE: Final = {
     "minimum": "exclusiveMinimum",
 }
 _WORDS: Final = {  # where `jsonschema` has none, or takes its time over them
+    "const": "{1!r} was expected",
     "contentEncoding": "{0!r} is not encoded in {1!r}",
     "contentMediaType": "{0!r} does not hold {1!r}",
+    "enum": "{0!r} is not one of {1!r}",
     "format": "{0!r} is not a {1!r}",
     "multipleOf": "{0!r} is not a multiple of {1}",
     "pattern": "{0!r} does not match {1!r}",
     "uniqueItems": "{0!r} has non-unique elements",
 }
+
+
+class TooManyStepsError(Exception):
+    """The way through schema and document is too long; recursion and `unevaluatedProperties` can double it by level."""
 
 
 def judged(draft: Any) -> Any:
@@ -77,6 +87,11 @@ def judged(draft: Any) -> Any:
 
     def evolve(self: Any, **changes: Any) -> Any:
         """What `jsonschema` does, with this schema's classes instead of its own."""
+        left = STEPS.get(None)
+        if left is not None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise TooManyStepsError
         schema = changes.setdefault("schema", self.schema)
         for field in attrs.fields(type(self)):
             if field.init:

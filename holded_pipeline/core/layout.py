@@ -105,6 +105,8 @@ def _by_other_lines(text: bytes, first_end: int, *, alone: Layout, ended: bool) 
     if not ended and others:
         others.pop()
     others = [line for line in others if line.strip()]
+    if others and text[:first_end].strip() == b"[" and others[0].rstrip().endswith(b","):
+        return "values"  # an array with an element on each line, of which the first is broken
     if any(line.startswith((b"{", b"[")) and _is_json(line) for line in others):
         return "lines"
     if others:

@@ -98,6 +98,16 @@ def test_zero_padding_after_a_gzip_member_is_no_damage():
     assert b"".join(decompress([gzip.compress(b"{}") + bytes(512)])) == b"{}"
 
 
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+def test_a_large_value_comes_out_in_few_pieces(form):
+    body = ENCODERS[form](random.Random(3).randbytes(3 << 20).hex().encode())
+    assert sum(1 for _ in decompress(pieces(body, 1 << 16))) <= 2
+    came = decompress(pieces(body[: len(body) // 2], 1 << 16))
+    assert len(next(came)) > 2 << 20  # what stands before the damage comes out all the same
+    with pytest.raises(RejectRecord):
+        next(came)
+
+
 def test_many_small_members_cost_no_more_each_than_a_few():
     member = gzip.compress(b"")
 

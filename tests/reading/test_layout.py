@@ -128,6 +128,15 @@ def test_a_broken_line_costs_itself_and_no_other_wherever_it_stands(
     assert [record.line for record in records] == [first + number * end.count(b"\n") for number in range(len(lines))]
 
 
+@pytest.mark.parametrize("between", [b",\n", b" ,\r\n"])
+@pytest.mark.parametrize("broken", range(3))
+def test_an_array_with_an_element_on_each_line_is_one_whichever_of_them_is_broken(broken, between):
+    elements = [b'{"a": 1}', b'{"a": 2}', b'{"a": 3}']
+    elements[broken] = b'{"a": oops}'
+    records = framed(b"[\n" + between.join(elements) + b"\n]")
+    assert [(record.raw, record.item) for record in records] == [(raw, n) for n, raw in enumerate(elements, 1)]
+
+
 @pytest.mark.parametrize("first", [b"{", b'{"a":', b'{"a": [', b'{"a": "', b'{"a": 1', b'{"a": 1,', b"[", b"oops"])
 @pytest.mark.parametrize("size", [10, 70_000, 5_000_000])
 def test_an_unclosed_first_line_does_not_swallow_the_lines_after_it(first, size):
