@@ -17,13 +17,13 @@ from holded_pipeline.api.settings import Limits
 from holded_pipeline.clients.object_store import ObjectStore
 from holded_pipeline.core.errors import ObjectVanishedError
 from holded_pipeline.core.framing import frame_lines
+from holded_pipeline.core.json_codec import is_json
 from holded_pipeline.core.object_names import day_of, joined
 from holded_pipeline.core.read_plan import Slice, StoredObject
 
 _BATCH_OBJECTS = 32
 _BATCH_BYTES = 16 << 20
 _OURS = b'{"event_id":"'
-_json = msgspec.json.Decoder(msgspec.Raw)
 
 
 def partition_of(day: date, hour: int | None = None) -> str:
@@ -151,16 +151,8 @@ class Archive:
 def _ours(chunks: Iterator[bytes] | list[bytes]) -> Iterator[bytes]:
     """The lines that the API wrote; others' may stand under the same prefix."""
     for record in frame_lines(chunks):
-        if record.raw.startswith(_OURS) and record.fault is None and _is_json(record.raw):
+        if record.raw.startswith(_OURS) and record.fault is None and is_json(record.raw):
             yield record.raw
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        _json.decode(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _took_too_long(looked: int, limits: Limits) -> Problem:

@@ -39,6 +39,7 @@ def _number(text: str) -> float | Decimal:
 
 _decoder = msgspec.json.Decoder(float_hook=_number)
 _encoder = msgspec.json.Encoder(decimal_format="number")
+_grammar = msgspec.json.Decoder(msgspec.Raw)
 
 
 def encode(value: Any) -> bytes:
@@ -48,6 +49,15 @@ def encode(value: Any) -> bytes:
         TypeError: `value` holds something JSON has no form for. NaN and Infinity: see `check_json_value`.
     """
     return _encoder.encode(value)
+
+
+def is_json(text: bytes) -> bool:
+    """Whether it is one JSON value by its grammar, which says nothing about whether `decode` accepts it."""
+    try:
+        _grammar.decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-import msgspec
+from holded_pipeline.core.json_codec import is_json
 
 Layout = Literal["lines", "values"]
 
@@ -33,7 +33,6 @@ _NAME = b'"'
 _AFTER_OPENER = {b"{"[0]: _NAME + b"}", b"["[0]: _VALUE + b"]"}
 _AFTER_VALUE = {b"{"[0]: b",}", b"["[0]: b",]"}
 _AFTER_COMMA = {b"{"[0]: _NAME, b"["[0]: _VALUE}
-_json = msgspec.json.Decoder(msgspec.Raw)
 
 
 def tell_layout(chunks: Iterator[bytes], key: str) -> tuple[Layout, deque[bytes]]:
@@ -75,7 +74,7 @@ def _layout(text: bytes, *, ended: bool) -> Layout | None:
     end = text.find(b"\n")
     if end < 0 and text.startswith(b"["):
         return "values"  # of any size: not to be held in memory to find its end
-    if (end >= 0 or ended) and _is_json(text if end < 0 else text[:end]):
+    if (end >= 0 or ended) and is_json(text if end < 0 else text[:end]):
         return "lines"
     return _by_grammar(text, end, ended=ended)
 
@@ -107,19 +106,11 @@ def _by_other_lines(text: bytes, first_end: int, *, alone: Layout, ended: bool) 
     others = [line for line in others if line.strip()]
     if others and text[:first_end].strip() == b"[" and others[0].rstrip().endswith(b","):
         return "values"  # an array with an element on each line, of which the first is broken
-    if any(line.startswith((b"{", b"[")) and _is_json(line) for line in others):
+    if any(line.startswith((b"{", b"[")) and is_json(line) for line in others):
         return "lines"
     if others:
         return "values"
     return alone if ended else None
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        _json.decode(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 class _FirstValue(NamedTuple):
