@@ -95,10 +95,10 @@ RAISED = {
 }
 
 
-@pytest.mark.parametrize("settings", [{}, {"max_rejected": 10}], ids=["plain", "with a budget"])
-@pytest.mark.parametrize("what", RAISED)
-def test_what_a_row_function_raises_rejects_its_element_alone(load, lake, what, settings):
-    error, reason, words = RAISED[what]
+@pytest.mark.parametrize("what", [*RAISED, "runtime with a budget", "half a pair with a budget", "nul with a budget"])
+def test_what_a_row_function_raises_rejects_its_element_alone(load, lake, what):
+    error, reason, words = RAISED[what.removesuffix(" with a budget")]
+    settings = {"max_rejected": 10} if what not in RAISED else {}
     stored, (rejected,) = load(raising(error), **settings)
     assert stored == [1, 3]
     assert (rejected["stage"], rejected["reason"], rejected["record"]["content"]) == ("write", reason, "2")
