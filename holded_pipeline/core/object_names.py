@@ -91,6 +91,17 @@ def shortened(text: str, size: int) -> str:
     return f"{encoded[: size - _END_BYTES].decode('utf-8', 'ignore')}~{digest}"
 
 
+def _whole_levels(levels: str, size: int) -> str:
+    """Levels of at most `size` bytes; where that is not all of them, those that fit and a digest of all as the last."""
+    encoded = levels.encode("utf-8", "surrogatepass")
+    if len(encoded) < size:
+        return levels
+    # Not the part of one that would fit: with the digest behind it, it may be longer than a level may.
+    whole = encoded[: size - _END_BYTES].decode("utf-8", "ignore").rpartition("/")[0]
+    digest = f"~{hashlib.sha256(encoded).hexdigest()[: _END_BYTES - 1]}"
+    return f"{whole}/{digest}" if whole else digest
+
+
 def joined(prefix: str, partition: str, name: str) -> str:
     """A key; the parts of which may or may not end in a slash."""
     return "/".join(part.strip("/") for part in (prefix, partition, name) if part.strip("/"))
@@ -224,4 +235,4 @@ class ObjectNames:
         name = f"{self._run}-{digest[:24]}{ending}"
         levels = "/".join(shortened(level, _LEVEL_BYTES) for level in partition.split("/"))
         room = _KEY_BYTES - len(joined(prefix, "", name).encode("utf-8", "surrogatepass")) - 1
-        return joined(prefix, shortened(levels, max(room, _END_BYTES)), name)
+        return joined(prefix, _whole_levels(levels, max(room, _END_BYTES)), name)

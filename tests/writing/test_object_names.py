@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from holded_pipeline.api.archive import partition_of
@@ -205,6 +205,9 @@ def test_the_moment_a_clock_gave_is_no_content_and_all_else_is():
 
 
 @given(st.lists(TEXTS, min_size=3, max_size=3), st.integers(1, 8))
+@example(["aaaaa" + "/" * 7 + "\ud800" * 4 + "😀😀😀😀/", "a" * 8 + "/" * 7 + "\ud800" * 4 + "😀😀😀😀", "😀😀😀"], 3)
+@example(["a" * 250, "b" * 250, "r"], 8)
+@example(["a" * 120, "b" * 120, "r" * 158], 8)
 def test_a_key_fits_the_store_whatever_the_event_and_the_template(texts, times):
     kind, company, run = texts
     template = partition_template("/".join(["t={type}-{company_id}/{type_name}{company_id}"] * times))
