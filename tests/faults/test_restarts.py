@@ -135,5 +135,6 @@ def test_the_store_back_after_the_deadline(stack, accounts, flow, cut_store, dat
     finally:
         stack.start_minio()
     accounts.assert_nothing_refused_in_vain()
-    flow(lake, database, "r2")
+    # After a crash SeaweedFS may take more than 10 s over a first write.
+    flow(attrs.evolve(lake, timeout=20, retry=LONG), database, "r2")
     accounts.assert_complete()
