@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import holded_pipeline as hp
-from holded_pipeline.core import json_codec
-from holded_pipeline.core.drafts import Draft
-from holded_pipeline.core.enrichment import Enricher
-from holded_pipeline.core.envelopes import ENVELOPES
-from holded_pipeline.transforms.enricher_calls import EnricherCalls
+from holded_pipeline.enriching.drafts import Draft
+from holded_pipeline.enriching.enricher import Enricher
+from holded_pipeline.model import json_codec
+from holded_pipeline.reading.envelopes import ENVELOPES
+from holded_pipeline.transforms.workers.enricher_calls import EnricherCalls
 
 ROUNDS = 9
 CHAIN = ("processing", "business_context", "quality")

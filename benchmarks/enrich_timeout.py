@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import holded_pipeline as hp
-from holded_pipeline.core.drafts import Draft
-from holded_pipeline.transforms.enricher_calls import EnricherCalls
+from holded_pipeline.enriching.drafts import Draft
+from holded_pipeline.transforms.workers.enricher_calls import EnricherCalls
 
 ROUNDS = 5
 EVENT = hp.Event(id="e", type="t", company_id="c", occurred_at=datetime.now(UTC), data={"amount": 2})

@@ -27,11 +27,11 @@ import apache_beam as beam
 import sqlalchemy as sa
 
 import holded_pipeline as hp
-from holded_pipeline.clients.copy_format import RowFormat
-from holded_pipeline.clients.table_loader import TableLoader
-from holded_pipeline.core.envelopes import holded
-from holded_pipeline.core.event_row import event_row
-from holded_pipeline.core.tables import business_events
+from holded_pipeline.postgres.copy_format import RowFormat
+from holded_pipeline.postgres.event_row import event_row
+from holded_pipeline.postgres.table_loader import TableLoader
+from holded_pipeline.postgres.tables import business_events
+from holded_pipeline.reading.envelopes import holded
 
 SCHEMAS = Path(__file__).parent.parent / "examples" / "schemas"
 BATCH = 5_000

@@ -1,18 +1,14 @@
 """Composable Apache Beam transforms from any S3-compatible store to PostgreSQL, losing nothing."""
 
 from holded_pipeline import local, testing
-from holded_pipeline.clients.analytics import Difference, verify_analytics
-from holded_pipeline.clients.lookup import Lookup
-from holded_pipeline.clients.migrate import migrate
-from holded_pipeline.clients.minio import MinIO
-from holded_pipeline.clients.postgres import Postgres
-from holded_pipeline.clients.retry import Retry
-from holded_pipeline.clients.schema_directory import SchemaDirectory
-from holded_pipeline.clients.schema_registry import SchemaRegistry
-from holded_pipeline.clients.secret import Secret
-from holded_pipeline.core.builtin_enrichers import Quality
-from holded_pipeline.core.enrichment import Enricher
-from holded_pipeline.core.errors import (
+from holded_pipeline.enriching.builtin import Quality
+from holded_pipeline.enriching.enricher import Enricher
+from holded_pipeline.enriching.fingerprint import Fingerprint
+from holded_pipeline.enriching.lateness import Lateness
+from holded_pipeline.enriching.lookup import Lookup
+from holded_pipeline.enriching.masking import Mask
+from holded_pipeline.enriching.quality import NOT_APPLICABLE, Rule, Verdict
+from holded_pipeline.model.errors import (
     ConfigurationError,
     EnricherError,
     HoldedPipelineError,
@@ -21,23 +17,27 @@ from holded_pipeline.core.errors import (
     TooManyRejectedError,
     TransientError,
 )
-from holded_pipeline.core.fingerprint import Fingerprint
-from holded_pipeline.core.forecast import Forecast
-from holded_pipeline.core.lateness import Lateness
-from holded_pipeline.core.masking import Mask
-from holded_pipeline.core.quality import NOT_APPLICABLE, Rule, Verdict
-from holded_pipeline.core.values import Event, Outcome, Rejected, SchemaRef, Source, Violation
+from holded_pipeline.model.values import Event, Outcome, Rejected, SchemaRef, Source, Violation
 from holded_pipeline.plugins.hookspecs import hookimpl
 from holded_pipeline.plugins.registry import Registry
+from holded_pipeline.postgres.analytics import Difference, verify_analytics
+from holded_pipeline.postgres.migrate import migrate
+from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.rejected.forecast import Forecast
+from holded_pipeline.schemas.directory import SchemaDirectory
+from holded_pipeline.schemas.registry import SchemaRegistry
+from holded_pipeline.servers.retry import Retry
+from holded_pipeline.servers.secret import Secret
+from holded_pipeline.store.minio import MinIO
 from holded_pipeline.transforms.enrich import Enrich
 from holded_pipeline.transforms.forecast import forecast
-from holded_pipeline.transforms.load_rows import Receipt
 from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.read_rejected import ReadRejected, Replayed
 from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.validate_schema import ValidateSchema
+from holded_pipeline.transforms.workers.load_rows import Receipt
+from holded_pipeline.transforms.workers.write_objects import WrittenObject
 from holded_pipeline.transforms.write_minio import WriteMinIO
-from holded_pipeline.transforms.write_objects import WrittenObject
 from holded_pipeline.transforms.write_postgres import WritePostgres
 from holded_pipeline.transforms.write_rejected import WriteRejected
 

@@ -1,4 +1,4 @@
-"""docs/errors.md, core/reasons.py and the code name the same reasons and errors."""
+"""docs/errors.md, model/reasons.py and the code name the same reasons and errors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 import holded_pipeline as hp
-from holded_pipeline.clients.row_faults import ROW_CLASSES, ROW_CODES, condition
-from holded_pipeline.core.reasons import ERRORS, REASONS
+from holded_pipeline.model.reasons import ERRORS, REASONS
+from holded_pipeline.postgres.row_errors import ROW_CLASSES, ROW_CODES, condition
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "holded_pipeline"
@@ -56,7 +56,7 @@ def test_every_reason_in_the_code_is_explained():
     known = {reason.name for reason in REASONS}
     missing = {code: place for path in FILES for code, place in codes_of(path).items() if code not in known}
     assert missing == {}, "\n" + "\n".join(
-        f"add to REASONS in holded_pipeline/core/reasons.py, in alphabetical order (the code is used in {place}):\n"
+        f"add to REASONS in holded_pipeline/model/reasons.py, in alphabetical order (the code is used in {place}):\n"
         f'    Explanation("{code}", "<stage>", "<cause>", "<cure>"),'
         for code, place in missing.items()
     )
@@ -65,7 +65,7 @@ def test_every_reason_in_the_code_is_explained():
 def test_every_reason_that_is_explained_is_in_the_code():
     used = {code for path in FILES for code in codes_of(path)}
     gone = [reason.name for reason in REASONS if reason.name not in used]
-    assert gone == [], f"remove from REASONS in holded_pipeline/core/reasons.py: nothing uses {', '.join(gone)}"
+    assert gone == [], f"remove from REASONS in holded_pipeline/model/reasons.py: nothing uses {', '.join(gone)}"
 
 
 @pytest.mark.parametrize("explained", [REASONS, ERRORS], ids=["reasons", "errors"])
@@ -119,4 +119,4 @@ def test_every_error_is_explained():
 
 def test_every_sample_fault_has_a_reason_that_is_explained():
     known = {reason.name for reason in REASONS}
-    assert {fault.reason for fault in hp.testing.faults.FAULTS if fault.reason} <= known
+    assert {fault.reason for fault in hp.testing.FAULTS if fault.reason} <= known

@@ -15,9 +15,9 @@ from holded_pipeline.api.observed import Observed
 from holded_pipeline.api.routes import router
 from holded_pipeline.api.service import Service
 from holded_pipeline.api.settings import Limits, Writing
-from holded_pipeline.clients.minio import MinIO
-from holded_pipeline.clients.secret import Secret
-from holded_pipeline.core.subjects import Subject
+from holded_pipeline.schemas.subjects import Subject
+from holded_pipeline.servers.secret import Secret
+from holded_pipeline.store.minio import MinIO
 
 
 def create_app(

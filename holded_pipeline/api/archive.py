@@ -14,12 +14,12 @@ import msgspec
 
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
-from holded_pipeline.clients.object_store import ObjectStore
-from holded_pipeline.core.errors import ObjectVanishedError
-from holded_pipeline.core.framing import frame_lines
-from holded_pipeline.core.json_codec import is_json
-from holded_pipeline.core.object_names import day_of, joined
-from holded_pipeline.core.read_plan import Slice, StoredObject
+from holded_pipeline.model.errors import ObjectVanishedError
+from holded_pipeline.model.json_codec import is_json
+from holded_pipeline.reading.framing import frame_lines
+from holded_pipeline.store.client import ObjectStore
+from holded_pipeline.store.object_names import day_of, joined
+from holded_pipeline.store.read_plan import Slice, StoredObject
 
 _BATCH_OBJECTS = 32
 _BATCH_BYTES = 16 << 20

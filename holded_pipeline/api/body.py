@@ -11,8 +11,8 @@ from starlette.requests import ClientDisconnect, Request
 from holded_pipeline.api.package import Layout
 from holded_pipeline.api.problems import Problem, not_now
 from holded_pipeline.api.settings import Limits
-from holded_pipeline.core.compression import GZIP_MAGIC, decompress
-from holded_pipeline.core.errors import RejectRecord
+from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.store.compression import GZIP_MAGIC, decompress
 
 _LAYOUTS: dict[str, Layout] = {"application/json": "json", "application/x-ndjson": "lines"}
 _INFLATE_AT_ONCE = 1 << 18  # compressed bytes that are inflated on the event loop; more would hold others up

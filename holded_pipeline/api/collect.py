@@ -18,11 +18,11 @@ from holded_pipeline.api.metrics import Metrics
 from holded_pipeline.api.package import Layout, Message, Refusal, read_package, stored_line
 from holded_pipeline.api.recent import RecentEvents
 from holded_pipeline.api.settings import Limits
-from holded_pipeline.core import json_codec
-from holded_pipeline.core.identity import time_ordered_id
-from holded_pipeline.core.object_names import rejected_partition
-from holded_pipeline.core.rejections import to_document
-from holded_pipeline.core.values import Rejected
+from holded_pipeline.model import json_codec
+from holded_pipeline.model.identity import time_ordered_id
+from holded_pipeline.model.values import Rejected
+from holded_pipeline.rejected.rejections import to_document
+from holded_pipeline.store.object_names import rejected_partition
 
 # What is read on the event loop; more would hold others up.
 _BYTES_AT_ONCE = 1 << 16

@@ -13,16 +13,16 @@ import attrs
 
 from holded_pipeline.api.package import Message
 from holded_pipeline.api.problems import not_now
-from holded_pipeline.clients.retry import Retry
-from holded_pipeline.clients.schema_registry import SchemaRegistry
-from holded_pipeline.core.errors import HoldedPipelineError, RejectRecord, TransientError
-from holded_pipeline.core.event_check import EventCheck, require_valid
-from holded_pipeline.core.holded_envelope import holded
-from holded_pipeline.core.rejections import reject
-from holded_pipeline.core.schema_references import LocalSchemas
-from holded_pipeline.core.schemas import SchemaSource
-from holded_pipeline.core.subjects import Subject, subject_of
-from holded_pipeline.core.values import Event, Rejected, SchemaRef, Source
+from holded_pipeline.model.errors import HoldedPipelineError, RejectRecord, TransientError
+from holded_pipeline.model.values import Event, Rejected, SchemaRef, Source
+from holded_pipeline.reading.holded_envelope import holded
+from holded_pipeline.rejected.rejections import reject
+from holded_pipeline.schemas.compiled import SchemaSource
+from holded_pipeline.schemas.event_check import EventCheck, require_valid
+from holded_pipeline.schemas.references import LocalSchemas
+from holded_pipeline.schemas.registry import SchemaRegistry
+from holded_pipeline.schemas.subjects import Subject, subject_of
+from holded_pipeline.servers.retry import Retry
 
 STAGE = "collect"
 T = TypeVar("T")

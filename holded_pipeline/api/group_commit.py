@@ -15,7 +15,7 @@ import attrs
 
 from holded_pipeline.api.problems import Problem, not_now
 from holded_pipeline.api.settings import Writing
-from holded_pipeline.core.errors import HoldedPipelineError
+from holded_pipeline.model.errors import HoldedPipelineError
 
 _logger = logging.getLogger("holded_pipeline.api")
 

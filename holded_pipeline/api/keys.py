@@ -17,7 +17,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
-from holded_pipeline.clients.secret import Secret
+from holded_pipeline.servers.secret import Secret
 
 HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="one of the API keys")
 BEARER = HTTPBearer(auto_error=False, description="an API key as a bearer token")

@@ -13,13 +13,13 @@ import msgspec
 
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
-from holded_pipeline.core import json_codec
-from holded_pipeline.core.envelope_fields import require_object
-from holded_pipeline.core.errors import RejectRecord
-from holded_pipeline.core.framing import Record, frame_values, lines_of
-from holded_pipeline.core.holded_envelope import message_id_of
-from holded_pipeline.core.identity import event_id_of
-from holded_pipeline.core.layout import from_first_value
+from holded_pipeline.model import json_codec
+from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.model.identity import event_id_of
+from holded_pipeline.reading.envelope_fields import require_object
+from holded_pipeline.reading.framing import Record, frame_values, lines_of
+from holded_pipeline.reading.holded_envelope import message_id_of
+from holded_pipeline.reading.layout import from_first_value
 
 Layout = Literal["json", "lines"]
 

@@ -24,13 +24,13 @@ from holded_pipeline.api.metrics import Metrics
 from holded_pipeline.api.problems import not_now
 from holded_pipeline.api.recent import RecentEvents
 from holded_pipeline.api.settings import Limits, Writing
-from holded_pipeline.clients.minio import MinIO
-from holded_pipeline.clients.object_store import ObjectStore
-from holded_pipeline.clients.retry import Retry
-from holded_pipeline.clients.secret import Secret
-from holded_pipeline.core.errors import ConfigurationError, TransientError
-from holded_pipeline.core.object_names import joined, usable_prefix
-from holded_pipeline.core.subjects import Subject
+from holded_pipeline.model.errors import ConfigurationError, TransientError
+from holded_pipeline.schemas.subjects import Subject
+from holded_pipeline.servers.retry import Retry
+from holded_pipeline.servers.secret import Secret
+from holded_pipeline.store.client import ObjectStore
+from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.object_names import joined, usable_prefix
 
 T = TypeVar("T")
 _ASK_AGAIN = 1.0

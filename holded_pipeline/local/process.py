@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from holded_pipeline.core.errors import HoldedPipelineError
 from holded_pipeline.local import reaper
+from holded_pipeline.model.errors import HoldedPipelineError
 
 
 class StartError(HoldedPipelineError):

@@ -14,11 +14,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from holded_pipeline.clients.minio import MinIO
-from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.local import reaper
 from holded_pipeline.local.ports import HOST, free_ports
 from holded_pipeline.local.process import Reaper, Server, StartError
+from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.store.minio import MinIO
 
 _logger = logging.getLogger("holded_pipeline")
 _ACCESS_KEY = "holded"

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal
 
-from holded_pipeline.clients.minio import MinIO
-from holded_pipeline.clients.postgres import Postgres
-from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.local.postgres_server import PostgresServer
 from holded_pipeline.local.process import Reaper
 from holded_pipeline.local.seaweedfs import SeaweedFS
+from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.store.minio import MinIO
 
 _LOCK_SECONDS = 10.0  # a stack that was killed needs a moment to be tidied up after
 How = Literal["stop", "crash"]

@@ -1,8 +1,8 @@
-"""Alembic's door: it runs on the connection that `clients.migrate` opened and locked."""
+"""What Alembic runs: the migrations, on the connection that `postgres.migrate` opened and locked."""
 
 from alembic import context
 
-from holded_pipeline.core.tables import metadata
+from holded_pipeline.postgres.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,1 +1,4 @@
-"""How enrichers, quality rules and envelopes come in: ours and everybody's by the same door."""
+"""How enrichers, quality rules and envelopes are registered: the built-in ones by the same hooks as everybody's.
+
+This is the only room that imports pluggy, and workers never see it: names become functions where a pipeline is built.
+"""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
-from holded_pipeline.core.builtin_enrichers import Processing, Quality, business_context
-from holded_pipeline.core.envelopes import ENVELOPES
-from holded_pipeline.core.fingerprint import Fingerprint
-from holded_pipeline.core.lateness import Lateness
-from holded_pipeline.core.quality_rules import RULES
+from holded_pipeline.enriching.builtin import Processing, Quality, business_context
+from holded_pipeline.enriching.fingerprint import Fingerprint
+from holded_pipeline.enriching.lateness import Lateness
+from holded_pipeline.enriching.quality_rules import RULES
 from holded_pipeline.plugins.hookspecs import RegisterEnricher, RegisterEnvelope, RegisterRule, hookimpl
+from holded_pipeline.reading.envelopes import ENVELOPES
 
 
 def _now() -> datetime:

@@ -10,9 +10,9 @@ from typing import Protocol, Unpack
 
 import pluggy
 
-from holded_pipeline.core.enrichment import AnyEnricher, EnricherOptions
-from holded_pipeline.core.envelopes import Envelope
-from holded_pipeline.core.quality import Rule
+from holded_pipeline.enriching.enricher import AnyEnricher, EnricherOptions
+from holded_pipeline.enriching.quality import Rule
+from holded_pipeline.reading.envelopes import Envelope
 
 PROJECT = "holded_pipeline"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -11,9 +11,9 @@ from importlib.metadata import EntryPoint, entry_points
 from itertools import groupby
 from typing import Any
 
-from holded_pipeline.core.enricher_faults import told
-from holded_pipeline.core.errors import ConfigurationError
+from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.plugins.hookspecs import PROJECT
+from holded_pipeline.user_code.errors import told
 
 SWITCH = "HOLDED_PIPELINE_PLUGINS"
 """Environment variable: names of the installed plugins to load, separated by commas; empty for none."""

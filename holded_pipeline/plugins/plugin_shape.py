@@ -10,7 +10,7 @@ from typing import Any
 
 import pluggy
 
-from holded_pipeline.core.errors import ConfigurationError
+from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.plugins import hookspecs
 
 HOOKS = tuple(name for name, value in vars(hookspecs).items() if hasattr(value, f"{hookspecs.PROJECT}_spec"))

@@ -11,16 +11,16 @@ from typing import Any, TypeVar, Unpack
 import attrs
 import pluggy
 
-from holded_pipeline.core.builtin_enrichers import Quality
-from holded_pipeline.core.enricher_faults import told
-from holded_pipeline.core.enrichment import AnyEnricher, Enricher, EnricherOptions, named
-from holded_pipeline.core.envelopes import Envelope
-from holded_pipeline.core.errors import ConfigurationError
-from holded_pipeline.core.quality import Rule
-from holded_pipeline.core.quality_rules import RULES
+from holded_pipeline.enriching.builtin import Quality
+from holded_pipeline.enriching.enricher import AnyEnricher, Enricher, EnricherOptions, named
+from holded_pipeline.enriching.quality import Rule
+from holded_pipeline.enriching.quality_rules import RULES
+from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.plugins import builtin, hookspecs
 from holded_pipeline.plugins.installed import installed_plugins, loading
 from holded_pipeline.plugins.plugin_shape import check_shape
+from holded_pipeline.reading.envelopes import Envelope
+from holded_pipeline.user_code.errors import told
 
 _OPTIONS = frozenset(EnricherOptions.__annotations__)
 

@@ -1,12 +1,15 @@
-"""What it takes to test pipelines and plugins: sample events, good and faulty, and checks of the contract."""
+"""What it takes to test pipelines and plugins: sample events, good and faulty, and checks of the contract.
 
-from holded_pipeline.testing.contract import BrokenRule, ContractError
-from holded_pipeline.testing.contract_events import contract_events
-from holded_pipeline.testing.enricher_contract import ENRICHER_RULES, EnricherReport, check_enricher
-from holded_pipeline.testing.faults import FAULTS, Fault
-from holded_pipeline.testing.messages import EVENT_TYPES
-from holded_pipeline.testing.plugin_contract import PLUGIN_RULES, PluginReport, check_plugin
-from holded_pipeline.testing.samples import START, Sample, sample_documents, sample_events, sample_lines
+It is for tests, also those of users: no other room imports it.
+"""
+
+from holded_pipeline.testing.contract.enrichers import ENRICHER_RULES, EnricherReport, check_enricher
+from holded_pipeline.testing.contract.events import contract_events
+from holded_pipeline.testing.contract.findings import BrokenRule, ContractError
+from holded_pipeline.testing.contract.plugins import PLUGIN_RULES, PluginReport, check_plugin
+from holded_pipeline.testing.samples.events import START, Sample, sample_documents, sample_events, sample_lines
+from holded_pipeline.testing.samples.faults import FAULTS, Fault
+from holded_pipeline.testing.samples.messages import EVENT_TYPES
 
 __all__ = [
     "ENRICHER_RULES",

@@ -8,13 +8,13 @@ from itertools import groupby
 
 import apache_beam as beam
 
-from holded_pipeline.core.enrichment import AnyEnricher, Enricher
-from holded_pipeline.core.values import Event, Outcome
+from holded_pipeline.enriching.enricher import AnyEnricher, Enricher
+from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.plugins.registry import Registry, default_registry
-from holded_pipeline.transforms.outcome import PASSED, REJECTED, RejectingTransform
-from holded_pipeline.transforms.run_enrichers import EnrichSettings, RunBatches, RunEnrichers
-from holded_pipeline.transforms.run_id import run_id_of, step_of
-from holded_pipeline.transforms.travel import check_enricher_travels
+from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
+from holded_pipeline.transforms.beam.pickling import check_enricher_travels
+from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+from holded_pipeline.transforms.workers.run_enrichers import EnrichSettings, RunBatches, RunEnrichers
 
 
 class Enrich(RejectingTransform[Event]):

@@ -11,13 +11,13 @@ from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 
-from holded_pipeline.clients.minio import MinIO
-from holded_pipeline.core.forecast import DROPPED, PARKED, PASSES, Fate, Forecast, Refusal
-from holded_pipeline.core.values import Event, Outcome, Rejected
-from holded_pipeline.transforms.open_rejected import BROKEN, OpenRejected
-from holded_pipeline.transforms.outcome import NAMESPACE
+from holded_pipeline.model.values import Event, Outcome, Rejected
+from holded_pipeline.rejected.forecast import DROPPED, PARKED, PASSES, Fate, Forecast, Refusal
+from holded_pipeline.store.minio import MinIO
+from holded_pipeline.transforms.beam.outcome import NAMESPACE
 from holded_pipeline.transforms.read_rejected import ReadRejected
 from holded_pipeline.transforms.settle_rejected import SettleRejected
+from holded_pipeline.transforms.workers.open_rejected import BROKEN, OpenRejected
 from holded_pipeline.transforms.write_minio import WriteMinIO
 from holded_pipeline.transforms.write_postgres import WritePostgres
 from holded_pipeline.transforms.write_rejected import WriteRejected

@@ -11,22 +11,22 @@ from typing import Any, Literal
 import apache_beam as beam
 from apache_beam.transforms.window import TimestampedValue
 
-from holded_pipeline.clients.minio import MinIO
-from holded_pipeline.core.compression import damage, decompress, is_compressed
-from holded_pipeline.core.envelopes import Envelope
-from holded_pipeline.core.errors import ObjectVanishedError, RejectRecord
-from holded_pipeline.core.framing import KEEP_BYTES, Record, frame
-from holded_pipeline.core.layout import LOOKS, Layout, tell_layout
-from holded_pipeline.core.object_names import usable_pattern
-from holded_pipeline.core.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
-from holded_pipeline.core.records import RecordReader, glob_prefix, glob_regex, named
-from holded_pipeline.core.rejections import reject
-from holded_pipeline.core.values import Event, Holds, Outcome, Source
+from holded_pipeline.model.errors import ObjectVanishedError, RejectRecord
+from holded_pipeline.model.values import Event, Holds, Outcome, Source
 from holded_pipeline.plugins.registry import Registry, default_registry
-from holded_pipeline.transforms.outcome import PASSED, REJECTED, Counters, RejectingTransform
-from holded_pipeline.transforms.run_id import run_id_of, step_of
-from holded_pipeline.transforms.store_access import StoreDoFn
-from holded_pipeline.transforms.travel import check_travels
+from holded_pipeline.reading.envelopes import Envelope
+from holded_pipeline.reading.framing import KEEP_BYTES, Record, frame
+from holded_pipeline.reading.layout import LOOKS, Layout, tell_layout
+from holded_pipeline.reading.records import RecordReader, glob_prefix, glob_regex, named
+from holded_pipeline.rejected.rejections import reject
+from holded_pipeline.store.compression import damage, decompress, is_compressed
+from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.object_names import usable_pattern
+from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
+from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
+from holded_pipeline.transforms.beam.pickling import check_travels
+from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+from holded_pipeline.transforms.beam.store_access import StoreDoFn
 
 _STAGE = "read"
 _LARGE = "large"

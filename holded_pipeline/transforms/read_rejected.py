@@ -10,21 +10,21 @@ import apache_beam as beam
 import attrs
 from apache_beam.transforms.window import TimestampedValue
 
-from holded_pipeline.clients.minio import MinIO
-from holded_pipeline.core.envelopes import Envelope
-from holded_pipeline.core.envelopes import event as stored_event
-from holded_pipeline.core.errors import RejectRecord
-from holded_pipeline.core.framing import Record
-from holded_pipeline.core.object_names import usable_prefix
-from holded_pipeline.core.records import RecordReader, named
-from holded_pipeline.core.rejected_pile import Selection, pile_prefix, replayable
-from holded_pipeline.core.rejections import reject
-from holded_pipeline.core.values import Event, Rejected, Source
+from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.model.values import Event, Rejected, Source
 from holded_pipeline.plugins.registry import Registry, default_registry
-from holded_pipeline.transforms.open_rejected import OpenRejected
-from holded_pipeline.transforms.outcome import PASSED, REJECTED, Counters, RejectingTransform
-from holded_pipeline.transforms.run_id import run_id_of
-from holded_pipeline.transforms.travel import check_travels
+from holded_pipeline.reading.envelopes import Envelope
+from holded_pipeline.reading.envelopes import event as stored_event
+from holded_pipeline.reading.framing import Record
+from holded_pipeline.reading.records import RecordReader, named
+from holded_pipeline.rejected.dead_letter_store import Selection, pile_prefix, replayable
+from holded_pipeline.rejected.rejections import reject
+from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.object_names import usable_prefix
+from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
+from holded_pipeline.transforms.beam.pickling import check_travels
+from holded_pipeline.transforms.beam.run_id import run_id_of
+from holded_pipeline.transforms.workers.open_rejected import OpenRejected
 
 _STAGE = "read"
 _PARKED = "parked"

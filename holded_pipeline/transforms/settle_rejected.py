@@ -10,12 +10,12 @@ import apache_beam as beam
 import msgspec
 from apache_beam.transforms.window import GlobalWindows
 
-from holded_pipeline.clients.minio import MinIO
-from holded_pipeline.core.object_names import joined, usable_prefix
-from holded_pipeline.core.rejected_pile import SETTLED, Settlement
-from holded_pipeline.core.values import Event
-from holded_pipeline.transforms.run_id import run_id_of, step_of
-from holded_pipeline.transforms.write_objects import ObjectSettings, WriteObjects, WrittenObject
+from holded_pipeline.model.values import Event
+from holded_pipeline.rejected.dead_letter_store import SETTLED, Settlement
+from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.object_names import joined, usable_prefix
+from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+from holded_pipeline.transforms.workers.write_objects import ObjectSettings, WriteObjects, WrittenObject
 
 
 class SettleRejected(beam.PTransform):

@@ -9,15 +9,15 @@ from typing import Any, Literal
 import apache_beam as beam
 import attrs
 
-from holded_pipeline.core.errors import RejectRecord
-from holded_pipeline.core.event_check import EventCheck, require_valid
-from holded_pipeline.core.rejections import reject
-from holded_pipeline.core.schema_references import LocalSchemas
-from holded_pipeline.core.schemas import SchemaSource
-from holded_pipeline.core.subjects import Subject, subject_of
-from holded_pipeline.core.values import Event, Outcome, SchemaRef
-from holded_pipeline.transforms.outcome import PASSED, REJECTED, Counters, RejectingTransform
-from holded_pipeline.transforms.run_id import run_id_of, step_of
+from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.model.values import Event, Outcome, SchemaRef
+from holded_pipeline.rejected.rejections import reject
+from holded_pipeline.schemas.compiled import SchemaSource
+from holded_pipeline.schemas.event_check import EventCheck, require_valid
+from holded_pipeline.schemas.references import LocalSchemas
+from holded_pipeline.schemas.subjects import Subject, subject_of
+from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
+from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 
 _STAGE = "validate"
 

@@ -8,15 +8,15 @@ from typing import Any
 import apache_beam as beam
 import msgspec
 
-from holded_pipeline.clients.minio import MinIO
-from holded_pipeline.core import json_codec
-from holded_pipeline.core.envelopes import event_document
-from holded_pipeline.core.errors import ConfigurationError
-from holded_pipeline.core.object_buffers import Compression
-from holded_pipeline.core.object_names import Partition, partition_template
-from holded_pipeline.core.values import Event
-from holded_pipeline.transforms.run_id import run_id_of, step_of
-from holded_pipeline.transforms.write_objects import ObjectSettings, WriteObjects, WrittenObject
+from holded_pipeline.model import json_codec
+from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.values import Event
+from holded_pipeline.reading.envelopes import event_document
+from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.object_buffers import Compression
+from holded_pipeline.store.object_names import Partition, partition_template
+from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+from holded_pipeline.transforms.workers.write_objects import ObjectSettings, WriteObjects, WrittenObject
 
 _BY_DATE = "date={date}"
 

@@ -7,15 +7,15 @@ from typing import Any
 import apache_beam as beam
 import sqlalchemy as sa
 
-from holded_pipeline.clients.column_defaults import check_defaults
-from holded_pipeline.clients.postgres import Postgres
-from holded_pipeline.clients.table_loader import Keep, OnConflict
-from holded_pipeline.core.event_row import event_row
-from holded_pipeline.core.tables import business_events
-from holded_pipeline.core.values import Outcome
-from holded_pipeline.transforms.load_rows import LoadRows, LoadSettings, Receipt, RowFunction
-from holded_pipeline.transforms.outcome import PASSED, REJECTED, RejectingTransform
-from holded_pipeline.transforms.run_id import run_id_of, step_of
+from holded_pipeline.model.values import Outcome
+from holded_pipeline.postgres.column_defaults import check_defaults
+from holded_pipeline.postgres.event_row import event_row
+from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.postgres.table_loader import Keep, OnConflict
+from holded_pipeline.postgres.tables import business_events
+from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
+from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+from holded_pipeline.transforms.workers.load_rows import LoadRows, LoadSettings, Receipt, RowFunction
 
 
 class WritePostgres(RejectingTransform[Receipt]):

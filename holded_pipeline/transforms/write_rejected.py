@@ -7,16 +7,16 @@ from typing import Any
 
 import apache_beam as beam
 
-from holded_pipeline.clients.minio import MinIO
-from holded_pipeline.core.error_budget import ErrorBudget, MaxRejected
-from holded_pipeline.core.object_buffers import Compression
-from holded_pipeline.core.object_names import rejected_partition
-from holded_pipeline.core.rejections import to_line
-from holded_pipeline.core.values import Outcome
-from holded_pipeline.transforms.error_budget import TALLY, CheckBudget, WriteCounted
-from holded_pipeline.transforms.outcome import in_the_global_window
-from holded_pipeline.transforms.run_id import run_id_of, step_of
-from holded_pipeline.transforms.write_objects import ObjectSettings, WriteObjects, WrittenObject
+from holded_pipeline.model.values import Outcome
+from holded_pipeline.rejected.error_budget import ErrorBudget, MaxRejected
+from holded_pipeline.rejected.rejections import to_line
+from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.object_buffers import Compression
+from holded_pipeline.store.object_names import rejected_partition
+from holded_pipeline.transforms.beam.outcome import in_the_global_window
+from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+from holded_pipeline.transforms.workers.error_budget import TALLY, CheckBudget, WriteCounted
+from holded_pipeline.transforms.workers.write_objects import ObjectSettings, WriteObjects, WrittenObject
 
 
 class WriteRejected(beam.PTransform):

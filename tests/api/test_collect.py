@@ -13,8 +13,8 @@ import pytest
 import holded_pipeline as hp
 from holded_pipeline.api import Limits, Writing, collect
 from holded_pipeline.api.package import read_package
-from holded_pipeline.core import json_codec
-from holded_pipeline.core.envelopes import flat, holded
+from holded_pipeline.model import json_codec
+from holded_pipeline.reading.envelopes import flat, holded
 
 JSON = {"Content-Type": "application/json"}
 LINES = {"Content-Type": "application/x-ndjson"}

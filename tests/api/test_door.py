@@ -13,10 +13,10 @@ from apache_beam.testing.util import assert_that, equal_to
 
 import holded_pipeline as hp
 from holded_pipeline.api import Writing, package
-from holded_pipeline.core import json_codec
-from holded_pipeline.core.envelopes import holded
-from holded_pipeline.core.rejections import from_document
 from holded_pipeline.local.ports import free_ports
+from holded_pipeline.model import json_codec
+from holded_pipeline.reading.envelopes import holded
+from holded_pipeline.rejected.rejections import from_document
 
 SCHEMAS = hp.SchemaDirectory(Path(__file__).parent.parent.parent / "examples" / "schemas")
 LINES = {"Content-Type": "application/x-ndjson"}
@@ -61,7 +61,7 @@ def test_what_is_refused_is_replayed_under_the_id_that_was_told(api, stored, lak
     headers = nameless["headers"]
     del headers[next(name for name in headers if name.endswith("MessageIdStamp"))]  # its id is the door's
     told = api(schemas=SCHEMAS).post("/collect", json=[nameless, json_codec.decode(bad.line)]).json()
-    schema = resources.files("holded_pipeline.core").joinpath("rejected.schema.json").read_text()
+    schema = resources.files("holded_pipeline.rejected").joinpath("rejected.schema.json").read_text()
     validator = jsonschema_rs.validator_for(json.loads(schema), validate_formats=True)
     assert all(validator.is_valid(each) for each in stored.documents("rejected/"))
     with beam.Pipeline(runner="FnApiRunner") as pipeline:

@@ -11,7 +11,7 @@ import pytest
 from holded_pipeline.api.group_commit import GroupCommit
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Writing
-from holded_pipeline.core.errors import TransientError
+from holded_pipeline.model.errors import TransientError
 
 
 class Heard:

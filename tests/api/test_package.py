@@ -12,7 +12,7 @@ from holded_pipeline.api import package
 from holded_pipeline.api.package import Message, Refusal, read_package, stored_line
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
-from holded_pipeline.core import json_codec
+from holded_pipeline.model import json_codec
 
 LIMITS = Limits()
 spaces = st.text(" \n\r\t", max_size=3)

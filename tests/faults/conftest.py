@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from sqlalchemy.engine import make_url
 
 import holded_pipeline as hp
-from holded_pipeline.core.rejections import from_document
+from holded_pipeline.rejected.rejections import from_document
 
 PASS, CUT, HALF, DEAF = "pass", "cut", "half", "deaf"
 """What becomes of some bytes on their way: forwarded; the connection is cut instead; cut after half of them;

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 import holded_pipeline as hp
-from holded_pipeline.clients.copy_format import RowFormat
-from holded_pipeline.clients.lookup_table import TableSource
-from holded_pipeline.clients.table_loader import TableLoader
-from holded_pipeline.clients.time_limit import TimeLimit
+from holded_pipeline.enriching.lookup_table import TableSource
+from holded_pipeline.postgres.copy_format import RowFormat
+from holded_pipeline.postgres.table_loader import TableLoader
+from holded_pipeline.postgres.time_limit import TimeLimit
 
 table = sa.Table("t", sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True), sa.Column("n", sa.Integer))
 ROWS = [{"k": 1, "n": 1}, {"k": 2, "n": 2}]

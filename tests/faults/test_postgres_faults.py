@@ -13,10 +13,10 @@ import pytest
 import sqlalchemy as sa
 
 import holded_pipeline as hp
-from holded_pipeline.clients.copy_format import RowFormat
-from holded_pipeline.clients.table_loader import TableLoader
-from holded_pipeline.core.event_row import event_row
-from holded_pipeline.core.tables import business_events
+from holded_pipeline.postgres.copy_format import RowFormat
+from holded_pipeline.postgres.event_row import event_row
+from holded_pipeline.postgres.table_loader import TableLoader
+from holded_pipeline.postgres.tables import business_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 COPY_DATA, COMMIT = rb"^d....\d", rb"COMMIT\x00"

@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 import holded_pipeline as hp
-from holded_pipeline.clients import table_loader
-from holded_pipeline.clients.copy_format import RowFormat
-from holded_pipeline.clients.table_loader import TableLoader
+from holded_pipeline.postgres import table_loader
+from holded_pipeline.postgres.copy_format import RowFormat
+from holded_pipeline.postgres.table_loader import TableLoader
 
 table = sa.Table("t", sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True))
 PATIENCE = hp.Retry(60, first_wait=0.05)

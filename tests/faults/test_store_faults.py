@@ -12,8 +12,8 @@ import pytest
 
 import holded_pipeline as hp
 from holded_pipeline import local
-from holded_pipeline.clients.object_store import ObjectStore
-from holded_pipeline.core.read_plan import Slice
+from holded_pipeline.store.client import ObjectStore
+from holded_pipeline.store.read_plan import Slice
 
 GET, PUT = rb"^GET /[^ ]*/raw/", rb"^PUT /[^ ]*/enriched/"
 BODY = bytes(range(256)) * 8_000

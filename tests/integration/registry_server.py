@@ -12,7 +12,7 @@ from urllib.parse import quote
 import requests
 
 import holded_pipeline as hp
-from holded_pipeline.core.schema_references import references_in
+from holded_pipeline.schemas.references import references_in
 
 _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

@@ -15,7 +15,7 @@ import requests
 from registry_server import RegistryServer
 
 import holded_pipeline as hp
-from holded_pipeline.core.schemas import CompiledSchema
+from holded_pipeline.schemas.compiled import CompiledSchema
 
 QUICK = hp.Retry(2, 0.05, 0.2)
 

@@ -13,8 +13,8 @@ from apache_beam.metrics import MetricsFilter
 from conftest import named
 
 import holded_pipeline as hp
-from holded_pipeline.clients.object_store import ObjectStore
-from holded_pipeline.core.read_plan import Slice
+from holded_pipeline.store.client import ObjectStore
+from holded_pipeline.store.read_plan import Slice
 
 ODD_NAMES = [
     "a b", "a+b", "a%20b", "100%", "%2F", "ñandú-日本-🚲", "e\u0301", "é", "q?x=1", "h#x", "a&b=c;d", "'single'",

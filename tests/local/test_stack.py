@@ -18,9 +18,9 @@ import pytest
 import sqlalchemy as sa
 
 from holded_pipeline import local
-from holded_pipeline.clients.object_store import ObjectStore
-from holded_pipeline.core.errors import ConfigurationError
 from holded_pipeline.local import postgres_server, seaweedfs
+from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.store.client import ObjectStore
 
 ROOT = Path(__file__).parent.parent.parent
 

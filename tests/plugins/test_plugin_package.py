@@ -14,8 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 import holded_pipeline as hp
-from holded_pipeline.core import json_codec
-from holded_pipeline.core.holded_envelope import holded
+from holded_pipeline.model import json_codec
+from holded_pipeline.reading.holded_envelope import holded
 
 ROOT = Path(__file__).parent.parent.parent
 # Only contacts have a VAT number, so those are what the job reads.

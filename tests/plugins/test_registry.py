@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 import holded_pipeline as hp
-from holded_pipeline.core.quality_rules import RULES
+from holded_pipeline.enriching.quality_rules import RULES
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -392,7 +392,7 @@ def test_a_plugin_that_needs_the_plugins_to_be_loaded_is_told_what_to_do(install
     script = f"import holded_pipeline as hp\n{first}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("holded_pipeline.core.errors.ConfigurationError: the plugin 'plug_circular' of the package")
+    assert last.startswith("holded_pipeline.model.errors.ConfigurationError: the plugin 'plug_circular' of the package")
     assert "make its transforms in a function that is called later, or give them registry=hp.Registry()" in last
 
 

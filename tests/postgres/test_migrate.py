@@ -14,8 +14,8 @@ from alembic.migration import MigrationContext
 
 import holded_pipeline as hp
 from holded_pipeline import migrations
-from holded_pipeline.clients.migrate import VERSION_TABLE
-from holded_pipeline.core import tables
+from holded_pipeline.postgres import tables
+from holded_pipeline.postgres.migrate import VERSION_TABLE
 
 # One interpreter that imports the library once, and then becomes eight.
 EIGHT_TIMES = """

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import holded_pipeline as hp
-from holded_pipeline.clients.copy_format import RowFormat
-from holded_pipeline.clients.load_transaction import LoadTransaction
-from holded_pipeline.clients.table_loader import TableLoader
-from holded_pipeline.core.event_row import event_row
-from holded_pipeline.core.tables import business_events
+from holded_pipeline.postgres.copy_format import RowFormat
+from holded_pipeline.postgres.event_row import event_row
+from holded_pipeline.postgres.load_transaction import LoadTransaction
+from holded_pipeline.postgres.table_loader import TableLoader
+from holded_pipeline.postgres.tables import business_events
 
 COLUMNS = ("k", "n", "v")
 table = sa.Table(

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TSTZRANGE, Range
 
-from holded_pipeline.clients.copy_format import RowFormat
-from holded_pipeline.clients.table_loader import TableLoader
+from holded_pipeline.postgres.copy_format import RowFormat
+from holded_pipeline.postgres.table_loader import TableLoader
 
 SETTINGS = {
     "none": (),
@@ -77,7 +77,7 @@ def test_a_value_is_read_as_it_was_meant(db, setting, beside):
 def test_bytes_are_written_alike_before_and_after_the_first_connection():
     """What libpq escapes, it escapes as the connection before last was told."""
     program = (
-        "import sqlalchemy as sa; from holded_pipeline.clients.copy_format import RowFormat; "
+        "import sqlalchemy as sa; from holded_pipeline.postgres.copy_format import RowFormat; "
         "t = sa.Table('t', sa.MetaData(), sa.Column('v', sa.LargeBinary)); "
         "print(RowFormat(t).line({'v': b'\\x00\\\\'}, ('v',)))"
     )

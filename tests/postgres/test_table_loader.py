@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 import holded_pipeline as hp
-from holded_pipeline.clients.copy_format import RowFormat
-from holded_pipeline.clients.load_transaction import LoadTransaction
-from holded_pipeline.clients.table_loader import TableLoader
+from holded_pipeline.postgres.copy_format import RowFormat
+from holded_pipeline.postgres.load_transaction import LoadTransaction
+from holded_pipeline.postgres.table_loader import TableLoader
 
 table = sa.Table("t", sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True), sa.Column("n", sa.Integer))
 

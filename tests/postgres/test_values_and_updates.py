@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, NUMERIC
 
-from holded_pipeline.clients.copy_format import RowFormat
-from holded_pipeline.clients.table_loader import TableLoader
+from holded_pipeline.postgres.copy_format import RowFormat
+from holded_pipeline.postgres.table_loader import TableLoader
 
 
 class Named(sa.types.UserDefinedType):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holded_pipeline.core.framing import Record, frame, frame_lines, frame_values
-from holded_pipeline.core.layout import layout_of
+from holded_pipeline.reading.framing import Record, frame, frame_lines, frame_values
+from holded_pipeline.reading.layout import layout_of
 
 DOCUMENTS = st.dictionaries(
     st.text(max_size=5),
@@ -129,7 +129,7 @@ def test_lines_are_recognised_without_an_ending_even_when_the_first_is_broken():
 
 
 def test_a_line_past_what_is_kept_is_cut_and_says_so(monkeypatch):
-    monkeypatch.setattr("holded_pipeline.core.framing.KEEP_BYTES", 10)
+    monkeypatch.setattr("holded_pipeline.reading.framing.KEEP_BYTES", 10)
     big, small = frame_lines([b'{"a":"0123', b'456789"}\n{"b":1}\n'])
     assert big == Record(b'{"a":"0123', 1, None, big.fault, whole=False)
     assert big.fault is not None

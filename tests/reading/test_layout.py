@@ -11,11 +11,11 @@ import zstandard
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from holded_pipeline.core import layout
-from holded_pipeline.core.compression import decompress
-from holded_pipeline.core.framing import frame
-from holded_pipeline.core.json_codec import decode
-from holded_pipeline.core.layout import layout_of
+from holded_pipeline.model.json_codec import decode
+from holded_pipeline.reading import layout
+from holded_pipeline.reading.framing import frame
+from holded_pipeline.reading.layout import layout_of
+from holded_pipeline.store.compression import decompress
 
 BOM = b"\xef\xbb\xbf"
 STRINGS = st.text(max_size=8) | st.sampled_from(

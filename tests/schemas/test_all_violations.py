@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holded_pipeline.core import json_codec
-from holded_pipeline.core.schema_references import LocalSchemas
-from holded_pipeline.core.schemas import CompiledSchema
+from holded_pipeline.model import json_codec
+from holded_pipeline.schemas.compiled import CompiledSchema
+from holded_pipeline.schemas.references import LocalSchemas
 
 DRAFTS = {
     "4": "http://json-schema.org/draft-04/schema#",

@@ -6,10 +6,10 @@ import tracemalloc
 
 import pytest
 
-from holded_pipeline.core import explanations
-from holded_pipeline.core.judged_keywords import STEPS
-from holded_pipeline.core.schema_references import LocalSchemas
-from holded_pipeline.core.schemas import CompiledSchema
+from holded_pipeline.schemas import explanations
+from holded_pipeline.schemas.compiled import CompiledSchema
+from holded_pipeline.schemas.judged_keywords import STEPS
+from holded_pipeline.schemas.references import LocalSchemas
 
 TREE = {
     "$ref": "#/$defs/node",

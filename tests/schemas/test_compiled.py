@@ -8,10 +8,10 @@ from decimal import Decimal
 import pytest
 
 import holded_pipeline as hp
-from holded_pipeline.core import json_codec
-from holded_pipeline.core.explanations import MOST_VIOLATIONS
-from holded_pipeline.core.schema_references import LocalSchemas
-from holded_pipeline.core.schemas import CompiledSchema
+from holded_pipeline.model import json_codec
+from holded_pipeline.schemas.compiled import CompiledSchema
+from holded_pipeline.schemas.explanations import MOST_VIOLATIONS
+from holded_pipeline.schemas.references import LocalSchemas
 
 DRAFTS = {
     "4": "http://json-schema.org/draft-04/schema#",

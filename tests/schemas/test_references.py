@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from holded_pipeline.core.schema_references import LocalSchemas
-from holded_pipeline.core.schemas import CompiledSchema
+from holded_pipeline.schemas.compiled import CompiledSchema
+from holded_pipeline.schemas.references import LocalSchemas
 
 DRAFTS = {
     "4": "http://json-schema.org/draft-04/schema#",

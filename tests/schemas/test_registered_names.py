@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 import holded_pipeline as hp
-from holded_pipeline.core.schemas import CompiledSchema
+from holded_pipeline.schemas.compiled import CompiledSchema
 
 TEXT, NUMBER = {"type": "string"}, {"type": "integer"}
 

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 import holded_pipeline as hp
-from holded_pipeline.core.schemas import CompiledSchema
+from holded_pipeline.schemas.compiled import CompiledSchema
 
 OBJECT = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}
 

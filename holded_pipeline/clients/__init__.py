@@ -1,1 +1,0 @@
-"""The only files that speak to a network."""

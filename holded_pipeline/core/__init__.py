@@ -1,1 +1,0 @@
-"""Pure: no Beam, no network, no clock."""

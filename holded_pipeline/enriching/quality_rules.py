@@ -1,0 +1,231 @@
+"""The built-in quality rules. They judge any document: one that is odd fails a rule or is none of its concern."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from itertools import islice
+from typing import Any, Final
+
+from holded_pipeline.enriching.quality import NOT_APPLICABLE, Rule, Verdict, ruleset_of
+from holded_pipeline.model.timestamps import parse_timestamp
+from holded_pipeline.model.values import Event
+from holded_pipeline.user_code.read_only import FrozenDict, FrozenList
+
+_LATE = timedelta(hours=1)
+_AHEAD = timedelta(minutes=5)
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+_EMPTY_SHARE = 0.25
+_CENT = Decimal("0.01")
+_LARGEST_SUM = 10**15  # beyond it no business amount is, and arithmetic on it proves nothing
+_FIELDS = 2_000  # fields of one document that are looked at, so that a giant one costs no more
+_SHOWN = 60  # characters of a name that a reason repeats
+_CURRENCY = re.compile(r"[A-Z]{3}")
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
+_EMAIL_NAME = re.compile(r"(?:.*_)?e_?mail|.*E[Mm]ail")
+_SCALARS = frozenset({str, int, float, bool, type(None), Decimal})
+_CURRENCY_NAME = re.compile("currency")
+_COUNTRY_NAME = re.compile("country|nationality")
+_DATE_NAME = re.compile(r"(?:.*_)?date|.*Date|.*[a-z]At|.*_at")
+
+
+def _fields(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The named fields of a document, those of inner objects too, outermost first, and no more than `_FIELDS`."""
+    found: list[tuple[str, Any]] = []
+    pending: list[Any] = [data]
+    for current in pending:
+        if isinstance(current, list | tuple):
+            values: Iterable[Any] = current[:_FIELDS]
+        else:
+            found.extend(islice(current.items(), _FIELDS))
+            values = islice(current.values(), _FIELDS)
+        pending.extend([value for value in values if type(value) not in _SCALARS and _holds_fields(value)])
+        if len(pending) > _FIELDS:
+            break
+    return found[:_FIELDS]
+
+
+def _holds_fields(value: Any) -> bool:
+    kind = type(value)
+    return kind is FrozenDict or kind is FrozenList or isinstance(value, Mapping | list | tuple)
+
+
+@lru_cache(maxsize=10_000)  # the names of fields are few, and met again with every event
+def _is_named(name: str, names: re.Pattern[str]) -> bool:
+    return names.fullmatch(name) is not None
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return False
+    return Decimal(value).is_finite() if isinstance(value, float | Decimal) else True
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        return parse_timestamp(value)
+    except ValueError:
+        return None
+
+
+def _first(data: Mapping[str, Any], *names: str) -> Any:
+    return next((data[name] for name in names if data.get(name) is not None), None)
+
+
+def _document_has_id(event: Event) -> Verdict:
+    value = event.data.get("id")
+    return None if isinstance(value, str) and value.strip() else "data.id is not a text that names the document"
+
+
+def _document_has_content(event: Event) -> Verdict:
+    return None if len(event.data) > 1 else "the document says nothing but its id"
+
+
+def _document_is_filled(event: Event) -> Verdict:
+    if not event.data:
+        return NOT_APPLICABLE
+    empty = [name for name, value in event.data.items() if value is None or value in ("", [], {})]
+    if len(empty) <= _EMPTY_SHARE * len(event.data):
+        return None
+    return f"{len(empty)} of {len(event.data)} fields are empty: {', '.join(name[:_SHOWN] for name in empty[:5])}"
+
+
+def _user_is_known(event: Event) -> Verdict:
+    return None if event.user_id else "it is not known who did it"
+
+
+def _amount_has_currency(event: Event) -> Verdict:
+    if event.data.get("amount") is None:
+        return NOT_APPLICABLE
+    return None if event.data.get("currency") else "there is an amount, but no currency"
+
+
+def _amount_is_a_number(event: Event) -> Verdict:
+    if "amount" not in event.data:
+        return NOT_APPLICABLE
+    return None if _is_number(event.data["amount"]) else "amount is not a number"
+
+
+def _currencies_are_codes(event: Event) -> Verdict:
+    return _all_match(event, _CURRENCY_NAME, _CURRENCY, "a currency code of three capitals")
+
+
+def _countries_are_codes(event: Event) -> Verdict:
+    return _all_match(event, _COUNTRY_NAME, _COUNTRY, "a country code of two capitals")
+
+
+def _emails_are_addresses(event: Event) -> Verdict:
+    return _all_match(event, _EMAIL_NAME, _EMAIL, "an e-mail address")
+
+
+def _all_match(event: Event, names: re.Pattern[str], form: re.Pattern[str], what: str) -> Verdict:
+    concerned = False
+    for name, value in _fields(event.data):
+        if value is not None and _is_named(name, names):
+            concerned = True
+            if not (isinstance(value, str) and form.fullmatch(value)):
+                return f"{name[:_SHOWN]} is not {what}"
+    return None if concerned else NOT_APPLICABLE
+
+
+def _dates_are_dates(event: Event) -> Verdict:
+    concerned = False
+    for name, value in _fields(event.data):
+        if value is not None and _is_named(name, _DATE_NAME) and not isinstance(value, Mapping | list):
+            concerned = True
+            if _moment(value) is None:
+                return f"{name[:_SHOWN]} is not a date"
+    return None if concerned else NOT_APPLICABLE
+
+
+def _time_is_plausible(event: Event) -> Verdict:
+    if _EARLIEST <= event.occurred_at < _LATEST:
+        return None
+    return f"it occurred in the year {event.occurred_at.year}; were seconds sent for milliseconds?"
+
+
+def _delay(event: Event) -> timedelta | None:
+    """From the event's occurrence to its collection."""
+    collected = _moment(event.metadata.get("collected_at"))
+    return None if collected is None else collected - event.occurred_at
+
+
+def _collected_in_time(event: Event) -> Verdict:
+    delay = _delay(event)
+    if delay is None:
+        return NOT_APPLICABLE
+    return None if delay <= _LATE else f"late: collected {delay} after it occurred, more than {_LATE}"
+
+
+def _not_from_the_future(event: Event) -> Verdict:
+    delay = _delay(event)
+    if delay is None:
+        return NOT_APPLICABLE
+    return None if delay >= -_AHEAD else f"from the future: it occurred {-delay} after it was collected"
+
+
+def _company_is_the_same(event: Event) -> Verdict:
+    company = _first(event.data, "companyId", "company_id")
+    if not isinstance(company, str | int) or isinstance(company, bool):
+        return NOT_APPLICABLE if company is None else "the document's company is not an id"
+    same = company == event.company_id if isinstance(company, str) else f"{company:x}" == _hex(event.company_id)
+    return None if same else "the document names another company than its headers"
+
+
+def _hex(company_id: str) -> str | None:
+    return f"{int(company_id):x}" if re.fullmatch(r"-?[0-9]{1,255}", company_id) else None
+
+
+def _updated_after_created(event: Event) -> Verdict:
+    return _in_order(event, ("createdAt", "created_at"), ("updatedAt", "updated_at"))
+
+
+def _due_after_issued(event: Event) -> Verdict:
+    return _in_order(event, ("date", "issuedAt", "issued_at"), ("dueDate", "due_date"))
+
+
+def _in_order(event: Event, earlier: tuple[str, ...], later: tuple[str, ...]) -> Verdict:
+    first, second = _moment(_first(event.data, *earlier)), _moment(_first(event.data, *later))
+    if first is None or second is None:
+        return NOT_APPLICABLE
+    return None if second >= first else f"{later[0]} is before {earlier[0]}"
+
+
+def _totals_add_up(event: Event) -> Verdict:
+    parts = [event.data.get(name) for name in ("subtotal", "tax", "total")]
+    if not all(_is_number(part) and -_LARGEST_SUM < part < _LARGEST_SUM for part in parts if part is not None):
+        return NOT_APPLICABLE
+    if None in parts:
+        return NOT_APPLICABLE
+    subtotal, tax, total = (Decimal(str(part)) for part in parts)
+    return None if abs(subtotal + tax - total) <= _CENT else "subtotal and tax do not add up to total"
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    Rule("id.present", "completeness", 2, _document_has_id),
+    Rule("document.content", "completeness", 1, _document_has_content),
+    Rule("document.filled", "completeness", 1, _document_is_filled),
+    Rule("user.known", "completeness", 1, _user_is_known),
+    Rule("amount.currency", "completeness", 1, _amount_has_currency),
+    Rule("amount.number", "validity", 2, _amount_is_a_number),
+    Rule("currency.code", "validity", 1, _currencies_are_codes),
+    Rule("country.code", "validity", 0.5, _countries_are_codes),
+    Rule("email.address", "validity", 1, _emails_are_addresses),
+    Rule("dates.readable", "validity", 1, _dates_are_dates),
+    Rule("time.plausible", "validity", 1, _time_is_plausible),
+    Rule("collected.in_time", "timeliness", 2, _collected_in_time),
+    Rule("collected.not_before", "timeliness", 2, _not_from_the_future),
+    Rule("company.same", "consistency", 2, _company_is_the_same),
+    Rule("updated.after_created", "consistency", 1, _updated_after_created),
+    Rule("due.after_issued", "consistency", 1, _due_after_issued),
+    Rule("totals.add_up", "consistency", 1, _totals_add_up),
+)
+"""The built-in rules."""
+
+RULESET: Final = ruleset_of(RULES, "holded-1")
+"""The version of the built-in rules."""

@@ -1,0 +1,140 @@
+"""Reference data that stand in an object: CSV with a header, a JSON array or object, or JSON lines, as rows by key."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, get_args
+
+import attrs
+
+from holded_pipeline.model import json_codec
+from holded_pipeline.model.errors import ConfigurationError, RejectRecord
+
+Format = Literal["csv", "json", "jsonl"]
+FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+
+_ENDINGS: Final[Mapping[str, Format]] = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_COMPRESSED = (".gz", ".zst")
+
+
+def format_of(name: str) -> Format:
+    """What an object holds, by the end of its name.
+
+    Raises:
+        ValueError: the name does not tell.
+    """
+    plain = name
+    for ending in _COMPRESSED:
+        plain = plain.removesuffix(ending)
+    for ending, kind in _ENDINGS.items():
+        if plain.endswith(ending):
+            return kind
+    raise ValueError(f'the name {name!r} does not tell what the object holds; say format="csv", "json" or "jsonl"')
+
+
+def key_text(value: Any) -> str | None:
+    """The text that a value is looked up by: a text is itself, an integer its digits; nothing else is a key."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+@attrs.frozen
+class ReferenceFormat:
+    """How rows are read.
+
+    Attributes:
+        format: `csv`, `json` or `jsonl`.
+        key: the column that rows are found by; None for a JSON object, whose names are the keys.
+        columns: the columns to keep; None for all but the key.
+    """
+
+    format: Format
+    key: str | None
+    columns: tuple[str, ...] | None
+
+    def rows(self, text: bytes) -> dict[str, dict[str, Any]]:
+        """The rows by their key. Values of CSV are texts; those of JSON keep their type, to the last digit.
+
+        Raises:
+            ConfigurationError: the text is not of this format, lacks a column, or has a key twice; says where.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for place, key, row in self._read(text):
+            if key is None:
+                raise ConfigurationError(f"{place} has no text or integer as {self.key!r}, by which it is to be found")
+            if key in found:
+                raise ConfigurationError(f"{place} has the key {key!r}, which stands before it already; keep one")
+            found[key] = row
+        return found
+
+    def _read(self, text: bytes) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+        if self.format == "csv":
+            return self._csv(text)
+        if self.format == "jsonl":
+            lines = enumerate(text.split(b"\n"), 1)
+            return self._objects((f"line {number}", _json(line, number)) for number, line in lines if line.strip())
+        return self._json(_json(text, None))
+
+    def _csv(self, text: bytes) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+        try:
+            reader = csv.reader(io.StringIO(text.decode("utf-8-sig"), newline=""), strict=True)
+            header = next(reader, [])
+            places = self._places(header)
+            key = header.index(self.key or "")
+            for row in reader:
+                place = f"line {reader.line_num}"
+                if not row:
+                    continue
+                if len(row) != len(header):
+                    raise ConfigurationError(f"{place} has {len(row)} fields, and the header {len(header)}")
+                if any("\0" in field for field in row):
+                    raise ConfigurationError(f"{place} holds U+0000, which PostgreSQL cannot store; remove it")
+                yield place, row[key], {name: row[at] for name, at in places.items()}
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"byte {error.start} is not UTF-8: {error.reason}") from error
+        except csv.Error as error:
+            raise ConfigurationError(f"line {reader.line_num} is no CSV: {error}") from error
+
+    def _places(self, header: Sequence[str]) -> dict[str, int]:
+        twice = sorted({name for name in header if header.count(name) > 1})
+        if twice:
+            raise ConfigurationError(f"the header names {twice[0]!r} twice")
+        wanted = [name for name in header if name != self.key] if self.columns is None else self.columns
+        missing = [name for name in (self.key or "", *wanted) if name not in header]
+        if missing:
+            raise ConfigurationError(f"the header has no column {missing[0]!r}; it has: {', '.join(header) or 'none'}")
+        return {name: header.index(name) for name in wanted}
+
+    def _json(self, document: Any) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+        if isinstance(document, list):
+            return self._objects((f"element {number}", element) for number, element in enumerate(document))
+        if not isinstance(document, dict):
+            raise ConfigurationError("it holds neither an array nor an object")
+        if self.key is not None:
+            raise ConfigurationError("it is one object, whose names are the keys; leave key= out")
+        return ((f"the name {name!r}", name, self._kept(value)) for name, value in document.items())
+
+    def _objects(self, rows: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+        if self.key is None:
+            raise ConfigurationError("its rows need a column to be found by; name it with key=")
+        for place, row in rows:
+            if not isinstance(row, dict):
+                raise ConfigurationError(f"{place} is no object")
+            yield place, key_text(row.get(self.key)), self._kept(row)
+
+    def _kept(self, row: Any) -> dict[str, Any]:
+        if not isinstance(row, dict):
+            return {"value": row}
+        if self.columns is None:
+            return {name: value for name, value in row.items() if name != self.key}
+        return {name: row.get(name) for name in self.columns}
+
+
+def _json(text: bytes, line: int | None) -> Any:
+    try:
+        return json_codec.decode(text)
+    except RejectRecord as fault:
+        raise ConfigurationError(f"{'it' if line is None else f'line {line}'} is no JSON: {fault.message}") from fault

@@ -1,0 +1,261 @@
+"""JSON in and out without altering a value.
+
+`decode` accepts RFC 8259 and refuses what cannot be carried unaltered to every store we write: numbers that are
+none (NaN, Infinity), lone surrogates, U+0000 (PostgreSQL cannot hold it), a name twice in one object (readers
+disagree on which counts), and nesting past a limit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import msgspec
+
+from holded_pipeline.model.errors import RejectRecord
+
+MAX_DEPTH = 100
+"""Levels of nesting accepted by default. Far above any business document, far below what breaks a parser."""
+
+_ENDLESS = 1_000  # levels after which a value made by code is taken to hold itself
+_EXACT_DIGITS = 15  # any decimal of up to 15 significant digits survives a double (IEEE 754, DBL_DIG)
+_BOM = b"\xef\xbb\xbf"
+_BRACKETS_OUTSIDE_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
+
+
+def _number(text: str) -> float | Decimal:
+    """A float where it is exact by its shortest form, else a Decimal."""
+    number = float(text)
+    if len(text) <= _EXACT_DIGITS and "e" not in text and "E" not in text:
+        return number
+    if math.isinf(number) or Decimal(repr(number)) != Decimal(text):
+        return Decimal(text)
+    return number
+
+
+_decoder = msgspec.json.Decoder(float_hook=_number)
+_encoder = msgspec.json.Encoder(decimal_format="number")
+_grammar = msgspec.json.Decoder(msgspec.Raw)
+
+
+def encode(value: Any) -> bytes:
+    """Compact UTF-8 JSON of a JSON value; big integers and Decimals as numbers, in full.
+
+    Raises:
+        TypeError: `value` holds something JSON has no form for. NaN and Infinity: see `check_json_value`.
+    """
+    return _encoder.encode(value)
+
+
+def is_json(text: bytes) -> bool:
+    """Whether it is one JSON value by its grammar, which says nothing about whether `decode` accepts it."""
+    try:
+        _grammar.decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
+    """The JSON value of `raw`, exact to the last digit.
+
+    A byte order mark before it is skipped. Integers are `int` of any size, other numbers `float` where that is
+    exact, else `Decimal`.
+
+    Raises:
+        RejectRecord: `invalid_utf8`, `invalid_json`, `not_finite`, `lone_surrogate`, `nul_character`,
+            `duplicate_name` or `too_deep`, with the place in the text.
+    """
+    text = raw.removeprefix(_BOM)
+    if text.count(b"[") + text.count(b"{") > max_depth and _depth(text) > max_depth:
+        raise RejectRecord("too_deep", f"the document is nested more than {max_depth} levels deep; flatten it")
+    try:
+        value = _decoder.decode(text)
+    except (ValueError, RecursionError, ArithmeticError) as error:
+        _explain(text, error)
+    if b"\\u0000" in text:
+        _refuse_nul(value)
+    _refuse_duplicate_names(text, value)
+    return value
+
+
+def decode_own(raw: bytes) -> Any:
+    """The JSON value of what `encode` wrote, as exact as `decode` but without its refusals."""
+    return _decoder.decode(raw)
+
+
+def _depth(text: bytes) -> int:
+    depth = deepest = 0
+    for match in _BRACKETS_OUTSIDE_STRINGS.finditer(text):
+        if match[1]:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif match[2]:
+            depth -= 1
+    return deepest
+
+
+def _explain(text: bytes, error: Exception) -> NoReturn:
+    """Says in a person's terms why the fast decoder refused; only ever called on a refusal."""
+    try:
+        decoded = text.decode()
+    except UnicodeDecodeError as fault:
+        raise RejectRecord("invalid_utf8", f"byte {fault.start} is not UTF-8: {fault.reason}{_hint(text)}") from error
+    try:
+        value = json.loads(decoded, parse_constant=_refuse_constant, parse_float=Decimal)
+    except json.JSONDecodeError as fault:
+        place = f"line {fault.lineno}, column {fault.colno}"
+        raise RejectRecord("invalid_json", f"not JSON: {fault.msg} at {place}{_hint(text)}") from error
+    except (ValueError, ArithmeticError, RecursionError) as fault:
+        raise RejectRecord("invalid_json", f"not a JSON value that can be carried: {fault}") from error
+    if any(has_surrogate(string) for string in _strings(value)):
+        raise RejectRecord("lone_surrogate", "a \\ud800-\\udfff escape stands without its other half") from error
+    raise RejectRecord("invalid_json", f"not JSON: {error}") from error
+
+
+def _hint(text: bytes) -> str:
+    return "; it looks like UTF-16 or UTF-32, send UTF-8" if b"\0" in text else ""
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise RejectRecord("not_finite", f"{name} is not a JSON number; send null, or leave the field out")
+
+
+def has_surrogate(string: str) -> bool:
+    """Whether half of a UTF-16 pair stands alone in it, which UTF-8 has no form for."""
+    return any("\ud800" <= character <= "\udfff" for character in string)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every string in a JSON value, names of objects included."""
+    pending = [value]
+    while pending:
+        current = pending.pop()
+        if isinstance(current, str):
+            yield current
+        elif isinstance(current, dict):
+            pending.extend(current.keys())
+            pending.extend(current.values())
+        elif isinstance(current, list | tuple):
+            pending.extend(current)
+
+
+def _refuse_nul(value: Any) -> None:
+    if any("\0" in string for string in _strings(value)):
+        raise RejectRecord("nul_character", "a string holds \\u0000, which PostgreSQL cannot store; remove it")
+
+
+def _refuse_duplicate_names(text: bytes, value: Any) -> None:
+    """A dropped duplicate drops its colon, so equal counts prove that there was none.
+
+    Only a colon written as an escape could make up for it, hence the second condition.
+    """
+    if text.count(b":") == encode(value).count(b":") and b"\\u003" not in text:
+        return
+    json.loads(text, object_pairs_hook=_refuse_duplicates)
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise RejectRecord("duplicate_name", f"the name {twice!r} stands twice in one object; keep one of them")
+
+
+def encode_checked(value: Any) -> bytes:
+    """What `encode` gives, for a value that code may have put NaN or Infinity into.
+
+    Raises:
+        TypeError: `value` holds something JSON has no form for.
+    """
+    encoded = encode(value)
+    if b"null" in encoded:  # which is what NaN and Infinity become
+        check_json_value(value)
+    return encoded
+
+
+def check_json_value(value: Any) -> None:
+    """Makes sure that a value made by code is JSON, so that `decode(encode(value))` gives it back.
+
+    Raises:
+        TypeError: it holds a type, a non-string key, or a number that JSON has no form for; the message says where.
+    """
+    if not _comes_back(value):
+        _find_what_is_not_json(value)
+
+
+def plain_copy(value: Any, *, max_bytes: int) -> Any:
+    """The JSON value of a value made by code, in dicts and lists of its own.
+
+    Raises:
+        TypeError: it is no JSON (see `check_json_value`), has more than `max_bytes` bytes as JSON, or is nested more
+            than `MAX_DEPTH` levels deep, as what holds itself is.
+    """
+    try:
+        encoded = _encoder.encode(value)
+    except RecursionError as error:
+        raise TypeError("it holds itself, or is nested too deep") from error
+    except (TypeError, ValueError, ArithmeticError) as error:
+        _find_what_is_not_json(value)
+        raise TypeError(f"{error}; give plain Python values") from error
+    if len(encoded) > max_bytes:
+        raise TypeError(f"it has {len(encoded):,} bytes as JSON, and {max_bytes:,} are kept")
+    if encoded.count(b"[") + encoded.count(b"{") > MAX_DEPTH and _depth(encoded) > MAX_DEPTH:
+        raise TypeError(f"it is nested more than {MAX_DEPTH} levels deep")
+    copy = _decoder.decode(encoded)
+    if copy != value or b"\\u0000" in encoded:
+        _find_what_is_not_json(value)
+    return copy
+
+
+def _comes_back(value: Any) -> bool:
+    """Proof in C that a value is JSON; a value that only looks different, such as a tuple, needs the other look."""
+    try:
+        encoded = _encoder.encode(value)
+        return b"\\u0000" not in encoded and bool(_decoder.decode(encoded) == value)
+    except (TypeError, ValueError, ArithmeticError, RecursionError):
+        return False
+
+
+def _find_what_is_not_json(value: Any) -> None:
+    pending: list[tuple[str, Any]] = [("", value)]
+    while pending:
+        pointer, current = pending.pop()
+        if current is None or isinstance(current, bool | int):
+            continue
+        if isinstance(current, str):
+            _check_string(pointer, current)
+        elif pointer.count("/") > _ENDLESS:
+            raise TypeError(f"it holds itself, or is nested more than {_ENDLESS} levels deep")
+        elif isinstance(current, float | Decimal):
+            _check_number(pointer, current)
+        elif isinstance(current, dict):
+            for name, member in current.items():
+                if not isinstance(name, str):
+                    raise TypeError(f"the key {name!r} at {pointer or 'the top'} is not a string")
+                _check_string(pointer, name)
+                pending.append((f"{pointer}/{name}", member))
+        elif isinstance(current, list | tuple):
+            pending.extend((f"{pointer}/{place}", member) for place, member in enumerate(current))
+        else:
+            raise TypeError(f"{type(current).__name__} at {pointer or 'the top'} is not a JSON value")
+
+
+def _check_number(pointer: str, number: float | Decimal) -> None:
+    # math.isfinite goes through a float, which a large Decimal does not fit
+    if not (number.is_finite() if isinstance(number, Decimal) else math.isfinite(number)):
+        raise TypeError(f"{number!r} at {pointer or 'the top'} is not a JSON number")
+
+
+def is_storable(text: str) -> bool:
+    """Whether a text can stand in JSON and in PostgreSQL: no U+0000 in it, and no half of a surrogate pair."""
+    return "\0" not in text and not has_surrogate(text)
+
+
+def _check_string(pointer: str, string: str) -> None:
+    if not is_storable(string):
+        raise TypeError(f"a string at {pointer or 'the top'} holds U+0000 or a lone surrogate")

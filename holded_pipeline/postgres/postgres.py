@@ -1,0 +1,121 @@
+"""A PostgreSQL database: what it takes to reach it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+
+from holded_pipeline.servers.retry import Retry
+from holded_pipeline.servers.secret import Secret
+
+_DRIVER = "postgresql+psycopg"
+_PASSWORD = "password"  # noqa: S105  a parameter's name
+_OTHER_SECRETS = {"sslpassword", "oauth_client_secret"}  # of libpq's parameters
+# A network that swallows everything is noticed after about a minute, rather than after the system's two hours.
+_LIVELINESS = {
+    "keepalives_idle": 30,  # seconds
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,  # milliseconds
+}
+
+
+@attrs.frozen(init=False)
+class Postgres:
+    """A PostgreSQL database. Constructing it does no I/O.
+
+    Args:
+        url: `postgresql://user@host:port/database`, as libpq and SQLAlchemy write it; a password in it, `?password=`
+            too, is moved into a `Secret`.
+        password: a `Secret`, or a plain string that becomes one.
+        connect_timeout: seconds for a connection to be made.
+        retry: how long an outage is waited out; also how long a load, a migration, `verify_analytics` or a lookup may
+            wait for a lock or for a server that has stopped to answer, but never less than `connect_timeout`.
+    """
+
+    url: str
+    password: Secret | None
+    connect_timeout: float
+    retry: Retry
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        password: str | Secret | None = None,
+        connect_timeout: float = 10.0,
+        retry: Retry | None = None,
+    ) -> None:
+        parsed = _parse(url)
+        parsed, given = _without_passwords(parsed)
+        if given:
+            if password is not None or len(given) > 1:
+                raise ValueError("the password stands twice, in the URL or in password=; give it once")
+            (password,) = given
+        if connect_timeout <= 0:
+            raise ValueError(f"connect_timeout must be more than 0 seconds, got {connect_timeout}")
+        secret = None if password is None else Secret.of(password)
+        plain = parsed.set(drivername="postgresql").render_as_string()
+        self.__attrs_init__(plain, secret, connect_timeout, retry or Retry())
+
+    def engine(self, **overrides: Any) -> sa.Engine:
+        """A new SQLAlchemy engine on psycopg 3; `overrides` go to `sqlalchemy.create_engine` as they are."""
+        url = make_url(self.url).set(drivername=_DRIVER)
+        if self.password is not None:
+            url = url.set(password=self.password.reveal())
+        wanted = {"connect_timeout": max(1, round(self.connect_timeout)), **_LIVELINESS}
+        settings: dict[str, Any] = {
+            # Lines for COPY are bytes of UTF-8, whatever encoding the database or the environment prefers.
+            "connect_args": {name: value for name, value in wanted.items() if name not in url.query}
+            | {"client_encoding": "utf8"},
+            "pool_pre_ping": True,
+        }
+        engine = sa.create_engine(url, **(settings | overrides))
+        sa.event.listen(engine, "handle_error", _forget_password)
+        return engine
+
+    def __str__(self) -> str:
+        url = make_url(self.url)
+        return f"PostgreSQL {url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
+
+
+def _forget_password(context: sa.engine.ExceptionContext) -> None:
+    """Psycopg's error about a connection that failed carries all of its parameters, for whoever prints attributes."""
+    if isinstance(context.original_exception, psycopg.Error):
+        context.original_exception._pgconn = None  # noqa: SLF001  there is no public way
+
+
+def _parse(url: str) -> URL:
+    parsed = _made(url)
+    if parsed is None:
+        # The text may hold a password, so it is not repeated here.
+        raise ValueError("the database URL must look like postgresql://user@host:5432/database")
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise ValueError(f"a postgresql:// URL is needed, got one for {parsed.get_backend_name()!r}")
+    for name in _OTHER_SECRETS & set(parsed.query):
+        raise ValueError(
+            f"the database URL holds {name}, which would show in logs; keep it in libpq's service file, and name that "
+            "by ?service="
+        )
+    return parsed
+
+
+def _made(url: str) -> URL | None:
+    try:
+        return make_url(url)
+    except (sa.exc.ArgumentError, ValueError):  # whose words hold parts of the URL
+        return None
+
+
+def _without_passwords(url: URL) -> tuple[URL, list[str]]:
+    """A URL without the passwords in it, and these."""
+    asked = url.query.get(_PASSWORD, ())
+    given = [asked] if isinstance(asked, str) else list(asked)
+    if url.password is not None:
+        given.append(str(url.password))
+        url = url._replace(password=None)  # URL.set takes None for 'leave it as it is'
+    return url.difference_update_query([_PASSWORD]), given

@@ -1,0 +1,47 @@
+"""An event against its schema: which one that is, and what a violation reads like."""
+
+from __future__ import annotations
+
+from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.model.values import Event, SchemaRef
+from holded_pipeline.schemas.compiled import CompiledSchema, SchemaResolver
+from holded_pipeline.schemas.subjects import Subject
+
+
+class EventCheck:
+    """Finds the schema of each event, and compiles each schema once."""
+
+    def __init__(self, resolver: SchemaResolver, subject: Subject, version: int | None) -> None:
+        self._resolver = resolver
+        self._subject = subject
+        self._version = version
+        self._compiled: dict[SchemaRef, CompiledSchema] = {}
+
+    def schema_of(self, event: Event) -> CompiledSchema:
+        """The schema to check the event against.
+
+        Raises:
+            RejectRecord: there is none (`unknown_subject`, `unknown_version`, `subject_error`).
+            ConfigurationError: the schema, or where it comes from, cannot be used.
+            TransientError: the registry did not answer.
+        """
+        resolved = self._resolver.resolve(self._subject(event), self._version)
+        compiled = self._compiled.get(resolved.ref)
+        if compiled is None:
+            compiled = self._compiled[resolved.ref] = CompiledSchema(resolved)
+        return compiled
+
+
+def require_valid(compiled: CompiledSchema, event: Event) -> None:
+    """Returns if the event's data fit the schema.
+
+    Raises:
+        RejectRecord: `schema_violation`, with every violation.
+    """
+    violations = compiled.check(event.data)
+    if violations:
+        count = "1 violation" if len(violations) == 1 else f"{len(violations)} violations"
+        first = f"{violations[0].pointer or 'the document'}: {violations[0].message}"
+        raise RejectRecord(
+            "schema_violation", f"{count} of the schema {compiled.ref.subject!r}, first {first}", violations
+        )

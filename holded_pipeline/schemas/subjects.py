@@ -1,0 +1,68 @@
+"""Which subject an event is checked against."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable
+
+from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.model.json_codec import has_surrogate
+from holded_pipeline.model.values import Event
+from holded_pipeline.user_code.errors import fault_of, name_of, outcome_of, shown
+
+Subject = Callable[[Event], str]
+
+_FIELDS: dict[str, Callable[[Event], str]] = {
+    "type": lambda event: event.type,
+    "type_name": lambda event: re.split(r"[\\/.]", event.type)[-1],
+    "company_id": lambda event: event.company_id,
+}
+
+
+def subject_of(subject: str | Subject) -> Subject:
+    """A function for a subject given as text, as a template such as `{type}-value`, or as a function.
+
+    Raises:
+        ValueError: the text is empty, or a template names an unknown field; the message lists the known ones.
+    """
+    if not isinstance(subject, str):
+        return _Called(subject)
+    if not subject:
+        raise ValueError("subject must not be empty")
+    try:
+        parsed = string.Formatter().parse(subject)
+        parts = [(text, field, spec or conversion) for text, field, spec, conversion in parsed]
+    except ValueError as error:
+        raise ValueError(f"the subject {subject!r} is no template: {error}") from error
+    for _, field, extra in parts:
+        if field is not None and (field not in _FIELDS or extra):
+            known = ", ".join(sorted(_FIELDS))
+            raise ValueError(f"the subject {subject!r} has no usable field {field!r}; the fields are: {known}")
+    return _Template(tuple((text, field) for text, field, _ in parts))
+
+
+class _Template:
+    def __init__(self, parts: tuple[tuple[str, str | None], ...]) -> None:
+        self._parts = parts
+
+    def __call__(self, event: Event) -> str:
+        return "".join(text + ("" if field is None else _FIELDS[field](event)) for text, field in self._parts)
+
+
+class _Called:
+    """A user's function, whose stumbling over an event is the event's rejection."""
+
+    def __init__(self, function: Subject) -> None:
+        self._function = function
+
+    def __call__(self, event: Event) -> str:
+        name = f"the subject function {name_of(self._function)}"
+        subject = outcome_of(self._function, event)
+        if isinstance(subject, BaseException):
+            raise fault_of("subject_error", subject, name, "could tell no subject for the event") from subject
+        if not isinstance(subject, str) or not subject or has_surrogate(subject):
+            found = outcome_of(repr, subject)
+            said = shown(found) if isinstance(found, str) else type(subject).__name__
+            raise RejectRecord("subject_error", f"{name} returned {said}, which names no subject")
+        return subject

@@ -1,0 +1,92 @@
+"""What happens when a server does not answer: try again for a while, then say so loudly."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import attrs
+import tenacity
+
+from holded_pipeline.model.errors import TransientError
+
+T = TypeVar("T")
+_logger = logging.getLogger("holded_pipeline")
+
+
+def _positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not value > 0:  # nor NaN, which is no number of seconds
+        raise ValueError(f"Retry.{attribute.name} must be more than 0 seconds, got {value}")
+
+
+def _finite(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if math.isinf(value):
+        raise ValueError(f"Retry.{attribute.name} must be a number of seconds, got {value}; only deadline may be inf")
+
+
+@attrs.frozen
+class Retry:
+    """How long an outage is waited out.
+
+    Waits double from `first_wait` to `longest_wait`, with jitter so that workers do not come back in step.
+
+    Attributes:
+        deadline: seconds after which waiting ends and the run fails with a `TransientError`; `math.inf` for never.
+        first_wait: seconds before the second attempt.
+        longest_wait: seconds between attempts at the most.
+    """
+
+    deadline: float = attrs.field(default=120.0, validator=_positive)
+    first_wait: float = attrs.field(default=0.2, validator=[_positive, _finite])
+    longest_wait: float = attrs.field(default=10.0, validator=[_positive, _finite])
+
+    def call(self, attempt: Callable[[], T], *, server: str, is_transient: Callable[[Exception], bool]) -> T:
+        """Calls `attempt` until it returns, until its error is not transient, or until the deadline.
+
+        Args:
+            attempt: does the whole piece of work; must be safe to repeat.
+            server: names the server in the error, e.g. `object store http://localhost:9000`. No credentials.
+            is_transient: tells an outage from every other error.
+
+        Raises:
+            TransientError: the deadline passed; the last error is its cause.
+        """
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, Exception) and is_transient(error)),
+            stop=tenacity.stop_before_delay(self.deadline),
+            wait=tenacity.wait_exponential(self.first_wait, self.longest_wait)
+            + tenacity.wait_random(0, self.first_wait),
+            before_sleep=partial(_warn, server),
+            reraise=True,
+        )
+        try:
+            return retrying(attempt)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            raise TransientError(
+                f"{server} did not answer within {self.deadline:g} s; the last error was "
+                f"{_told(error)}. Nothing was rejected for it: run again once it is back"
+            ) from error
+
+
+def _warn(server: str, state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    wait = state.next_action.sleep if state.next_action else 0.0
+    _logger.warning(
+        "%s does not answer (%s); attempt %d follows in %.1f s",
+        server,
+        _told(error),
+        state.attempt_number + 1,
+        wait,
+    )
+
+
+def _told(error: BaseException | None) -> str:
+    """The kind of an error and its first line: a driver's own error rather than what SQLAlchemy makes of it."""
+    cause = getattr(error, "orig", None) or error
+    first, *_ = str(cause).strip().splitlines() or [""]
+    return f"{type(cause).__name__}: {first}" if first else type(cause).__name__

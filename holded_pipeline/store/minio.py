@@ -1,0 +1,106 @@
+"""Any S3-compatible store: what it takes to reach it."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import attrs
+import s3fs
+from aiobotocore.session import AioSession
+
+from holded_pipeline.servers.retry import Retry
+from holded_pipeline.servers.secret import Secret
+from holded_pipeline.servers.server_url import http_parts
+
+
+def _endpoint(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    parts = http_parts(value, f"MinIO.{attribute.name}", example="http://localhost:9000")
+    if parts.username or parts.password:
+        raise ValueError("give the keys as access_key and secret_key, not inside the endpoint's URL")
+    if parts.query or parts.fragment:
+        raise ValueError(f"MinIO.{attribute.name} is a server's URL, and takes nothing after ? or #")
+
+
+def _secret(value: str | Secret) -> Secret:
+    return Secret.of(value)
+
+
+def _not_empty(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if not value:
+        raise ValueError(f"MinIO.{attribute.name} must not be empty")
+
+
+@functools.cache
+def _session() -> AioSession:
+    """One for the process: it knows what S3's calls look like, which takes longer to read than a page of a listing.
+
+    The keys are the client's, not the session's; and all clients are made in the one thread of fsspec's event loop.
+    """
+    return AioSession()
+
+
+@attrs.frozen
+class MinIO:
+    """A bucket of an S3-compatible store: MinIO, SeaweedFS, Ceph, Garage, AWS S3 and their like.
+
+    Constructing it does no I/O.
+
+    Attributes:
+        endpoint: the server's URL.
+        bucket: the bucket that all keys are in.
+        access_key: the key's public half.
+        secret_key: the key's secret half; a plain string becomes a `Secret`.
+        region: what signatures are made for; most stores other than AWS take any.
+        addressing_style: `path` (http://host/bucket/key) or `virtual` (http://bucket.host/key).
+        verify: whether the server's certificate is checked; a path names the CA bundle to check it with.
+        timeout: seconds for a connection, and for a server to send the next bytes.
+        retry: how long an outage is waited out.
+    """
+
+    endpoint: str = attrs.field(validator=_endpoint)
+    bucket: str = attrs.field(kw_only=True, validator=_not_empty)
+    access_key: str = attrs.field(kw_only=True, validator=_not_empty)
+    secret_key: Secret = attrs.field(kw_only=True, converter=_secret)
+    region: str = attrs.field(kw_only=True, default="us-east-1", validator=_not_empty)
+    addressing_style: str = attrs.field(
+        kw_only=True, default="path", validator=attrs.validators.in_(("path", "virtual"))
+    )
+    verify: bool | str = attrs.field(kw_only=True, default=True)
+    timeout: float = attrs.field(kw_only=True, default=30.0, validator=attrs.validators.gt(0))
+    retry: Retry = attrs.field(kw_only=True, factory=Retry)
+
+    def filesystem(self, **overrides: Any) -> s3fs.S3FileSystem:
+        """A new fsspec filesystem for this store, for whatever the transforms do not do.
+
+        Paths are `bucket/key`. `overrides` go to `s3fs.S3FileSystem` as they are.
+        """
+        settings: dict[str, Any] = {
+            "key": self.access_key,
+            "secret": self.secret_key.reveal(),
+            "client_kwargs": {
+                "endpoint_url": self.endpoint,
+                "region_name": self.region,
+                "verify": self.verify,
+            },
+            "config_kwargs": {
+                "s3": {"addressing_style": self.addressing_style},
+                "signature_version": "s3v4",
+                # Newer defaults add checksum trailers, which S3 clones refuse.
+                "request_checksum_calculation": "when_required",
+                "response_checksum_validation": "when_required",
+                "connect_timeout": self.timeout,
+                "read_timeout": self.timeout,
+                "max_pool_connections": 32,
+                "retries": {"mode": "standard", "total_max_attempts": 2},
+            },
+            "skip_instance_cache": True,
+            "use_listings_cache": False,
+        }
+        filesystem = s3fs.S3FileSystem(**(settings | overrides))
+        if not overrides:
+            filesystem.session = _session()
+        return filesystem
+
+    def __str__(self) -> str:
+        return f"object store {self.endpoint}"

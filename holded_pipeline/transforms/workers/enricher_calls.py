@@ -1,0 +1,128 @@
+"""An enricher on a worker: opened once, called within its time, called again while its server is away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from holded_pipeline.enriching.drafts import Draft
+from holded_pipeline.enriching.enricher import Enricher
+from holded_pipeline.enriching.results import plain_result
+from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.transforms.workers.bounded_calls import BoundedCalls
+from holded_pipeline.user_code.errors import EnricherFault, batch_of, is_outage, outcome_of, run_failure, told
+
+_logger = logging.getLogger("holded_pipeline")
+_COUNTS = 20  # counters that one enricher may have
+
+
+class EnricherCalls:
+    """Opens an enricher.
+
+    Args:
+        enricher: of the run.
+
+    Raises:
+        ConfigurationError, TransientError: it cannot be opened.
+    """
+
+    def __init__(self, enricher: Enricher) -> None:
+        self.enricher = enricher
+        self._takes_batches = enricher.takes_batches
+        self._stack = ExitStack()
+        self._bounded = None if enricher.timeout is None else BoundedCalls(str(enricher), enricher.timeout)
+        try:
+            self._opened = self._stack.enter_context(enricher.opened())
+        except KeyboardInterrupt:  # the user's own wish
+            raise
+        except BaseException as error:
+            whose = f"the enricher {enricher}, while it was opened,"
+            failure = run_failure(error, enricher.transient, whose)
+            raise failure or ConfigurationError(f"{whose} raised {told(error)}; mend its __enter__") from error
+        try:
+            callee = enricher.callee(self._opened)
+        except ConfigurationError:
+            self.close()
+            raise
+        read = _read_each if self._takes_batches else _read
+        self._callee: Callable[[Any], Any] = callee if self._bounded is None else lambda given: read(callee(given))
+
+    def apply(self, draft: Draft) -> None:
+        """Adds the enricher's result to an event; see `Enricher.settle` for what it raises."""
+        outcome = self._attempt(draft.view) if self.enricher.retry is None else self._patiently(draft.view, [draft])
+        self.enricher.settle(draft, outcome)
+
+    def outcomes(self, drafts: Sequence[Draft]) -> list[Any]:
+        """What `enrich_batch` returned for each event, to be settled one by one.
+
+        A batch that fails as a whole is given again event by event, so that one bad event hurts only itself.
+        """
+        whole = self._patiently([draft.view for draft in drafts], drafts)
+        if not isinstance(whole, BaseException):
+            return list(whole)
+        if len(drafts) == 1 or is_outage(whole, self.enricher.transient):
+            return [whole] * len(drafts)
+        return [outcome for draft in drafts for outcome in self.outcomes([draft])]
+
+    def _patiently(self, argument: Any, drafts: Sequence[Draft]) -> Any:
+        """The outcome of a call that is repeated for as long as `retry` says, while it meets an outage."""
+        retry, transient = self.enricher.retry, self.enricher.transient
+        if retry is None:
+            return self._attempt(argument)
+
+        def attempt() -> Any:
+            outcome = self._attempt(argument)
+            for each in outcome if isinstance(outcome, list) else [outcome]:
+                if isinstance(each, Exception) and is_outage(each, transient):
+                    raise each
+            return outcome
+
+        more = f" and {len(drafts) - 1} more," if len(drafts) > 1 else ""
+        server = f"{self.enricher.called_for(drafts[0].before)}{more}"
+        return retry.call(attempt, server=server, is_transient=lambda error: is_outage(error, transient))
+
+    def _attempt(self, argument: Any) -> Any:
+        given = list(argument) if self._takes_batches else argument  # a list that it takes events out of is its own
+        if self._bounded is None:
+            outcome = outcome_of(self._callee, given)
+        else:
+            outcome = self._bounded.outcome_of(self._callee, given)
+        return batch_of(outcome, len(argument)) if self._takes_batches else outcome
+
+    def counts(self) -> dict[str, int]:
+        """What the enricher says, in `take_counts()`, that it counted since it was asked last; it need not have it."""
+        take = getattr(self._opened, "take_counts", None)
+        if not callable(take):
+            return {}
+        outcome = outcome_of(lambda _: dict(take()), None)
+        if isinstance(outcome, BaseException) or not all(type(each) is int for each in outcome.values()):
+            _logger.error("take_counts of the enricher %s gave no whole numbers: %r", self.enricher, outcome)
+            return {}
+        return {str(name): outcome[name] for name in list(outcome)[:_COUNTS]}
+
+    def close(self) -> None:
+        """Closes it. Its results are with the events already, so an error is told and harms nothing."""
+        if self._bounded is not None:
+            self._bounded.close()
+        try:
+            self._stack.close()
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            _logger.exception("the enricher %s could not be closed", self.enricher)
+
+
+def _read(result: Any) -> Any:
+    """A result, with what it looks up when it is read looked up now; or what is wrong with it, as an outcome."""
+    if isinstance(result, BaseException):
+        return result
+    try:
+        return plain_result(result)
+    except EnricherFault as fault:
+        return fault
+
+
+def _read_each(results: Any) -> Any:
+    return [_read(each) for each in results] if isinstance(results, list | tuple) else results

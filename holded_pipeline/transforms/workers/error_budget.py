@@ -1,0 +1,103 @@
+"""Fails a run in which too much was rejected, after all of it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.transforms.window import BoundedWindow, GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
+
+from holded_pipeline.model.errors import TooManyRejectedError
+from holded_pipeline.model.values import Rejected
+from holded_pipeline.rejected.error_budget import ErrorBudget, Tally
+from holded_pipeline.transforms.workers.write_objects import WriteObjects
+
+TALLY = "tally"
+
+
+class WriteCounted(WriteObjects):
+    """Writes rejected records and tells, at the end of each bundle, how many of what it wrote.
+
+    It counts by bundle, since one that is tried again would count twice otherwise. Past a limit that is a count it
+    stores what it holds and gives up, rather than fill the store with what one wrong schema makes.
+    """
+
+    def __init__(self, *arguments: Any, budget: ErrorBudget, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._budget = budget
+
+    def start_bundle(self) -> None:
+        super().start_bundle()
+        self._tally = Tally()
+        self._window: BoundedWindow | None = None
+
+    def process(self, element: Rejected, window: BoundedWindow = beam.DoFn.WindowParam) -> Iterator[Any]:
+        yield from super().process(element, window)
+        self._window = window
+        self._tally.add(element.stage, element.reason, element.message)
+        breach = self._budget.breach(self._tally, None)
+        if breach is not None:
+            for _ in super().finish_bundle():
+                pass  # stored, which is all that matters in a bundle that fails
+            raise TooManyRejectedError(breach)
+
+    def finish_bundle(self) -> Iterator[Any]:
+        yield from super().finish_bundle()
+        if self._window is not None:
+            written = WindowedValue(self._tally, self._window.max_timestamp(), (self._window,))
+            yield beam.pvalue.TaggedOutput(TALLY, written)
+
+
+class CheckBudget(beam.PTransform):
+    """Takes the tallies of what was written, and fails the run when they exceed the budget."""
+
+    def __init__(self, budget: ErrorBudget, of: Iterable[beam.PCollection]) -> None:
+        super().__init__()
+        self._budget = budget
+        self._of = tuple(of)
+
+    def expand(self, tallies: beam.PCollection) -> beam.PCollection:
+        """Sums up both sides; only counts are shuffled."""
+        summed = (
+            tallies | "AllWindows" >> beam.WindowInto(GlobalWindows()) | "SumUp" >> beam.CombineGlobally(_SumTallies())
+        )
+        if not self._of:
+            return summed | "Check" >> beam.ParDo(_Check(self._budget))
+        counts = tuple(
+            records
+            | f"AllWindows{number}" >> beam.WindowInto(GlobalWindows())
+            | f"Count{number}" >> beam.combiners.Count.Globally()
+            for number, records in enumerate(self._of, 1)
+        )
+        total = counts | "JoinCounts" >> beam.Flatten() | "Total" >> beam.CombineGlobally(sum)
+        return summed | "Check" >> beam.ParDo(_Check(self._budget), beam.pvalue.AsSingleton(total))
+
+
+class _SumTallies(beam.CombineFn):
+    def create_accumulator(self) -> Tally:
+        return Tally()
+
+    def add_input(self, accumulator: Tally, element: Tally) -> Tally:
+        accumulator.take_in(element)
+        return accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[Tally]) -> Tally:
+        merged = Tally()
+        for accumulator in accumulators:
+            merged.take_in(accumulator)
+        return merged
+
+    def extract_output(self, accumulator: Tally) -> Tally:
+        return accumulator
+
+
+class _Check(beam.DoFn):
+    def __init__(self, budget: ErrorBudget) -> None:
+        self._budget = budget
+
+    def process(self, tally: Tally, records: int | None = None) -> None:
+        breach = self._budget.breach(tally, records)
+        if breach is not None:
+            raise TooManyRejectedError(breach)

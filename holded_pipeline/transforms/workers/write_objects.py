@@ -1,0 +1,119 @@
+"""Elements to JSON-lines objects: what WriteMinIO and WriteRejected share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import apache_beam as beam
+import attrs
+from apache_beam.transforms.window import BoundedWindow
+from apache_beam.utils.windowed_value import WindowedValue
+
+from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.store.client import ObjectStore
+from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.object_buffers import ENDINGS, Compression, FinishedObject, ObjectBuffers
+from holded_pipeline.store.object_names import ObjectNames, Partition, has_odd_level, usable_prefix
+from holded_pipeline.transforms.beam.outcome import Counters
+
+
+@attrs.frozen
+class WrittenObject:
+    """An object that a run wrote: its key, etag, how many records it holds, and its size in bytes as stored."""
+
+    key: str
+    etag: str
+    records: int
+    bytes: int
+
+
+@attrs.frozen
+class ObjectSettings:
+    """How objects are made; see `WriteMinIO`."""
+
+    prefix: str = attrs.field(converter=usable_prefix)
+    partition: Partition | None
+    compression: Compression | None = attrs.field(validator=attrs.validators.in_(tuple(ENDINGS)))
+    object_bytes: int = attrs.field(validator=attrs.validators.ge(1))
+    object_seconds: float = attrs.field(validator=attrs.validators.gt(0))
+    buffer_bytes: int = attrs.field(validator=attrs.validators.ge(1))
+
+
+class WriteObjects(beam.DoFn):
+    """Files each element's line under its partition and stores objects as they are due.
+
+    `encode` gives one line without its end, whole or in pieces; `step` is a name that no other transform of the run
+    has.
+    """
+
+    def __init__(
+        self,
+        lake: MinIO,
+        encode: Callable[[Any], bytes | Iterable[bytes]],
+        settings: ObjectSettings,
+        *,
+        run_id: str,
+        step: str,
+        stage: str,
+    ) -> None:
+        self._lake = lake
+        self._encode = encode
+        self._settings = settings
+        self._run_id = run_id
+        self._step = step
+        self._counters = Counters(stage)
+
+    def setup(self) -> None:
+        self._store = ObjectStore(self._lake)
+
+    def start_bundle(self) -> None:
+        self._buffers = ObjectBuffers(
+            self._settings.compression,
+            object_bytes=self._settings.object_bytes,
+            object_seconds=self._settings.object_seconds,
+            total_bytes=self._settings.buffer_bytes,
+        )
+        self._names = ObjectNames(self._run_id, self._step)
+
+    def process(self, element: Any, window: BoundedWindow = beam.DoFn.WindowParam) -> Iterator[WindowedValue]:
+        place = (self._partition_of(element), window)
+        for due in self._buffers.add(place, self._encode(element), element, time.monotonic()):
+            yield self._write(due)
+
+    def _partition_of(self, element: Any) -> str:
+        if self._settings.partition is None:
+            return ""
+        partition = self._settings.partition(element)
+        if not isinstance(partition, str) or has_odd_level(partition):
+            raise ConfigurationError(
+                f"the partition function returned {partition!r}; it must return text such as 'country=ES', without "
+                "the levels . and .., and without empty ones (//)"
+            )
+        return partition
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        for due in self._buffers.finish():
+            yield self._write(due)
+
+    def teardown(self) -> None:
+        if hasattr(self, "_store"):
+            self._store.close()
+
+    def _write(self, due: FinishedObject) -> WindowedValue:
+        partition, window = due.place
+        key = self._names.key(
+            self._settings.prefix,
+            partition,
+            due.identity,
+            ENDINGS[self._settings.compression],
+            window=(str(getattr(window, "start", "")), str(window.max_timestamp())),
+        )
+        etag = self._store.write(key, due.body)
+        self._counters.add("objects")
+        self._counters.add("records", due.records)
+        self._counters.add("bytes", len(due.body))
+        written = WrittenObject(key, etag, due.records, len(due.body))
+        # In the window of its own elements: what makes an object due may be an element of another one.
+        return WindowedValue(written, window.max_timestamp(), (window,))

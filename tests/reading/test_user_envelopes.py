@@ -1,0 +1,101 @@
+"""Envelopes that strangers write: whatever they do hurts one record, or ends the run with their name."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+import holded_pipeline as hp
+from holded_pipeline.reading.framing import Record
+from holded_pipeline.reading.records import RecordReader
+from holded_pipeline.rejected.rejections import reject, to_line
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SOURCE = hp.Source("b", "k", "e", 1)
+
+
+def read(envelope):
+    reader = RecordReader(envelope, max_record_bytes=1_000, max_depth=10)
+    return reader.event(Record(b"{}", 1), SOURCE)
+
+
+def raising(error):
+    def mine(document, source):
+        raise error
+
+    return mine
+
+
+class WordlessError(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+class UnfinishedError(hp.RejectRecord):
+    def __init__(self):
+        pass  # without super().__init__
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SystemExit(3), GeneratorExit(), StopIteration(), asyncio.CancelledError(), RecursionError(), MemoryError(),
+        WordlessError(), UnfinishedError(), hp.RejectRecord(None, None), hp.RejectRecord("Not a code", "x"),
+        KeyError("id"),
+    ],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_what_it_raises_is_the_records_fault_and_names_it(error):
+    with pytest.raises(hp.RejectRecord, match=r"the envelope .*mine") as caught:
+        read(raising(error))
+    assert caught.value.reason == "envelope_error"
+
+
+def test_its_own_refusal_stands_and_can_be_written_whatever_is_in_it():
+    with pytest.raises(hp.RejectRecord, match=r"half a pair: .*refused by the envelope .*mine") as caught:
+        read(raising(hp.RejectRecord("too_odd", "half a pair: \ud800", [hp.Violation("/a", "odd", "\0")])))
+    assert (caught.value.reason, len(caught.value.violations)) == ("too_odd", 1)
+    rejected = reject(caught.value, stage="read", raw=b"{}", run_id="r", rejected_at=NOON, source=SOURCE)
+    assert b"too_odd" in b"".join(to_line(rejected))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ConnectionRefusedError("away"), hp.TransientError),
+        (TimeoutError("slow"), hp.TransientError),
+        (FileNotFoundError("codes.json"), hp.ConfigurationError),
+        (hp.TransientError("away"), hp.TransientError),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_an_outage_or_a_missing_file_ends_the_run_and_names_it(error, kind):
+    with pytest.raises(kind, match=r"the envelope .*mine"):
+        read(raising(error))
+
+
+def test_ctrl_c_is_not_held_back():
+    with pytest.raises(KeyboardInterrupt):
+        read(raising(KeyboardInterrupt()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"id": ""}, "id is empty"),
+        ({"id": "a\0b"}, "id is no JSON"),
+        ({"company_id": "\ud800"}, "company_id is no JSON"),
+        ({"source": "x"}, "source is str"),
+        ({"attempts": "x"}, "attempts or replay_of is set"),
+        ({"replay_of": 5}, "attempts or replay_of is set"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_an_event_that_cannot_be_carried_is_refused_here(changes, words):
+    def mine(document, source):
+        return hp.Event(**({"id": "1", "type": "t", "company_id": "c", "occurred_at": NOON, "data": {}} | changes))
+
+    with pytest.raises(hp.RejectRecord, match=words):
+        read(mine)

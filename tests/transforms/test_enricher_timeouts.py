@@ -1,0 +1,506 @@
+"""A timeout holds, an outage is waited out and then fails the run, and what is opened is closed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+
+import holded_pipeline as hp
+from holded_pipeline.enriching.drafts import Draft
+from holded_pipeline.transforms.workers.bounded_calls import MOST_STUCK, BoundedCalls
+from holded_pipeline.transforms.workers.enricher_calls import EnricherCalls
+from holded_pipeline.user_code.errors import EnricherFault
+
+ROOT = Path(__file__).parent.parent.parent
+SHORT = 0.2  # seconds for a call that will hang
+LONG = 1.0  # seconds for calls of which most are to end in time, on a busy machine too
+PATIENT = hp.Retry(deadline=20, first_wait=0.01, longest_wait=0.02)
+HASTY = hp.Retry(deadline=0.2, first_wait=0.01, longest_wait=0.02)
+
+
+def event(number=0):
+    return hp.Event(
+        id=f"e{number}", type="t", company_id="c", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), data={"n": number}
+    )
+
+
+def enrich(run, *enrichers, events=None):
+    def build(pipeline):
+        enriched = pipeline | beam.Create(events or [event()]) | hp.Enrich(*enrichers)
+        return {"passed": enriched.passed, "rejected": enriched.rejected}
+
+    return run(build)
+
+
+def applied(enricher: hp.Enricher, number: int = 0) -> hp.Event:
+    calls = EnricherCalls(enricher)
+    try:
+        draft = Draft(event(number))
+        calls.apply(draft)
+        return draft.event()
+    finally:
+        calls.close()
+
+
+# --- timeouts
+
+
+@pytest.fixture
+def listening() -> Iterator[tuple[str, int]]:
+    """A server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()
+
+
+def sleeping(event):
+    time.sleep(5)  # far longer than the timeout, and short enough to be over soon after the test
+    return {}
+
+
+def looping(event):
+    while True:
+        with contextlib.suppress(Exception):  # as deaf as a loop can be
+            event.data["nothing"]
+
+
+def hashing(event):
+    return {"h": hashlib.pbkdf2_hmac("sha256", b"p", b"s", 8_000_000).hex()}  # seconds in C, without the GIL
+
+
+@pytest.mark.parametrize("function", [sleeping, looping, hashing])
+def test_a_call_that_hangs_rejects_its_event_and_holds_up_no_other(run, function):
+    def some(event):
+        return function(event) if event.data["n"] == 1 else {}
+
+    begun = time.monotonic()
+    ran = enrich(run, hp.Enricher("some", some, version="2", timeout=LONG), events=[event(n) for n in range(4)])
+    assert sorted(passed.id for passed in ran["passed"]) == ["e0", "e2", "e3"]
+    (rejected,) = ran["rejected"]
+    assert (rejected.event_id, rejected.reason) == ("e1", "enricher_timeout")
+    assert rejected.message == "the enricher some 2 did not answer within 1 s"
+    assert ran.counters["enrich.rejected.enricher_timeout"] == 1
+    assert time.monotonic() - begun < 60  # it came back at all
+
+
+def test_a_socket_that_never_answers_is_no_reason_to_hang(listening):
+    def asking(event):
+        with socket.create_connection(listening) as connection:
+            return {"answer": connection.recv(1).decode()}
+
+    with pytest.raises(hp.RejectRecord, match="enricher_timeout: the enricher asking did not answer"):
+        applied(hp.Enricher("asking", asking, timeout=SHORT))
+
+
+def test_on_error_decides_what_a_timeout_does():
+    skipped = applied(hp.Enricher("slow", looping, timeout=SHORT, on_error="skip"))
+    assert skipped.metadata["enrichers"]["slow"]["error"] == "did not answer within 0.2 s"
+    with pytest.raises(hp.TransientError, match="the enricher slow, called for event e0, did not answer within 0.2 s"):
+        applied(hp.Enricher("slow", looping, timeout=SHORT, on_error="fail"))
+
+
+def test_a_loop_that_is_given_up_is_ended():
+    applied(hp.Enricher("burning", looping, timeout=SHORT, on_error="skip"))
+    until = time.monotonic() + 20
+    while any(thread.name == "enricher burning" for thread in threading.enumerate()):
+        assert time.monotonic() < until, "the loop burns on"
+        time.sleep(0.01)
+
+
+def test_many_calls_that_hang_at_once_fail_the_run_by_name():
+    release = threading.Event()
+    calls = BoundedCalls("stuck 1.0", 0.02)
+    try:
+        for _ in range(MOST_STUCK - 1):
+            assert isinstance(calls.outcome_of(lambda _: release.wait(60), None), EnricherFault)
+        with pytest.raises(hp.TransientError, match="10 calls of the enricher stuck 1.0 hang at the same time"):
+            calls.outcome_of(lambda _: release.wait(60), None)
+    finally:
+        release.set()
+
+
+def test_calls_that_came_back_are_not_counted_as_stuck():
+    calls = BoundedCalls("slow", 0.01)
+    for _ in range(MOST_STUCK * 2):
+        release = threading.Event()
+        stuck = calls.outcome_of(lambda _, release=release: release.wait(60), None)
+        assert isinstance(stuck, EnricherFault)
+        release.set()
+        until = time.monotonic() + 20
+        while any(thread.name == "enricher slow" for thread in threading.enumerate()):
+            assert time.monotonic() < until
+            time.sleep(0.001)
+    calls.close()
+
+
+def test_a_call_in_time_gives_its_result_or_its_exception():
+    calls = BoundedCalls("quick", 30)
+    threads = {calls.outcome_of(lambda _: threading.get_ident(), None) for _ in range(5)}
+    assert len(threads) == 1  # one thread for all calls, not one for each
+    assert threads != {threading.get_ident()}
+    assert isinstance(calls.outcome_of(lambda _: 1 / 0, None), ZeroDivisionError)
+    calls.close()
+
+
+def test_without_a_timeout_there_is_no_other_thread():
+    enriched = applied(hp.Enricher("where", lambda event: {"thread": threading.get_ident()}))
+    assert enriched.metadata["where"]["thread"] == threading.get_ident()
+
+
+def test_a_hanging_call_does_not_keep_the_process_from_ending():
+    script = textwrap.dedent(
+        """
+        import threading
+        from holded_pipeline.transforms.workers.bounded_calls import BoundedCalls
+        calls = BoundedCalls("stuck", 0.05)
+        print(calls.outcome_of(lambda _: threading.Event().wait(600), None))
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, "did not answer within" in done.stdout) == (0, True), done.stderr
+
+
+# --- outages
+
+
+class AwayError(Exception):
+    """What a client library of its own raises when its server is away."""
+
+
+class Recovering:
+    def __init__(self, error, times):
+        self.error = error
+        self.left = times
+
+    def __call__(self, event):
+        self.left -= 1
+        if self.left >= 0:
+            raise self.error
+        return {"answer": 42}
+
+
+@pytest.mark.parametrize("error", [AwayError("gone"), ConnectionResetError("gone"), TimeoutError("gone")])
+def test_an_outage_is_waited_out(error):
+    enricher = hp.Enricher("asking", Recovering(error, 3), transient=(AwayError,), retry=PATIENT)
+    assert applied(enricher).metadata["asking"] == {"answer": 42}
+
+
+@pytest.mark.parametrize("kind", [hp.TransientError, hp.ConfigurationError, hp.EnricherError, hp.ObjectVanishedError])
+def test_an_error_of_this_library_that_is_declared_is_waited_out(kind):
+    """What the user declares counts, also where an error of ours would mean something else."""
+    enricher = hp.Enricher("asking", Recovering(kind("gone"), 3), transient=(kind,), retry=PATIENT)
+    assert applied(enricher).metadata["asking"] == {"answer": 42}
+
+
+@pytest.mark.parametrize("retry", [None, HASTY])
+@pytest.mark.parametrize("kind", [hp.TransientError, hp.ConfigurationError, hp.EnricherError])
+def test_an_error_of_this_library_that_is_declared_and_lasts_is_an_outage(kind, retry):
+    enricher = hp.Enricher("asking", Recovering(kind("gone"), 10**6), transient=(kind,), retry=retry)
+    with pytest.raises(hp.TransientError, match="the enricher asking, called for event e0,.*gone"):
+        applied(enricher)
+
+
+@pytest.mark.parametrize("transient", [(Exception,), (hp.HoldedPipelineError,)])
+def test_a_refusal_is_never_an_outage_however_much_is_declared(transient):
+    asking = Recovering(hp.RejectRecord("embargoed", "no"), 1)
+    with pytest.raises(hp.RejectRecord, match="embargoed"):
+        applied(hp.Enricher("asking", asking, transient=transient, retry=PATIENT))
+    assert asking.left == 0
+
+
+def test_a_transient_error_that_is_not_declared_is_not_tried_again():
+    asking = Recovering(hp.TransientError("gone"), 1)  # whoever raises it has waited already
+    with pytest.raises(hp.TransientError, match="the enricher asking, called for event e0: gone"):
+        applied(hp.Enricher("asking", asking, retry=PATIENT))
+    assert asking.left == 0
+
+
+@pytest.mark.parametrize("retry", [None, HASTY])
+@pytest.mark.parametrize("on_error", ["reject", "skip", "fail"])
+def test_an_outage_that_lasts_fails_the_run_by_name_whatever_on_error_says(retry, on_error):
+    asking = Recovering(AwayError("gone"), 10**6)
+    enricher = hp.Enricher("asking", asking, version="2", transient=(AwayError,), retry=retry, on_error=on_error)
+    with pytest.raises(
+        hp.TransientError, match=r"the enricher asking 2, called for event e7,.*AwayError: gone"
+    ) as raised:
+        applied(enricher, 7)
+    assert isinstance(raised.value.__cause__, AwayError)
+
+
+def test_an_error_that_is_not_declared_is_not_tried_again():
+    asking = Recovering(AwayError("gone"), 1)
+    with pytest.raises(hp.RejectRecord, match="AwayError: gone"):
+        applied(hp.Enricher("asking", asking, retry=PATIENT))
+    assert asking.left == 0
+
+
+def test_a_timeout_is_not_tried_again():
+    asked = []
+
+    def asking(event):
+        asked.append(1)
+        looping(event)
+
+    with pytest.raises(hp.RejectRecord, match="enricher_timeout"):
+        applied(hp.Enricher("asking", asking, timeout=SHORT, retry=PATIENT, transient=(Exception,)))
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("vat.csv"), PermissionError("vat.csv"), IsADirectoryError("vat.csv")]
+)
+def test_a_missing_file_is_nothing_that_waiting_mends(error):
+    with pytest.raises(hp.ConfigurationError, match="the enricher reading, called for event e0, raised .*vat.csv"):
+        applied(hp.Enricher("reading", Recovering(error, 1), retry=PATIENT, on_error="skip"))
+
+
+@pytest.mark.parametrize("kind", [hp.TransientError, hp.ConfigurationError])
+def test_an_error_of_this_library_keeps_its_kind_and_gets_a_name(kind):
+    with pytest.raises(kind, match="the enricher looking, called for event e0: the table is gone"):
+        applied(hp.Enricher("looking", Recovering(kind("the table is gone"), 1)))
+
+
+# --- opening and closing
+
+
+class Opened:
+    """Tells in a file what happened to it, since it lives on a worker."""
+
+    name = "opened"
+
+    def __init__(self, log: Path):
+        self.log = log
+
+    def __enter__(self):
+        self.say("enter")
+        return self
+
+    def __exit__(self, *error):
+        self.say("exit")
+
+    def __call__(self, event):
+        self.say("call")
+        return {}
+
+    def say(self, what):
+        with self.log.open("a") as file:
+            file.write(f"{what}\n")
+
+
+class Lazy(Mapping):
+    """Looks up when it is read."""
+
+    def __init__(self, done):
+        self.done = done
+
+    def __getitem__(self, name):
+        self.done.wait(20)
+        return 1
+
+    def __iter__(self):
+        return iter("a")
+
+    def __len__(self):
+        return 1
+
+
+class LazyList(list):
+    """Looks up when its items are asked for."""
+
+    def __iter__(self):
+        (lazy,) = super().__iter__()
+        lazy.done.wait(20)
+        return iter([{}])
+
+
+class Slow(dict):
+    """Looks up when it is compared, as results are when it is seen whether they are JSON."""
+
+    def __init__(self, done):
+        super().__init__(a=1)
+        self.done = done
+
+    def __eq__(self, other):
+        self.done.wait(20)
+        return True
+
+    __ne__ = __eq__
+    __hash__ = None
+
+
+def inside(done):
+    return {"in": Slow(done)}
+
+
+@pytest.mark.parametrize(
+    ("result", "in_batch"),
+    [
+        (Lazy, False),
+        (lambda done: [Lazy(done)], True),
+        (lambda done: (Lazy(done),), True),
+        (lambda done: LazyList([Lazy(done)]), True),
+        (inside, False),
+        (lambda done: [inside(done)], True),
+    ],
+    ids=["mapping", "list", "tuple", "list_of_its_own", "inside", "inside_in_batch"],
+)
+def test_a_result_that_looks_up_when_it_is_read_is_read_in_time(result, in_batch):
+    done = threading.Event()
+    results = result(done)
+    calls = EnricherCalls(hp.Enricher("lazy", Asking(results) if in_batch else lambda _: results, timeout=SHORT))
+    draft = Draft(event())
+
+    def settle():
+        if in_batch:
+            calls.enricher.settle(draft, calls.outcomes([draft])[0])
+        else:
+            calls.apply(draft)
+
+    with pytest.raises(hp.RejectRecord, match="the enricher lazy did not answer within"):
+        settle()
+    done.set()
+    calls.close()
+
+
+class Asking:
+    def __init__(self, results):
+        self.results = results
+
+    def enrich_batch(self, events):
+        return self.results
+
+
+def test_a_batch_that_is_no_list_is_told_so_within_a_timeout_too():
+    calls = EnricherCalls(hp.Enricher("odd", Asking({"a": 1}), timeout=LONG))
+    (outcome,) = calls.outcomes([Draft(event())])
+    assert "returned a dict; enrich_batch must return a list" in outcome.text
+    calls.close()
+
+
+def test_it_is_opened_once_called_for_each_event_and_closed(run, tmp_path):
+    log = tmp_path / "log"
+    enrich(run, Opened(log), "quality", events=[event(n) for n in range(3)])
+    assert log.read_text().split() == ["enter", "call", "call", "call", "exit"]
+
+
+def test_what_enter_returns_is_called():
+    class Client:
+        def __enter__(self):
+            return lambda event: {"n": event.data["n"]}
+
+        def __exit__(self, *error):
+            pass
+
+    assert applied(hp.Enricher("client", Client()), 5).metadata["client"] == {"n": 5}
+
+
+def test_what_was_opened_is_closed_when_another_cannot_be(run, tmp_path):
+    class Broken(Opened):
+        name = "broken"
+
+        def __enter__(self):
+            raise ZeroDivisionError("no")
+
+    log = tmp_path / "log"
+    with pytest.raises(
+        hp.ConfigurationError, match="the enricher broken, while it was opened, raised ZeroDivisionError"
+    ):
+        enrich(run, Opened(log), Broken(log))
+    assert log.read_text().split()[:2] == ["enter", "exit"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(ConnectionRefusedError("gone"), hp.TransientError), (SystemExit(1), hp.ConfigurationError)]
+)
+def test_what_opening_raises_fails_the_run_by_name(error, kind):
+    class Broken(Opened):
+        def __enter__(self):
+            raise error
+
+    with pytest.raises(kind, match="the enricher opened, while it was opened,"):
+        EnricherCalls(hp.Enricher("opened", Broken(Path())))
+
+
+def test_an_enter_that_returns_nothing_is_told(tmp_path):
+    class Forgetful(Opened):
+        def __enter__(self):
+            pass
+
+    with pytest.raises(hp.ConfigurationError, match="its __enter__ returned None; let it return self"):
+        EnricherCalls(hp.Enricher("opened", Forgetful(tmp_path / "log")))
+
+
+def test_one_that_opens_batches_without_being_one_is_told_what_it_lacks():
+    class Opening(Opened):
+        __call__ = None
+
+        def __enter__(self):
+            return BatchesOnly()
+
+    class BatchesOnly:
+        def enrich_batch(self, events):
+            return [{} for _ in events]
+
+    with pytest.raises(hp.ConfigurationError, match="the enricher itself must have enrich_batch, too"):
+        EnricherCalls(hp.Enricher("opening", Opening(Path())))
+
+
+def test_an_exit_that_calls_sys_exit_does_not_end_the_process(caplog):
+    class Leaving(Opened):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            sys.exit(4)
+
+    EnricherCalls(hp.Enricher("leaving", Leaving(Path()))).close()
+    assert "the enricher leaving could not be closed" in caplog.text
+    assert "SystemExit: 4" in caplog.text
+
+
+def test_an_enter_that_raises_one_of_our_errors_is_named():
+    class Unset(Opened):
+        def __enter__(self):
+            raise hp.ConfigurationError("RATING_URL is not set")
+
+    with pytest.raises(hp.ConfigurationError, match="the enricher unset, while it was opened: RATING_URL is not set"):
+        EnricherCalls(hp.Enricher("unset", Unset(Path())))
+
+
+def test_one_that_cannot_be_read_on_a_worker_is_named_where_the_pipeline_is_built(run):
+    class Unreadable(Opened):
+        def __setstate__(self, state):
+            raise ValueError("made by another version")
+
+    with pytest.raises(hp.ConfigurationError, match="the enricher unreadable cannot be sent to workers: ValueError"):
+        enrich(run, hp.Enricher("unreadable", Unreadable(Path())))
+
+
+def test_an_exit_that_fails_is_told_and_loses_nothing(run, caplog):
+    class Clumsy:
+        name = "clumsy"
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            raise ZeroDivisionError("late")
+
+        def __call__(self, event):
+            return {}
+
+    assert len(enrich(run, Clumsy())["passed"]) == 1
+    assert "the enricher clumsy could not be closed" in caplog.text

@@ -1,0 +1,480 @@
+"""Whatever a stranger's enricher does, it is contained and named; what is stored stays whole."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import json
+import re
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+import apache_beam as beam
+import attrs
+import pytest
+
+import holded_pipeline as hp
+from holded_pipeline.enriching.drafts import Draft
+from holded_pipeline.transforms.workers.enricher_calls import EnricherCalls
+
+DATA = {"amount": 2, "lines": [{"sku": "a"}], "customer": {"tags": ["x"]}}
+
+
+def event(number=0):
+    data = json.loads(json.dumps(DATA)) | {"n": number}
+    return hp.Event(id=f"e{number}", type="t", company_id="c", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), data=data)
+
+
+def enrich(run, *enrichers, events=None, **settings):
+    def build(pipeline):
+        enriched = pipeline | beam.Create(events or [event()]) | hp.Enrich(*enrichers, **settings)
+        return {"passed": enriched.passed, "rejected": enriched.rejected}
+
+    return run(build)
+
+
+def refused(run, function):
+    """The one rejection of a stranger's function; the enrichers around it do not matter."""
+    (rejected,) = enrich(run, "processing", hp.Enricher("stranger", function, version="3"), "quality")["rejected"]
+    assert "the enricher stranger 3" in rejected.message
+    assert len(rejected.message) < 800
+    json.loads(rejected.raw)
+    return rejected
+
+
+# --- raising
+
+
+def recursing(event):
+    return recursing(event)
+
+
+def exiting(event):
+    sys.exit(3)
+
+
+class UnspeakableError(Exception):
+    def __str__(self):
+        raise ValueError("not even its message")
+
+
+class ExitingWords(Exception):  # noqa: N818
+    def __str__(self):
+        raise SystemExit(4)
+
+
+class Unfinished(hp.RejectRecord):
+    def __init__(self):
+        """Without what the base needs."""
+
+
+def raising(error):
+    def function(event):
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (raising(ZeroDivisionError("oh")), "raised ZeroDivisionError: oh"),
+        (recursing, "raised RecursionError"),
+        (exiting, "raised SystemExit: 3: it called sys.exit"),
+        (raising(GeneratorExit()), "raised GeneratorExit"),
+        (raising(UnspeakableError()), "raised UnspeakableError: no message"),
+        (raising(ValueError("\0\ud800" + "x" * 10_000)), r"raised ValueError: \\0\\ud800x+$"),
+        (raising(ExitingWords()), "raised ExitingWords: no message"),
+        (raising(Unfinished()), "raised Unfinished, a RejectRecord that cannot be read.*call super"),
+        (raising(hp.RejectRecord("Not A Code", "m")), "with the reason 'Not A Code'.*snake_case"),
+        (raising(hp.RejectRecord(None, "m")), "with the reason None"),
+    ],
+)
+def test_what_it_raises_rejects_the_event_and_names_it(run, function, words):
+    rejected = refused(run, function)
+    assert rejected.reason == "enricher_error"
+    assert re.search(words, rejected.message)
+
+
+def test_a_refusal_with_rubbish_in_it_is_still_a_record(run):
+    rejected = refused(run, raising(hp.RejectRecord("embargoed", "\ud800" * 100, [1, hp.Violation("", "k", "m")])))
+    assert rejected.reason == "embargoed"
+    assert rejected.violations == (hp.Violation("", "k", "m"),)
+
+
+class OwnOutage(hp.TransientError):
+    def __init__(self, url, status):
+        super().__init__(f"{url} answered {status}")
+
+
+def test_an_outage_of_a_strangers_own_class_fails_the_run_with_its_name(run):
+    def asking(event):
+        raise OwnOutage("ours", 503)
+
+    with pytest.raises((hp.TransientError, RuntimeError), match="the enricher asking,.*: ours answered 503"):
+        enrich(run, hp.Enricher("asking", asking, on_error="skip"))
+
+
+def test_only_ctrl_c_ends_the_run_at_once(run):
+    with pytest.raises((KeyboardInterrupt, RuntimeError), match="KeyboardInterrupt"):
+        enrich(run, raising(KeyboardInterrupt("KeyboardInterrupt")))
+
+
+def test_events_that_it_does_not_fail_for_pass(run):
+    def picky(event):
+        return {"n": 1 / event.data["n"]}
+
+    ran = enrich(run, picky, events=[event(n) for n in range(5)])
+    assert sorted(passed.id for passed in ran["passed"]) == ["e1", "e2", "e3", "e4"]
+    assert [rejected.event_id for rejected in ran["rejected"]] == ["e0"]
+
+
+# --- returning rubbish
+
+
+class Exploding(Mapping):
+    def __getitem__(self, name):
+        raise LookupError("boom")
+
+    def __iter__(self):
+        return iter("ab")
+
+    def __len__(self):
+        return 2
+
+
+class Exiting(Exploding):
+    def __iter__(self):
+        sys.exit(3)
+
+
+class ExitingEquality(dict):
+    def __eq__(self, other):
+        sys.exit(3)
+
+    __ne__ = __eq__
+    __hash__ = None
+
+
+def cyclic():
+    value = {"a": []}
+    value["a"].append(value)
+    return value
+
+
+def cyclic_beside_an_object():
+    value = {"first": object()}
+    value["again"] = value
+    return value
+
+
+def deep():
+    value = {}
+    for _ in range(500):
+        value = {"in": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (lambda: None, "returned NoneType; it must return a mapping"),
+        (lambda: [1], "returned list"),
+        (lambda: (n for n in "ab"), "returned generator"),
+        (lambda: {"a": object()}, "object at /a"),
+        (lambda: {"a": {1, 2}}, "set at /a"),
+        (lambda: {"at": datetime(2026, 1, 1, tzinfo=UTC)}, "datetime at /at"),
+        (lambda: {"a": b"x"}, "bytes at /a"),
+        (lambda: {1: "a"}, "the key 1 at the top is not a string"),
+        (lambda: {"a": {None: 1}}, "the key None at /a"),
+        (lambda: {"a": float("nan")}, "nan at /a"),
+        (lambda: {"a": [float("inf")]}, "inf at /a/0"),
+        (lambda: {"a": "\0"}, "at /a holds U[+]0000"),
+        (lambda: {"a": "\ud800"}, "lone surrogate"),
+        (lambda: {"a": 10**5000}, "4300 digits"),
+        (lambda: {"a": "x" * 1_000_001}, "1,000,009 bytes as JSON, and 1,000,000 are kept"),
+        (cyclic, "holds itself"),
+        (cyclic_beside_an_object, "holds itself"),
+        (deep, "more than 100 levels"),
+        (Exploding, "LookupError: boom"),
+        (Exiting, "SystemExit: 3"),
+        (lambda: {"a": ExitingEquality(b=1)}, "SystemExit: 3"),
+    ],
+)
+def test_a_result_that_is_no_json_rejects_the_event(run, result, words):
+    rejected = refused(run, lambda event: result())
+    assert rejected.reason == "enricher_output"
+    assert re.search(words, rejected.message)
+
+
+def test_rubbish_is_skipped_where_errors_are(run):
+    (passed,) = enrich(run, hp.Enricher("odd", lambda event: [1], on_error="skip"))["passed"]
+    assert passed.metadata == {
+        "enrichers": {"odd": {"version": None, "status": "skipped", "error": "returned list; it must return a mapping"}}
+    }
+
+
+def test_a_result_is_what_it_was_when_it_was_returned(run):
+    kept = {"calls": [0]}
+
+    def keeping(event):
+        kept["calls"][0] += 1
+        return kept
+
+    ran = enrich(run, keeping, lambda_named("other"), events=[event(n) for n in range(3)])
+    assert sorted(passed.metadata["keeping"]["calls"][0] for passed in ran["passed"]) == [1, 2, 3]
+
+
+def lambda_named(name):
+    return hp.Enricher(name, lambda event: {})
+
+
+def test_a_part_of_the_event_may_be_returned(run):
+    def returning(event):
+        return event.data
+
+    (passed,) = enrich(run, returning)["passed"]
+    assert passed.metadata["returning"] == passed.data == DATA | {"n": 0}
+    assert type(passed.metadata["returning"]) is dict
+    assert type(passed.metadata["returning"]["lines"]) is list
+
+
+# --- changing what it was given
+
+
+def set_in_data(event):
+    event.data["amount"] = 3
+
+
+def set_deep_in_data(event):
+    event.data["customer"]["tags"].append("y")
+
+
+def sort_a_list(event):
+    event.data["lines"].sort(key=str)
+
+
+def update_in_place(event):
+    data = event.data
+    data |= {"amount": 3}
+
+
+def pop_from_metadata(event):
+    event.metadata.pop("processing")
+
+
+def change_what_another_learned(event):
+    event.metadata["processing"]["run_id"] = "mine"
+
+
+def set_a_field(event):
+    event.data = {}
+
+
+def set_a_new_field(event):
+    event.note = "x"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        set_in_data,
+        set_deep_in_data,
+        sort_a_list,
+        update_in_place,
+        pop_from_metadata,
+        change_what_another_learned,
+        set_a_field,
+        set_a_new_field,
+    ],
+)
+def test_a_change_to_the_event_is_refused_with_the_way_out(run, function):
+    rejected = refused(run, function)
+    assert rejected.reason == "enricher_error"
+    assert re.search(r"tried to change the event.*return what is to be added.*copy\.deepcopy", rejected.message)
+
+
+@pytest.mark.parametrize("function", [set_in_data, set_deep_in_data, pop_from_metadata])
+def test_a_change_that_is_tried_leaves_what_is_stored_as_it_was(run, function):
+    (passed,) = enrich(run, "business_context", hp.Enricher("stranger", function, on_error="skip"))["passed"]
+    assert passed.data == DATA | {"n": 0}
+    assert "tried to change the event" in passed.metadata["enrichers"]["stranger"]["error"]
+
+
+def heapify(event):
+    heapq.heapify(event.data["list"])
+
+
+def append_unbound(event):
+    list.append(event.data["list"], 4)
+
+
+def set_unbound(event):
+    dict.__setitem__(event.data, "amount", 3)
+
+
+def set_deep_unbound(event):
+    dict.__setitem__(event.data["lines"][0], "sku", "forged")
+
+
+def clear_what_another_learned(event):
+    dict.clear(event.metadata["business_context"])
+
+
+def clear_the_metadata(event):
+    dict.clear(event.metadata)
+
+
+def force_a_field(event):
+    object.__setattr__(event, "company_id", "forged")
+
+
+def force_the_data(event):
+    object.__setattr__(event, "data", {})
+
+
+def force_the_source(event):
+    object.__setattr__(event.source, "key", "forged")
+
+
+class EqualToAll:
+    def __eq__(self, other):
+        sys.exit(3)
+
+    __hash__ = None
+
+
+def put_in_what_raises(event):
+    dict.__setitem__(event.data, "amount", EqualToAll())
+
+
+BEHIND_THE_BACK = [
+    heapify,
+    append_unbound,
+    set_unbound,
+    set_deep_unbound,
+    clear_what_another_learned,
+    clear_the_metadata,
+    force_a_field,
+    force_the_data,
+    force_the_source,
+    put_in_what_raises,
+]
+SOURCE = hp.Source("b", "k", "etag", 1)
+
+
+def stored():
+    one = event()
+    return attrs.evolve(one, source=SOURCE, metadata={"collected_at": "2026"}, data=one.data | {"list": [3, 2, 1]})
+
+
+def returning(change):
+    def function(event):
+        change(event)
+        return {}
+
+    return function
+
+
+def seen(event):
+    """All that the next enricher sees."""
+    return {"seen": repr((event.company_id, event.source, event.data, sorted(event.metadata)))}
+
+
+@pytest.mark.parametrize("change", BEHIND_THE_BACK)
+def test_a_change_behind_the_back_rejects_the_event_and_names_it(run, change):
+    stranger = hp.Enricher("stranger", returning(change), version="3")
+    (rejected,) = enrich(run, "business_context", stranger, seen, events=[stored()])["rejected"]
+    assert rejected.reason == "enricher_error"
+    assert rejected.message.startswith("the enricher stranger 3 tried to change the event")
+
+
+@pytest.mark.parametrize("change", BEHIND_THE_BACK)
+@pytest.mark.parametrize("raises", [False, True], ids=["returns", "raises"])
+def test_a_change_behind_the_back_reaches_neither_the_next_one_nor_what_is_stored(run, change, raises):
+    def function(event):
+        change(event)
+        return 1 / 0 if raises else {}
+
+    stranger = hp.Enricher("stranger", function, on_error="skip")
+    (passed,) = enrich(run, "business_context", stranger, seen, events=[stored()])["passed"]
+    expected = attrs.evolve(stored(), metadata={"collected_at": "2026", "business_context": {}})
+    assert passed.metadata["seen"] == seen(expected)
+    assert passed.metadata["enrichers"]["stranger"]["status"] == "skipped"
+    assert (passed.company_id, passed.source, passed.data) == ("c", SOURCE, stored().data)
+    assert type(passed.data) is dict
+
+
+@pytest.mark.parametrize("extend", [False, True], ids=["alone", "beside_the_built_in"])
+def test_a_quality_rule_that_changes_the_event_behind_the_back_is_named(run, extend):
+    rules = [hp.Rule("list.sorted", "validity", 1, heapify), hp.Rule("fine", "validity", 1, lambda event: None)]
+    quality = hp.Quality(rules[:1], extend=extend)
+    (rejected,) = enrich(run, quality, seen, events=[stored()])["rejected"]
+    assert rejected.reason == "enricher_error"
+    assert re.match("the enricher quality .*tried to change the event.*; its rule list.sorted did", rejected.message)
+    (rejected,) = enrich(run, hp.Quality(rules, extend=extend), seen, events=[stored()])["rejected"]
+    assert rejected.message.endswith("; one of its rules list.sorted, fine did")
+
+
+def test_a_change_after_its_time_is_over_reaches_nobody():
+    release = threading.Event()
+
+    def late(event):
+        with contextlib.suppress(SystemExit):  # with which it is told to end
+            release.wait(20)
+        list.append(event.data["list"], 4)
+
+    calls = EnricherCalls(hp.Enricher("late", late, timeout=0.1, on_error="skip"))
+    draft = Draft(stored())
+    shown = draft.view
+    calls.apply(draft)
+    view = draft.view
+    release.set()
+    until = time.monotonic() + 20
+    while shown.data["list"] == [3, 2, 1]:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    assert view.data == stored().data
+    calls.close()
+
+
+def test_a_batch_that_changes_one_event_loses_only_that_one(run):
+    class Changing:
+        name = "changing"
+
+        def enrich_batch(self, events):
+            list.append(events[0].data["lines"], 1)
+            return [{} for _ in events]
+
+    ran = enrich(run, Changing(), events=[event(n) for n in range(3)])
+    assert [each.event_id for each in ran["rejected"]] == ["e0"]
+    assert sorted(each.id for each in ran["passed"]) == ["e1", "e2"]
+    assert "the enricher changing tried to change the event" in ran["rejected"][0].message
+
+
+def test_what_is_shown_in_another_form_is_not_changed(run):
+    """A tuple is shown as a list, and a mapping of another kind as a dict: that is nobody's doing."""
+    made = attrs.evolve(event(), data=MappingProxyType({"pair": (1, [2]), "nan": float("nan")}))
+    draft = Draft(made)
+    draft.view.data["pair"]
+    assert not draft.was_changed
+    hp.Enricher("quiet", lambda event: {})(made)
+
+
+def test_a_batch_that_is_emptied_is_still_answered_by_the_right_number(run):
+    class Emptying:
+        name = "emptying"
+
+        def enrich_batch(self, events):
+            ids = []
+            while events:
+                ids.append(events.pop(0).id)
+            return [{"id": each} for each in ids]
+
+    ran = enrich(run, Emptying(), events=[event(n) for n in range(3)])
+    assert [passed.metadata["emptying"]["id"] == passed.id for passed in ran["passed"]] == [True] * 3
+    assert ran["rejected"] == []

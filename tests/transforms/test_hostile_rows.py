@@ -1,0 +1,160 @@
+"""Row functions, column types and elements of strangers: what they raise is one element's rejection, well formed."""
+
+from __future__ import annotations
+
+import enum
+import gzip
+import json
+from pathlib import Path
+
+import apache_beam as beam
+import jsonschema
+import pytest
+import sqlalchemy as sa
+
+import holded_pipeline as hp
+from holded_pipeline.rejected import rejections
+
+SCHEMA = jsonschema.Draft202012Validator(
+    json.loads((Path(rejections.__file__).parent / "rejected.schema.json").read_text()),
+    format_checker=jsonschema.FormatChecker(),
+)
+
+
+class Why(enum.Enum):
+    BAD = 404
+
+
+class OwnError(Exception):
+    def __str__(self):
+        raise KeyError("no words")
+
+
+class OwnReject(hp.RejectRecord):
+    def __init__(self):
+        """Without what a RejectRecord holds."""
+
+
+def raising(error):
+    def row(number):
+        if number == 2:
+            raise error
+        return {"k": number}
+
+    return row
+
+
+def table_of(kind=sa.Integer):
+    return sa.Table("t", sa.MetaData(), sa.Column("k", kind, primary_key=True))
+
+
+@pytest.fixture
+def load(run, lake, db):
+    """`load(row)`: what is stored of 1, 2 and 3, and what was rejected of them, as it lies in the store."""
+
+    def load(row, *, table=None, elements=(1, 2, 3), **settings):
+        table_of().create(db.engine())
+
+        def build(pipeline):
+            loaded = (
+                pipeline
+                | beam.Create(elements)
+                | hp.WritePostgres(db, table=table_of() if table is None else table, row=row)
+            )
+            # A second input, so that rejections travel through their coder.
+            return {"w": loaded.rejected | beam.Reshuffle() | hp.WriteRejected(lake, "rejected/", **settings)}
+
+        run(build)
+        filesystem = lake.filesystem()
+        paths = filesystem.find(f"{lake.bucket}/rejected/")
+        pile = [json.loads(line) for path in paths for line in gzip.decompress(filesystem.cat(path)).splitlines()]
+        with db.engine().connect() as connection:
+            return sorted(connection.execute(sa.text("SELECT k FROM t")).scalars()), pile
+
+    return load
+
+
+RAISED = {
+    "runtime": (RuntimeError("x"), "row_error", "the row function for t could not read the element: RuntimeError: x"),
+    "assertion": (AssertionError(), "row_error", "AssertionError"),
+    "recursion": (RecursionError("x"), "row_error", "RecursionError: x"),
+    "no moment": (OSError(75, "odd"), "row_error", "OSError: [Errno 75] odd"),  # as datetime.fromtimestamp raises
+    "no gzip": (gzip.BadGzipFile("Not a gzipped file"), "row_error", "Not a gzipped file"),
+    "group": (ExceptionGroup("g", [ValueError("x")]), "row_error", "ExceptionGroup: g"),
+    "exit": (SystemExit(3), "row_error", "it called sys.exit"),
+    "without words": (OwnError(), "row_error", "no message, its __str__ raised KeyError"),
+    "refused": (hp.RejectRecord("odd", "m"), "odd", "m (refused by the row function for t)"),
+    "a number for a reason": (hp.RejectRecord(404, "m"), "row_error", "the reason 404, which is no snake_case code: m"),
+    "an enum for a reason": (hp.RejectRecord(Why.BAD, "m"), "row_error", "no snake_case code"),
+    "no reason": (hp.RejectRecord("", "m"), "row_error", "no snake_case code"),
+    "no message": (hp.RejectRecord("r", None), "r", "None (refused"),
+    "mappings for violations": (hp.RejectRecord("r", "m", [{"pointer": "/a"}]), "r", "m (refused"),
+    "half a pair": (hp.RejectRecord("r", "m \ud800"), "r", "m \\ud800 (refused"),
+    "nul": (hp.RejectRecord("r", "m \0"), "r", "m \\0 (refused"),
+    "no RejectRecord within": (OwnReject(), "row_error", "a RejectRecord that cannot be read"),
+}
+
+
+@pytest.mark.parametrize("what", [*RAISED, "runtime with a budget", "half a pair with a budget", "nul with a budget"])
+def test_what_a_row_function_raises_rejects_its_element_alone(load, lake, what):
+    error, reason, words = RAISED[what.removesuffix(" with a budget")]
+    settings = {"max_rejected": 10} if what not in RAISED else {}
+    stored, (rejected,) = load(raising(error), **settings)
+    assert stored == [1, 3]
+    assert (rejected["stage"], rejected["reason"], rejected["record"]["content"]) == ("write", reason, "2")
+    assert words in rejected["message"]
+    SCHEMA.validate(rejected)
+    assert hp.forecast(lake, "rejected/", []).broken == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (ConnectionResetError("gone"), hp.TransientError, "the row function for t raised ConnectionResetError: gone"),
+        (FileNotFoundError("f"), hp.ConfigurationError, "a file or a grant is missing"),
+        (hp.TransientError("away"), hp.TransientError, "the row function for t: away"),
+    ],
+)
+def test_an_outage_in_a_row_function_ends_the_run_and_names_it(load, lake, error, kind, words):
+    with pytest.raises(kind, match=words):
+        load(raising(error))
+    assert lake.filesystem().find(f"{lake.bucket}/rejected/") == []
+
+
+class Guarded(sa.types.TypeDecorator):
+    """A type of a user's, which looks at what is bound."""
+
+    impl = sa.Integer
+    cache_ok = True
+
+    def process_bind_param(self, value, dialect):
+        if value == 2:
+            raise RuntimeError("half \ud800 a \0 pair")
+        return value
+
+
+class Shy:
+    def __repr__(self):
+        raise RuntimeError("not me")
+
+    def __eq__(self, other):
+        return isinstance(other, Shy)
+
+    __hash__ = None
+
+
+def test_a_type_of_the_users_that_raises_rejects_the_element_alone(load):
+    stored, (rejected,) = load(lambda n: {"k": n}, table=table_of(Guarded))
+    assert (stored, rejected["reason"]) == ([1, 3], "invalid_value")
+    assert "the column 'k' of t cannot hold the value as Guarded()" in rejected["message"]
+    assert "RuntimeError: half \\ud800 a \\0 pair" in rejected["message"]
+    SCHEMA.validate(rejected)
+
+
+def test_an_element_that_has_not_even_a_repr_is_rejected(load):
+    def row(element):
+        return {"k": element} if isinstance(element, int) else {}[0]
+
+    stored, (rejected,) = load(row, elements=[1, Shy(), 3])
+    assert (stored, rejected["reason"]) == ([1, 3], "row_error")
+    assert "Shy object at" in rejected["record"]["content"]

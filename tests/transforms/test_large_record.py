@@ -1,0 +1,47 @@
+"""A record of 50 MB costs a few times its size, once, and comes back to the byte."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+
+import holded_pipeline as hp
+
+BENCHMARK = Path(__file__).parent.parent.parent / "benchmarks" / "large_record.py"
+
+
+@pytest.fixture(scope="module")
+def measure():
+    spec = importlib.util.spec_from_file_location("large_record", BENCHMARK)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.measure
+
+
+def test_it_costs_a_few_times_its_size_in_memory_and_four_cost_no_more_than_one(measure, lake):
+    assert measure(lake, records=4, size=50_000_000, text="wide") < 4.5
+
+
+def test_it_comes_back_to_the_byte_as_text_or_not(run, lake):
+    lines = [b'"' + filler * (2_000_000 // len(filler)) + b'"' for filler in ("é🙂xy".encode(), b"\xff\x00abc")]
+    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", b"\n".join(lines))
+    small = {"max_record_bytes": 1_000_000}
+    run(lambda p: {"w": (p | hp.ReadMinIO(lake, "raw/", **small)).rejected | hp.WriteRejected(lake, "rejected/")})
+    found = run(
+        lambda p: {
+            "same": (p | hp.ReadRejected(lake, "rejected/", **small)).rejected
+            | beam.Map(lambda r: (r.source.line, r.raw == lines[r.source.line - 1], r.reason, r.holds))
+        }
+    )
+    assert sorted(found["same"]) == [(line, True, "record_too_large", "record") for line in (1, 2)]
+
+
+def test_of_one_that_is_too_large_to_keep_the_first_part_is_kept_and_parked(run, lake, monkeypatch):
+    monkeypatch.setattr("holded_pipeline.reading.framing.KEEP_BYTES", 1000)
+    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", b'{"a": "' + b"x" * 5000 + b'"}\n')
+    run(lambda p: {"w": (p | hp.ReadMinIO(lake, "raw/")).rejected | hp.WriteRejected(lake, "rejected/")})
+    (parked,) = run(lambda p: {"parked": (p | hp.ReadRejected(lake, "rejected/")).parked})["parked"]
+    assert (parked.reason, parked.holds, len(parked.raw)) == ("record_too_large", "part", 1000)

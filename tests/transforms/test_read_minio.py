@@ -1,0 +1,424 @@
+"""ReadMinIO on a real store: every record once, with its address, whatever the objects look like."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sqlite3
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import apache_beam as beam
+import attrs
+import pytest
+import zstandard
+
+import holded_pipeline as hp
+from holded_pipeline.store.client import ObjectStore
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def flat(number, **more):
+    return {"event_id": f"e{number}", "event_type": "t", "company_id": "c", "timestamp": 1_700_000_000_000, **more}
+
+
+def lines(*documents, end=b"\n"):
+    return b"".join(json.dumps(document).encode() + end for document in documents)
+
+
+def put(lake, objects):
+    lake.filesystem().pipe({f"{lake.bucket}/{key}": body for key, body in objects.items()})
+
+
+def read(run, lake, pattern="raw/", **settings):
+    def build(pipeline):
+        raw = pipeline | hp.ReadMinIO(lake, pattern, envelope=settings.pop("envelope", "flat"), **settings)
+        return {"passed": raw.passed, "rejected": raw.rejected}
+
+    return run(build)
+
+
+def ids(ran):
+    return sorted(event.id for event in ran["passed"])
+
+
+def test_lines_arrays_and_documents_plain_or_compressed_stand_side_by_side(run, lake):
+    array = json.dumps([flat(10), flat(11)]).encode()
+    put(
+        lake,
+        {
+            "raw/a.jsonl": lines(flat(0), flat(1)),
+            "raw/b.jsonl.gz": gzip.compress(lines(flat(2), flat(3))),
+            "raw/c.zst": zstandard.compress(lines(flat(4))),
+            "raw/d.json": array,
+            "raw/e.json": json.dumps(flat(5), indent=2).encode(),
+            "raw/bom.jsonl": b"\xef\xbb\xbf" + lines(flat(6), flat(7), end=b"\r\n"),
+            "raw/gaps.jsonl": b"\n\r\n" + lines(flat(8)) + b"\n  \n" + json.dumps(flat(9)).encode(),
+            "raw/empty": b"",
+            "raw/blank": b"\n \n",
+            "raw/array.json.gz": gzip.compress(json.dumps([flat(12)]).encode()),
+            "raw/joined": b"\n\xef\xbb\xbf" + lines([flat(13)]) + b"\xef\xbb\xbf" + lines([flat(14)], flat(15)),
+        },
+    )
+    ran = read(run, lake)
+    assert ids(ran) == sorted(f"e{number}" for number in range(16))
+    assert ran["rejected"] == []
+    places = {event.id: (event.source.key, event.source.line, event.source.item) for event in ran["passed"]}
+    assert places["e1"] == ("raw/a.jsonl", 2, None)
+    assert places["e11"] == ("raw/d.json", 1, 2)
+    assert places["e8"] == ("raw/gaps.jsonl", 3, None)
+    assert places["e9"] == ("raw/gaps.jsonl", 6, None)
+
+
+def test_a_broken_line_is_rejected_by_number_and_its_neighbours_pass(run, lake):
+    body = lines(flat(0)) + b'{"event_id": "e1", \n' + lines(flat(2)) + b'{"a": "\xff"}\n' + lines(flat(4))
+    put(lake, {"raw/a.jsonl": body})
+    ran = read(run, lake)
+    assert ids(ran) == ["e0", "e2", "e4"]
+    refused = {rejected.source.line: rejected for rejected in ran["rejected"]}
+    assert {line: rejected.reason for line, rejected in refused.items()} == {2: "invalid_json", 4: "invalid_utf8"}
+    assert refused[4].raw == b'{"a": "\xff"}'
+    assert {rejected.source.key for rejected in ran["rejected"]} == {"raw/a.jsonl"}
+    assert ran.counters["read.records"] == 5
+    assert ran.counters["read.passed"] == 3
+    assert ran.counters["read.rejected"] == 2
+
+
+def test_a_document_over_several_lines_is_one_event_however_it_is_printed_and_packed(run, lake):
+    long = "x" * 70_000
+    rows = [{}, {"n": 1}, {"n": 2}]
+    within = b'{"event_id":"e9","event_type":"t","company_id":"c","timestamp":1,"rows":[\n{},\n{"n":1},\n{"n":2}\n]}'
+    printed = [json.dumps({"long": long, **flat(number, rows=rows)}, indent=2).encode() for number in range(4)]
+    put(
+        lake,
+        {
+            "raw/0.json": printed[0],
+            "raw/1.json.gz": gzip.compress(printed[1]),
+            "raw/2.json.zst": zstandard.compress(printed[2]),
+            "raw/3": gzip.compress(b"\xef\xbb\xbf" + printed[3]),
+            "raw/4": json.dumps(flat(4, rows=rows, long=long), indent=0).encode(),
+            "raw/9": within,
+        },
+    )
+    for unit_bytes in (16 << 20, 100):
+        ran = read(run, lake, unit_bytes=unit_bytes)
+        assert ran["rejected"] == []
+        assert ids(ran) == ["e0", "e1", "e2", "e3", "e4", "e9"]
+        assert {tuple(event.data["rows"]) == tuple(rows) for event in ran["passed"]} == {True}
+
+
+@pytest.mark.parametrize("first", [b"{", b'{"a": 1', b'{"a": "', b'{"rows": ['])
+def test_a_broken_first_line_longer_than_a_look_or_not_costs_itself(run, lake, first):
+    long = b"x" * 100_000
+    put(
+        lake,
+        {
+            "raw/a.json": first + b"\n" + lines(flat(0, long=long.decode()), flat(1)),
+            "raw/b.json": (first if first.endswith(b'"') else first + b'"') + long + b"\n" + lines(flat(2), flat(3)),
+        },
+    )
+    for unit_bytes in (16 << 20, 100):
+        ran = read(run, lake, unit_bytes=unit_bytes)
+        assert {event.id: event.source.line for event in ran["passed"]} == {"e0": 2, "e1": 3, "e2": 2, "e3": 3}
+        assert [(rejected.reason, rejected.source.line) for rejected in ran["rejected"]] == [("invalid_json", 1)] * 2
+
+
+def test_zstd_that_begins_with_a_skippable_frame_as_pzstd_writes_it(run, lake):
+    def skipped(number):
+        return (0x184D2A50 + number).to_bytes(4, "little") + (4).to_bytes(4, "little") + b"\0\1\2\3"
+
+    frames = [zstandard.compress(lines(flat(number))) for number in range(2)]
+    put(lake, {"raw/a.jsonl.zst": skipped(0) + frames[0] + skipped(15) + frames[1] + skipped(14), "raw/b": skipped(7)})
+    for unit_bytes in (16 << 20, 10):
+        ran = read(run, lake, unit_bytes=unit_bytes)
+        assert (ids(ran), ran["rejected"]) == (["e0", "e1"], [])
+
+
+@pytest.mark.parametrize("unit_bytes", [100, 1_000, 7_777])
+def test_a_large_file_read_in_slices_gives_each_line_once_under_its_number(run, lake, unit_bytes):
+    samples = hp.testing.sample_events(120, seed=3, faults=0.1, kinds=["truncated", "invalid_utf8"])
+    body = b"\n\n".join(sample.line for sample in samples)  # every second line is blank, the last has no end
+    put(lake, {"raw/large.jsonl": body})
+    ran = read(run, lake, envelope="holded", unit_bytes=unit_bytes)
+    assert ran.counters["read.slices"] >= len(body) // (unit_bytes + 5_000)
+    expected = {2 * place + 1: sample for place, sample in enumerate(samples)}
+    assert {event.source.line: event.id for event in ran["passed"]} == {
+        line: sample.event_id for line, sample in expected.items() if sample.fault is None
+    }
+    assert {rejected.source.line: rejected.raw for rejected in ran["rejected"]} == {
+        line: sample.line for line, sample in expected.items() if sample.fault is not None
+    }
+    assert len(ran["passed"]) + len(ran["rejected"]) == len(samples)
+
+
+def test_more_objects_than_a_page_of_the_listing_holds(run, lake):
+    put(lake, {f"raw/{number:05}.json": lines(flat(number)) for number in range(1_050)})
+    ran = read(run, lake, unit_objects=100)
+    assert ids(ran) == sorted(f"e{number}" for number in range(1_050))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("raw/", ["e0", "e1", "e2"]),
+        ("/raw/2", ["e0", "e1"]),
+        ("raw/*/*.jsonl", ["e0"]),
+        ("raw/**/*.jsonl", ["e0", "e1", "e2"]),
+        ("raw/2026/a.json?", ["e0"]),
+        ("raw/[!2]*/**", ["e2"]),
+        ("nothing/", []),
+    ],
+)
+def test_a_pattern_is_a_prefix_or_a_glob(run, lake, pattern, found):
+    put(
+        lake,
+        {
+            "raw/2026/a.jsonl": lines(flat(0)),
+            "raw/2026/01/b.jsonl": lines(flat(1)),
+            "raw/old/01/c.jsonl": lines(flat(2)),
+            "rawest/d.jsonl": lines(flat(3)),
+        },
+    )
+    assert ids(read(run, lake, pattern)) == found
+
+
+def test_numbers_and_text_arrive_unaltered(run, lake):
+    text = (
+        b'{"event_id":"e","event_type":"t","company_id":"c","timestamp":1700000000000,'
+        b'"big":123456789012345678901234567890,"long":0.1234567890123456789012345678901,"exp":1e400,'
+        b'"neg":-0.0,"text":"\\u00f1 \\ud83d\\ude00 \\u007f","empty":{},"null":null}'
+    )
+    put(lake, {"raw/a.jsonl": text})
+    (event,) = read(run, lake)["passed"]
+    assert event.raw == text
+    assert event.data == {
+        "big": 123456789012345678901234567890,
+        "long": Decimal("0.1234567890123456789012345678901"),
+        "exp": Decimal("1e400"),
+        "neg": -0.0,
+        "text": "ñ 😀 \x7f",
+        "empty": {},
+        "null": None,
+    }
+
+
+def test_elements_carry_the_time_of_their_event(run, lake):
+    put(lake, {"raw/a.jsonl": lines(flat(0, timestamp=1_700_000_000_123), flat(1, timestamp=-1_000))})
+
+    def build(pipeline):
+        raw = pipeline | hp.ReadMinIO(lake, "raw/", envelope="flat")
+        return {"times": raw.passed | beam.Map(lambda e, t=beam.DoFn.TimestampParam: (e.id, t.micros))}
+
+    assert sorted(run(build)["times"]) == [("e0", 1_700_000_000_123_000), ("e1", -1_000_000)]
+
+
+@pytest.mark.parametrize(
+    ("body", "settings", "reason"),
+    [
+        (lines(flat(0, text="x" * 2_000)), {"max_record_bytes": 1_000}, "record_too_large"),
+        (lines(flat(0, tree=json.loads("[" * 30 + "]" * 30))), {"max_depth": 20}, "too_deep"),
+        (gzip.compress(lines(flat(0)), mtime=0)[:-4], {}, "corrupt_compression"),
+        (zstandard.compress(lines(flat(0)))[:-3], {}, "corrupt_compression"),
+        (gzip.compress(lines(flat(0)), mtime=0) + b"rubbish", {}, "corrupt_compression"),
+        (lines([1, [2]]), {}, "not_an_object"),
+        (b"\x00\x01\x02", {}, "invalid_json"),
+    ],
+    ids=["large", "deep", "gzip cut", "zstd cut", "gzip and more", "array in a line", "binary"],
+)
+def test_what_cannot_be_an_event_is_rejected_with_its_reason(run, lake, body, settings, reason):
+    put(lake, {"raw/a": body, "raw/b.jsonl": lines(flat(9))})
+    ran = read(run, lake, **settings)
+    assert {rejected.reason for rejected in ran["rejected"]} == {reason}
+    assert ids(ran) == ["e9"]
+
+
+@pytest.fixture
+def change_before_reading(monkeypatch, lake):
+    """Changes the store when the first unit is about to be read: after the listing."""
+
+    def prepare(change):
+        original = ObjectStore.read_many
+        done = []
+
+        def read_many(self, pieces):
+            if not done:
+                done.append(True)
+                change(lake.filesystem())
+            return original(self, pieces)
+
+        monkeypatch.setattr(ObjectStore, "read_many", read_many)
+
+    return prepare
+
+
+@pytest.mark.parametrize("what", ["deleted", "overwritten"])
+def test_an_object_that_vanishes_fails_the_run_by_default(run, lake, change_before_reading, what):
+    put(lake, {"raw/a.jsonl": lines(flat(0)), "raw/b.jsonl": lines(flat(1))})
+    key = f"{lake.bucket}/raw/a.jsonl"
+    change_before_reading(lambda fs: fs.rm(key) if what == "deleted" else fs.pipe(key, lines(flat(7), flat(8))))
+    with pytest.raises(hp.ObjectVanishedError, match=r'/raw/a\.jsonl was listed, but.*on_vanished="reject"'):
+        read(run, lake)
+
+
+@pytest.mark.parametrize("what", ["deleted", "overwritten"])
+def test_an_object_that_vanishes_is_one_rejection_by_option(run, lake, change_before_reading, what):
+    put(lake, {"raw/a.jsonl": lines(flat(0)), "raw/b.jsonl": lines(flat(1))})
+    key = f"{lake.bucket}/raw/a.jsonl"
+    change_before_reading(lambda fs: fs.rm(key) if what == "deleted" else fs.pipe(key, lines(flat(7), flat(8))))
+    ran = read(run, lake, on_vanished="reject")
+    assert ids(ran) == ["e1"]
+    (rejected,) = ran["rejected"]
+    assert (rejected.reason, rejected.source.key) == ("object_vanished", "raw/a.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"bucket": "no-such-bucket"}, "no-such-bucket.*NoSuchBucket; create the bucket"),
+        ({"access_key": "nobody"}, "check access_key"),
+        ({"secret_key": "hunter2hunter2"}, "check secret_key"),
+    ],
+)
+def test_a_wrong_setting_fails_at_once_and_says_which(run, lake, wrong, words):
+    with pytest.raises(hp.ConfigurationError, match=words) as error:
+        read(run, attrs.evolve(lake, **wrong))
+    assert "hunter2" not in str(error.value)
+
+
+class Holding:
+    """An envelope that holds what cannot be sent to a worker."""
+
+    def __init__(self):
+        self.connection = sqlite3.connect(":memory:")
+
+    def __call__(self, document, source):
+        raise hp.RejectRecord("none", "it is none")
+
+    @hp.hookimpl
+    def register_envelopes(self, register):
+        register("held", self)
+
+
+@pytest.mark.parametrize("reading", [hp.ReadMinIO, hp.ReadRejected])
+def test_an_envelope_that_cannot_travel_is_named_when_the_pipeline_is_built(lake, reading):
+    for envelope, name in (("held", "'held'"), (Holding(), "Holding")):
+        with pytest.raises(hp.ConfigurationError, match=f"the envelope {name} cannot be sent to workers: TypeError"):
+            beam.Pipeline() | reading(lake, "raw/", envelope=envelope, registry=hp.Registry([Holding()]))
+
+
+def test_an_envelope_of_ones_own(run, lake):
+    put(lake, {"raw/a.jsonl": b'{"n": 1}\n{"m": 2}\n'})
+
+    def mine(document, source):
+        return hp.Event(id=str(document["n"]), type="n", company_id="c", occurred_at=NOON, data=document)
+
+    ran = read(run, lake, envelope=mine)
+    assert ids(ran) == ["1"]
+    (rejected,) = ran["rejected"]
+    assert rejected.reason == "envelope_error"
+    assert "KeyError: 'n'" in rejected.message
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"envelope": "holdet"}, "no envelope 'holdet'; known are: event, flat, holded"),
+        ({"on_vanished": "ignore"}, 'on_vanished must be "fail" or "reject"'),
+        ({"unit_bytes": 0}, "unit_bytes must be at least 1"),
+    ],
+)
+def test_a_wrong_argument_fails_when_it_is_written(lake, settings, words):
+    with pytest.raises(ValueError, match=words):
+        hp.ReadMinIO(lake, "raw/", **settings)
+
+
+ODD_KEYS = (
+    "a b+c%d.json", "ñ€/é?.json", "a#b&c=d;.json", "100%25.json", "..a/b..json", "it's\"q\".json", "[z]",
+    "tab\there",
+)  # fmt: skip
+
+
+def test_keys_may_hold_any_letter(run, lake):
+    store = ObjectStore(lake)
+    for number, key in enumerate(ODD_KEYS):
+        store.write(f"raw/{key}", json.dumps(flat(number)).encode())
+    ran = read(run, lake)
+    assert ids(ran) == sorted(f"e{number}" for number in range(len(ODD_KEYS)))
+    assert {event.source.key for event in ran["passed"]} == {f"raw/{key}" for key in ODD_KEYS}
+
+
+def test_the_mark_of_a_folder_is_no_object(lake):
+    """What consoles leave behind; one that holds something is an object, see the integration suite."""
+    store = ObjectStore(lake)
+    store.write("raw/folder/", b"")
+    store.write("raw/folder/a.json", b"{}")
+    assert [stored.key for stored in store.objects("raw/")] == ["raw/folder/a.json"]
+
+
+@pytest.mark.parametrize("body", [b"", b"\n \n", b"[]"], ids=repr)
+def test_an_object_that_holds_no_record_gives_none(run, lake, body):
+    put(lake, {"raw/a": body})
+    ran = read(run, lake)
+    assert (ran["passed"], ran["rejected"]) == ([], [])
+
+
+def test_nothing_below_a_prefix_is_no_error(run, lake):
+    assert ids(read(run, lake, "nowhere/")) == []
+
+
+def test_text_that_is_not_utf8_is_rejected_with_a_hint(run, lake):
+    put(lake, {"raw/a.jsonl": (json.dumps(flat(1)) + "\n").encode("utf-16")})
+    assert {"looks like UTF-16" in rejected.message for rejected in read(run, lake)["rejected"]} == {True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"id": 1}, "id is int; it must be text"),
+        ({"type": None}, "type is NoneType; it must be text"),
+        ({"company_id": 7}, "company_id is int"),
+        ({"user_id": 7}, "user_id is int"),
+        ({"data": [1]}, "data is list; it must be a mapping"),
+        ({"data": {"x": float("nan")}}, "data is no JSON: nan at /x"),
+        ({"metadata": {"at": NOON}}, "metadata is no JSON: datetime at /at"),
+    ],
+    ids=lambda changes: next(iter(changes)) if isinstance(changes, dict) else None,
+)
+def test_an_event_that_an_envelope_made_wrong_is_rejected(run, lake, changes, words):
+    put(lake, {"raw/a.jsonl": b"{}\n"})
+
+    def mine(document, source):
+        return hp.Event(**({"id": "1", "type": "t", "company_id": "c", "occurred_at": NOON, "data": {}} | changes))
+
+    ran = read(run, lake, envelope=mine)
+    assert ran["passed"] == []
+    assert (ran["rejected"][0].reason, words in ran["rejected"][0].message) == ("envelope_error", True)
+
+
+@pytest.mark.parametrize("unix", ["1e17", "1e300", "-1e12"])
+def test_a_number_that_is_no_moment_is_the_records_fault(run, lake, unix):
+    put(lake, {"raw/a.jsonl": b'{"unix": %b}\n' % unix.encode()})
+
+    def mine(document, source):
+        at = datetime.fromtimestamp(float(document["unix"]), UTC)
+        return hp.Event(id="1", type="t", company_id="c", occurred_at=at, data={})
+
+    (rejected,) = read(run, lake, envelope=mine)["rejected"]
+    assert rejected.reason == "envelope_error"
+
+
+def test_the_first_and_the_last_moment_there_are(run, lake, db):
+    moments = ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"]
+    put(lake, {"raw/a": lines(*(flat(n, timestamp=moment) for n, moment in enumerate(moments)))})
+
+    def build(pipeline):
+        raw = pipeline | hp.ReadMinIO(lake, "raw/", envelope="flat")
+        loaded = raw.passed | hp.WritePostgres(db)
+        _ = raw.passed | hp.WriteMinIO(lake, "enriched/")
+        return {"passed": raw.passed, "receipts": loaded.passed}
+
+    ran = run(build)
+    times = sorted(event.occurred_at for event in ran["passed"])
+    assert times == [datetime.fromisoformat(moment) for moment in moments]
+    assert [receipt.inserted for receipt in ran["receipts"]] == [3]
