@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=2_000)
     count = parser.parse_args().events
     events = sample(count)
-    registry = hp.Registry()
+    registry = hp.PluginRegistry()
     enrichers = [registry.enricher(name).for_run("benchmark") for name in CHAIN]
     calls = [EnricherCalls(enricher) for enricher in enrichers]
     best = measure(

@@ -1,13 +1,17 @@
 """Composable Apache Beam transforms from any S3-compatible store to PostgreSQL, losing nothing."""
 
+import warnings
+from typing import Any
+
 from holded_pipeline import local, testing
 from holded_pipeline.enriching.builtin import Quality
-from holded_pipeline.enriching.enricher import Enricher
+from holded_pipeline.enriching.enricher import EnrichBatch, Enricher
 from holded_pipeline.enriching.fingerprint import Fingerprint
 from holded_pipeline.enriching.lateness import Lateness
 from holded_pipeline.enriching.lookup import Lookup
 from holded_pipeline.enriching.masking import Mask
-from holded_pipeline.enriching.quality import NOT_APPLICABLE, Rule, Verdict
+from holded_pipeline.enriching.quality import NOT_APPLICABLE, QualityRule, RuleVerdict
+from holded_pipeline.local.process import StartError
 from holded_pipeline.model.errors import (
     ConfigurationError,
     EnricherError,
@@ -19,11 +23,12 @@ from holded_pipeline.model.errors import (
 )
 from holded_pipeline.model.values import Event, Outcome, Rejected, SchemaRef, Source, Violation
 from holded_pipeline.plugins.hookspecs import hookimpl
-from holded_pipeline.plugins.registry import Registry
-from holded_pipeline.postgres.analytics import Difference, verify_analytics
+from holded_pipeline.plugins.registry import PluginRegistry
+from holded_pipeline.postgres.analytics import AnalyticsDifference, verify_analytics
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
+from holded_pipeline.schemas.compiled import SchemaSource
 from holded_pipeline.schemas.directory import SchemaDirectory
 from holded_pipeline.schemas.registry import SchemaRegistry
 from holded_pipeline.servers.retry import Retry
@@ -35,7 +40,7 @@ from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.read_rejected import ReadRejected, Replayed
 from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.validate_schema import ValidateSchema
-from holded_pipeline.transforms.workers.load_rows import Receipt
+from holded_pipeline.transforms.workers.load_rows import LoadReceipt
 from holded_pipeline.transforms.workers.write_objects import WrittenObject
 from holded_pipeline.transforms.write_minio import WriteMinIO
 from holded_pipeline.transforms.write_postgres import WritePostgres
@@ -43,9 +48,10 @@ from holded_pipeline.transforms.write_rejected import WriteRejected
 
 __all__ = [
     "NOT_APPLICABLE",
+    "AnalyticsDifference",
     "ConfigurationError",
-    "Difference",
     "Enrich",
+    "EnrichBatch",
     "Enricher",
     "EnricherError",
     "Event",
@@ -53,32 +59,34 @@ __all__ = [
     "Forecast",
     "HoldedPipelineError",
     "Lateness",
+    "LoadReceipt",
     "Lookup",
     "Mask",
     "MinIO",
     "ObjectVanishedError",
     "Outcome",
+    "PluginRegistry",
     "Postgres",
     "Quality",
+    "QualityRule",
     "ReadMinIO",
     "ReadRejected",
-    "Receipt",
-    "Registry",
     "RejectRecord",
     "Rejected",
     "Replayed",
     "Retry",
-    "Rule",
+    "RuleVerdict",
     "SchemaDirectory",
     "SchemaRef",
     "SchemaRegistry",
+    "SchemaSource",
     "Secret",
     "SettleRejected",
     "Source",
+    "StartError",
     "TooManyRejectedError",
     "TransientError",
     "ValidateSchema",
-    "Verdict",
     "Violation",
     "WriteMinIO",
     "WritePostgres",
@@ -91,3 +99,19 @@ __all__ = [
     "testing",
     "verify_analytics",
 ]
+
+_RENAMED = {
+    "Difference": "AnalyticsDifference",
+    "Receipt": "LoadReceipt",
+    "Registry": "PluginRegistry",
+    "Rule": "QualityRule",
+    "Verdict": "RuleVerdict",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Old names, until 0.2."""
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"hp.{name} is now hp.{_RENAMED[name]}; the old name goes in 0.2", DeprecationWarning, stacklevel=2)
+    return globals()[_RENAMED[name]]

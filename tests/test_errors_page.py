@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "holded_pipeline"
 PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 SNAKE = re.compile(r"[a-z][a-z_]+[a-z]")
-MAKERS = {"RejectRecord", "EnricherFault", "fault_of"}
+MAKERS = {"RejectRecord", "EnricherFault", "pipeline_error_for"}
 SAID_OF_VALUES = ("0A000", "3F000", "42501", "42601", "42602", "42704", "42725", "42883", "42P01")
 """What is said of settings as a rule, and of values by types, policies and expressions of tables."""
 
@@ -57,7 +57,7 @@ def test_every_reason_in_the_code_is_explained():
     missing = {code: place for path in FILES for code, place in codes_of(path).items() if code not in known}
     assert missing == {}, "\n" + "\n".join(
         f"add to REASONS in holded_pipeline/model/reasons.py, in alphabetical order (the code is used in {place}):\n"
-        f'    Explanation("{code}", "<stage>", "<cause>", "<cure>"),'
+        f'    CodeReference("{code}", "<stage>", "<cause>", "<cure>"),'
         for code, place in missing.items()
     )
 

@@ -14,11 +14,12 @@ import holded_pipeline as hp
 
 ROOT = Path(__file__).parent.parent
 NAMES = """
-ConfigurationError Difference Enrich Enricher EnricherError Event Fingerprint Forecast HoldedPipelineError Lateness
-Lookup Mask MinIO NOT_APPLICABLE ObjectVanishedError Outcome Postgres Quality ReadMinIO ReadRejected Receipt Registry
-RejectRecord Rejected Replayed Retry Rule SchemaDirectory SchemaRef SchemaRegistry Secret SettleRejected Source
-TooManyRejectedError TransientError ValidateSchema Verdict Violation WriteMinIO WritePostgres WriteRejected
-WrittenObject forecast hookimpl local migrate testing verify_analytics
+AnalyticsDifference ConfigurationError Enrich EnrichBatch Enricher EnricherError Event Fingerprint Forecast
+HoldedPipelineError Lateness LoadReceipt Lookup Mask MinIO NOT_APPLICABLE ObjectVanishedError Outcome PluginRegistry
+Postgres Quality QualityRule ReadMinIO ReadRejected RejectRecord Rejected Replayed Retry RuleVerdict SchemaDirectory
+SchemaRef SchemaRegistry SchemaSource Secret SettleRejected Source StartError TooManyRejectedError TransientError
+ValidateSchema Violation WriteMinIO WritePostgres WriteRejected WrittenObject forecast hookimpl local migrate testing
+verify_analytics
 """.split()  # noqa: SIM905  a list of forty lines says no more
 TRANSFORMS = [value for value in vars(hp).values() if inspect.isclass(value) and issubclass(value, beam.PTransform)]
 
@@ -27,9 +28,30 @@ def test_the_public_names_are_these():
     assert sorted(hp.__all__) == sorted(NAMES)
 
 
+@pytest.mark.parametrize("old", ["Difference", "Receipt", "Registry", "Rule", "Verdict"])
+def test_an_old_name_is_the_new_one_and_warns(old):
+    with pytest.warns(DeprecationWarning, match=f"hp.{old} is now hp.") as warned:
+        value = getattr(hp, old)
+    assert value is getattr(hp, str(warned[0].message).split(" is now hp.")[1].split(";")[0])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"on_conflict": "error"}, {"on_conflict": "reject"}),
+        ({"on_conflict": "update", "keep": "newest"}, {"on_conflict": "update", "keep": "last"}),
+    ],
+)
+def test_an_old_choice_means_the_new_one_and_warns(old, new):
+    db = hp.Postgres("postgresql://u@localhost/d")
+    with pytest.warns(DeprecationWarning, match="is now"):
+        step = hp.WritePostgres(db, **old)
+    assert step._settings == hp.WritePostgres(db, **new)._settings
+
+
 def test_nothing_else_stands_in_the_open():
     rooms = {path.name for path in (ROOT / "holded_pipeline").iterdir() if path.is_dir()}  # Python adds the folders
-    assert {name for name in vars(hp) if not name.startswith("_")} - rooms == set(NAMES) - rooms
+    assert {name for name in vars(hp) if not name.startswith("_")} - rooms - {"warnings", "Any"} == set(NAMES) - rooms
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -66,14 +66,14 @@ class Answering:
         """Closes it."""
 
 
-def has_amount(event: hp.Event) -> hp.Verdict:
+def has_amount(event: hp.Event) -> hp.RuleVerdict:
     """A user's quality rule."""
     if event.type != "t":
         return hp.NOT_APPLICABLE
     return None if "amount" in event.data else "it has no amount"
 
 
-rules = [hp.Rule("amount.there", "completeness", 1, has_amount, version="1")]
+rules = [hp.QualityRule("amount.there", "completeness", 1, has_amount, version="1")]
 
 
 mask = hp.Mask(["/email"], key=hp.Secret.env("K"), casefold=True)
@@ -113,7 +113,7 @@ def pipeline(p: beam.Pipeline) -> beam.PCollection:
         hp.Lateness(900),
         hp.Fingerprint(["/updatedAt"]),
         mask,
-        registry=hp.Registry([Plugin()]),
+        registry=hp.PluginRegistry([Plugin()]),
         min_quality=0.5,
     )
     hidden = enriched.passed | "HideFields" >> beam.Map(mask.hide)
@@ -139,7 +139,7 @@ def foresee() -> int:
 
 def afterwards() -> list[str]:
     """A user's check."""
-    differences: list[hp.Difference] = hp.verify_analytics(db)
+    differences: list[hp.AnalyticsDifference] = hp.verify_analytics(db)
     samples = hp.testing.sample_events(10, seed=1)
     report: hp.testing.EnricherReport = hp.testing.check_enricher(enricher, budget_seconds=0.5, rules=["json"])
     found: hp.testing.PluginReport = hp.testing.check_plugin(Plugin(), hp.testing.contract_events())

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from fastapi import FastAPI
 
 from holded_pipeline.api import problems
-from holded_pipeline.api.door import Schemas
 from holded_pipeline.api.observed import Observed
 from holded_pipeline.api.routes import router
+from holded_pipeline.api.schema_check import Schemas
 from holded_pipeline.api.service import Service
 from holded_pipeline.api.settings import Limits, Writing
 from holded_pipeline.schemas.subjects import Subject

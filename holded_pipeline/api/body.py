@@ -59,7 +59,7 @@ class Share:
         self.held += size
 
 
-def layout_of(request: Request) -> Layout:
+def layout_of_content_type(request: Request) -> Layout:
     """How the body says it is laid out.
 
     Raises:
@@ -145,4 +145,4 @@ def _too_large(limits: Limits) -> Problem:
     )
 
 
-__all__ = ["ClientDisconnect", "Memory", "Share", "layout_of", "read_body"]
+__all__ = ["ClientDisconnect", "Memory", "Share", "layout_of_content_type", "read_body"]

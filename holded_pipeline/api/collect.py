@@ -12,11 +12,11 @@ import attrs
 
 from holded_pipeline.api import answers
 from holded_pipeline.api.archive import partition_of
-from holded_pipeline.api.door import Door
 from holded_pipeline.api.group_commit import GroupCommit
 from holded_pipeline.api.metrics import Metrics
 from holded_pipeline.api.package import Layout, Message, Refusal, read_package, stored_line
 from holded_pipeline.api.recent import RecentEvents
+from holded_pipeline.api.schema_check import SchemaCheck
 from holded_pipeline.api.settings import Limits
 from holded_pipeline.model import json_codec
 from holded_pipeline.model.identity import time_ordered_id
@@ -65,7 +65,7 @@ class Collector:
         recent: RecentEvents,
         metrics: Metrics,
         limits: Limits,
-        door: Door | None,
+        door: SchemaCheck | None,
     ) -> None:
         self._events = events
         self._rejections = rejections

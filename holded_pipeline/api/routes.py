@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 
 from holded_pipeline.api import answers
 from holded_pipeline.api.archive import Cursor, partition_of
-from holded_pipeline.api.body import layout_of, read_body
-from holded_pipeline.api.keys import BEARER, HEADER
+from holded_pipeline.api.authentication import BEARER, HEADER
+from holded_pipeline.api.body import layout_of_content_type, read_body
 from holded_pipeline.api.problems import Problem, described, not_now
 from holded_pipeline.api.service import Service
 
@@ -90,7 +90,7 @@ async def collect(request: Request, key: Key) -> Response:
     is: an event with a message id stays one event however often it is sent.
     """
     service = service_of(request)
-    layout = layout_of(request)
+    layout = layout_of_content_type(request)
     with service.memory.share() as share:
         body = await read_body(request, share, service.limits)
         done = await service.collector.collect(body, layout, key)

@@ -15,14 +15,14 @@ from typing import Literal, TypeVar
 import attrs
 
 from holded_pipeline.api.archive import Archive
+from holded_pipeline.api.authentication import Authenticator
 from holded_pipeline.api.body import Memory
 from holded_pipeline.api.collect import Collector, new_id
-from holded_pipeline.api.door import Door, Schemas
 from holded_pipeline.api.group_commit import GroupCommit
-from holded_pipeline.api.keys import Gate
 from holded_pipeline.api.metrics import Metrics
 from holded_pipeline.api.problems import not_now
 from holded_pipeline.api.recent import RecentEvents
+from holded_pipeline.api.schema_check import SchemaCheck, Schemas
 from holded_pipeline.api.settings import Limits, Writing
 from holded_pipeline.model.errors import ConfigurationError, TransientError
 from holded_pipeline.schemas.subjects import Subject
@@ -91,7 +91,7 @@ class Service:
         self._lake = attrs.evolve(lake, retry=patience, timeout=min(lake.timeout, writing.store_seconds))
         self.limits = limits
         self.writing = writing
-        self.gate = Gate(keys, limits)
+        self.gate = Authenticator(keys, limits)
         self.metrics = Metrics()
         self.memory = Memory(limits.memory_bytes, writing.retry_after)
         self.recent = RecentEvents(limits.recent_bytes)
@@ -101,7 +101,7 @@ class Service:
         self._is_open = False
         self._door = None
         if schemas is not None:
-            self._door = Door(
+            self._door = SchemaCheck(
                 schemas,
                 subject=subject,
                 version=version,

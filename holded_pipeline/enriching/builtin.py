@@ -11,7 +11,7 @@ import attrs
 
 from holded_pipeline.enriching import quality_rules
 from holded_pipeline.enriching.checks import usable_text
-from holded_pipeline.enriching.quality import Rule, assess, ruleset_of
+from holded_pipeline.enriching.quality import QualityRule, assess, ruleset_of
 from holded_pipeline.model.business_context import aggregate_of, business_context_of
 from holded_pipeline.model.values import Event
 
@@ -50,11 +50,11 @@ def business_context(event: Event) -> dict[str, Any]:
     return {"context": business_context_of(event.type), "aggregate": aggregate_of(event.type)}
 
 
-def _as_rules(rules: Iterable[Any]) -> tuple[Rule, ...]:
+def _as_rules(rules: Iterable[Any]) -> tuple[QualityRule, ...]:
     found = tuple(rules)
     for rule in found:
-        if not isinstance(rule, Rule):
-            raise TypeError(f"quality is judged by hp.Rule values, got {rule!r}")
+        if not isinstance(rule, QualityRule):
+            raise TypeError(f"quality is judged by hp.QualityRule values, got {rule!r}")
     return found
 
 
@@ -70,16 +70,16 @@ class Quality:
         registered: the rules they stand beside; the built-in ones until `Enrich` puts in those of its registry.
     """
 
-    rules: Sequence[Rule] = attrs.field(default=(), converter=_as_rules)
+    rules: Sequence[QualityRule] = attrs.field(default=(), converter=_as_rules)
     extend: bool = attrs.field(default=True, kw_only=True)
     ruleset: str | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(usable_text))
-    registered: Sequence[Rule] = attrs.field(default=quality_rules.RULES, kw_only=True, converter=_as_rules)
+    registered: Sequence[QualityRule] = attrs.field(default=quality_rules.RULES, kw_only=True, converter=_as_rules)
     name: ClassVar[str] = "quality"
-    _judges: tuple[Rule, ...] = attrs.field(init=False, eq=False, repr=False)
+    _judges: tuple[QualityRule, ...] = attrs.field(init=False, eq=False, repr=False)
     _version: str = attrs.field(init=False, eq=False, repr=False)
 
     @_judges.default
-    def _rules_to_judge_by(self) -> tuple[Rule, ...]:
+    def _rules_to_judge_by(self) -> tuple[QualityRule, ...]:
         rules = (*self.registered, *self.rules) if self.extend else tuple(self.rules)
         twice = [name for name, count in Counter(rule.id for rule in rules).items() if count > 1]
         if twice:

@@ -9,7 +9,7 @@ import attrs
 
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, Source
-from holded_pipeline.user_code.errors import outcome_of
+from holded_pipeline.user_code.errors import result_or_error
 from holded_pipeline.user_code.read_only import FrozenDict, read_only
 
 PROVENANCE: Final = "enrichers"
@@ -61,7 +61,7 @@ class Draft:
         if view is None or self._is_shown_by(view):
             return False
         self._copy()  # a tuple in the event's data, say, is not equal to the list that it is shown as
-        return outcome_of(lambda fresh: fresh == view, self.view) is not True
+        return result_or_error(lambda fresh: fresh == view, self.view) is not True
 
     def _is_shown_by(self, view: Event) -> bool:
         """Equality in C, which is quick: the copy has the very strings and numbers that the event has."""

@@ -16,11 +16,11 @@ from holded_pipeline.model.errors import ConfigurationError, EnricherError, Reje
 from holded_pipeline.model.values import Event
 from holded_pipeline.user_code.errors import (
     EnricherFault,
-    batch_of,
-    outcome_of,
-    refusal_of,
+    bounded_rejection,
+    checked_batch,
+    describe_error,
+    result_or_error,
     run_failure,
-    told,
 )
 from holded_pipeline.user_code.read_only import CHANGED
 
@@ -126,9 +126,9 @@ class Enricher:
         """
         draft = Draft(event)
         with self.opened() as opened:
-            outcome = outcome_of(self.callee(opened), [draft.view] if self.takes_batches else draft.view)
+            outcome = result_or_error(self.callee(opened), [draft.view] if self.takes_batches else draft.view)
         if self.takes_batches:
-            batch = batch_of(outcome, 1)
+            batch = checked_batch(outcome, 1)
             outcome = batch[0] if isinstance(batch, list) else batch
         self.settle(draft, outcome)
         return draft.event()
@@ -199,7 +199,7 @@ class Enricher:
     def _checked(self, outcome: Any, draft: Draft) -> dict[str, Any]:
         if isinstance(outcome, BaseException):
             self._raised(outcome, draft.before)
-        result = outcome_of(plain_result, outcome)  # looking at it may run a stranger's code
+        result = result_or_error(plain_result, outcome)  # looking at it may run a stranger's code
         if isinstance(result, EnricherFault):
             raise result
         if isinstance(result, BaseException):
@@ -220,11 +220,11 @@ class Enricher:
         if isinstance(error, EnricherFault):
             raise error
         if isinstance(error, RejectRecord):
-            raise refusal_of(error, f"the enricher {self}") from error
+            raise bounded_rejection(error, f"the enricher {self}") from error
         failure = run_failure(error, self.transient, self.called_for(event))
         if failure is not None:
             raise failure from error
-        raise EnricherFault("enricher_error", f"raised {told(error)}") from error
+        raise EnricherFault("enricher_error", f"raised {describe_error(error)}") from error
 
     def _raise(self, fault: EnricherFault, event: Event) -> NoReturn:
         cause = fault.__cause__
@@ -247,19 +247,19 @@ class Enricher:
         if not isinstance(self.function, RunAware):
             return self
         ask = self.function.for_run
-        outcome = outcome_of(lambda run_id: attrs.evolve(self, function=ask(run_id)), run_id)
+        outcome = result_or_error(lambda run_id: attrs.evolve(self, function=ask(run_id)), run_id)
         if isinstance(outcome, Enricher):
             return outcome
         whose = f"for_run of the enricher {self}"
         raise run_failure(outcome, self.transient, whose) or ConfigurationError(
-            f"{whose} raised {told(outcome)}; let it return the enricher of the run"
+            f"{whose} raised {describe_error(outcome)}; let it return the enricher of the run"
         ) from outcome
 
     def __str__(self) -> str:
         return self.name if self.version is None else f"{self.name} {self.version}"
 
 
-def named(enricher: AnyEnricher | Enricher) -> Enricher:
+def as_enricher(enricher: AnyEnricher | Enricher) -> Enricher:
     """A plain function or object becomes an enricher of its own name."""
     if isinstance(enricher, Enricher):
         return enricher

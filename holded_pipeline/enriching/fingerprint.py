@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 import attrs
 
 from holded_pipeline.model.canonical_json import canonical
-from holded_pipeline.model.field_paths import Path, parse_paths, without, written
+from holded_pipeline.model.field_paths import Path, parse_paths, without
+from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Event
 
 _FORM = "1"  # of the canonical text; another one makes other digests
 
 
 def _sorted(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(written(path) for path in parse_paths(texts)))
+    return tuple(sorted(json_pointer(path) for path in parse_paths(texts)))
 
 
 @attrs.frozen

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, CITEXT
 
 from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import ConfigurationError
-from holded_pipeline.postgres.errors import is_transient, translate
+from holded_pipeline.postgres.errors import is_transient_postgres_error, translate_postgres_error
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.time_limit import TimeLimit
 
@@ -68,9 +68,11 @@ class TableRows:
         db = self._source.db
         ends = monotonic() + db.retry.deadline
         try:
-            return db.retry.call(lambda: self._attempt(keys, ends), server=str(db), is_transient=is_transient)
+            return db.retry.call(
+                lambda: self._attempt(keys, ends), server=str(db), is_transient=is_transient_postgres_error
+            )
         except Exception as error:
-            translated = translate(error, db)
+            translated = translate_postgres_error(error, db)
             if translated is error:
                 raise
             raise translated from error

@@ -10,7 +10,8 @@ import attrs
 
 from holded_pipeline.model.canonical_json import canonical
 from holded_pipeline.model.errors import ConfigurationError
-from holded_pipeline.model.field_paths import Path, parse_paths, replaced, values_at, written
+from holded_pipeline.model.field_paths import Path, parse_paths, replaced, values_at
+from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Event
 
 _FORM = "1"  # of the tokens; another one makes other tokens
@@ -27,7 +28,7 @@ class Key(Protocol):
 
 
 def _fields(texts: Iterable[str]) -> tuple[str, ...]:
-    paths = tuple(written(path) for path in parse_paths(texts))
+    paths = tuple(json_pointer(path) for path in parse_paths(texts))
     if not paths:
         raise ValueError("Mask needs at least one field, e.g. ['/email', '/lines/*/email']")
     return paths

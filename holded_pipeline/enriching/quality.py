@@ -14,7 +14,7 @@ import attrs
 from holded_pipeline.enriching.checks import usable_text
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, Violation
-from holded_pipeline.user_code.errors import run_failure, shown, told
+from holded_pipeline.user_code.errors import describe_error, run_failure, truncated
 from holded_pipeline.user_code.in_hand import IN_HAND
 
 Dimension = Literal["completeness", "validity", "timeliness", "consistency"]
@@ -30,7 +30,7 @@ class Applicability(enum.Enum):
 NOT_APPLICABLE: Final = Applicability.NOT_APPLICABLE
 """A rule's answer for an event that it does not concern: the event's score leaves the rule out."""
 
-Verdict = str | Applicability | None
+RuleVerdict = str | Applicability | None
 """Why an event fails a rule; None if it passes; or `NOT_APPLICABLE`."""
 
 
@@ -55,7 +55,7 @@ def _usable_id(_: object, __: object, name: Any) -> None:
 
 
 @attrs.frozen
-class Rule:
+class QualityRule:
     """One thing that a good event has.
 
     Attributes:
@@ -71,7 +71,7 @@ class Rule:
     id: str = attrs.field(validator=[_usable_id, usable_text])
     dimension: Dimension = attrs.field(validator=_dimension)
     weight: float = attrs.field(validator=_weight)
-    check: Callable[[Event], Verdict] = attrs.field(validator=attrs.validators.is_callable())
+    check: Callable[[Event], RuleVerdict] = attrs.field(validator=attrs.validators.is_callable())
     version: str | None = attrs.field(default=None, kw_only=True, validator=attrs.validators.optional(usable_text))
     plugin: str | None = attrs.field(default=None, kw_only=True, eq=False)
 
@@ -79,7 +79,7 @@ class Rule:
         return f"the quality rule {self.id}" + ("" if self.plugin is None else f" of the plugin {self.plugin}")
 
 
-def ruleset_of(rules: Sequence[Rule], name: str) -> str:
+def ruleset_of(rules: Sequence[QualityRule], name: str) -> str:
     """The version of a set of rules: a name, and a digest of each rule's id, dimension, weight and version.
 
     Scores of the same version can be compared.
@@ -88,12 +88,12 @@ def ruleset_of(rules: Sequence[Rule], name: str) -> str:
     return f"{name}+{hashlib.sha256(listed.encode()).hexdigest()[:8]}"
 
 
-def _identity(rule: Rule) -> str:
-    told = f"{rule.id}\t{rule.dimension}\t{float(rule.weight)!r}"
-    return told if rule.version is None else f"{told}\t{rule.version}"
+def _identity(rule: QualityRule) -> str:
+    identity = f"{rule.id}\t{rule.dimension}\t{float(rule.weight)!r}"
+    return identity if rule.version is None else f"{identity}\t{rule.version}"
 
 
-def assess(event: Event, rules: Sequence[Rule], ruleset: str) -> dict[str, Any]:
+def assess(event: Event, rules: Sequence[QualityRule], ruleset: str) -> dict[str, Any]:
     """How good an event is, and what it lacks.
 
     Args:
@@ -142,19 +142,19 @@ class _BrokenRuleError(Exception):
     """A rule that has no verdict, by its own fault."""
 
 
-def _verdict(rule: Rule, event: Event) -> Verdict:
+def _verdict(rule: QualityRule, event: Event) -> RuleVerdict:
     noted = IN_HAND.set(rule)
     try:
         verdict = rule.check(event)
     except RejectRecord as error:
-        raise _BrokenRuleError(f"{told(error)}; a rule says why, it does not reject") from error
+        raise _BrokenRuleError(f"{describe_error(error)}; a rule says why, it does not reject") from error
     except KeyboardInterrupt:  # the user's own wish
         raise
     except BaseException as error:
         failure = run_failure(error, (), str(rule))
         if failure is not None:
             raise failure from error
-        raise _BrokenRuleError(told(error)) from error
+        raise _BrokenRuleError(describe_error(error)) from error
     finally:
         IN_HAND.reset(noted)
     if verdict is None or verdict is NOT_APPLICABLE:
@@ -166,7 +166,7 @@ def _verdict(rule: Rule, event: Event) -> Verdict:
             f"it answered {type(verdict).__name__}; a rule answers why the event fails it (a text), None if the event "
             "passes, or hp.NOT_APPLICABLE"
         )
-    return shown(verdict)
+    return truncated(verdict)
 
 
 def refuse_below(quality: Any, minimum: float) -> None:

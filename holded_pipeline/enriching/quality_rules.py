@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
-from holded_pipeline.enriching.quality import NOT_APPLICABLE, Rule, Verdict, ruleset_of
+from holded_pipeline.enriching.quality import NOT_APPLICABLE, QualityRule, RuleVerdict, ruleset_of
 from holded_pipeline.model.timestamps import parse_timestamp
 from holded_pipeline.model.values import Event
 from holded_pipeline.user_code.read_only import FrozenDict, FrozenList
@@ -77,16 +77,16 @@ def _first(data: Mapping[str, Any], *names: str) -> Any:
     return next((data[name] for name in names if data.get(name) is not None), None)
 
 
-def _document_has_id(event: Event) -> Verdict:
+def _document_has_id(event: Event) -> RuleVerdict:
     value = event.data.get("id")
     return None if isinstance(value, str) and value.strip() else "data.id is not a text that names the document"
 
 
-def _document_has_content(event: Event) -> Verdict:
+def _document_has_content(event: Event) -> RuleVerdict:
     return None if len(event.data) > 1 else "the document says nothing but its id"
 
 
-def _document_is_filled(event: Event) -> Verdict:
+def _document_is_filled(event: Event) -> RuleVerdict:
     if not event.data:
         return NOT_APPLICABLE
     empty = [name for name, value in event.data.items() if value is None or value in ("", [], {})]
@@ -95,35 +95,35 @@ def _document_is_filled(event: Event) -> Verdict:
     return f"{len(empty)} of {len(event.data)} fields are empty: {', '.join(name[:_SHOWN] for name in empty[:5])}"
 
 
-def _user_is_known(event: Event) -> Verdict:
+def _user_is_known(event: Event) -> RuleVerdict:
     return None if event.user_id else "it is not known who did it"
 
 
-def _amount_has_currency(event: Event) -> Verdict:
+def _amount_has_currency(event: Event) -> RuleVerdict:
     if event.data.get("amount") is None:
         return NOT_APPLICABLE
     return None if event.data.get("currency") else "there is an amount, but no currency"
 
 
-def _amount_is_a_number(event: Event) -> Verdict:
+def _amount_is_a_number(event: Event) -> RuleVerdict:
     if "amount" not in event.data:
         return NOT_APPLICABLE
     return None if _is_number(event.data["amount"]) else "amount is not a number"
 
 
-def _currencies_are_codes(event: Event) -> Verdict:
+def _currencies_are_codes(event: Event) -> RuleVerdict:
     return _all_match(event, _CURRENCY_NAME, _CURRENCY, "a currency code of three capitals")
 
 
-def _countries_are_codes(event: Event) -> Verdict:
+def _countries_are_codes(event: Event) -> RuleVerdict:
     return _all_match(event, _COUNTRY_NAME, _COUNTRY, "a country code of two capitals")
 
 
-def _emails_are_addresses(event: Event) -> Verdict:
+def _emails_are_addresses(event: Event) -> RuleVerdict:
     return _all_match(event, _EMAIL_NAME, _EMAIL, "an e-mail address")
 
 
-def _all_match(event: Event, names: re.Pattern[str], form: re.Pattern[str], what: str) -> Verdict:
+def _all_match(event: Event, names: re.Pattern[str], form: re.Pattern[str], what: str) -> RuleVerdict:
     concerned = False
     for name, value in _fields(event.data):
         if value is not None and _is_named(name, names):
@@ -133,7 +133,7 @@ def _all_match(event: Event, names: re.Pattern[str], form: re.Pattern[str], what
     return None if concerned else NOT_APPLICABLE
 
 
-def _dates_are_dates(event: Event) -> Verdict:
+def _dates_are_dates(event: Event) -> RuleVerdict:
     concerned = False
     for name, value in _fields(event.data):
         if value is not None and _is_named(name, _DATE_NAME) and not isinstance(value, Mapping | list):
@@ -143,7 +143,7 @@ def _dates_are_dates(event: Event) -> Verdict:
     return None if concerned else NOT_APPLICABLE
 
 
-def _time_is_plausible(event: Event) -> Verdict:
+def _time_is_plausible(event: Event) -> RuleVerdict:
     if _EARLIEST <= event.occurred_at < _LATEST:
         return None
     return f"it occurred in the year {event.occurred_at.year}; were seconds sent for milliseconds?"
@@ -155,21 +155,21 @@ def _delay(event: Event) -> timedelta | None:
     return None if collected is None else collected - event.occurred_at
 
 
-def _collected_in_time(event: Event) -> Verdict:
+def _collected_in_time(event: Event) -> RuleVerdict:
     delay = _delay(event)
     if delay is None:
         return NOT_APPLICABLE
     return None if delay <= _LATE else f"late: collected {delay} after it occurred, more than {_LATE}"
 
 
-def _not_from_the_future(event: Event) -> Verdict:
+def _not_from_the_future(event: Event) -> RuleVerdict:
     delay = _delay(event)
     if delay is None:
         return NOT_APPLICABLE
     return None if delay >= -_AHEAD else f"from the future: it occurred {-delay} after it was collected"
 
 
-def _company_is_the_same(event: Event) -> Verdict:
+def _company_is_the_same(event: Event) -> RuleVerdict:
     company = _first(event.data, "companyId", "company_id")
     if not isinstance(company, str | int) or isinstance(company, bool):
         return NOT_APPLICABLE if company is None else "the document's company is not an id"
@@ -181,22 +181,22 @@ def _hex(company_id: str) -> str | None:
     return f"{int(company_id):x}" if re.fullmatch(r"-?[0-9]{1,255}", company_id) else None
 
 
-def _updated_after_created(event: Event) -> Verdict:
+def _updated_after_created(event: Event) -> RuleVerdict:
     return _in_order(event, ("createdAt", "created_at"), ("updatedAt", "updated_at"))
 
 
-def _due_after_issued(event: Event) -> Verdict:
+def _due_after_issued(event: Event) -> RuleVerdict:
     return _in_order(event, ("date", "issuedAt", "issued_at"), ("dueDate", "due_date"))
 
 
-def _in_order(event: Event, earlier: tuple[str, ...], later: tuple[str, ...]) -> Verdict:
+def _in_order(event: Event, earlier: tuple[str, ...], later: tuple[str, ...]) -> RuleVerdict:
     first, second = _moment(_first(event.data, *earlier)), _moment(_first(event.data, *later))
     if first is None or second is None:
         return NOT_APPLICABLE
     return None if second >= first else f"{later[0]} is before {earlier[0]}"
 
 
-def _totals_add_up(event: Event) -> Verdict:
+def _totals_add_up(event: Event) -> RuleVerdict:
     parts = [event.data.get(name) for name in ("subtotal", "tax", "total")]
     if not all(_is_number(part) and -_LARGEST_SUM < part < _LARGEST_SUM for part in parts if part is not None):
         return NOT_APPLICABLE
@@ -206,24 +206,24 @@ def _totals_add_up(event: Event) -> Verdict:
     return None if abs(subtotal + tax - total) <= _CENT else "subtotal and tax do not add up to total"
 
 
-RULES: Final[tuple[Rule, ...]] = (
-    Rule("id.present", "completeness", 2, _document_has_id),
-    Rule("document.content", "completeness", 1, _document_has_content),
-    Rule("document.filled", "completeness", 1, _document_is_filled),
-    Rule("user.known", "completeness", 1, _user_is_known),
-    Rule("amount.currency", "completeness", 1, _amount_has_currency),
-    Rule("amount.number", "validity", 2, _amount_is_a_number),
-    Rule("currency.code", "validity", 1, _currencies_are_codes),
-    Rule("country.code", "validity", 0.5, _countries_are_codes),
-    Rule("email.address", "validity", 1, _emails_are_addresses),
-    Rule("dates.readable", "validity", 1, _dates_are_dates),
-    Rule("time.plausible", "validity", 1, _time_is_plausible),
-    Rule("collected.in_time", "timeliness", 2, _collected_in_time),
-    Rule("collected.not_before", "timeliness", 2, _not_from_the_future),
-    Rule("company.same", "consistency", 2, _company_is_the_same),
-    Rule("updated.after_created", "consistency", 1, _updated_after_created),
-    Rule("due.after_issued", "consistency", 1, _due_after_issued),
-    Rule("totals.add_up", "consistency", 1, _totals_add_up),
+RULES: Final[tuple[QualityRule, ...]] = (
+    QualityRule("id.present", "completeness", 2, _document_has_id),
+    QualityRule("document.content", "completeness", 1, _document_has_content),
+    QualityRule("document.filled", "completeness", 1, _document_is_filled),
+    QualityRule("user.known", "completeness", 1, _user_is_known),
+    QualityRule("amount.currency", "completeness", 1, _amount_has_currency),
+    QualityRule("amount.number", "validity", 2, _amount_is_a_number),
+    QualityRule("currency.code", "validity", 1, _currencies_are_codes),
+    QualityRule("country.code", "validity", 0.5, _countries_are_codes),
+    QualityRule("email.address", "validity", 1, _emails_are_addresses),
+    QualityRule("dates.readable", "validity", 1, _dates_are_dates),
+    QualityRule("time.plausible", "validity", 1, _time_is_plausible),
+    QualityRule("collected.in_time", "timeliness", 2, _collected_in_time),
+    QualityRule("collected.not_before", "timeliness", 2, _not_from_the_future),
+    QualityRule("company.same", "consistency", 2, _company_is_the_same),
+    QualityRule("updated.after_created", "consistency", 1, _updated_after_created),
+    QualityRule("due.after_issued", "consistency", 1, _due_after_issued),
+    QualityRule("totals.add_up", "consistency", 1, _totals_add_up),
 )
 """The built-in rules."""
 

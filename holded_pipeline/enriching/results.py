@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from holded_pipeline.model import json_codec
-from holded_pipeline.user_code.errors import EnricherFault, told
+from holded_pipeline.user_code.errors import EnricherFault, describe_error
 
 MAX_RESULT_BYTES: Final = 1_000_000
 """Bytes that one enricher may add to one event, as JSON."""
@@ -29,4 +29,4 @@ def plain_result(returned: Any) -> dict[str, Any]:
 
 def no_json(error: BaseException) -> EnricherFault:
     """The fault of a result that raised this when it was read."""
-    return EnricherFault("enricher_output", f"returned no JSON: {told(error)}")
+    return EnricherFault("enricher_output", f"returned no JSON: {describe_error(error)}")

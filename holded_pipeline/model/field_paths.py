@@ -6,6 +6,8 @@ import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from holded_pipeline.model.json_pointer import json_pointer
+
 Path = tuple[str, ...]
 EVERY: Final = "*"
 """The part of a path that means every element of an array."""
@@ -35,18 +37,13 @@ def parse_paths(texts: Iterable[str]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(parse_path(text) for text in texts))
 
 
-def written(path: Iterable[str | int]) -> str:
-    """A path as text."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
-
-
 def values_at(document: Any, path: Path) -> Iterator[tuple[str, Any]]:
     """Every value that a path leads to, with its own JSON Pointer; none where the document has no such field."""
     pending: list[tuple[tuple[str | int, ...], Any, Path]] = [((), document, path)]
     while pending:
         place, value, rest = pending.pop()
         if not rest:
-            yield written(place), value
+            yield json_pointer(place), value
             continue
         members = reversed(list(_members(value, rest[0])))
         pending.extend(((*place, name), member, rest[1:]) for name, member in members)

@@ -10,7 +10,7 @@ import attrs
 
 
 @attrs.frozen
-class Explanation:
+class CodeReference:
     """What a reason or an error means.
 
     Attributes:
@@ -26,127 +26,129 @@ class Explanation:
     cure: str
 
 
-REASONS: tuple[Explanation, ...] = (
-    Explanation(
+REASONS: tuple[CodeReference, ...] = (
+    CodeReference(
         "conflicting_headers", "read", "`headers` and `attributes` are both there and differ", "send one of them"
     ),
-    Explanation(
+    CodeReference(
         "corrupt_compression", "read", "an object's gzip or zstd data are damaged or end early", "upload it again"
     ),
-    Explanation("duplicate_name", "read", "a name stands twice in one JSON object", "keep one of them"),
-    Explanation(
+    CodeReference("duplicate_name", "read", "a name stands twice in one JSON object", "keep one of them"),
+    CodeReference(
         "enricher_error",
         "enrich",
         "an enricher raised an exception on this event",
         'mend the enricher, or give it `on_error="skip"`',
     ),
-    Explanation(
+    CodeReference(
         "enricher_output",
         "enrich",
         "an enricher returned something that is no JSON object",
         "return a mapping of JSON values",
     ),
-    Explanation(
+    CodeReference(
         "enricher_timeout", "enrich", "an enricher took longer than its `timeout`", "make it quicker, or give it more"
     ),
-    Explanation(
+    CodeReference(
         "envelope_error",
         "read",
         "an envelope function of yours raised an exception",
         "mend it, or raise `RejectRecord`",
     ),
-    Explanation(
+    CodeReference(
         "invalid_field", "read", "a field of the message is there, but is not what it must be", "see its violations"
     ),
-    Explanation("invalid_json", "read", "the text is no JSON, or breaks off", "see its position in the message"),
-    Explanation("invalid_utf8", "read", "the bytes are not UTF-8", "encode them as UTF-8"),
-    Explanation(
+    CodeReference("invalid_json", "read", "the text is no JSON, or breaks off", "see its position in the message"),
+    CodeReference("invalid_utf8", "read", "the bytes are not UTF-8", "encode them as UTF-8"),
+    CodeReference(
         "invalid_value",
         "write",
         "a value cannot be written as its column's type, or holds U+0000",
         "change the row function or the value",
     ),
-    Explanation("lone_surrogate", "read", "half of a UTF-16 pair stands alone in a string", "send the whole character"),
-    Explanation(
+    CodeReference(
+        "lone_surrogate", "read", "half of a UTF-16 pair stands alone in a string", "send the whole character"
+    ),
+    CodeReference(
         "lookup_missing",
         "enrich",
         'a lookup with `on_missing="reject"` knows nothing of the event\'s key',
         "complete the table or object, then replay",
     ),
-    Explanation("low_quality", "enrich", "the quality score is under `min_quality`", "see the rules it failed"),
-    Explanation(
+    CodeReference("low_quality", "enrich", "the quality score is under `min_quality`", "see the rules it failed"),
+    CodeReference(
         "missing_field", "read", "the message lacks a field that makes an event", "send it; see its violations"
     ),
-    Explanation("not_an_object", "read", "the record is JSON, but no object", "send a JSON object"),
-    Explanation("not_finite", "read", "NaN or Infinity, which are no JSON", "send null, or leave the field out"),
-    Explanation("nul_character", "read", "a string holds U+0000, which PostgreSQL cannot store", "remove it"),
-    Explanation(
+    CodeReference("not_an_object", "read", "the record is JSON, but no object", "send a JSON object"),
+    CodeReference("not_finite", "read", "NaN or Infinity, which are no JSON", "send null, or leave the field out"),
+    CodeReference("nul_character", "read", "a string holds U+0000, which PostgreSQL cannot store", "remove it"),
+    CodeReference(
         "object_vanished",
         "read",
         'an object was deleted or overwritten after it was listed (with `on_vanished="reject"`)',
         "run again",
     ),
-    Explanation(
+    CodeReference(
         "record_too_large",
         "read",
         "the record is larger than `max_record_bytes`",
         "split it, or allow more; see `ReadMinIO`",
     ),
-    Explanation(
+    CodeReference(
         "row_error", "write", "a row function of yours raised an exception", "mend it, or raise `RejectRecord`"
     ),
-    Explanation("schema_violation", "validate", "the document breaks its schema", "see its violations"),
-    Explanation(
+    CodeReference("schema_violation", "validate", "the document breaks its schema", "see its violations"),
+    CodeReference(
         "subject_error", "validate", "no subject can be made of the event", "mend the template or the function"
     ),
-    Explanation("too_deep", "read", "the document is nested deeper than `max_depth`", "flatten it, or allow more"),
-    Explanation(
+    CodeReference("too_deep", "read", "the document is nested deeper than `max_depth`", "flatten it, or allow more"),
+    CodeReference(
         "unknown_subject", "validate", "the registry or directory has no such subject", "register the schema, replay"
     ),
-    Explanation(
+    CodeReference(
         "unknown_version", "validate", "the subject has no such version", "register it, or ask for another version"
     ),
 )
 """The reason codes, in alphabetical order."""
 
-ERRORS: tuple[Explanation, ...] = (
-    Explanation(
+ERRORS: tuple[CodeReference, ...] = (
+    CodeReference(
         "ConfigurationError",
         "at once",
         "a setting, a grant, a table, a bucket or a schema is wrong; trying again cannot help",
         "do what its message says",
     ),
-    Explanation(
+    CodeReference(
         "EnricherError",
         "running",
         'an enricher failed whose `on_error` is `"fail"`, or with an error of this library',
         "mend the enricher",
     ),
-    Explanation(
+    CodeReference(
         "ObjectVanishedError",
         "running",
         "an object was deleted or overwritten after it was listed",
         'run again, or pass `on_vanished="reject"`',
     ),
-    Explanation(
+    CodeReference(
         "RejectRecord",
         "by code of yours",
         "raised outside an envelope, an enricher or a row function, where nobody can reject the record for it",
         "raise it inside one of them",
     ),
-    Explanation(
+    CodeReference(
         "StartError",
         "in `local.stack()`",
         "a local server did not come up",
         "read the end of its log, which the message repeats",
     ),
-    Explanation(
+    CodeReference(
         "TooManyRejectedError",
         "after the rejected were written",
         "more was rejected than `WriteRejected(max_rejected=…)` allows",
         "mend what the most frequent reasons say, then run again or replay",
     ),
-    Explanation(
+    CodeReference(
         "TransientError",
         "after the deadline",
         "a server did not answer within `Retry.deadline`, or something else answered for it; nothing was rejected",

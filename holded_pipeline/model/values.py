@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import attrs
 
-Holds = Literal["record", "part", "object", "nothing", "event", "element"]
+PayloadKind = Literal["record", "part", "object", "nothing", "event", "element"]
 """What the bytes of a rejected record are; see `Rejected.holds`."""
 
 
@@ -124,7 +124,7 @@ class Rejected:
         stage: where it was refused: `read`, `validate`, `enrich`, `write`, or a name of your own.
         reason: a stable code, see the reference of reasons.
         message: what is wrong, for a person.
-        raw: the record's bytes exactly as they were read, unless `holds` says otherwise.
+        raw: the record's bytes exactly as they were read, unless `payload_kind` says otherwise.
         rejected_at: when; aware UTC.
         run_id: the run that refused it.
         source: where the record stands.
@@ -153,4 +153,4 @@ class Rejected:
     event_type: str | None = None
     attempts: int = 1
     replay_of: str | None = None
-    holds: Holds = "record"
+    payload_kind: PayloadKind = "record"

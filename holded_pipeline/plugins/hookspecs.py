@@ -11,7 +11,7 @@ from typing import Protocol, Unpack
 import pluggy
 
 from holded_pipeline.enriching.enricher import AnyEnricher, EnricherOptions
-from holded_pipeline.enriching.quality import Rule
+from holded_pipeline.enriching.quality import QualityRule
 from holded_pipeline.reading.envelopes import Envelope
 
 PROJECT = "holded_pipeline"
@@ -28,9 +28,9 @@ class RegisterEnricher(Protocol):
 
 
 class RegisterRule(Protocol):
-    """`register(hp.Rule(id, dimension, weight, check))`."""
+    """`register(hp.QualityRule(id, dimension, weight, check))`."""
 
-    def __call__(self, rule: Rule) -> None: ...  # noqa: D102
+    def __call__(self, rule: QualityRule) -> None: ...  # noqa: D102
 
 
 class RegisterEnvelope(Protocol):

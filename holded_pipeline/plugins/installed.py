@@ -13,14 +13,14 @@ from typing import Any
 
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.plugins.hookspecs import PROJECT
-from holded_pipeline.user_code.errors import told
+from holded_pipeline.user_code.errors import describe_error
 
 SWITCH = "HOLDED_PIPELINE_PLUGINS"
 """Environment variable: names of the installed plugins to load, separated by commas; empty for none."""
 
 _CIRCLE = (
     "the installed plugins, as hp.Enrich and hp.ReadMinIO do, and it is one of them; make its transforms in a function "
-    "that is called later, or give them registry=hp.Registry()"
+    "that is called later, or give them registry=hp.PluginRegistry()"
 )
 _LOADING: ContextVar[bool] = ContextVar("loading", default=False)
 
@@ -70,7 +70,7 @@ def _load(entry: EntryPoint) -> Any:
         raise
     except BaseException as error:
         raise ConfigurationError(
-            f"the plugin {entry.name!r} of the package {_package(entry)} cannot be imported: {told(error)}; "
+            f"the plugin {entry.name!r} of the package {_package(entry)} cannot be imported: {describe_error(error)}; "
             f"mend or uninstall it, or leave it out with {SWITCH}"
         ) from error
     if _is_half_imported(entry.module):

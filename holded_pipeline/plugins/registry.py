@@ -12,22 +12,22 @@ import attrs
 import pluggy
 
 from holded_pipeline.enriching.builtin import Quality
-from holded_pipeline.enriching.enricher import AnyEnricher, Enricher, EnricherOptions, named
-from holded_pipeline.enriching.quality import Rule
+from holded_pipeline.enriching.enricher import AnyEnricher, Enricher, EnricherOptions, as_enricher
+from holded_pipeline.enriching.quality import QualityRule
 from holded_pipeline.enriching.quality_rules import RULES
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.plugins import builtin, hookspecs
 from holded_pipeline.plugins.installed import installed_plugins, loading
 from holded_pipeline.plugins.plugin_shape import check_shape
 from holded_pipeline.reading.envelopes import Envelope
-from holded_pipeline.user_code.errors import told
+from holded_pipeline.user_code.errors import describe_error
 
 _OPTIONS = frozenset(EnricherOptions.__annotations__)
 
 T = TypeVar("T")
 
 
-class Registry:
+class PluginRegistry:
     """The names a pipeline can use.
 
     Args:
@@ -43,14 +43,14 @@ class Registry:
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._enrichers: dict[str, Enricher] = {}
-        self._rules: dict[str, Rule] = {}
+        self._rules: dict[str, QualityRule] = {}
         self._envelopes: dict[str, Envelope] = {}
         self._owners: dict[tuple[str, str], str] = {}
         for plugin in (builtin, *plugins):
             self._add(plugin, _name(plugin))
 
     @classmethod
-    def installed(cls) -> Registry:
+    def installed(cls) -> PluginRegistry:
         """The built-in names and those of every installed package that offers some.
 
         The environment variable `HOLDED_PIPELINE_PLUGINS` chooses: unset for all, empty for none, or a list of
@@ -73,7 +73,7 @@ class Registry:
         return MappingProxyType(self._envelopes)
 
     @property
-    def quality_rules(self) -> tuple[Rule, ...]:
+    def quality_rules(self) -> tuple[QualityRule, ...]:
         """The quality rules, the built-in ones first."""
         return tuple(self._rules.values())
 
@@ -85,7 +85,7 @@ class Registry:
         """
         if isinstance(enricher, str):
             return _known("enricher", enricher, self._enrichers)
-        found = named(enricher)
+        found = as_enricher(enricher)
         if isinstance(found.function, Quality):
             version = found.version or self._enrichers["quality"].version
             judge = attrs.evolve(found.function, registered=self.quality_rules)
@@ -139,9 +139,9 @@ class Registry:
         self._claim("enricher", name, owner, self._enrichers)
         self._enrichers[name] = enricher
 
-    def _register_rule(self, owner: str, rule: Rule) -> None:
-        if not isinstance(rule, Rule):
-            raise TypeError(f"a quality rule is an hp.Rule, got {rule!r}")
+    def _register_rule(self, owner: str, rule: QualityRule) -> None:
+        if not isinstance(rule, QualityRule):
+            raise TypeError(f"a quality rule is an hp.QualityRule, got {rule!r}")
         self._claim("quality rule", rule.id, owner, self._rules)
         self._rules[rule.id] = attrs.evolve(rule, plugin=owner)
 
@@ -167,7 +167,7 @@ def _run(function: Callable[..., Any], register: Callable[..., None], hook: str,
     except (ConfigurationError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise ConfigurationError(f"the plugin {owner} failed in {hook}: {told(error)}") from error
+        raise ConfigurationError(f"the plugin {owner} failed in {hook}: {describe_error(error)}") from error
     if answer is not None:
         raise ConfigurationError(
             f"the hook {hook} of the plugin {owner} returned {type(answer).__name__}; it must call register "
@@ -187,6 +187,6 @@ def _name(plugin: Any) -> str:
 
 
 @functools.cache
-def default_registry() -> Registry:
+def default_registry() -> PluginRegistry:
     """The installed plugins, loaded once per process."""
-    return Registry.installed()
+    return PluginRegistry.installed()

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import sqlalchemy as sa
 
-from holded_pipeline.postgres.errors import is_transient, translate
+from holded_pipeline.postgres.errors import is_transient_postgres_error, translate_postgres_error
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.time_limit import TimeLimit
 
@@ -45,7 +45,7 @@ _CHECKS = (
 
 
 @attrs.frozen
-class Difference:
+class AnalyticsDifference:
     """One value of a summary that is not what the events say; `stored` is None where the whole row is missing."""
 
     table: str
@@ -55,7 +55,7 @@ class Difference:
     expected: Any
 
 
-def verify_analytics(db: Postgres) -> list[Difference]:
+def verify_analytics(db: Postgres) -> list[AnalyticsDifference]:
     """Counts the summaries again from the events, in one snapshot, and compares.
 
     Args:
@@ -71,16 +71,16 @@ def verify_analytics(db: Postgres) -> list[Difference]:
     engine = db.engine(poolclass=sa.NullPool, isolation_level="REPEATABLE READ")
     ends = time.monotonic() + db.retry.deadline
 
-    def attempt() -> list[Difference]:
+    def attempt() -> list[AnalyticsDifference]:
         limit = TimeLimit.until(ends, least=db.connect_timeout)
         with limit.connect(engine) as connection:
             connection.exec_driver_sql(limit.on_the_server())
             return [difference for check in _CHECKS for difference in _compare(connection, *check)]
 
     try:
-        return db.retry.call(attempt, server=str(db), is_transient=is_transient)
+        return db.retry.call(attempt, server=str(db), is_transient=is_transient_postgres_error)
     except Exception as error:
-        translated = translate(error, db)
+        translated = translate_postgres_error(error, db)
         if translated is error:
             raise
         raise translated from error
@@ -88,7 +88,7 @@ def verify_analytics(db: Postgres) -> list[Difference]:
 
 def _compare(
     connection: sa.Connection, table: str, key: str, columns: tuple[str, ...], expected: str
-) -> list[Difference]:
+) -> list[AnalyticsDifference]:
     sides = [(column, _value("stored", column), _value("expected", column)) for column in columns]
     pairs = ", ".join(f"{ours} AS stored_{column}, {theirs} AS expected_{column}" for column, ours, theirs in sides)
     differs = " OR ".join(f"{ours} IS DISTINCT FROM {theirs}" for _, ours, theirs in sides)
@@ -100,7 +100,7 @@ def _compare(
         )
     )
     return [
-        Difference(table, row["key"], column, row[f"stored_{column}"], row[f"expected_{column}"])
+        AnalyticsDifference(table, row["key"], column, row[f"stored_{column}"], row[f"expected_{column}"])
         for row in rows.mappings()
         for column in columns
         if row[f"stored_{column}"] != row[f"expected_{column}"]

@@ -19,7 +19,7 @@ from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.postgres.column_defaults import default_value, filled_by_client
 from holded_pipeline.postgres.dialect import DIALECT
-from holded_pipeline.user_code.errors import fault_of
+from holded_pipeline.user_code.errors import pipeline_error_for
 
 _CONTROLS = (("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"), ("\b", "\\b"), ("\f", "\\f"), ("\v", "\\013"))
 _NULL = b"\\N"
@@ -149,7 +149,7 @@ class RowFormat:
         except Exception as error:  # a column's type may be a stranger's, too
             column = f"the column {name!r} of {self.table.name}"
             failed = f"cannot hold the value as {self._columns[name].type!r}"
-            raise fault_of("invalid_value", error, column, failed) from error
+            raise pipeline_error_for("invalid_value", error, column, failed) from error
 
     def _format_of(self, column: sa.Column[Any]) -> Format:
         if isinstance(column.type, sa.JSON):

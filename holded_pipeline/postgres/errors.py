@@ -57,7 +57,7 @@ def cause_of(error: BaseException) -> BaseException:
     return error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig is not None else error
 
 
-def is_transient(error: Exception) -> bool:
+def is_transient_postgres_error(error: Exception) -> bool:
     """Whether the server may well do it if asked again."""
     if isinstance(error, HoldedPipelineError):
         return False
@@ -71,7 +71,7 @@ def is_transient(error: Exception) -> bool:
     return isinstance(cause, ConnectionError | TimeoutError | sa.exc.TimeoutError)
 
 
-def translate(error: Exception, db: Postgres) -> Exception:
+def translate_postgres_error(error: Exception, db: Postgres) -> Exception:
     """The error for a user; what is no fault of the database's or the settings' stays as it is."""
     cause = cause_of(error)
     if not isinstance(cause, psycopg.Error):
@@ -85,7 +85,7 @@ def translate(error: Exception, db: Postgres) -> Exception:
         said = cause.diag.message_primary or _without_target(cause)
         advice = _missing_grant(said) or _ADVICE.get(state) or _ADVICE.get(state[:2]) or _MANUAL
         return ConfigurationError(f"{db} refused: {said} (SQLSTATE {state}); {advice}")
-    if not is_transient(error):
+    if not is_transient_postgres_error(error):
         return ConfigurationError(
             f"{db} failed: {cause.diag.message_primary or _without_target(cause)} (SQLSTATE {state}), which is neither "
             "an outage nor known as a row's fault; see the server's log. A trigger refuses a row by SQLSTATE P0001, "

@@ -39,11 +39,11 @@ def merge_statement(
     values = ", ".join((*(quoted(name) for name in staged_names), *made.values()))
     whole_key = [column.name for column in table.primary_key.columns]
     key = [quoted(name) for name in whole_key if name in staged_names]
-    if not key or len(key) < len(whole_key) or on_conflict == "error":
+    if not key or len(key) < len(whole_key) or on_conflict == "reject":
         order = ", ".join((*key, "holded_place"))
         return _counted(f"INSERT INTO {target} ({names}) SELECT {values} FROM {staged} ORDER BY {order}")
     by_key = ", ".join(key)
-    place = "holded_place DESC" if keep == "newest" else "holded_place"
+    place = "holded_place DESC" if keep == "last" else "holded_place"
     source = f"SELECT DISTINCT ON ({by_key}) {values} FROM {staged} ORDER BY {by_key}, {place}"
     changes = _changes(form, columns) if on_conflict == "update" else None
     action = "DO NOTHING" if changes is None else f"DO UPDATE SET {changes}"

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 
 from holded_pipeline import migrations
 from holded_pipeline.model.errors import ConfigurationError
-from holded_pipeline.postgres.errors import is_transient, translate
+from holded_pipeline.postgres.errors import is_transient_postgres_error, translate_postgres_error
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.time_limit import TimeLimit
 
@@ -49,9 +49,9 @@ def migrate(db: Postgres, revision: str = "head") -> None:
             _upgrade(connection, db, revision)
 
     try:
-        db.retry.call(attempt, server=str(db), is_transient=is_transient)
+        db.retry.call(attempt, server=str(db), is_transient=is_transient_postgres_error)
     except Exception as error:
-        translated = translate(error, db)
+        translated = translate_postgres_error(error, db)
         if translated is error:
             raise
         raise translated from error

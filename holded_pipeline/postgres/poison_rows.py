@@ -20,11 +20,11 @@ from holded_pipeline.postgres.row_errors import (
     ROW_CLASSES,
     ROW_CODES,
     VALUE_CLASSES,
-    Blame,
-    Said,
-    blame,
+    Diagnostic,
+    ErrorOrigin,
+    classify_error,
     refusal,
-    rows_to_blame,
+    row_errors,
 )
 
 _SINGLE_OUT = 8  # rows of a part that is refused which are tried one by one: where one is bad, others often are
@@ -158,24 +158,24 @@ class TextStaging:
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {self._faults} (place int, state text, message text, "
             "detail text, at_table text, at_column text, at_constraint text) ON COMMIT DELETE ROWS"
         )
-        with rows_to_blame(len(lines)):
+        with row_errors(len(lines)):
             copy_lines(cursor, self.name, self.columns, lines)
         read = self._read(cursor)
         cursor.execute("EXPLAIN " + self.merge(self._rows(read, "true")))  # fails for what is missing, and takes no row
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(self._search(read, len(lines)))
         cursor.execute(f"SELECT * FROM {self._faults} ORDER BY place")
-        faults = {place: Said(*said) for place, *said in cursor.fetchall()}
+        faults = {place: Diagnostic(*said) for place, *said in cursor.fetchall()}
         if len(faults) == len(lines):
             self._ask_again(cursor, read, faults)
         good = self._rows(read, f"NOT EXISTS (SELECT FROM {self._faults} WHERE place = holded_place)")
-        with rows_to_blame(len(lines)):
+        with row_errors(len(lines)):
             cursor.execute(self.merge(good))
             inserted, touched = cursor.fetchone()
         refused = tuple((place, refusal(said)) for place, said in faults.items())
         return Loaded(inserted, touched - inserted, len(lines) - len(refused) - touched, refused)
 
-    def _ask_again(self, cursor: Cursor, read: str, faults: Mapping[int, Said]) -> None:
+    def _ask_again(self, cursor: Cursor, read: str, faults: Mapping[int, Diagnostic]) -> None:
         """Where no row is good: what may be a setting's fault, and is said of all rows that it is said of, is raised.
 
         So is a grant that a column's default lacks, but not a policy that lets none of the rows in: the search does
@@ -190,7 +190,7 @@ class TextStaging:
                 with cursor.connection.transaction(force_rollback=True):
                     cursor.execute(statement)
             except psycopg.Error as error:
-                if blame(error, reading=reading) is not Blame.ROW:
+                if classify_error(error, reading=reading) is not ErrorOrigin.ROW:
                     raise
                 return
 

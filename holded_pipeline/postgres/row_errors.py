@@ -25,7 +25,7 @@ OTHERS_CLASSES = ("0A", "08", "25", "28", "2F", "3D", "3F", "40", "42", "53", "5
 _SYNTAX_OF_A_VALUE = ("42601", "42602")  # of SQL itself it is said with a position
 
 
-class Blame(enum.Enum):
+class ErrorOrigin(enum.Enum):
     """Whose fault it is; PERHAPS the row's, if it is not the same for every row."""
 
     ROW = enum.auto()
@@ -33,34 +33,34 @@ class Blame(enum.Enum):
     OTHERS = enum.auto()
 
 
-def blame(error: BaseException, *, reading: bool = False) -> Blame:
+def classify_error(error: BaseException, *, reading: bool = False) -> ErrorOrigin:
     """Whose fault an error is; `reading`: it came up where texts were read as values of their columns' types."""
     cause = cause_of(error)
     if not isinstance(cause, psycopg.Error) or cause.sqlstate is None:
-        return Blame.OTHERS
+        return ErrorOrigin.OTHERS
     state = cause.sqlstate
     raised = cause.diag.source_function == "exec_stmt_raise"  # RAISE in PL/pgSQL
     if state.startswith(ROW_CLASSES) or state in ROW_CODES or (raised and not state.startswith(OTHERS_CLASSES)):
-        return Blame.ROW
+        return ErrorOrigin.ROW
     if not state.startswith(VALUE_CLASSES) or raised:
-        return Blame.OTHERS
+        return ErrorOrigin.OTHERS
     return _blame_value(state, cause.diag, reading=reading)
 
 
-def _blame_value(state: str, said: psycopg.errors.Diagnostic, *, reading: bool) -> Blame:
+def _blame_value(state: str, said: psycopg.errors.Diagnostic, *, reading: bool) -> ErrorOrigin:
     """A position says that SQL was not understood; a context, that it was in code of the user's, or in COPY."""
     context = said.context or ""
     copied = context.startswith("COPY ")
     if said.statement_position or said.internal_position or (context and not copied):
-        return Blame.OTHERS
+        return ErrorOrigin.OTHERS
     if state == "42501":  # a grant, or the policy of a table with row-level security
-        return Blame.ROW if said.source_function == "ExecWithCheckOptions" else Blame.OTHERS
+        return ErrorOrigin.ROW if said.source_function == "ExecWithCheckOptions" else ErrorOrigin.OTHERS
     if state in _SYNTAX_OF_A_VALUE or ((copied or reading) and not state.startswith("0A")):
-        return Blame.ROW
-    return Blame.PERHAPS
+        return ErrorOrigin.ROW
+    return ErrorOrigin.PERHAPS
 
 
-class RowRefusedError(Exception):
+class RowRejectedError(Exception):
     """A row of some is at fault; which one is not known unless it is alone."""
 
     def __init__(self, fault: RejectRecord) -> None:
@@ -69,7 +69,7 @@ class RowRefusedError(Exception):
 
 
 @contextlib.contextmanager
-def rows_to_blame(count: int) -> Iterator[None]:
+def row_errors(count: int) -> Iterator[None]:
     """Around statements that take so many rows, and around no others: these fail for want of something else.
 
     Raises:
@@ -78,14 +78,14 @@ def rows_to_blame(count: int) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        found = blame(error)
-        if found is Blame.ROW or (found is Blame.PERHAPS and count > 1):
-            raise RowRefusedError(row_fault(error)) from error
+        found = classify_error(error)
+        if found is ErrorOrigin.ROW or (found is ErrorOrigin.PERHAPS and count > 1):
+            raise RowRejectedError(row_fault(error)) from error
         raise
 
 
 @attrs.frozen
-class Said:
+class Diagnostic:
     """What PostgreSQL said about a row; texts are empty or None where it said nothing."""
 
     state: str
@@ -100,7 +100,7 @@ def row_fault(error: psycopg.Error) -> RejectRecord:
     """The rejection of the row that caused it."""
     said = error.diag
     return refusal(
-        Said(
+        Diagnostic(
             str(error.sqlstate),
             said.message_primary or str(error),
             said.message_detail,
@@ -111,7 +111,7 @@ def row_fault(error: psycopg.Error) -> RejectRecord:
     )
 
 
-def refusal(said: Said) -> RejectRecord:
+def refusal(said: Diagnostic) -> RejectRecord:
     """The rejection of a row; its reason is PostgreSQL's own name of the condition, e.g. `not_null_violation`."""
     named = (("table", said.table), ("column", said.column), ("constraint", said.constraint))
     place = "".join(f", {kind} {name!r}" for kind, name in named if name)

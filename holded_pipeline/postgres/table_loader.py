@@ -23,15 +23,15 @@ from holded_pipeline.postgres.column_defaults import filled_by_client
 from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.copy_lines import copy_lines
 from holded_pipeline.postgres.dialect import quoted, quoted_table
-from holded_pipeline.postgres.errors import is_transient, translate
+from holded_pipeline.postgres.errors import is_transient_postgres_error, translate_postgres_error
 from holded_pipeline.postgres.load_transaction import Cursor, Fill, Loaded, LoadTransaction
 from holded_pipeline.postgres.merge_sql import merge_statement
 from holded_pipeline.postgres.poison_rows import TextStaging
 from holded_pipeline.postgres.postgres import Postgres
-from holded_pipeline.postgres.row_errors import RowRefusedError, rows_to_blame
+from holded_pipeline.postgres.row_errors import RowRejectedError, row_errors
 
-OnConflict = Literal["ignore", "update", "error"]
-Keep = Literal["first", "newest"]
+OnConflict = Literal["ignore", "update", "reject"]
+Keep = Literal["first", "last"]
 
 _MAY_YET_PASS = {"foreign_key_violation", "no_data_found", "raise_exception"}
 """Reasons that another row of the same batch can take away, once it is stored."""
@@ -90,7 +90,7 @@ class TableLoader:
             part = pending.pop()
             try:
                 loaded = self._load_part(columns, [lines[place] for place in part])
-            except RowRefusedError:
+            except RowRejectedError:
                 middle = len(part) // 2
                 pending += [part[middle:], part[:middle]]
             else:
@@ -102,7 +102,7 @@ class TableLoader:
         plain, as_text = self._staging_of(columns)
         try:
             return self._transact(plain.load, lines)
-        except RowRefusedError as refusal:
+        except RowRejectedError as refusal:
             if len(lines) == 1:
                 return Loaded(refused=((0, refusal.fault),))
         return self._transact(as_text.load_good, lines)
@@ -111,9 +111,11 @@ class TableLoader:
         ends = time.monotonic() + self._db.retry.deadline
         transaction = LoadTransaction(self._engine, fill, ends=ends, least=self._db.connect_timeout)
         try:
-            return self._db.retry.call(partial(transaction.run, lines), server=str(self._db), is_transient=is_transient)
+            return self._db.retry.call(
+                partial(transaction.run, lines), server=str(self._db), is_transient=is_transient_postgres_error
+            )
         except Exception as error:
-            translated = translate(error, self._db)
+            translated = translate_postgres_error(error, self._db)
             if translated is error:
                 raise
             raise translated from error
@@ -158,7 +160,7 @@ class Staging:
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.name} ON COMMIT DELETE ROWS AS "
             f"SELECT 0::bigint AS holded_place, {', '.join(self.columns)} FROM {self.target} WITH NO DATA"
         )
-        with rows_to_blame(len(lines)):
+        with row_errors(len(lines)):
             copy_lines(cursor, self.name, self.columns, lines)
             cursor.execute(self.merge(self.name))
             inserted, touched = cursor.fetchone()

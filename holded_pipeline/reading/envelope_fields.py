@@ -20,11 +20,6 @@ WRAPPER_MEMBERS = frozenset({"event_id", "correlation_id", "received_at"})
 _LARGEST_INTEGER = 10**MAX_KEY_CHARACTERS
 
 
-def pointer(*names: str) -> str:
-    """The JSON Pointer (RFC 6901) to a member."""
-    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
-
-
 class Faults:
     """Reads members of a document and remembers all that is wrong with them.
 

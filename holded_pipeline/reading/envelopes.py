@@ -12,13 +12,13 @@ from typing import Any
 
 import attrs
 
+from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.envelope_fields import (
     INVALID,
     WRAPPER_MEMBERS,
     Faults,
     package_metadata,
-    pointer,
     require_object,
 )
 from holded_pipeline.reading.holded_envelope import holded
@@ -91,7 +91,7 @@ def event(document: Any, source: Source) -> Event:
     faults = Faults("event")
     fields = require_object(document, "event")
     for name in sorted(set(fields) - _EVENT_MEMBERS):
-        place = pointer(name)
+        place = json_pointer([name])
         faults.add(INVALID, place, "additionalProperties", f"{place} is no member of a stored event")
     for name in _EVENT_TEXTS:
         _text(fields.get(name), f"/{name}", faults)

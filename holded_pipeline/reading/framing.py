@@ -15,7 +15,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from holded_pipeline.model.errors import RejectRecord
-from holded_pipeline.reading.layout import BOM, Layout, from_first_value, tell_layout
+from holded_pipeline.reading.layout import BOM, Layout, from_first_value, sniff_layout
 
 KEEP_BYTES = 64 << 20
 """Bytes of one record that are ever held in memory."""
@@ -53,7 +53,7 @@ def frame(chunks: Iterable[bytes], *, key: str, first_line: int = 1, layout: Lay
     """
     stream = iter(chunks)
     if layout is None:
-        layout, seen = tell_layout(stream, key)
+        layout, seen = sniff_layout(stream, key)
         stream = chain(_taken(seen), stream)
     framed = frame_lines if layout == "lines" else frame_values
     yield from framed(stream, first_line=first_line)

@@ -8,13 +8,13 @@ from typing import Any
 import attrs
 
 from holded_pipeline.model.identity import event_id_of
+from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.envelope_fields import (
     CONFLICT,
     WRAPPER_MEMBERS,
     Faults,
     package_metadata,
-    pointer,
     require_object,
 )
 
@@ -99,7 +99,7 @@ class _Stamps:
     def read(cls, headers: Mapping[str, Any] | None, at: str, faults: Faults) -> _Stamps:
         if headers is None:
             return cls(None, None, None, None, None)
-        place = at + pointer(_CONTEXT)
+        place = at + json_pointer([_CONTEXT])
         context = faults.mapping(headers.get(_CONTEXT), place, "the context with the company's accountId")
         company_id = user_id = None
         if context is not None:
@@ -133,7 +133,7 @@ def _headers(message: Mapping[str, Any], place: str, faults: Faults) -> tuple[di
     if first is not None and second is not None:
         for name in first:
             if name in second and first[name] != second[name]:
-                at = f"{place}/attributes{pointer(name)}"
+                at = f"{place}/attributes{json_pointer([name])}"
                 faults.add(CONFLICT, at, "const", f"{at} contradicts the header of the same name; send one of them")
         return {**second, **first}, f"{place}/headers"
     if first is None and second is None and all(message.get(name) is None for name in _HEADERS):
@@ -146,7 +146,7 @@ def _headers(message: Mapping[str, Any], place: str, faults: Faults) -> tuple[di
 def _stamped(headers: Mapping[str, Any], at: str, stamp: str, member: str) -> tuple[Any, str]:
     """The value of a stamp that is an object or the bare value, and the pointer to it."""
     value = headers.get(stamp)
-    place = at + pointer(stamp)
+    place = at + json_pointer([stamp])
     return (value.get(member), f"{place}/{member}") if isinstance(value, Mapping) else (value, place)
 
 

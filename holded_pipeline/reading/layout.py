@@ -17,7 +17,7 @@ from holded_pipeline.model.json_codec import is_json
 Layout = Literal["lines", "values"]
 
 BOM = b"\xef\xbb\xbf"
-LOOKS = (1 << 16, 4 << 20, 64 << 20)
+SNIFF_BYTES = (1 << 16, 4 << 20, 64 << 20)
 """Bytes of the beginning that are looked at; the larger ones only where the smaller do not show enough."""
 
 _LINE_NAMES = (".jsonl", ".ndjson", ".jsonlines")
@@ -35,13 +35,13 @@ _AFTER_VALUE = {b"{"[0]: b",}", b"["[0]: b",]"}
 _AFTER_COMMA = {b"{"[0]: _NAME, b"["[0]: _VALUE}
 
 
-def tell_layout(chunks: Iterator[bytes], key: str) -> tuple[Layout, deque[bytes]]:
+def sniff_layout(chunks: Iterator[bytes], key: str) -> tuple[Layout, deque[bytes]]:
     """The layout of the text in `chunks`, and those of them that were taken to tell it."""
     taken: deque[bytes] = deque()
     if _is_named_lines(key):
         return "lines", taken
     size = 0
-    for look in LOOKS:
+    for look in SNIFF_BYTES:
         while size < look and (chunk := next(chunks, None)) is not None:
             taken.append(chunk)
             size += len(chunk)

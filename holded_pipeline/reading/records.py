@@ -14,7 +14,7 @@ from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.envelopes import ENVELOPES, STORED_LEVELS, Envelope
 from holded_pipeline.reading.envelopes import event as stored_event
 from holded_pipeline.reading.framing import KEEP_BYTES, Record
-from holded_pipeline.user_code.errors import fault_of, name_of, outcome_of
+from holded_pipeline.user_code.errors import name_of, pipeline_error_for, result_or_error
 
 _GLOB = re.compile(r"\*\*/?|[*?]|\[!?[^]]+\]")
 
@@ -53,15 +53,15 @@ class RecordReader:
                 "send less, or raise max_record_bytes",
             )
         document = json_codec.decode(record.raw, max_depth=self._max_depth)
-        event = self._envelope(document, source) if self._is_ours else self._asked(document, source)
+        event = self._envelope(document, source) if self._is_ours else self._call_user_envelope(document, source)
         return attrs.evolve(event, raw=record.raw, source=event.source or source)
 
-    def _asked(self, document: Any, source: Source) -> Event:
+    def _call_user_envelope(self, document: Any, source: Source) -> Event:
         """What a user's envelope makes of a document, once it is known to be usable."""
-        name = named(self._envelope)
-        event = outcome_of(lambda document: self._envelope(document, source), document)
+        name = describe_envelope(self._envelope)
+        event = result_or_error(lambda document: self._envelope(document, source), document)
         if isinstance(event, BaseException):
-            raise fault_of("envelope_error", event, name, "could not read the document") from event
+            raise pipeline_error_for("envelope_error", event, name, "could not read the document") from event
         if not isinstance(event, Event):
             raise ConfigurationError(
                 f"{name} returned {type(event).__name__}; it must return an Event, or raise "
@@ -73,7 +73,7 @@ class RecordReader:
         return event
 
 
-def named(envelope: str | Envelope) -> str:
+def describe_envelope(envelope: str | Envelope) -> str:
     """What an envelope is called in messages: by its name, or as the function or class that it is."""
     if isinstance(envelope, str):
         return f"the envelope {envelope!r}"

@@ -17,7 +17,7 @@ import msgspec
 from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.model.stages import misspelt
-from holded_pipeline.model.values import Holds, Rejected
+from holded_pipeline.model.values import PayloadKind, Rejected
 from holded_pipeline.rejected import rejections
 from holded_pipeline.store.object_names import day_of, joined
 
@@ -28,13 +28,13 @@ _DATE = re.compile(r"stage=[^/]*/date=(\d{4}-\d{2}-\d{2})/")  # the folders in w
 _REPLAYABLE = ("record", "event", "element")
 
 
-class SchemaNote(msgspec.Struct):
+class SchemaSummary(msgspec.Struct):
     """The part of a rejection's schema that filters look at."""
 
     subject: str
 
 
-class SourceNote(msgspec.Struct):
+class SourceSummary(msgspec.Struct):
     """A source; nothing looks at it, but it must be one."""
 
     bucket: str
@@ -44,14 +44,19 @@ class SourceNote(msgspec.Struct):
     item: int | None
 
 
-class RecordNote(msgspec.Struct):
+class PayloadSummary(msgspec.Struct):
     """What a record is, without its content."""
 
-    holds: Holds
     encoding: Literal["utf-8", "base64"]
+    payload_kind: PayloadKind | None = None
+    holds: PayloadKind | None = None  # the first name of `payload_kind`
+
+    def __post_init__(self) -> None:
+        if (self.payload_kind or self.holds) is None:
+            raise ValueError("a record says its payload_kind")
 
 
-class Note(msgspec.Struct):
+class RejectionSummary(msgspec.Struct):
     """What has to be known of a rejection to decide about it: everything but the content of its record."""
 
     id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
@@ -61,12 +66,12 @@ class Note(msgspec.Struct):
     attempts: Annotated[int, msgspec.Meta(ge=1)]
     replay_of: str | None
     event_type: str | None
-    schema: SchemaNote | None
-    source: SourceNote | None
-    record: RecordNote
+    schema: SchemaSummary | None
+    source: SourceSummary | None
+    record: PayloadSummary
 
 
-class Settlement(msgspec.Struct):
+class Resolution(msgspec.Struct):
     """One line of a settlement: a rejection that was given back, and what became of it was stored."""
 
     id: str
@@ -88,8 +93,8 @@ class BrokenRejectionError(Exception):
 
 
 _outline = msgspec.json.Decoder(Outline)
-_note = msgspec.json.Decoder(Note)
-_settlement = msgspec.json.Decoder(Settlement)
+_note = msgspec.json.Decoder(RejectionSummary)
+_settlement = msgspec.json.Decoder(Resolution)
 
 
 def _names(value: Any) -> frozenset[str] | None:
@@ -136,7 +141,7 @@ class Selection:
             if (meant := misspelt(stage)) is not None:
                 raise ValueError(f"no record is refused at the stage {stage!r}: did you mean {meant!r}?")
 
-    def matches(self, note: Note) -> bool:
+    def matches(self, note: RejectionSummary) -> bool:
         """Whether this rejection is meant."""
         subject = note.schema.subject if note.schema else None
         wanted = (
@@ -156,22 +161,22 @@ class Selection:
 
         Only the key's part below the pile's prefix tells a day: dates in the prefix, or deeper, are of other things.
         """
-        day = _DATE.match(key.removeprefix(pile_prefix(prefix)))
+        day = _DATE.match(key.removeprefix(store_prefix(prefix)))
         return self.since is None or day is None or day[1] >= day_of(self.since)
 
 
-def pile_prefix(prefix: str) -> str:
+def store_prefix(prefix: str) -> str:
     """What the keys of a pile begin with, however the prefix was written."""
     folder = joined(prefix, "", "")
     return f"{folder}/" if folder else ""
 
 
-def is_settlement(prefix: str, key: str) -> bool:
+def is_resolution(prefix: str, key: str) -> bool:
     """Whether an object of the pile is a settlement."""
-    return key.startswith(f"{pile_prefix(prefix)}{SETTLED}/")
+    return key.startswith(f"{store_prefix(prefix)}{SETTLED}/")
 
 
-def read_note(line: bytes, place: str) -> Note:
+def read_summary(line: bytes, place: str) -> RejectionSummary:
     """What a line of the pile says, without its record.
 
     Raises:
@@ -184,7 +189,7 @@ def read_note(line: bytes, place: str) -> Note:
         raise _broken(line, place, error) from error
 
 
-def read_settlement(line: bytes, place: str) -> str:
+def read_resolution(line: bytes, place: str) -> str:
     """The id that a line of a settlement settles.
 
     Raises:
@@ -229,4 +234,4 @@ def _damaged(place: str, error: Exception) -> ConfigurationError:
 
 def replayable(rejected: Rejected, max_attempts: int) -> bool:
     """Whether it can be tried once more: its whole record is here, and it was not tried too often."""
-    return rejected.holds in _REPLAYABLE and rejected.attempts < max_attempts
+    return rejected.payload_kind in _REPLAYABLE and rejected.attempts < max_attempts

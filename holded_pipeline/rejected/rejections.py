@@ -13,9 +13,9 @@ import attrs
 
 from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import RejectRecord
-from holded_pipeline.model.values import Event, Holds, Rejected, SchemaRef, Source, Violation
+from holded_pipeline.model.values import Event, PayloadKind, Rejected, SchemaRef, Source, Violation
 from holded_pipeline.reading.envelopes import event_document
-from holded_pipeline.user_code.errors import outcome_of
+from holded_pipeline.user_code.errors import result_or_error
 
 _PIECE = 3 << 18  # bytes of a large record turned to text at a time; of three, so that base64 pads only at the end
 
@@ -31,7 +31,7 @@ def reject(
     source: Source | None = None,
     schema: SchemaRef | None = None,
     event: Event | None = None,
-    holds: Holds = "record",
+    payload_kind: PayloadKind = "record",
     replays: Rejected | None = None,
 ) -> Rejected:
     """The rejected record for `fault`.
@@ -42,7 +42,7 @@ def reject(
     """
     attempts, replay_of = (1, None) if replays is None else (replays.attempts + 1, replays.id)
     if event is not None:
-        raw, source, holds = raw_of(event), event.source, "record" if event.raw else "event"
+        raw, source, payload_kind = raw_of(event), event.source, "record" if event.raw else "event"
         attempts, replay_of = event.attempts, event.replay_of
     found_in = (schema.subject if schema else None, event.id if event else None, event.type if event else None)
     refused_as = (run_id, stage, step, fault.reason, *found_in)
@@ -61,7 +61,7 @@ def reject(
         event_type=event.type if event else None,
         attempts=attempts,
         replay_of=replay_of,
-        holds=holds,
+        payload_kind=payload_kind,
     )
 
 
@@ -79,7 +79,7 @@ def raw_of(element: Any) -> bytes:
         json_codec.check_json_value(element)
         return json_codec.encode(element)
     except (TypeError, ValueError):
-        text = outcome_of(repr, element)  # which a stranger's class may have made, too
+        text = result_or_error(repr, element)  # which a stranger's class may have made, too
         return (text if isinstance(text, str) else object.__repr__(element)).encode("utf-8", "backslashreplace")
 
 
@@ -104,10 +104,10 @@ def to_document(rejected: Rejected) -> dict[str, Any]:
     """The JSON form. Original bytes that are UTF-8 stand as text, others as base64."""
     document = _without_record(rejected)
     try:
-        record = {"holds": rejected.holds, "encoding": "utf-8", "content": rejected.raw.decode()}
+        record = {"payload_kind": rejected.payload_kind, "encoding": "utf-8", "content": rejected.raw.decode()}
     except UnicodeDecodeError:
         content = base64.b64encode(rejected.raw).decode()
-        record = {"holds": rejected.holds, "encoding": "base64", "content": content}
+        record = {"payload_kind": rejected.payload_kind, "encoding": "base64", "content": content}
     document["record"] = record
     return document
 
@@ -122,7 +122,7 @@ def to_line(rejected: Rejected) -> Iterator[bytes]:
         yield json_codec.encode(to_document(rejected))
         return
     encoding = "utf-8" if _is_utf8(rejected.raw) else "base64"
-    record = json_codec.encode({"holds": rejected.holds, "encoding": encoding, "content": ""})
+    record = json_codec.encode({"payload_kind": rejected.payload_kind, "encoding": encoding, "content": ""})
     yield json_codec.encode(_without_record(rejected))[:-1] + b',"record":' + record[:-2]
     if encoding == "utf-8":
         for text in _texts(rejected.raw):
@@ -134,7 +134,7 @@ def to_line(rejected: Rejected) -> Iterator[bytes]:
 
 
 def _without_record(rejected: Rejected) -> dict[str, Any]:
-    left_out = ("raw", "holds", "rejected_at")
+    left_out = ("raw", "payload_kind", "rejected_at")
     document = attrs.asdict(rejected, filter=lambda attribute, _: attribute.name not in left_out)
     document["rejected_at"] = rejected.rejected_at.isoformat()
     document["violations"] = list(document["violations"])
@@ -162,7 +162,7 @@ def from_document(document: dict[str, Any]) -> Rejected:
     fields = dict(document)
     record = fields.pop("record")
     content: str = record["content"]
-    fields["holds"] = record["holds"]
+    fields["payload_kind"] = record["payload_kind"] if "payload_kind" in record else record["holds"]  # its first name
     fields["raw"] = base64.b64decode(content, validate=True) if record["encoding"] == "base64" else content.encode()
     fields["rejected_at"] = datetime.fromisoformat(fields["rejected_at"])
     fields["violations"] = tuple(Violation(**violation) for violation in fields["violations"])

@@ -19,8 +19,9 @@ from jsonschema.exceptions import SchemaError
 from jsonschema.validators import validator_for
 
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import SchemaRef, Violation
-from holded_pipeline.schemas.explanations import Explanation, pointer, shortened
+from holded_pipeline.schemas.explanations import ViolationExplainer, truncate_message
 from holded_pipeline.schemas.judged_keywords import DRAFTS
 from holded_pipeline.schemas.patterns import OPTIONS
 from holded_pipeline.schemas.uris import one_uri_each
@@ -98,7 +99,7 @@ class CompiledSchema:
         documents = {uri: _with_draft(each, draft) for uri, each in one_uri_each(resolved.documents).items()}
         resolved = attrs.evolve(resolved, documents=documents)
         self._verdict = _verdict_of(resolved, draft)
-        self._explanation = Explanation(draft, resolved.uri, _registry(resolved, draft), self._verdict)
+        self._explanation = ViolationExplainer(draft, resolved.uri, _registry(resolved, draft), self._verdict)
 
     def check(self, document: Any) -> tuple[Violation, ...]:
         """Every violation of a document, most telling first; none if it is valid.
@@ -126,8 +127,8 @@ def _check_schema(resolved: ResolvedSchema, draft: Any) -> None:
         # Without formats: Python's regular expressions are not those of JSON Schema; the Rust validator knows them.
         draft.check_schema(resolved.document, format_checker=None)
     except SchemaError as error:
-        place = pointer(error.absolute_path) or "the top"
-        _refuse(resolved, f"it is no valid schema: at {place}, {shortened(error.message)}")
+        place = json_pointer(error.absolute_path) or "the top"
+        _refuse(resolved, f"it is no valid schema: at {place}, {truncate_message(error.message)}")
 
 
 def _with_draft(document: Any, draft: Any) -> Any:
@@ -145,7 +146,7 @@ def _verdict_of(resolved: ResolvedSchema, draft: Any) -> Any:
             pattern_options=OPTIONS,
         )
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError, LookupError) as error:
-        _refuse(resolved, f"it cannot be used: {shortened(str(error))}")
+        _refuse(resolved, f"it cannot be used: {truncate_message(str(error))}")
 
 
 def _registry(resolved: ResolvedSchema, draft: Any) -> Any:

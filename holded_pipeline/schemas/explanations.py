@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final
 
 from jsonschema.exceptions import best_match, relevance
 
+from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Violation
 from holded_pipeline.schemas.judged_keywords import STEPS, judged
 
@@ -17,7 +17,7 @@ _MOST_STEPS = 100_000  # a second or two; counted, so that the same document alw
 _LONGEST_MESSAGE = 500
 
 
-class Explanation:
+class ViolationExplainer:
     """Explains the verdicts on the documents of one schema.
 
     Args:
@@ -46,7 +46,11 @@ class Explanation:
         finally:
             STEPS.reset(token)
         return [
-            Violation(pointer(error.absolute_path), str(error.validator or "falseSchema"), shortened(error.message))
+            Violation(
+                json_pointer(error.absolute_path),
+                str(error.validator or "falseSchema"),
+                truncate_message(error.message),
+            )
             for each in errors
             for error in _closest(each)
         ]
@@ -54,25 +58,22 @@ class Explanation:
     def _told(self, document: Any) -> list[Violation]:
         """In the Rust validator's own words; without the copies of the document that come with its `iter_errors`."""
         told = [
-            Violation(error["instanceLocation"], error["schemaLocation"].rpartition("/")[2], shortened(error["error"]))
+            Violation(
+                error["instanceLocation"], error["schemaLocation"].rpartition("/")[2], truncate_message(error["error"])
+            )
             for error in self._verdict.evaluate(document).errors()
         ]
         return told or [Violation("", "", "the document breaks its schema")]
 
 
-def pointer(path: Iterable[str | int]) -> str:
-    """A path as a JSON Pointer."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
-
-
-def shortened(text: str) -> str:
+def truncate_message(text: str) -> str:
     """A message that does not carry a whole document."""
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 60]} […] {text[-50:]}"
 
 
 def _brief(error: Any) -> Any:
     """The error with words that can be kept for each of very many: some repeat all of an enum, or of a value."""
-    error.message = shortened(error.message)
+    error.message = truncate_message(error.message)
     error.args = ()  # which hold the words as they were
     return error
 

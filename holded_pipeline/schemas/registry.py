@@ -18,7 +18,7 @@ from holded_pipeline.schemas.registry_http import (
     UNKNOWN_VERSION,
     MissingError,
     RegistryConnection,
-    is_outage,
+    is_transient_registry_error,
 )
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
@@ -159,7 +159,7 @@ class RegistryClient:
         except MissingError as missing:
             return _Cached(_rejection(subject, version, missing), now + self._registry.negative_ttl)
         except Exception as error:
-            if stale is None or not at_hand or not is_outage(error):
+            if stale is None or not at_hand or not is_transient_registry_error(error):
                 raise
             _logger.warning("%s does not answer; the schema of %r serves on", self._connection.name, subject)
             return attrs.evolve(stale, until=now + self._registry.negative_ttl)

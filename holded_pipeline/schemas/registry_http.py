@@ -92,7 +92,7 @@ class RegistryConnection:
             MissingError: the registry does not have it.
             ConfigurationError: wrong URL, credentials or certificate, or an answer that makes no sense.
             TransientError: it did not answer within the deadline.
-            Exception: an outage, if not `patient`; see `is_outage`.
+            Exception: an outage, if not `patient`; see `is_transient_registry_error`.
         """
 
         def attempt() -> dict[str, Any]:
@@ -100,7 +100,7 @@ class RegistryConnection:
 
         if not patient:
             return attempt()
-        return self._settings.retry.call(attempt, server=self.name, is_transient=is_outage)
+        return self._settings.retry.call(attempt, server=self.name, is_transient=is_transient_registry_error)
 
     @property
     def name(self) -> str:
@@ -155,7 +155,7 @@ class RegistryConnection:
         )
 
 
-def is_outage(error: Exception) -> bool:
+def is_transient_registry_error(error: Exception) -> bool:
     """Whether the registry may well answer if asked again."""
     return isinstance(
         error,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.json_codec import has_surrogate
 from holded_pipeline.model.values import Event
-from holded_pipeline.user_code.errors import fault_of, name_of, outcome_of, shown
+from holded_pipeline.user_code.errors import name_of, pipeline_error_for, result_or_error, truncated
 
 Subject = Callable[[Event], str]
 
@@ -58,11 +58,11 @@ class _Called:
 
     def __call__(self, event: Event) -> str:
         name = f"the subject function {name_of(self._function)}"
-        subject = outcome_of(self._function, event)
+        subject = result_or_error(self._function, event)
         if isinstance(subject, BaseException):
-            raise fault_of("subject_error", subject, name, "could tell no subject for the event") from subject
+            raise pipeline_error_for("subject_error", subject, name, "could tell no subject for the event") from subject
         if not isinstance(subject, str) or not subject or has_surrogate(subject):
-            found = outcome_of(repr, subject)
-            said = shown(found) if isinstance(found, str) else type(subject).__name__
+            found = result_or_error(repr, subject)
+            said = truncated(found) if isinstance(found, str) else type(subject).__name__
             raise RejectRecord("subject_error", f"{name} returned {said}, which names no subject")
         return subject

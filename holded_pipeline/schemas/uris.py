@@ -24,11 +24,11 @@ def uri_of(document: Any, otherwise: str) -> str:
 
 def absolute(base: str, written: str) -> tuple[str, str]:
     """A reference as an absolute URI and its fragment, whatever letters it is written with."""
-    url, fragment = urldefrag(urljoin(base, escaped(written)))
+    url, fragment = urldefrag(urljoin(base, percent_encoded(written)))
     return url, fragment
 
 
-def escaped(written: str) -> str:
+def percent_encoded(written: str) -> str:
     """What may stand in a URI: other letters, spaces and backslashes escaped; what is escaped already stays so."""
     return quote(written, safe=_ALLOWED)
 
@@ -106,7 +106,7 @@ def _say_in_full(schema: dict[str, Any], base: str, aliases: Mapping[str, str]) 
             target, fragment = absolute(base, written)
             known = aliases.get(target, target)
             full = f"{known}#{fragment}" if fragment else known
-            schema[keyword] = escaped(written) if known == target else full
+            schema[keyword] = percent_encoded(written) if known == target else full
 
 
 def _naming(schema: Any) -> str | None:

@@ -13,7 +13,13 @@ from typing import Any, TypeVar
 import fsspec.asyn
 
 from holded_pipeline.model.errors import ObjectVanishedError
-from holded_pipeline.store.errors import is_transient, missing_key, no_store_answer, told_apart, translate
+from holded_pipeline.store.errors import (
+    is_transient_store_error,
+    missing_key,
+    no_store_answer,
+    told_apart,
+    translate_store_error,
+)
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import Slice, StoredObject
 
@@ -66,9 +72,9 @@ class ObjectStore:
         try:
             self._once(partial(_list_one, bucket=self._lake.bucket), time.monotonic())
         except Exception as error:
-            if is_transient(error):
+            if is_transient_store_error(error):
                 raise
-            raise translate(error, self._lake) from error
+            raise translate_store_error(error, self._lake) from error
 
     def read(self, piece: Slice) -> bytes:
         """The bytes of a slice, of exactly the version that was planned.
@@ -140,12 +146,12 @@ class ObjectStore:
         ends = time.monotonic() + self._lake.retry.deadline
         try:
             return self._lake.retry.call(
-                partial(self._once, work, ends), server=str(self._lake), is_transient=is_transient
+                partial(self._once, work, ends), server=str(self._lake), is_transient=is_transient_store_error
             )
         except Exception as error:
             if key is not None and missing_key(error):
                 raise _vanished(self._lake, key) from error
-            raise translate(error, self._lake) from error
+            raise translate_store_error(error, self._lake) from error
 
 
 async def _list_page(client: Any, *, bucket: str, prefix: str, token: str | None, start_after: str) -> dict[str, Any]:

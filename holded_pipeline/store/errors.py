@@ -95,7 +95,7 @@ def told_apart(error: Exception) -> Exception:
     return error
 
 
-def is_transient(error: Exception) -> bool:
+def is_transient_store_error(error: Exception) -> bool:
     """Whether the store may well answer if asked again."""
     if isinstance(error, HoldedPipelineError) or (isinstance(error, SSLError) and wrong_tls(error, "endpoint")):
         return False
@@ -120,7 +120,7 @@ def missing_key(error: Exception) -> bool:
     return isinstance(error, ClientError) and _code(error) in _GONE_CODES
 
 
-def translate(error: Exception, lake: MinIO) -> Exception:
+def translate_store_error(error: Exception, lake: MinIO) -> Exception:
     """The error for a user; what is no fault of the store's or the settings' stays as it is."""
     if isinstance(error, ClientError):
         code = _code(error)

@@ -67,22 +67,23 @@ class _Template:
 
     def __call__(self, event: Event) -> str:
         return "".join(
-            text + ("" if field is None else escaped(_EVENT_FIELDS[field](event))) for text, field in self._parts
+            text + ("" if field is None else escape_key_level(_EVENT_FIELDS[field](event)))
+            for text, field in self._parts
         )
 
 
 def rejected_partition(rejected: Rejected) -> str:
     """Rejected records are filed by stage and by the day they were refused."""
-    return f"stage={escaped(rejected.stage)}/date={day_of(rejected.rejected_at)}"
+    return f"stage={escape_key_level(rejected.stage)}/date={day_of(rejected.rejected_at)}"
 
 
-def escaped(text: str) -> str:
+def escape_key_level(text: str) -> str:
     """Text as one level of a key: nothing in it is special to a store, a shell or a file system."""
     level = quote(text, safe="-_.=", errors="surrogatepass").replace("..", "%2E%2E")
     return "%2E" if level == "." else level or "_"
 
 
-def shortened(text: str, size: int) -> str:
+def shorten_with_digest(text: str, size: int) -> str:
     """Text of at most `size` bytes in UTF-8; what is as long, or longer, ends in a digest of all of it."""
     encoded = text.encode("utf-8", "surrogatepass")
     if len(encoded) < size:
@@ -210,7 +211,7 @@ class ObjectNames:
     """
 
     def __init__(self, run_id: str, step: str) -> None:
-        self._run = shortened(escaped(run_id), _RUN_BYTES)
+        self._run = shorten_with_digest(escape_key_level(run_id), _RUN_BYTES)
         self._step = step
         self._made: Counter[str] = Counter()
 
@@ -233,6 +234,6 @@ class ObjectNames:
         self._made[told] += 1  # a bundle may hold the same lines twice
         digest = hashlib.sha256(f"{self._made[told]} {told}".encode("utf-8", "backslashreplace")).hexdigest()
         name = f"{self._run}-{digest[:24]}{ending}"
-        levels = "/".join(shortened(level, _LEVEL_BYTES) for level in partition.split("/"))
+        levels = "/".join(shorten_with_digest(level, _LEVEL_BYTES) for level in partition.split("/"))
         room = _KEY_BYTES - len(joined(prefix, "", name).encode("utf-8", "surrogatepass")) - 1
         return joined(prefix, _whole_levels(levels, max(room, _END_BYTES)), name)

@@ -10,9 +10,9 @@ import apache_beam as beam
 
 from holded_pipeline.enriching.enricher import AnyEnricher, Enricher
 from holded_pipeline.model.values import Event, Outcome
-from holded_pipeline.plugins.registry import Registry, default_registry
+from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
-from holded_pipeline.transforms.beam.pickling import check_enricher_travels
+from holded_pipeline.transforms.beam.pickling import check_enricher_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.run_enrichers import EnrichSettings, RunBatches, RunEnrichers
 
@@ -50,7 +50,7 @@ class Enrich(RejectingTransform[Event]):
     def __init__(
         self,
         *enrichers: str | AnyEnricher | Enricher,
-        registry: Registry | None = None,
+        registry: PluginRegistry | None = None,
         min_quality: float | None = None,
     ) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Enrich(RejectingTransform[Event]):
         run_id, step = run_id_of(events.pipeline), step_of(events.pipeline)
         enrichers = [enricher.for_run(run_id) for enricher in self._enrichers]
         for enricher in enrichers:
-            check_enricher_travels(enricher)
+            check_enricher_picklable(enricher)
         rejected = []
         for group in _groups(enrichers):
             settings = EnrichSettings(run_id, step, self._min_quality, is_last=group[-1] is enrichers[-1])

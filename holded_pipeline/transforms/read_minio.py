@@ -12,19 +12,19 @@ import apache_beam as beam
 from apache_beam.transforms.window import TimestampedValue
 
 from holded_pipeline.model.errors import ObjectVanishedError, RejectRecord
-from holded_pipeline.model.values import Event, Holds, Outcome, Source
-from holded_pipeline.plugins.registry import Registry, default_registry
+from holded_pipeline.model.values import Event, Outcome, PayloadKind, Source
+from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.reading.envelopes import Envelope
 from holded_pipeline.reading.framing import KEEP_BYTES, Record, frame
-from holded_pipeline.reading.layout import LOOKS, Layout, tell_layout
-from holded_pipeline.reading.records import RecordReader, glob_prefix, glob_regex, named
+from holded_pipeline.reading.layout import SNIFF_BYTES, Layout, sniff_layout
+from holded_pipeline.reading.records import RecordReader, describe_envelope, glob_prefix, glob_regex
 from holded_pipeline.rejected.rejections import reject
 from holded_pipeline.store.compression import damage, decompress, is_compressed
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import usable_pattern
 from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
-from holded_pipeline.transforms.beam.pickling import check_travels
+from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.beam.store_access import StoreDoFn
 
@@ -81,7 +81,7 @@ class ReadMinIO(RejectingTransform[Event]):
         unit_objects: int = 500,
         max_record_bytes: int = 16 << 20,
         max_depth: int = 100,
-        registry: Registry | None = None,
+        registry: PluginRegistry | None = None,
     ) -> None:
         super().__init__()
         if on_vanished not in ("fail", "reject"):
@@ -100,7 +100,7 @@ class ReadMinIO(RejectingTransform[Event]):
 
     def expand(self, pipeline: beam.pvalue.PBegin) -> Outcome:
         """Lists, plans, shuffles the plan, reads."""
-        check_travels(self._reader, named(self._envelope))
+        check_picklable(self._reader, describe_envelope(self._envelope))
         listed = (
             pipeline
             | "NamePattern" >> beam.Create([self._pattern])
@@ -182,11 +182,11 @@ class _SplitLarge(StoreDoFn):
     def _is_plain_lines(self, stored: StoredObject) -> bool:
         looks = self._looks(stored)
         head = next(looks)
-        return not is_compressed(head) and tell_layout(chain([head], looks), stored.key)[0] == "lines"
+        return not is_compressed(head) and sniff_layout(chain([head], looks), stored.key)[0] == "lines"
 
     def _looks(self, stored: StoredObject) -> Iterator[bytes]:
         """The object's beginning, no more of it than is asked for."""
-        for start, end in pairwise((0, *LOOKS)):
+        for start, end in pairwise((0, *SNIFF_BYTES)):
             if start < stored.size:
                 yield self._store.read(Slice(stored.key, stored.etag, stored.size, start, min(end, stored.size)))
 
@@ -221,7 +221,7 @@ class _ReadUnits(StoreDoFn):
         except ObjectVanishedError as error:
             if self._on_vanished == "fail":
                 raise
-            yield self._refuse_object(piece, RejectRecord("object_vanished", str(error)), b"", "nothing")
+            yield self._reject_object(piece, RejectRecord("object_vanished", str(error)), b"", "nothing")
 
     def _records(self, piece: Slice, open_chunks: Callable[[], Iterator[bytes]]) -> Iterator[Any]:
         chunks = open_chunks()
@@ -229,7 +229,7 @@ class _ReadUnits(StoreDoFn):
         if is_compressed(head):
             fault = damage(text)
             if fault is not None:
-                yield self._refuse_object(piece, fault, _first(open_chunks(), KEEP_BYTES), "object")
+                yield self._reject_object(piece, fault, _first(open_chunks(), KEEP_BYTES), "object")
                 return
             text = decompress(open_chunks())
         layout: Layout | None = "lines" if piece.length < piece.size else None
@@ -237,10 +237,12 @@ class _ReadUnits(StoreDoFn):
             self._counters.add("records")
             yield self._event(piece, record)
 
-    def _refuse_object(self, piece: Slice, fault: RejectRecord, raw: bytes, holds: Holds) -> beam.pvalue.TaggedOutput:
+    def _reject_object(
+        self, piece: Slice, fault: RejectRecord, raw: bytes, kind: PayloadKind
+    ) -> beam.pvalue.TaggedOutput:
         """An object, or the slice of it, that counts as one record because its records cannot be had."""
         self._counters.add("records")
-        return self._rejected(fault, raw, Source(self._lake.bucket, piece.key, piece.etag, piece.first_line), holds)
+        return self._rejected(fault, raw, Source(self._lake.bucket, piece.key, piece.etag, piece.first_line), kind)
 
     def _event(self, piece: Slice, record: Record) -> Any:
         source = Source(self._lake.bucket, piece.key, piece.etag, record.line, record.item)
@@ -251,7 +253,7 @@ class _ReadUnits(StoreDoFn):
         self._counters.add("passed")
         return TimestampedValue(event, event.occurred_at.timestamp())
 
-    def _rejected(self, fault: RejectRecord, raw: bytes, source: Source, holds: Holds) -> beam.pvalue.TaggedOutput:
+    def _rejected(self, fault: RejectRecord, raw: bytes, source: Source, kind: PayloadKind) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(
             reject(
                 fault,
@@ -261,7 +263,7 @@ class _ReadUnits(StoreDoFn):
                 step=self._step,
                 rejected_at=datetime.now(UTC),
                 source=source,
-                holds=holds,
+                payload_kind=kind,
             )
         )
 

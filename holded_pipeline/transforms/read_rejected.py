@@ -12,17 +12,17 @@ from apache_beam.transforms.window import TimestampedValue
 
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, Rejected, Source
-from holded_pipeline.plugins.registry import Registry, default_registry
+from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.reading.envelopes import Envelope
 from holded_pipeline.reading.envelopes import event as stored_event
 from holded_pipeline.reading.framing import Record
-from holded_pipeline.reading.records import RecordReader, named
-from holded_pipeline.rejected.dead_letter_store import Selection, pile_prefix, replayable
+from holded_pipeline.reading.records import RecordReader, describe_envelope
+from holded_pipeline.rejected.dead_letter_store import Selection, replayable, store_prefix
 from holded_pipeline.rejected.rejections import reject
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import usable_prefix
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
-from holded_pipeline.transforms.beam.pickling import check_travels
+from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of
 from holded_pipeline.transforms.workers.open_rejected import OpenRejected
 
@@ -96,7 +96,7 @@ class ReadRejected(RejectingTransform[Event]):
         max_attempts: int = 5,
         max_record_bytes: int = 16 << 20,
         max_depth: int = 100,
-        registry: Registry | None = None,
+        registry: PluginRegistry | None = None,
     ) -> None:
         super().__init__()
         if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
@@ -117,8 +117,8 @@ class ReadRejected(RejectingTransform[Event]):
 
     def replay(self, opened: beam.PCollection) -> Replayed:
         """The second half alone, for rejections that were read already."""
-        check_travels(self._reader, named(self._envelope))
-        origin = Source(self._lake.bucket, pile_prefix(self._prefix), "", 1)
+        check_picklable(self._reader, describe_envelope(self._envelope))
+        origin = Source(self._lake.bucket, store_prefix(self._prefix), "", 1)
         replay = _Replay(self._reader, self._stored_reader, self._max_attempts, origin, run_id_of(opened.pipeline))
         outputs = opened | "Replay" >> beam.ParDo(replay).with_outputs(REJECTED, _PARKED, main=PASSED)
         outputs[_PARKED].element_type = Rejected
@@ -158,7 +158,7 @@ class _Replay(beam.DoFn):
         # What was never read from a store stands in the pile, under its id.
         source = rejected.source or attrs.evolve(self._origin, etag=rejected.id)
         record = Record(rejected.raw, source.line, source.item)
-        if rejected.holds == "event":
+        if rejected.payload_kind == "event":
             made = self._stored_reader.event(record, source)
             event = attrs.evolve(made, source=rejected.source, raw=b"")
         else:
@@ -174,7 +174,7 @@ class _Replay(beam.DoFn):
                 run_id=self._run_id,
                 rejected_at=datetime.now(UTC),
                 source=rejected.source,
-                holds=rejected.holds,
+                payload_kind=rejected.payload_kind,
                 replays=rejected,
             )
         )

@@ -11,7 +11,7 @@ import msgspec
 from apache_beam.transforms.window import GlobalWindows
 
 from holded_pipeline.model.values import Event
-from holded_pipeline.rejected.dead_letter_store import SETTLED, Settlement
+from holded_pipeline.rejected.dead_letter_store import SETTLED, Resolution
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import joined, usable_prefix
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
@@ -96,4 +96,4 @@ class _Line:
         self._run_id = run_id
 
     def __call__(self, rejection: str) -> bytes:
-        return msgspec.json.encode(Settlement(rejection, self._run_id, datetime.now(UTC)))
+        return msgspec.json.encode(Resolution(rejection, self._run_id, datetime.now(UTC)))

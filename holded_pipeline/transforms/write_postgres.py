@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import apache_beam as beam
@@ -15,15 +16,17 @@ from holded_pipeline.postgres.table_loader import Keep, OnConflict
 from holded_pipeline.postgres.tables import business_events
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
-from holded_pipeline.transforms.workers.load_rows import LoadRows, LoadSettings, Receipt, RowFunction
+from holded_pipeline.transforms.workers.load_rows import LoadReceipt, LoadRows, LoadSettings, RowFunction
+
+_OLD_CHOICES = {("on_conflict", "error"): "reject", ("keep", "newest"): "last"}
 
 
-class WritePostgres(RejectingTransform[Receipt]):
+class WritePostgres(RejectingTransform[LoadReceipt]):
     """Loads elements into PostgreSQL by COPY and merge.
 
-    Takes a PCollection of `Event` for the table `business_events`, or with `table` and `row` one of anything, and
-    gives an `Outcome`: `passed` is a PCollection of `Receipt`, one for each batch, `rejected` one of `Rejected` with
-    stage `write`.
+    Takes a PCollection of `Event` for the table `business_events`, or with `table` and `row` one of anything.
+    Gives an `Outcome`: `passed` is a PCollection of `LoadReceipt`, one for each batch, `rejected` one of `Rejected`
+    with stage `write`.
 
     Args:
         db: the database.
@@ -49,10 +52,10 @@ class WritePostgres(RejectingTransform[Receipt]):
         TransientError: (running) the server did not answer within `db.retry`.
 
     **Guarantees:** a row is committed before its bundle ends; a bundle that is tried again changes nothing the second
-    time (where rows name their primary key, and not with `on_conflict="error"`). Only a row's own fault (SQLSTATE class
-    22, 23 or 54, the refusal of a trigger or view of yours, or a value its column cannot hold) rejects it; its
-    neighbours commit. Rows without the whole key are inserted at least once. No order across batches. Parallel over
-    bundles, safe for overlapping keys.
+    time (where rows name their primary key, and not with `on_conflict="reject"`). Only a row's own fault (SQLSTATE
+    class 22, 23 or 54, an error that a trigger or view of yours raises, or a value its column cannot hold) rejects it;
+    its neighbours commit. Rows without the whole key are inserted at least once. No order across batches. Parallel
+    over bundles, safe for overlapping keys.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class WritePostgres(RejectingTransform[Receipt]):
         batch_seconds: float = 10.0,
     ) -> None:
         super().__init__()
+        on_conflict = _present_name("on_conflict", on_conflict)
+        keep = _present_name("keep", keep)
         _check_choices(table, row, on_conflict, keep)
         for name, value in (("batch_rows", batch_rows), ("batch_bytes", batch_bytes)):
             if value < 1:
@@ -89,8 +94,17 @@ class WritePostgres(RejectingTransform[Receipt]):
         """One ParDo: elements are loaded where they are."""
         load = LoadRows(self._db, self._settings, run_id_of(elements.pipeline), step_of(elements.pipeline))
         outputs = elements | "LoadRows" >> beam.ParDo(load).with_outputs(REJECTED, main=PASSED)
-        outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Receipt)
+        outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], LoadReceipt)
         return outcome
+
+
+def _present_name(argument: str, choice: Any) -> Any:
+    """The present name of a choice; old names are taken until 0.2."""
+    present = _OLD_CHOICES.get((argument, choice))
+    if present is None:
+        return choice
+    warnings.warn(f'{argument}="{choice}" is now {argument}="{present}"', DeprecationWarning, stacklevel=3)
+    return present
 
 
 def _check_choices(table: Any, row: Any, on_conflict: str, keep: str) -> None:
@@ -100,9 +114,9 @@ def _check_choices(table: Any, row: Any, on_conflict: str, keep: str) -> None:
         raise TypeError(f"table must be a sqlalchemy.Table, got {type(table).__name__}")
     if table is not None:
         check_defaults(table)
-    if on_conflict not in ("ignore", "update", "error"):
-        raise ValueError(f'on_conflict must be "ignore", "update" or "error", got {on_conflict!r}')
-    if keep not in ("first", "newest"):
-        raise ValueError(f'keep must be "first" or "newest", got {keep!r}')
-    if keep == "newest" and on_conflict != "update":
-        raise ValueError('keep="newest" needs on_conflict="update": otherwise the first row to come stays')
+    if on_conflict not in ("ignore", "update", "reject"):
+        raise ValueError(f'on_conflict must be "ignore", "update" or "reject", got {on_conflict!r}')
+    if keep not in ("first", "last"):
+        raise ValueError(f'keep must be "first" or "last", got {keep!r}')
+    if keep == "last" and on_conflict != "update":
+        raise ValueError('keep="last" needs on_conflict="update": otherwise the first row to come stays')

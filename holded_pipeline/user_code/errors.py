@@ -48,7 +48,7 @@ class EnricherFault(Exception):  # noqa: N818  a finding about one event; what b
         self.text = text
 
 
-def outcome_of(call: Callable[[Any], Any], argument: Any) -> Any:
+def result_or_error(call: Callable[[Any], Any], argument: Any) -> Any:
     """What a call returned, or the exception that it raised."""
     try:
         return call(argument)
@@ -58,7 +58,7 @@ def outcome_of(call: Callable[[Any], Any], argument: Any) -> Any:
         return error
 
 
-def batch_of(outcome: Any, size: int) -> Any:
+def checked_batch(outcome: Any, size: int) -> Any:
     """What `enrich_batch` returned, if it is a list with an item for each event; else what is wrong with it."""
     if isinstance(outcome, BaseException):
         return outcome
@@ -88,23 +88,23 @@ def run_failure(error: BaseException, transient: tuple[type[Exception], ...], wh
     """What the run fails with for an exception that is not the event's fault; None if it may be."""
     if is_outage(error, transient):
         return TransientError(
-            f"{whose} raised {told(error)}, which is an outage and never the event's fault. "
+            f"{whose} raised {describe_error(error)}, which is an outage and never the event's fault. "
             "Nothing was rejected for it: run again once the server is back"
         )
     for kind in (TransientError, ConfigurationError):  # not the error's own class, which may take other arguments
         if isinstance(error, kind):
             return kind(f"{whose.rstrip(',')}: {_words(error)}")
     if isinstance(error, HoldedPipelineError):
-        return EnricherError(f"{whose} raised {told(error)}")
+        return EnricherError(f"{whose} raised {describe_error(error)}")
     if isinstance(error, OSError) and not isinstance(error, _VALUE_ERRORS):
         return ConfigurationError(
-            f"{whose} raised {told(error)}: a file or a grant is missing on the worker; mend that, or raise "
+            f"{whose} raised {describe_error(error)}: a file or a grant is missing on the worker; mend that, or raise "
             "RejectRecord if the event is to blame"
         )
     return None
 
 
-def fault_of(reason: str, error: BaseException, whose: str, failed: str) -> HoldedPipelineError:
+def pipeline_error_for(reason: str, error: BaseException, whose: str, failed: str) -> HoldedPipelineError:
     """What a stranger's function that raised does: refuse the record, or end the run.
 
     Args:
@@ -114,32 +114,32 @@ def fault_of(reason: str, error: BaseException, whose: str, failed: str) -> Hold
         failed: what it did not do, after its name: `could not read the document`.
     """
     if isinstance(error, RejectRecord):
-        refused = refusal_of(error, whose)
+        refused = bounded_rejection(error, whose)
         return refused if isinstance(refused, RejectRecord) else RejectRecord(reason, f"{whose} {refused.text}")
     is_of_the_value = isinstance(error, OSError) and error.errno in _VALUE_ERRNOS
     failure = None if is_of_the_value else run_failure(error, (), whose)
-    return failure or RejectRecord(reason, f"{whose} {failed}: {told(error)}")
+    return failure or RejectRecord(reason, f"{whose} {failed}: {describe_error(error)}")
 
 
-def refusal_of(refused: RejectRecord, whose: str) -> RejectRecord | EnricherFault:
+def bounded_rejection(refused: RejectRecord, whose: str) -> RejectRecord | EnricherFault:
     """A refusal by a stranger's code within bounds, with the name of that code; a fault if there is rubbish in it."""
-    found = outcome_of(lambda _: _read_refusal(refused, whose), None)
+    found = result_or_error(lambda _: _read_refusal(refused, whose), None)
     if isinstance(found, RejectRecord | EnricherFault):
         return found
-    what = f"raised {type(refused).__name__}, a RejectRecord that cannot be read ({told(found)})"
+    what = f"raised {type(refused).__name__}, a RejectRecord that cannot be read ({describe_error(found)})"
     return EnricherFault("enricher_error", f"{what}; call super().__init__(reason, message)")
 
 
 def _read_refusal(refused: RejectRecord, whose: str) -> RejectRecord | EnricherFault:
     if not (isinstance(refused.reason, str) and _REASON.fullmatch(refused.reason)):
-        what = f"raised RejectRecord with the reason {shown(repr(refused.reason))}, which is no snake_case code"
-        return EnricherFault("enricher_error", f"{what}: {shown(str(refused.message))}")
+        what = f"raised RejectRecord with the reason {truncated(repr(refused.reason))}, which is no snake_case code"
+        return EnricherFault("enricher_error", f"{what}: {truncated(str(refused.message))}")
     violations = [
-        Violation(shown(str(each.pointer)), shown(str(each.keyword)), shown(str(each.message)))
+        Violation(truncated(str(each.pointer)), truncated(str(each.keyword)), truncated(str(each.message)))
         for each in refused.violations
         if isinstance(each, Violation)
     ]
-    said = shown(str(refused.message), _MESSAGE)
+    said = truncated(str(refused.message), _MESSAGE)
     return RejectRecord(refused.reason, f"{said} (refused by {whose})", violations)
 
 
@@ -148,21 +148,21 @@ def name_of(function: Any) -> str:
     return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
-def told(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """The kind and the text of an exception, within bounds; what it lacks in words is added."""
     if isinstance(error, attrs.exceptions.FrozenInstanceError):
         return f"{type(error).__name__}: {CHANGED}"
     text = _words(error)
     if isinstance(error, SystemExit):
         text = f"{text}: it called sys.exit, which would end the run; raise an exception instead"
-    return f"{type(error).__name__}: {shown(text)}" if text else type(error).__name__
+    return f"{type(error).__name__}: {truncated(text)}" if text else type(error).__name__
 
 
 def _words(error: BaseException) -> str:
-    words = outcome_of(str, error)
+    words = result_or_error(str, error)
     return words if isinstance(words, str) else f"no message, its __str__ raised {type(words).__name__}"
 
 
-def shown(text: str, most: int = _TEXT) -> str:
+def truncated(text: str, most: int = _TEXT) -> str:
     """A stranger's text as it can stand in a message and in JSON: within bounds, and whole characters only."""
     return text[:most].replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()[:most]

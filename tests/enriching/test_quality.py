@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holded_pipeline.enriching.builtin import Quality
-from holded_pipeline.enriching.quality import NOT_APPLICABLE, Rule, assess, ruleset_of
+from holded_pipeline.enriching.quality import NOT_APPLICABLE, QualityRule, assess, ruleset_of
 from holded_pipeline.enriching.quality_rules import RULES, RULESET
 from holded_pipeline.model.json_codec import check_json_value
 from holded_pipeline.model.values import Event
@@ -60,10 +60,10 @@ def abstains(_):
 
 def test_the_score_is_the_weighted_share_of_the_applicable_rules_that_pass():
     rules = [
-        Rule("a", "validity", 2, passes),
-        Rule("b", "validity", 1, fails),
-        Rule("c", "timeliness", 3, abstains),
-        Rule("d", "completeness", 4, passes),
+        QualityRule("a", "validity", 2, passes),
+        QualityRule("b", "validity", 1, fails),
+        QualityRule("c", "timeliness", 3, abstains),
+        QualityRule("d", "completeness", 4, passes),
     ]
     assert assess(event(), rules, "mine") == {
         "score": 0.8571,
@@ -74,7 +74,7 @@ def test_the_score_is_the_weighted_share_of_the_applicable_rules_that_pass():
 
 
 def test_an_event_that_no_rule_concerns_has_nothing_against_it():
-    assert assess(event(), [Rule("a", "validity", 1, abstains)], "r") == {
+    assert assess(event(), [QualityRule("a", "validity", 1, abstains)], "r") == {
         "score": 1.0,
         "failed": [],
         "dimensions": {},
@@ -84,7 +84,7 @@ def test_an_event_that_no_rule_concerns_has_nothing_against_it():
 
 @given(st.lists(st.tuples(st.floats(0.01, 100), st.sampled_from([passes, fails, abstains])), max_size=8))
 def test_scores_lie_between_0_and_1_and_are_perfect_only_if_nothing_failed(rules):
-    made = [Rule(str(place), "validity", weight, check) for place, (weight, check) in enumerate(rules)]
+    made = [QualityRule(str(place), "validity", weight, check) for place, (weight, check) in enumerate(rules)]
     result = assess(event(), made, "r")
     assert 0 <= result["score"] <= 1
     assert len(result["failed"]) == sum(check is fails for _, check in rules)
@@ -95,35 +95,35 @@ def test_scores_lie_between_0_and_1_and_are_perfect_only_if_nothing_failed(rules
 @pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf"), 1e308, 10**400, "2", True, None])
 def test_a_weight_that_is_none_is_refused(weight):
     with pytest.raises(ValueError, match="weight"):
-        Rule("a", "validity", weight, passes)
+        QualityRule("a", "validity", weight, passes)
 
 
 @pytest.mark.parametrize("verdict", ["", " "])
 def test_an_empty_reason_is_no_verdict(verdict):
-    result = assess(event(), [Rule("a", "validity", 1, lambda _: verdict)], "r")
+    result = assess(event(), [QualityRule("a", "validity", 1, lambda _: verdict)], "r")
     assert (result["score"], result["failed"]) == (1.0, [])
     assert "empty text" in result["errors"][0]["error"]
 
 
 def test_an_unknown_dimension_is_refused():
     with pytest.raises(ValueError, match="completeness"):
-        Rule("a", "beauty", 1, passes)
+        QualityRule("a", "beauty", 1, passes)
 
 
 @pytest.mark.parametrize("text", ["a\ud800", "a\0"], ids=["surrogate", "nul"])
 def test_what_is_kept_of_rules_can_be_kept(text):
     with pytest.raises(ValueError, match="id is kept with events, and U.0000 or a lone surrogate in"):
-        Rule(text, "validity", 1, passes)
+        QualityRule(text, "validity", 1, passes)
     with pytest.raises(ValueError, match="version is kept with events"):
-        Rule("a", "validity", 1, passes, version=text)
+        QualityRule("a", "validity", 1, passes, version=text)
     with pytest.raises(ValueError, match="ruleset is kept with events"):
         Quality(ruleset=text)
 
 
 def test_the_version_of_a_ruleset_changes_with_its_rules():
-    first, second = Rule("a", "validity", 1, passes), Rule("b", "validity", 1, passes)
+    first, second = QualityRule("a", "validity", 1, passes), QualityRule("b", "validity", 1, passes)
     assert ruleset_of([first, second], "r") == ruleset_of([second, first], "r")
-    assert ruleset_of([first], "r") != ruleset_of([Rule("a", "validity", 2, passes)], "r")
+    assert ruleset_of([first], "r") != ruleset_of([QualityRule("a", "validity", 2, passes)], "r")
 
 
 def test_the_built_in_rules_have_a_version_that_is_raised_on_purpose():
@@ -245,7 +245,7 @@ def test_the_enricher_gives_json_and_travels_to_workers():
 
 
 def test_other_rules_have_another_version_by_default():
-    assert Quality([Rule("a", "validity", 1, passes)])(event())["ruleset"].startswith("custom+")
+    assert Quality([QualityRule("a", "validity", 1, passes)])(event())["ruleset"].startswith("custom+")
     assert Quality(ruleset="v7")(event())["ruleset"] == "v7"
 
 

@@ -27,7 +27,7 @@ def registry(hook, register):
 
     setattr(Plugin, hook, hp.hookimpl(lambda self, register: self.bring(register)))
     Plugin.bring = staticmethod(register)
-    return hp.Registry([Plugin()])
+    return hp.PluginRegistry([Plugin()])
 
 
 def test_register_enrichers():
@@ -36,7 +36,7 @@ def test_register_enrichers():
 
 
 def test_register_quality_rules():
-    rule = hp.Rule("always.wrong", "validity", 1, lambda event: "as it says")
+    rule = hp.QualityRule("always.wrong", "validity", 1, lambda event: "as it says")
     found = registry("register_quality_rules", lambda register: register(rule))
     failed = found.enricher("quality")(EVENT).metadata["quality"]["failed"]
     assert {"rule": "always.wrong", "dimension": "validity", "why": "as it says"} in failed
@@ -84,10 +84,10 @@ def test_every_reason_stands_in_the_reference(reason):
 def test_every_built_in_enricher_stands_in_the_table():
     table = REFERENCE.split("## What each built-in adds")[1]
     documented = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
-    assert set(hp.Registry().enrichers) <= documented
+    assert set(hp.PluginRegistry().enrichers) <= documented
     for name in ("processing", "business_context", "quality"):
         (row,) = re.findall(rf"^\| `{name}` \| (.*) \|$", table, re.MULTILINE)
-        entries = hp.Registry().enricher(name)(EVENT).metadata[name]
+        entries = hp.PluginRegistry().enricher(name)(EVENT).metadata[name]
         assert all(f"`{entry}`" in row for entry in entries)
 
 

@@ -30,7 +30,9 @@ class Plugin:
 
     @hp.hookimpl
     def register_quality_rules(self, register):
-        register(hp.Rule("has_b", "completeness", 5, lambda event: None if "b" in event.data else "b is missing"))
+        register(
+            hp.QualityRule("has_b", "completeness", 5, lambda event: None if "b" in event.data else "b is missing")
+        )
 
     @hp.hookimpl
     def register_envelopes(self, register):
@@ -38,7 +40,7 @@ class Plugin:
 
 
 def test_a_plugins_names_stand_beside_the_built_in_ones():
-    registry = hp.Registry([Plugin()])
+    registry = hp.PluginRegistry([Plugin()])
     assert set(registry.enrichers) == {*BUILT_IN, "size"}
     assert set(registry.envelopes) == {"holded", "flat", "event", "mine"}
     assert registry.enricher("size")(EVENT).metadata["size"] == {"fields": 1}
@@ -47,15 +49,15 @@ def test_a_plugins_names_stand_beside_the_built_in_ones():
 
 
 def test_a_plugins_rule_counts_in_the_score():
-    plain = hp.Registry().enricher("quality")(EVENT).metadata["quality"]
-    judged = hp.Registry([Plugin()]).enricher("quality")(EVENT).metadata["quality"]
+    plain = hp.PluginRegistry().enricher("quality")(EVENT).metadata["quality"]
+    judged = hp.PluginRegistry([Plugin()]).enricher("quality")(EVENT).metadata["quality"]
     assert judged["score"] < plain["score"]
     assert "b is missing" in str(judged)
 
 
 def test_two_registries_know_nothing_of_each_other():
-    assert "size" in hp.Registry([Plugin()]).enrichers
-    assert "size" not in hp.Registry().enrichers
+    assert "size" in hp.PluginRegistry([Plugin()]).enrichers
+    assert "size" not in hp.PluginRegistry().enrichers
 
 
 def failing(error):
@@ -119,7 +121,7 @@ def does_nothing(*_):
         ([registering("register_enrichers", "x", does_nothing, on_eror="skip")], "no option 'on_eror'; it has: batch_"),
         ([registering("register_enrichers", "x", does_nothing, timeout=-1)], "timeout is a number of seconds"),
         ([registering("register_enrichers", "x")], "missing 1 required positional argument"),
-        ([registering("register_quality_rules", does_nothing)], "a quality rule is an hp.Rule"),
+        ([registering("register_quality_rules", does_nothing)], "a quality rule is an hp.QualityRule"),
         ([registering("register_envelopes", "x", 5)], "the envelope 'x' is a function"),
         ([registering("register_envelopes", "x", Plugin)], "the envelope 'x' is a function"),
         ([registering("register_envelopes", 5, does_nothing)], "an envelope's name is a text"),
@@ -131,7 +133,7 @@ def does_nothing(*_):
 )
 def test_a_plugin_that_registers_wrongly_is_named(plugins, words):
     with pytest.raises(hp.ConfigurationError, match=words) as raised:
-        hp.Registry(plugins)
+        hp.PluginRegistry(plugins)
     assert "the plugin " in str(raised.value)
     assert "Plugin" in str(raised.value) or "Failing" in str(raised.value) or "SimpleNamespace" in str(raised.value)
 
@@ -146,7 +148,7 @@ def test_every_option_of_an_enricher_can_be_registered():
         "batch_size": 7,
         "batch_seconds": 0.5,
     }
-    registry = hp.Registry([registering("register_enrichers", "x", does_nothing, **options)])
+    registry = hp.PluginRegistry([registering("register_enrichers", "x", does_nothing, **options)])
     assert registry.enricher("x") == hp.Enricher("x", does_nothing, **options)
     assert set(attrs.fields_dict(hp.Enricher)) == {"name", "function", *options}
 
@@ -160,7 +162,7 @@ def test_two_plugins_of_one_class_are_two_plugins():
         def register_enrichers(self, register):
             register(self.name, does_nothing)
 
-    assert {"one", "two"} <= set(hp.Registry([Named("one"), Named("two")]).enrichers)
+    assert {"one", "two"} <= set(hp.PluginRegistry([Named("one"), Named("two")]).enrichers)
 
 
 # --- hooks that would be overlooked
@@ -209,7 +211,7 @@ def generating(register):
 )
 def test_a_hook_that_would_not_be_called_is_told(plugin, words):
     with pytest.raises(hp.ConfigurationError, match=words) as raised:
-        hp.Registry([plugin])
+        hp.PluginRegistry([plugin])
     assert str(raised.value).startswith("the plugin ")
 
 
@@ -237,7 +239,7 @@ class Called:
 @pytest.mark.parametrize("function", [not_marked, Called()], ids=["function", "object"])
 def test_what_looks_like_a_hook_is_told_beside_a_good_one_too(name, meant, function):
     with pytest.raises(hp.ConfigurationError, match=f"has a function {name}.*no such hook; call it {meant}, and mark"):
-        hp.Registry([beside(**{name: function})])
+        hp.PluginRegistry([beside(**{name: function})])
 
 
 @pytest.mark.parametrize(
@@ -247,19 +249,19 @@ def test_what_looks_like_a_hook_is_told_beside_a_good_one_too(name, meant, funct
         (hp.hookimpl(Called()), "Called"),
         (Called(), "Called"),
         (functools.lru_cache(hp.hookimpl(copied(not_marked))), "_lru_cache_wrapper"),
-        ([hp.Rule("a.b", "validity", 1, does_nothing)], "list"),
+        ([hp.QualityRule("a.b", "validity", 1, does_nothing)], "list"),
     ],
     ids=["marked partial", "marked object", "object", "cached", "list"],
 )
 def test_a_hook_that_is_no_function_is_told(attribute, kind):
     words = f"has register_quality_rules, a {kind}, and a hook is a function; write @hp.hookimpl above def register_q"
     with pytest.raises(hp.ConfigurationError, match=words):
-        hp.Registry([beside(register_quality_rules=attribute)])
+        hp.PluginRegistry([beside(register_quality_rules=attribute)])
 
 
 def test_a_mark_on_a_name_that_is_passed_over_is_told():
     with pytest.raises(hp.ConfigurationError, match="marks _register_envelopes .*is no hook"):
-        hp.Registry([beside(_register_envelopes=hp.hookimpl(copied(not_marked)))])
+        hp.PluginRegistry([beside(_register_envelopes=hp.hookimpl(copied(not_marked)))])
 
 
 def of_codecs(codecs):
@@ -271,7 +273,7 @@ def test_a_plugins_own_functions_are_its_own_affair():
     plugin.register_encoders = plugin.register_customers = of_codecs
     plugin.register_rule_names = lambda names, rules: None
     plugin.enrich = plugin.rules = plugin._register_enricher = not_marked
-    assert "size" in hp.Registry([plugin]).enrichers
+    assert "size" in hp.PluginRegistry([plugin]).enrichers
 
 
 def test_what_a_hook_of_the_plugin_calls_is_a_helper():
@@ -283,7 +285,7 @@ def test_what_a_hook_of_the_plugin_calls_is_a_helper():
         def register_sizes(self, register):
             register("size", does_nothing)
 
-    assert "size" in hp.Registry([Parts()]).enrichers
+    assert "size" in hp.PluginRegistry([Parts()]).enrichers
 
 
 def test_helpers_of_helpers_and_hooks_by_another_name_are_taken():
@@ -299,7 +301,7 @@ def test_helpers_of_helpers_and_hooks_by_another_name_are_taken():
         def register_enricher_parts(self, register):
             register("size", does_nothing)
 
-    assert "size" in hp.Registry([Parts()]).enrichers
+    assert "size" in hp.PluginRegistry([Parts()]).enrichers
 
 
 def test_looking_at_a_plugin_runs_none_of_its_properties():
@@ -308,7 +310,7 @@ def test_looking_at_a_plugin_runs_none_of_its_properties():
         def register_table(self):
             raise AssertionError("it was run")
 
-    assert "size" in hp.Registry([Lazy()]).enrichers
+    assert "size" in hp.PluginRegistry([Lazy()]).enrichers
 
 
 # --- installed packages
@@ -342,15 +344,15 @@ def register_enrichers(register):
 def test_installed_plugins_are_found_and_can_be_chosen(installed, monkeypatch):
     for name in ("plug_one", "plug_two"):
         installed(name, GOOD.format(name=name))
-    assert {"plug_one", "plug_two"} <= set(hp.Registry.installed().enrichers)
+    assert {"plug_one", "plug_two"} <= set(hp.PluginRegistry.installed().enrichers)
     monkeypatch.setenv("HOLDED_PIPELINE_PLUGINS", "plug_two")
-    assert "plug_one" not in hp.Registry.installed().enrichers
-    assert "plug_two" in hp.Registry.installed().enrichers
+    assert "plug_one" not in hp.PluginRegistry.installed().enrichers
+    assert "plug_two" in hp.PluginRegistry.installed().enrichers
     monkeypatch.setenv("HOLDED_PIPELINE_PLUGINS", "")
-    assert "plug_two" not in hp.Registry.installed().enrichers
+    assert "plug_two" not in hp.PluginRegistry.installed().enrichers
     monkeypatch.setenv("HOLDED_PIPELINE_PLUGINS", "plug_three")
     with pytest.raises(hp.ConfigurationError, match=r"names plug_three, which is not installed.*plug_one, plug_two"):
-        hp.Registry.installed()
+        hp.PluginRegistry.installed()
 
 
 @pytest.mark.parametrize(
@@ -366,9 +368,9 @@ def test_a_plugin_that_cannot_be_imported_is_named_with_the_way_out(installed, m
     installed("plug_broken", body)
     what = f"'plug_broken' of the package plug_broken 1.0 cannot be imported: {words}.*HOLDED_PIPELINE_PLUGINS"
     with pytest.raises(hp.ConfigurationError, match=what):
-        hp.Registry.installed()
+        hp.PluginRegistry.installed()
     monkeypatch.setenv("HOLDED_PIPELINE_PLUGINS", "")
-    hp.Registry.installed()
+    hp.PluginRegistry.installed()
 
 
 MINE = GOOD.format(name="mine")
@@ -379,7 +381,7 @@ IN_A_HOOK = "import holded_pipeline as hp\n@hp.hookimpl\ndef register_enrichers(
     "body",
     [
         f"import holded_pipeline as hp\nSTEP = hp.Enrich('processing'){MINE}",
-        f"import holded_pipeline as hp\nKNOWN = hp.Registry.installed(){MINE}",
+        f"import holded_pipeline as hp\nKNOWN = hp.PluginRegistry.installed(){MINE}",
         f"{MINE}\nSTEP = hp.Enrich('processing')",
         IN_A_HOOK,
     ],
@@ -393,7 +395,7 @@ def test_a_plugin_that_needs_the_plugins_to_be_loaded_is_told_what_to_do(install
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("holded_pipeline.model.errors.ConfigurationError: the plugin 'plug_circular' of the package")
-    assert "make its transforms in a function that is called later, or give them registry=hp.Registry()" in last
+    assert "make its transforms in a function that is called later, or give them registry=hp.PluginRegistry()" in last
 
 
 @pytest.mark.parametrize(
@@ -416,7 +418,7 @@ def test_a_plugin_that_needs_the_plugins_to_be_loaded_is_told_what_to_do(install
 def test_what_is_wrong_with_an_installed_plugin_names_its_package(installed, body, words):
     installed("plug_wrong", body)
     with pytest.raises(hp.ConfigurationError, match=words):
-        hp.Registry.installed()
+        hp.PluginRegistry.installed()
 
 
 def test_two_packages_that_offer_one_name_are_both_named(installed, monkeypatch):
@@ -425,9 +427,9 @@ def test_two_packages_that_offer_one_name_are_both_named(installed, monkeypatch)
     with pytest.raises(
         hp.ConfigurationError, match="plug_first 1.0 and plug_second 1.0 both offer a plugin named 'shared'; uninstall"
     ):
-        hp.Registry.installed()
+        hp.PluginRegistry.installed()
     monkeypatch.setenv("HOLDED_PIPELINE_PLUGINS", "")
-    hp.Registry.installed()
+    hp.PluginRegistry.installed()
 
 
 def test_two_packages_that_register_one_enricher_are_both_named(installed):
@@ -436,7 +438,7 @@ def test_two_packages_that_register_one_enricher_are_both_named(installed):
     with pytest.raises(
         hp.ConfigurationError, match="'vat' of the plugin 'plug_second'.*already, by 'plug_first' of the"
     ):
-        hp.Registry.installed()
+        hp.PluginRegistry.installed()
 
 
 @pytest.mark.parametrize(
@@ -456,7 +458,7 @@ def test_the_switch_chooses_what_is_loaded(installed, monkeypatch, switch, loade
         installed(name, GOOD.format(name=name))
     if switch is not None:
         monkeypatch.setenv("HOLDED_PIPELINE_PLUGINS", switch)
-    assert {name for name in hp.Registry.installed().enrichers if name.startswith("plug_")} == loaded
+    assert {name for name in hp.PluginRegistry.installed().enrichers if name.startswith("plug_")} == loaded
 
 
 def test_installed_plugins_are_loaded_once_for_all_transforms(installed, monkeypatch):

@@ -33,7 +33,7 @@ def table_of(db, *columns):
 def load(db, table, *rows, on_conflict="update"):
     form = RowFormat(table)
     columns = form.columns(rows[0])
-    loader = TableLoader(db, table, on_conflict=on_conflict, keep="newest")
+    loader = TableLoader(db, table, on_conflict=on_conflict, keep="last")
     try:
         loaded = loader.load(columns, [form.line(row, columns) for row in rows])
     finally:

@@ -31,7 +31,7 @@ CUTS = st.lists(st.integers(0, 10_000), max_size=4)
 PACKERS = {"plain": bytes, "gzip": lambda body: gzip.compress(body, mtime=0), "zstd": zstandard.compress}
 
 
-def framed(body, cuts=(), key="raw/a.json", looks=layout.LOOKS):
+def framed(body, cuts=(), key="raw/a.json", looks=layout.SNIFF_BYTES):
     """What comes out; with small `looks` a short text is as good as a long one."""
     places = sorted({0, len(body), *(cut % (len(body) + 1) for cut in cuts)})
     chunks = [body[start:end] for start, end in pairwise(places)]
@@ -51,7 +51,7 @@ def framed(body, cuts=(), key="raw/a.json", looks=layout.LOOKS):
     st.sampled_from([b"", b"\n", b"\r\n\n"]),
     st.sampled_from(sorted(PACKERS)),
     CUTS,
-    st.sampled_from([(1, 3, 9, 81, 1 << 20), (64, 512, 1 << 20), layout.LOOKS]),
+    st.sampled_from([(1, 3, 9, 81, 1 << 20), (64, 512, 1 << 20), layout.SNIFF_BYTES]),
 )
 def test_a_document_is_one_record_however_it_is_printed(
     document, indent, separators, ensure_ascii, before, after, form, cuts, looks
@@ -69,7 +69,7 @@ def test_a_document_is_one_record_however_it_is_printed(
     st.sampled_from([None, 0, 2]),
     st.sampled_from([b"", BOM, b"\n" + BOM]),
     CUTS,
-    st.sampled_from([(1, 3, 9, 81, 1 << 20), layout.LOOKS]),
+    st.sampled_from([(1, 3, 9, 81, 1 << 20), layout.SNIFF_BYTES]),
 )
 def test_an_array_is_its_elements_however_it_is_printed(values, indent, before, cuts, looks):
     records = framed(before + json.dumps(values, indent=indent).encode(), cuts, looks=looks)
@@ -112,7 +112,7 @@ def is_json(line):
     st.booleans(),
     st.sampled_from([b"", BOM, b"\n\n"]),
     CUTS,
-    st.sampled_from([(1, 3, 9, 81, 1 << 20), (64, 512, 1 << 20), layout.LOOKS]),
+    st.sampled_from([(1, 3, 9, 81, 1 << 20), (64, 512, 1 << 20), layout.SNIFF_BYTES]),
 )
 def test_a_broken_line_costs_itself_and_no_other_wherever_it_stands(
     documents, place, how, at, end, is_ended, before, cuts, looks

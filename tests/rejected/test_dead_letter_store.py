@@ -9,22 +9,22 @@ import msgspec
 import pytest
 
 from holded_pipeline.model.errors import ConfigurationError
-from holded_pipeline.model.values import Holds, Rejected
+from holded_pipeline.model.values import PayloadKind, Rejected
 from holded_pipeline.rejected.dead_letter_store import (
-    Note,
-    RecordNote,
-    SchemaNote,
+    PayloadSummary,
+    RejectionSummary,
+    SchemaSummary,
     Selection,
-    is_settlement,
-    pile_prefix,
-    read_note,
+    is_resolution,
     read_rejected,
-    read_settlement,
+    read_resolution,
+    read_summary,
     replayable,
+    store_prefix,
 )
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
-NOTE = Note(
+NOTE = RejectionSummary(
     id="0" * 32,
     stage="validate",
     reason="schema_violation",
@@ -32,9 +32,9 @@ NOTE = Note(
     attempts=1,
     replay_of=None,
     event_type="A",
-    schema=SchemaNote("s"),
+    schema=SchemaSummary("s"),
     source=None,
-    record=RecordNote("record", "utf-8"),
+    record=PayloadSummary("record", "utf-8"),
 )
 
 
@@ -71,7 +71,7 @@ def test_only_earlier_days_are_left_out_of_a_listing():
         "x/stage=read/date=2026-01-01/y",
         "date=2026-01-01/",
     ):
-        below = pile_prefix(prefix)
+        below = store_prefix(prefix)
         found = {day: selection.may_hold(prefix, f"{below}stage=read/date={day}/x.jsonl.gz") for day in days}
         assert found == days
         assert selection.may_hold(prefix, f"{below}_settled/x.jsonl.gz")
@@ -88,12 +88,12 @@ def test_a_date_in_the_prefix_or_long_ago_hides_no_object():
 
 @pytest.mark.parametrize("prefix", ["rejected", "rejected/", "/rejected/"])
 def test_a_prefix_means_one_folder_however_it_is_written(prefix):
-    assert pile_prefix(prefix) == "rejected/"
-    assert is_settlement(prefix, "rejected/_settled/x.jsonl.gz")
-    assert not is_settlement(prefix, "rejected/stage=_settled/date=2026-01-01/x.jsonl.gz")
+    assert store_prefix(prefix) == "rejected/"
+    assert is_resolution(prefix, "rejected/_settled/x.jsonl.gz")
+    assert not is_resolution(prefix, "rejected/stage=_settled/date=2026-01-01/x.jsonl.gz")
 
 
-@pytest.mark.parametrize("read", [read_note, read_rejected, read_settlement])
+@pytest.mark.parametrize("read", [read_summary, read_rejected, read_resolution])
 @pytest.mark.parametrize("line", [b"{", b"[]", b"{}", b'{"id": 1}', b'{"record": {"content": "x"}}', b"\xff"])
 def test_a_line_that_is_something_else_is_named(read, line):
     with pytest.raises(ConfigurationError, match="b/k, line 3, is not what WriteRejected"):
@@ -102,10 +102,16 @@ def test_a_line_that_is_something_else_is_named(read, line):
 
 def test_what_is_not_all_there_is_not_replayed():
     made = {
-        holds: Rejected(id="i", stage="s", reason="r", message="m", raw=b"", rejected_at=DAY, run_id="r", holds=holds)
-        for holds in get_args(Holds)
+        payload_kind: Rejected(
+            id="i", stage="s", reason="r", message="m", raw=b"", rejected_at=DAY, run_id="r", payload_kind=payload_kind
+        )
+        for payload_kind in get_args(PayloadKind)
     }
-    assert {holds for holds, each in made.items() if replayable(each, 2)} == {"record", "event", "element"}
+    assert {payload_kind for payload_kind, each in made.items() if replayable(each, 2)} == {
+        "record",
+        "event",
+        "element",
+    }
     assert not replayable(made["record"], 1)
 
 

@@ -20,12 +20,12 @@ from holded_pipeline.rejected.rejections import reject, to_line
 from holded_pipeline.store.object_names import (
     ObjectIdentity,
     ObjectNames,
-    escaped,
+    escape_key_level,
     has_odd_level,
     joined,
     partition_template,
     rejected_partition,
-    shortened,
+    shorten_with_digest,
     usable_pattern,
     usable_prefix,
 )
@@ -84,7 +84,7 @@ def test_a_year_has_four_digits_so_that_days_sort(year):
 
 @given(st.text())
 def test_text_of_an_event_can_neither_open_a_folder_nor_leave_one(text):
-    level = escaped(text)
+    level = escape_key_level(text)
     assert level
     assert "/" not in level
     assert level != "."
@@ -94,13 +94,13 @@ def test_text_of_an_event_can_neither_open_a_folder_nor_leave_one(text):
 
 @given(st.lists(st.text(max_size=6), min_size=2, max_size=2, unique=True))
 def test_different_texts_make_different_levels(texts):
-    levels = {escaped(text) for text in texts if text not in ("", "_")}
+    levels = {escape_key_level(text) for text in texts if text not in ("", "_")}
     assert len(levels) == len([text for text in texts if text not in ("", "_")])
 
 
 @given(st.text())
 def test_text_of_an_event_is_a_level_that_a_store_takes_for_no_other(text):
-    assert not has_odd_level(escaped(text))
+    assert not has_odd_level(escape_key_level(text))
 
 
 ODD = ["a//b/", "./x/", "../y/", "c/../d/", "a/./b", "a//b"]
@@ -219,6 +219,6 @@ def test_a_key_fits_the_store_whatever_the_event_and_the_template(texts, times):
 
 @given(st.lists(st.text("aé😀", max_size=80), min_size=2, max_size=2, unique=True))
 def test_shortened_texts_differ_where_the_texts_do(texts):
-    one, other = (shortened(text, 100) for text in texts)
+    one, other = (shorten_with_digest(text, 100) for text in texts)
     assert one != other
     assert all(len(text.encode()) <= 100 for text in (one, other))

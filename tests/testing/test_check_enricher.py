@@ -290,13 +290,13 @@ def all_or_nothing(events):
         breaks(
             "shape", OfNoRun(), "for_run of the enricher of_no_run raised KeyError: 'region'", "let for_run(run_id)"
         ),
-        breaks("travels", hp.Enricher("socket", lambda event, held=SOCKET: {}), "cannot be pickled", "in __enter__"),
+        breaks("picklable", hp.Enricher("socket", lambda event, held=SOCKET: {}), "cannot be pickled", "in __enter__"),
         breaks("opens", CannotOpen(), "__enter__ raised RuntimeError: no licence", "let __enter__ return"),
         breaks("opens", NotEntered(), "its __enter__ returned None", "usually self"),
         breaks("opens", HidesWhatIsWrong(), "its __enter__ returned None", "usually self"),
         breaks("opens", NothingToCall(), "type NothingToCall; give it a __call__(self, event)", "usually self, with a"),
         breaks("opens", ExitsWhenOpened(), "__enter__ raised SystemExit: 3", "let __enter__ return"),
-        breaks("travels", ExitsWhenPickled(), "SystemExit: 3", "in __enter__"),
+        breaks("picklable", ExitsWhenPickled(), "SystemExit: 3", "in __enter__"),
         breaks("survives", lacking_a_field, "raised KeyError: 'answer'", "raise hp.RejectRecord"),
         breaks("survives", asking_a_server_that_is_away, "a run would fail", "let what it asks be there"),
         breaks("survives", refusing_without_a_code, "no snake_case code", "hp.RejectRecord(reason, message)"),
@@ -415,8 +415,8 @@ class OnlyHere:
 
 def test_another_process_shows_an_enricher_that_works_only_here():
     broken = broken_by(OnlyHere(), elsewhere=True)
-    assert "in another process it raised FileNotFoundError: model.bin" in broken["travels"].seen
-    assert "installed there" in broken["travels"].advice
+    assert "in another process it raised FileNotFoundError: model.bin" in broken["picklable"].seen
+    assert "installed there" in broken["picklable"].advice
 
 
 def test_the_events_are_of_every_type_and_of_all_shapes():

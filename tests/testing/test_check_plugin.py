@@ -46,7 +46,7 @@ def plugin(*, enricher=None, rule=None, envelope=None, version="1.0"):
         @hp.hookimpl
         def register_quality_rules(self, register):
             if rule:
-                register(rule if isinstance(rule, hp.Rule) else hp.Rule("mine.good", "validity", 1, rule))
+                register(rule if isinstance(rule, hp.QualityRule) else hp.QualityRule("mine.good", "validity", 1, rule))
 
         @hp.hookimpl
         def register_envelopes(self, register):
@@ -81,7 +81,9 @@ def test_the_built_in_rules_and_envelopes_keep_their_own_contract():
         @hp.hookimpl
         def register_quality_rules(self, register):
             builtin.register_quality_rules(
-                register=lambda rule: register(hp.Rule(f"again.{rule.id}", rule.dimension, 1, sizes_of(rule.check)))
+                register=lambda rule: register(
+                    hp.QualityRule(f"again.{rule.id}", rule.dimension, 1, sizes_of(rule.check))
+                )
             )
 
         @hp.hookimpl
@@ -183,7 +185,7 @@ def wavering(document, source):
         ("described", plugin(rule=lambda event: None), "mine.good has a check without docstring", "write a docstring"),
         ("described", plugin(envelope=lambda document, source: FEW[0]), "envelope mine", "write a docstring"),
         ("version", plugin(enricher=sizes, version=None), "the enricher mine has no version", 'version="1.0"'),
-        ("rule_id", plugin(rule=hp.Rule("Mine", "validity", 1, has_content)), "the id 'Mine'", "vat.number"),
+        ("rule_id", plugin(rule=hp.QualityRule("Mine", "validity", 1, has_content)), "the id 'Mine'", "vat.number"),
         ("verdict", plugin(rule=raising), "mine.good: KeyError: 'answer'", "for every event"),
         ("verdict", plugin(rule=answering_no), "mine.good: it answered bool", "hp.NOT_APPLICABLE"),
         ("verdict_same_again", plugin(rule=moody), "mine.good said", "from chance"),
@@ -200,12 +202,12 @@ def wavering(document, source):
         ("envelope_same_again", plugin(envelope=giving(id=uuid4_text)), "called again, gave another id", "from chance"),
         ("envelope_same_again", plugin(envelope=wavering), "gave another outcome (", "from the document"),
         (
-            "travels",
+            "picklable",
             plugin(rule=Holding()),
             "the quality rule mine.good cannot be pickled for a worker",
             "open connect",
         ),
-        ("travels", plugin(envelope=Holding()), "the envelope mine cannot be pickled for a worker", "open connect"),
+        ("picklable", plugin(envelope=Holding()), "the envelope mine cannot be pickled for a worker", "open connect"),
         ("in_time", plugin(rule=sleeping), "mine.good did not answer within 0.2 s", "do less for each event"),
         ("in_time", plugin(envelope=sleeping), "the envelope mine did not answer within 0.2 s", "do less for each doc"),
         ("json", plugin(enricher=print), "the enricher mine 1.0: for the event", "return a mapping"),
@@ -230,7 +232,7 @@ def test_every_culprit_is_named():
         @hp.hookimpl
         def register_quality_rules(self, register):
             for name in ("mine.first", "mine.second"):
-                register(hp.Rule(name, "validity", 1, raising))
+                register(hp.QualityRule(name, "validity", 1, raising))
 
         @hp.hookimpl
         def register_envelopes(self, register):

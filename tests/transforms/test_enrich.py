@@ -176,7 +176,7 @@ def test_every_enricher_that_ran_is_kept_with_its_version_ours_too(run):
             return {}
 
     (passed,) = enrich(run, "business_context", Own(), hp.Enricher("other", doubled, version="2"))["passed"]
-    version = hp.Registry().enricher("business_context").version
+    version = hp.PluginRegistry().enricher("business_context").version
     assert version
     assert passed.metadata["enrichers"] == {
         "business_context": {"version": version, "status": "ok"},

@@ -32,7 +32,7 @@ def judged(event, *rules, **settings):
 
 
 def rule(check, name="mine", **settings):
-    return hp.Rule(name, "validity", 3, check, **settings)
+    return hp.QualityRule(name, "validity", 3, check, **settings)
 
 
 def has_vat(event):
@@ -41,7 +41,7 @@ def has_vat(event):
     return None if "vat" in event.data else "a Spanish invoice without a VAT number"
 
 
-HAS_VAT = hp.Rule("vat.present", "completeness", 2, has_vat)
+HAS_VAT = hp.QualityRule("vat.present", "completeness", 2, has_vat)
 
 
 # --- rules of one's own
@@ -69,7 +69,7 @@ def test_a_rule_that_cannot_travel_is_named_with_its_plugin_when_the_pipeline_is
         "the quality rule ours.held of the plugin Ours, by which the enricher quality .* cannot be sent to workers: Typ"
     )
     with pytest.raises(hp.ConfigurationError, match=what):
-        enrich(run, "quality", events=[event()], registry=hp.Registry([Ours()]))
+        enrich(run, "quality", events=[event()], registry=hp.PluginRegistry([Ours()]))
     with pytest.raises(hp.ConfigurationError, match="the quality rule mine, by which the enricher quality"):
         enrich(run, hp.Quality([rule(Holding())]), events=[event()])
     with pytest.raises(hp.testing.ContractError, match="travels: the quality rule mine, by which it judges, cannot be"):
@@ -110,7 +110,7 @@ def test_inline_rules_stand_beside_those_of_plugins_too(run):
         def register_quality_rules(self, register):
             register(rule(lambda event: "the plugin's reason", "plugins"))
 
-    ran = enrich(run, hp.Quality([HAS_VAT]), events=[event(country="ES")], registry=hp.Registry([Plugin()]))
+    ran = enrich(run, hp.Quality([HAS_VAT]), events=[event(country="ES")], registry=hp.PluginRegistry([Plugin()]))
     failed = {each["rule"] for each in ran["passed"][0].metadata["quality"]["failed"]}
     assert failed >= {"vat.present", "plugins", "id.present"}
 
@@ -121,7 +121,7 @@ def test_a_rule_of_the_same_id_as_another_is_refused():
 
 
 def test_what_is_no_rule_is_refused():
-    with pytest.raises(TypeError, match=r"hp.Rule values, got"):
+    with pytest.raises(TypeError, match=r"hp.QualityRule values, got"):
         hp.Quality([has_vat])
 
 
@@ -172,7 +172,7 @@ def test_a_broken_rule_is_named_with_its_plugin_and_left_out_of_the_score(run, c
             register(rule(check))
 
     whole = enrich(run, "quality", events=[event(id="x")])["passed"][0].metadata["quality"]
-    ran = enrich(run, "quality", events=[event(id="x")], registry=hp.Registry([Plugin()]))
+    ran = enrich(run, "quality", events=[event(id="x")], registry=hp.PluginRegistry([Plugin()]))
     quality = ran["passed"][0].metadata["quality"]
     (error,) = quality["errors"]
     assert (error["rule"], error["plugin"]) == ("mine", "Plugin")
@@ -203,7 +203,7 @@ def share(event):
     return None if event.data["good"] else "it is not good"
 
 
-SHARE = [hp.Rule("good", "validity", 2, share), hp.Rule("always", "consistency", 1, lambda event: None)]
+SHARE = [hp.QualityRule("good", "validity", 2, share), hp.QualityRule("always", "consistency", 1, lambda event: None)]
 
 
 def test_events_under_a_threshold_are_rejected_with_every_failed_rule(run):
@@ -217,7 +217,7 @@ def test_events_under_a_threshold_are_rejected_with_every_failed_rule(run):
 
 
 def test_an_event_at_the_threshold_passes(run):
-    quality = hp.Quality([*SHARE, hp.Rule("also", "validity", 1, lambda event: "no")], extend=False)
+    quality = hp.Quality([*SHARE, hp.QualityRule("also", "validity", 1, lambda event: "no")], extend=False)
     assert len(enrich(run, quality, events=[event(good=True)], min_quality=0.75)["passed"]) == 1
 
 

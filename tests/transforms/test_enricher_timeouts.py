@@ -123,9 +123,9 @@ def test_many_calls_that_hang_at_once_fail_the_run_by_name():
     calls = BoundedCalls("stuck 1.0", 0.02)
     try:
         for _ in range(MOST_STUCK - 1):
-            assert isinstance(calls.outcome_of(lambda _: release.wait(60), None), EnricherFault)
+            assert isinstance(calls.result_or_error(lambda _: release.wait(60), None), EnricherFault)
         with pytest.raises(hp.TransientError, match="10 calls of the enricher stuck 1.0 hang at the same time"):
-            calls.outcome_of(lambda _: release.wait(60), None)
+            calls.result_or_error(lambda _: release.wait(60), None)
     finally:
         release.set()
 
@@ -134,7 +134,7 @@ def test_calls_that_came_back_are_not_counted_as_stuck():
     calls = BoundedCalls("slow", 0.01)
     for _ in range(MOST_STUCK * 2):
         release = threading.Event()
-        stuck = calls.outcome_of(lambda _, release=release: release.wait(60), None)
+        stuck = calls.result_or_error(lambda _, release=release: release.wait(60), None)
         assert isinstance(stuck, EnricherFault)
         release.set()
         until = time.monotonic() + 20
@@ -146,10 +146,10 @@ def test_calls_that_came_back_are_not_counted_as_stuck():
 
 def test_a_call_in_time_gives_its_result_or_its_exception():
     calls = BoundedCalls("quick", 30)
-    threads = {calls.outcome_of(lambda _: threading.get_ident(), None) for _ in range(5)}
+    threads = {calls.result_or_error(lambda _: threading.get_ident(), None) for _ in range(5)}
     assert len(threads) == 1  # one thread for all calls, not one for each
     assert threads != {threading.get_ident()}
-    assert isinstance(calls.outcome_of(lambda _: 1 / 0, None), ZeroDivisionError)
+    assert isinstance(calls.result_or_error(lambda _: 1 / 0, None), ZeroDivisionError)
     calls.close()
 
 

@@ -411,7 +411,10 @@ def test_a_change_behind_the_back_reaches_neither_the_next_one_nor_what_is_store
 
 @pytest.mark.parametrize("extend", [False, True], ids=["alone", "beside_the_built_in"])
 def test_a_quality_rule_that_changes_the_event_behind_the_back_is_named(run, extend):
-    rules = [hp.Rule("list.sorted", "validity", 1, heapify), hp.Rule("fine", "validity", 1, lambda event: None)]
+    rules = [
+        hp.QualityRule("list.sorted", "validity", 1, heapify),
+        hp.QualityRule("fine", "validity", 1, lambda event: None),
+    ]
     quality = hp.Quality(rules[:1], extend=extend)
     (rejected,) = enrich(run, quality, seen, events=[stored()])["rejected"]
     assert rejected.reason == "enricher_error"

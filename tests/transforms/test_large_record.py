@@ -33,7 +33,7 @@ def test_it_comes_back_to_the_byte_as_text_or_not(run, lake):
     found = run(
         lambda p: {
             "same": (p | hp.ReadRejected(lake, "rejected/", **small)).rejected
-            | beam.Map(lambda r: (r.source.line, r.raw == lines[r.source.line - 1], r.reason, r.holds))
+            | beam.Map(lambda r: (r.source.line, r.raw == lines[r.source.line - 1], r.reason, r.payload_kind))
         }
     )
     assert sorted(found["same"]) == [(line, True, "record_too_large", "record") for line in (1, 2)]
@@ -44,4 +44,4 @@ def test_of_one_that_is_too_large_to_keep_the_first_part_is_kept_and_parked(run,
     lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", b'{"a": "' + b"x" * 5000 + b'"}\n')
     run(lambda p: {"w": (p | hp.ReadMinIO(lake, "raw/")).rejected | hp.WriteRejected(lake, "rejected/")})
     (parked,) = run(lambda p: {"parked": (p | hp.ReadRejected(lake, "rejected/")).parked})["parked"]
-    assert (parked.reason, parked.holds, len(parked.raw)) == ("record_too_large", "part", 1000)
+    assert (parked.reason, parked.payload_kind, len(parked.raw)) == ("record_too_large", "part", 1000)

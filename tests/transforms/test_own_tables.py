@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 import holded_pipeline as hp
 
 TYPES = {"serial": sa.Integer, "identity": sa.BigInteger, "uuid": sa.Uuid, "sql": sa.Uuid, "sequence": sa.BigInteger}
-CHOICES = ["ignore", "update", "error"]
+CHOICES = ["ignore", "update", "reject"]
 
 
 def load(run, db, table, rows, **settings):
@@ -130,7 +130,7 @@ def test_rows_name_columns_as_the_database_does(run, db, on_conflict):
     rows = [{"the id": 1, "val": 6}, {"the id": 2, "val": {}}, {"the id": 3, "val": 2**40}]
     counts, rejected = load(run, db, table, rows, on_conflict=on_conflict)
     assert sorted(reason for reason, _ in rejected) == sorted(
-        ["invalid_value", "numeric_value_out_of_range", *(["unique_violation"] if on_conflict == "error" else [])]
+        ["invalid_value", "numeric_value_out_of_range", *(["unique_violation"] if on_conflict == "reject" else [])]
     )
     assert any("column 'val' of own" in message for _, message in rejected)
     assert query(db, "SELECT * FROM own") == [(1, 6 if on_conflict == "update" else 5)]

@@ -304,7 +304,7 @@ class Holding:
 def test_an_envelope_that_cannot_travel_is_named_when_the_pipeline_is_built(lake, reading):
     for envelope, name in (("held", "'held'"), (Holding(), "Holding")):
         with pytest.raises(hp.ConfigurationError, match=f"the envelope {name} cannot be sent to workers: TypeError"):
-            beam.Pipeline() | reading(lake, "raw/", envelope=envelope, registry=hp.Registry([Holding()]))
+            beam.Pipeline() | reading(lake, "raw/", envelope=envelope, registry=hp.PluginRegistry([Holding()]))
 
 
 def test_an_envelope_of_ones_own(run, lake):

@@ -117,7 +117,7 @@ def test_a_wrong_argument_is_told_when_it_is_written(lake, settings, words):
 
 
 def test_what_cannot_be_replayed_whole_or_was_tried_too_often_is_parked_unchanged(read, lake):
-    parked = [refused(n, holds=holds) for n, holds in enumerate(["part", "object", "nothing"], 1)]
+    parked = [refused(n, payload_kind=payload_kind) for n, payload_kind in enumerate(["part", "object", "nothing"], 1)]
     parked.append(refused(4, attempts=3))
     store(lake, *parked, refused(5, attempts=2))
     ran = read(max_attempts=3)
@@ -150,12 +150,19 @@ def test_a_damaged_pile_fails_the_run_and_names_the_line(read, lake, body, words
         read()
 
 
+def test_a_rejection_written_when_payload_kind_was_called_holds_is_replayed(read, lake):
+    line = b"".join(to_line(refused(1))).replace(b'"payload_kind":', b'"holds":')
+    lake.filesystem().pipe(f"{lake.bucket}/rejected/stage=read/date=2026-03-01/old.jsonl", line + b"\n")
+    assert ids(read()) == [refused(1).id]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"record": {"holds": "record", "encoding": "base64", "content": "%%%"}}, "base64"),
-        ({"record": {"holds": "record", "encoding": "rot13", "content": ""}}, "rot13"),
-        ({"record": {"holds": "all", "encoding": "utf-8", "content": ""}}, "all"),
+        ({"record": {"encoding": "utf-8", "content": ""}}, "payload_kind"),
+        ({"record": {"payload_kind": "record", "encoding": "base64", "content": "%%%"}}, "base64"),
+        ({"record": {"payload_kind": "record", "encoding": "rot13", "content": ""}}, "rot13"),
+        ({"record": {"payload_kind": "all", "encoding": "utf-8", "content": ""}}, "all"),
         ({"source": {"bucket": "b", "key": "k", "etag": 1, "line": 1, "item": None}}, "etag"),
         ({"id": "mine"}, "id"),
         ({"attempts": 0}, "attempts"),
@@ -193,7 +200,7 @@ def test_an_event_that_code_made_is_replayed_as_it_was_whatever_the_envelope(run
 
     run(build)
     again = {event.id: event for event in read(envelope="holded")["passed"]}
-    assert {each.holds for each in pile(lake).values()} == {"event"}
+    assert {each.payload_kind for each in pile(lake).values()} == {"event"}
     for sent in (made, lone):
         event = again[sent.id]
         assert (event.data, event.metadata, event.source, event.raw, event.attempts) == (
@@ -214,10 +221,10 @@ def test_other_elements_need_an_envelope_of_ones_own_and_are_refused_again_witho
 
     run(build)
     ((rejection_id, rejection),) = pile(lake).items()
-    assert rejection.holds == "element"
+    assert rejection.payload_kind == "element"
     assert read(envelope=own)["passed"][0].data == {"id": "a", "n": 2**40}
     (again,) = read(envelope="holded")["rejected"]
-    assert (again.reason, again.holds, again.replay_of) == ("missing_field", "element", rejection_id)
+    assert (again.reason, again.payload_kind, again.replay_of) == ("missing_field", "element", rejection_id)
 
 
 def replay(pipeline, lake, schemas, db=None, *, settle=True):
@@ -278,7 +285,7 @@ def test_a_forecast_counts_by_reason_and_writes_nothing(lake):
         refused(1, event_type="t"),
         refused(2, raw=flat_line(2, event_type="other")),
         refused(3, raw=b"broken"),
-        refused(4, stage="write", reason="odd", holds="part"),
+        refused(4, stage="write", reason="odd", payload_kind="part"),
         refused(5, raw=flat_line(5, event_id="drop")),
     )
     before = lake.filesystem().find(f"{lake.bucket}/")

@@ -46,7 +46,7 @@ def test_they_are_known_by_name_or_stand_inline_with_settings(run):
 
 def test_each_has_a_version_inline_too_which_changes_with_what_it_adds(db):
     def version(enricher):
-        return hp.Registry().enricher(enricher).version
+        return hp.PluginRegistry().enricher(enricher).version
 
     lookup = hp.Lookup.table(db, "companies", key="id", of="company_id", name="company")
     mask = hp.Mask(["/email"], key=hp.Secret(KEY))

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.json_codec import decode_own, encode
-from holded_pipeline.model.values import Event, Holds, Rejected, SchemaRef, Source, Violation
+from holded_pipeline.model.values import Event, PayloadKind, Rejected, SchemaRef, Source, Violation
 from holded_pipeline.rejected import rejections
 from holded_pipeline.transforms.beam import wire
 from holded_pipeline.transforms.beam.coders import EventCoder, RejectedCoder
@@ -66,7 +66,7 @@ REJECTED = st.builds(
     event_type=st.none() | TEXT,
     attempts=st.integers(1, 9),
     replay_of=st.none() | TEXT,
-    holds=st.sampled_from(get_args(Holds)),
+    payload_kind=st.sampled_from(get_args(PayloadKind)),
 )
 SCHEMA = json.loads(resources.files("holded_pipeline.rejected").joinpath("rejected.schema.json").read_text())
 

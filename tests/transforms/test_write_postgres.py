@@ -129,7 +129,7 @@ def test_an_update_that_says_the_same_touches_no_row(run, db):
 
 def test_a_conflict_can_be_an_error_of_the_new_row(run, db):
     load(run, db, [event(1)])
-    ran = load(run, db, [event(0), event(1), event(2)], on_conflict="error")
+    ran = load(run, db, [event(0), event(1), event(2)], on_conflict="reject")
     assert totals(ran) == {"rows": 3, "inserted": 2, "updated": 0, "duplicates": 0, "rejected": 1}
     (rejected,) = ran["rejected"]
     assert (rejected.stage, rejected.reason, rejected.event_id) == ("write", "unique_violation", "e1")

@@ -15,15 +15,15 @@ from holded_pipeline.model.values import Event
 from holded_pipeline.plugins.registry import default_registry
 from holded_pipeline.testing.contract.events import contract_events
 from holded_pipeline.testing.contract.findings import BrokenRule, ContractError, Findings
-from holded_pipeline.testing.contract.other_process import called_elsewhere
-from holded_pipeline.testing.contract.trials import Trial, Verdict
-from holded_pipeline.transforms.beam.pickling import sent, stuck_rule
-from holded_pipeline.user_code.errors import told
+from holded_pipeline.testing.contract.other_process import call_in_other_process
+from holded_pipeline.testing.contract.trials import EnricherVerdict, Trial
+from holded_pipeline.transforms.beam.pickling import pickle_roundtrip, unpicklable_rule
+from holded_pipeline.user_code.errors import describe_error
 
 ADVICE: Final = {
     "shape": "write a function (event) -> mapping or an object with enrich_batch, and give it a name",
-    "travels": "open connections, files and locks in __enter__, which is called on the worker; define what it uses in "
-    "a module that is installed there",
+    "picklable": "open connections, files and locks in __enter__, which is called on the worker; define what it uses "
+    "in a module that is installed there",
     "opens": "let __enter__ return what is to be called: usually self, with a __call__(self, event)",
     "survives": "return what can be said without what is missing, or raise hp.RejectRecord(reason, message) to refuse "
     "the event",
@@ -101,15 +101,15 @@ def check_enricher(
     if not given:
         raise ValueError("events is empty, and an enricher that is called with nothing breaks no rule; give some")
     pickled = _pickled(subject, findings)
-    verdicts: list[list[Verdict]] = []
+    verdicts: list[list[EnricherVerdict]] = []
     copies: list[Enricher] = []
     for life in (1, 2):
         copies.append(subject if pickled is None else pickler.loads(pickled))  # kept, so that nothing closes by itself
         trial = Trial(copies[-1], given, budget_seconds, findings)
         verdicts.append(trial.run(watch=life == 2))  # noqa: PLR2004  what comes once for ever is no leak
     trial.compare(verdicts[0], verdicts[1], given, "on another worker")
-    if elsewhere and pickled is not None and "in_time" not in findings and {"travels", "same_again"} & set(rules):
-        there = called_elsewhere(pickled, given, budget_seconds, findings)
+    if elsewhere and pickled is not None and "in_time" not in findings and {"picklable", "same_again"} & set(rules):
+        there = call_in_other_process(pickled, given, budget_seconds, findings)
         trial.compare(verdicts[0], there, given, "in another process")
     findings.raise_for(f"the enricher {subject}", rules)
     rejected = sum(isinstance(verdict, str) for verdict in verdicts[0])
@@ -142,11 +142,11 @@ def _look_at_ends(subject: Enricher, findings: Findings) -> None:
 
 
 def _pickled(subject: Enricher, findings: Findings) -> bytes | None:
-    outcome = sent(subject)
+    outcome = pickle_roundtrip(subject)
     if isinstance(outcome, BaseException):
-        stuck = stuck_rule(subject)
+        stuck = unpicklable_rule(subject)
         whose = "it" if stuck is None else f"{stuck}, by which it judges,"
-        findings.add("travels", f"{whose} cannot be pickled for a worker: {told(outcome)}")
+        findings.add("picklable", f"{whose} cannot be pickled for a worker: {describe_error(outcome)}")
         return None
     pickled: bytes = pickler.dumps(subject)
     return pickled

@@ -16,7 +16,7 @@ from holded_pipeline.testing.contract.findings import Findings
 from holded_pipeline.testing.contract.quality_rules import is_described, travelled, twice
 from holded_pipeline.testing.samples.events import sample_documents
 from holded_pipeline.transforms.workers.bounded_calls import BoundedCalls
-from holded_pipeline.user_code.errors import EnricherFault, refusal_of, told
+from holded_pipeline.user_code.errors import EnricherFault, bounded_rejection, describe_error
 
 _SOURCE = Source("samples", "raw/documents.jsonl", "etag", 1)
 _ODD_DOCUMENTS: Final[tuple[Any, ...]] = (
@@ -76,10 +76,10 @@ def _read(envelope: Envelope, record: bytes) -> Any:
 
 def _wrong_with(outcome: Any, whose: str) -> str | None:
     if isinstance(outcome, RejectRecord):
-        refused = refusal_of(outcome, whose)
+        refused = bounded_rejection(outcome, whose)
         return refused.text if isinstance(refused, EnricherFault) else None
     if isinstance(outcome, BaseException):
-        return f"raised {told(outcome)}"
+        return f"raised {describe_error(outcome)}"
     if not isinstance(outcome, Event):
         return f"returned {type(outcome).__name__}"
     wrong = unusable(outcome)

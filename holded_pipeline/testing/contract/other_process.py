@@ -17,14 +17,16 @@ from holded_pipeline.enriching.drafts import Draft
 from holded_pipeline.enriching.enricher import Enricher
 from holded_pipeline.model.values import Event
 from holded_pipeline.testing.contract.findings import Findings
-from holded_pipeline.testing.contract.trials import Verdict, judged
-from holded_pipeline.user_code.errors import outcome_of, told
+from holded_pipeline.testing.contract.trials import EnricherVerdict, judged
+from holded_pipeline.user_code.errors import describe_error, result_or_error
 
 _HASH_SEED = "4711"  # another order of sets than here, nearly always
 _START = 120.0  # seconds for Python and Beam to start on a busy machine
 
 
-def called_elsewhere(enricher: bytes, events: Sequence[Event], seconds: float, findings: Findings) -> list[Verdict]:
+def call_in_other_process(
+    enricher: bytes, events: Sequence[Event], seconds: float, findings: Findings
+) -> list[EnricherVerdict]:
     """The verdict on each event in a new process.
 
     It is judged there, as on a worker: what an enricher returns or raises need not be fit to travel.
@@ -56,11 +58,11 @@ def called_elsewhere(enricher: bytes, events: Sequence[Event], seconds: float, f
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            findings.add("travels", f"in another process it did not end within {limit:g} s")
+            findings.add("picklable", f"in another process it did not end within {limit:g} s")
             return []
         if not answer.exists():
             last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            findings.add("travels", f"in another process it ended without an answer: {last}")
+            findings.add("picklable", f"in another process it ended without an answer: {last}")
             return []
         verdicts, found = pickle.loads(answer.read_bytes())  # noqa: S301  written by our own process
         findings.add_all(found)
@@ -71,17 +73,17 @@ def main() -> None:
     """The other process: reads the job, and writes the verdicts."""
     job, answer = sys.argv[1:3]
     pickled, events, findings = pickle.loads(Path(job).read_bytes())  # noqa: S301  as above
-    verdicts: list[Verdict] = []
+    verdicts: list[EnricherVerdict] = []
     try:
         enricher: Enricher = pickler.loads(pickled)
         with enricher.opened() as opened:
             callee = enricher.callee(opened)
             for event in map(pickle.loads, events):
                 view = Draft(event).view
-                outcome = outcome_of(callee, [view] if enricher.takes_batches else view)
+                outcome = result_or_error(callee, [view] if enricher.takes_batches else view)
                 verdicts.append(judged(enricher, event, outcome, findings))
     except BaseException as error:  # noqa: BLE001  a stranger's enricher may raise anything; it is told where it is asked
-        findings.add("travels", f"in another process it raised {told(error)}")
+        findings.add("picklable", f"in another process it raised {describe_error(error)}")
     Path(answer).write_bytes(pickle.dumps((verdicts, findings)))
 
 

@@ -10,7 +10,7 @@ import attrs
 from holded_pipeline.enriching.enricher import Enricher
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.model.values import Event
-from holded_pipeline.plugins.registry import Registry
+from holded_pipeline.plugins.registry import PluginRegistry
 from holded_pipeline.testing.contract.enrichers import ADVICE, EnricherReport, check_enricher
 from holded_pipeline.testing.contract.envelopes import try_envelope
 from holded_pipeline.testing.contract.events import contract_events
@@ -72,7 +72,7 @@ def check_plugin(
     """
     whole = f"the plugin {getattr(plugin, '__name__', type(plugin).__name__)}"
     try:
-        registry, known = Registry([plugin]), Registry()
+        registry, known = PluginRegistry([plugin]), PluginRegistry()
     except ConfigurationError as error:
         raise ContractError(whole, [BrokenRule("hooks", str(error), 1, _OWN["hooks"])]) from error
     given = contract_events() if events is None else list(events)

@@ -9,18 +9,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from holded_pipeline.enriching.drafts import Draft
-from holded_pipeline.enriching.quality import NOT_APPLICABLE, Rule, assess
+from holded_pipeline.enriching.quality import NOT_APPLICABLE, QualityRule, assess
 from holded_pipeline.model.values import Event
 from holded_pipeline.testing.contract.findings import Findings
-from holded_pipeline.transforms.beam.pickling import LET_IT_OPEN, sent
+from holded_pipeline.transforms.beam.pickling import LET_IT_OPEN, pickle_roundtrip
 from holded_pipeline.transforms.workers.bounded_calls import BoundedCalls
-from holded_pipeline.user_code.errors import EnricherFault, told
+from holded_pipeline.user_code.errors import EnricherFault, describe_error
 
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _QUICKER = "do less for each event, and ask no server: a rule is asked alone, for one event after the other"
 
 
-def try_rule(rule: Rule, events: Sequence[Event], findings: Findings, budget_seconds: float) -> None:
+def try_rule(rule: QualityRule, events: Sequence[Event], findings: Findings, budget_seconds: float) -> None:
     """Asks a rule about events as a worker would, and notes what it breaks.
 
     Args:
@@ -54,16 +54,18 @@ def try_rule(rule: Rule, events: Sequence[Event], findings: Findings, budget_sec
 
 def twice(bounded: BoundedCalls, call: Callable[[Any], Any], argument: Any) -> tuple[Any, Any]:
     """The outcomes of two calls; of one that did not answer in time the second stands for both."""
-    first = bounded.outcome_of(call, argument)
-    return first, first if isinstance(first, EnricherFault) else bounded.outcome_of(call, argument)
+    first = bounded.result_or_error(call, argument)
+    return first, first if isinstance(first, EnricherFault) else bounded.result_or_error(call, argument)
 
 
 def travelled(thing: Any, whose: str, findings: Findings) -> Any:
     """The copy of a rule or an envelope that a worker gets; itself, where it gets none, which is noted."""
-    copy = sent(thing)
+    copy = pickle_roundtrip(thing)
     if not isinstance(copy, BaseException):
         return copy
-    findings.add("travels", f"{whose} cannot be pickled for a worker: {told(copy)}", LET_IT_OPEN, culprit=whose)
+    findings.add(
+        "picklable", f"{whose} cannot be pickled for a worker: {describe_error(copy)}", LET_IT_OPEN, culprit=whose
+    )
     return thing
 
 
@@ -71,12 +73,12 @@ class _NoVerdictError(Exception):
     """A rule has none, by its own fault."""
 
 
-def _judged(rule: Rule, event: Event) -> Any:
+def _judged(rule: QualityRule, event: Event) -> Any:
     """The verdict as the pipeline takes it."""
     try:
         found = assess(Draft(event).view, [rule], "check")
     except Exception as error:  # noqa: BLE001  what fails a run here is told to who wrote the rule
-        return _NoVerdictError(f"a run would fail: {told(error)}")
+        return _NoVerdictError(f"a run would fail: {describe_error(error)}")
     if found.get("errors"):
         return _NoVerdictError(found["errors"][0]["error"])
     if found["failed"]:

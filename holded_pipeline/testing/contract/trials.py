@@ -13,10 +13,10 @@ from holded_pipeline.model.values import Event
 from holded_pipeline.testing.contract.findings import Findings
 from holded_pipeline.testing.contract.leaks import LeakWatch
 from holded_pipeline.transforms.workers.bounded_calls import BoundedCalls
-from holded_pipeline.user_code.errors import EnricherFault, batch_of, told
+from holded_pipeline.user_code.errors import EnricherFault, checked_batch, describe_error
 from holded_pipeline.user_code.read_only import CHANGED
 
-Verdict = bytes | str | None
+EnricherVerdict = bytes | str | None
 """Of one call: the result in canonical form, the reason of a rejection, or None where a rule was broken."""
 
 _OUTAGE = "let what it asks be there when it is checked, and declare its errors with Enricher(transient=...)"
@@ -39,14 +39,14 @@ class Trial:
         self._budget = budget_seconds
         self._findings = findings
 
-    def run(self, *, watch: bool) -> list[Verdict]:
+    def run(self, *, watch: bool) -> list[EnricherVerdict]:
         """Opens it, calls it with everything, and closes it; the verdict on each event.
 
         Args:
             watch: whether to look for what it leaves behind.
         """
         before = LeakWatch(f"enricher {self._enricher}") if watch else None
-        verdicts: list[Verdict] = []
+        verdicts: list[EnricherVerdict] = []
         closing = False
         try:
             with self._enricher.opened() as opened:
@@ -56,13 +56,13 @@ class Trial:
             raise
         except BaseException as error:  # noqa: BLE001  a stranger's code may raise anything; it is told to who wrote it
             rule, method = ("closes", "__exit__") if closing else ("opens", "__enter__")
-            self._findings.add(rule, f"{method} raised {told(error)}")
+            self._findings.add(rule, f"{method} raised {describe_error(error)}")
         if before is not None:
             for leak in before.leaks():
                 self._findings.add("closes", f"{leak} was left behind")
         return verdicts
 
-    def _called(self, callee: Callable[[Any], Any]) -> list[Verdict]:
+    def _called(self, callee: Callable[[Any], Any]) -> list[EnricherVerdict]:
         single = BoundedCalls(str(self._enricher), self._budget)
         try:
             verdicts = []
@@ -77,14 +77,16 @@ class Trial:
             self._batches(callee, verdicts)
         return verdicts
 
-    def _once(self, bounded: BoundedCalls, callee: Callable[[Any], Any], event: Event) -> Verdict:
+    def _once(self, bounded: BoundedCalls, callee: Callable[[Any], Any], event: Event) -> EnricherVerdict:
         view = Draft(event).view
-        outcome = bounded.outcome_of(callee, [view] if self._enricher.takes_batches else view)
+        outcome = bounded.result_or_error(callee, [view] if self._enricher.takes_batches else view)
         if view != Draft(event).view:
             self._findings.add("read_only", f"after it, {_named(event)} was another")
         return judged(self._enricher, event, outcome, self._findings)
 
-    def compare(self, first: Sequence[Verdict], second: Sequence[Verdict], events: Sequence[Event], when: str) -> None:
+    def compare(
+        self, first: Sequence[EnricherVerdict], second: Sequence[EnricherVerdict], events: Sequence[Event], when: str
+    ) -> None:
         """Notes results that differ, unless the enricher declares that they may."""
         if not self._enricher.deterministic:
             return
@@ -94,7 +96,7 @@ class Trial:
                     "same_again", f"for {_named(event)} it gave {_shown(one)} and, {when}, {_shown(other)}"
                 )
 
-    def _batches(self, callee: Callable[[Any], Any], singles: Sequence[Verdict]) -> None:
+    def _batches(self, callee: Callable[[Any], Any], singles: Sequence[EnricherVerdict]) -> None:
         bounded = BoundedCalls(str(self._enricher), self._budget * max(1, len(self._events)))
         try:
             for events, verdicts in (
@@ -102,14 +104,14 @@ class Trial:
                 (list(self._events), list(singles)),
                 (list(reversed(self._events)), list(reversed(singles))),
             ):
-                outcome = bounded.outcome_of(callee, [Draft(event).view for event in events])
-                self._batch(events, verdicts, batch_of(outcome, len(events)))
+                outcome = bounded.result_or_error(callee, [Draft(event).view for event in events])
+                self._batch(events, verdicts, checked_batch(outcome, len(events)))
         finally:
             bounded.close()
 
-    def _batch(self, events: Sequence[Event], singles: Sequence[Verdict], outcomes: Any) -> None:
+    def _batch(self, events: Sequence[Event], singles: Sequence[EnricherVerdict], outcomes: Any) -> None:
         if isinstance(outcomes, BaseException):
-            said = outcomes.text if isinstance(outcomes, EnricherFault) else f"raised {told(outcomes)}"
+            said = outcomes.text if isinstance(outcomes, EnricherFault) else f"raised {describe_error(outcomes)}"
             self._findings.add("batch", f"with {len(events)} events it {said}")
             return
         for event, single, outcome in zip(events, singles, outcomes, strict=True):
@@ -119,7 +121,7 @@ class Trial:
                 self._findings.add("batch", seen)
 
 
-def judged(enricher: Enricher, event: Event, outcome: Any, findings: Findings) -> Verdict:
+def judged(enricher: Enricher, event: Event, outcome: Any, findings: Findings) -> EnricherVerdict:
     """What a pipeline makes of the outcome of a call; of a batch of one for a batch enricher.
 
     Args:
@@ -129,7 +131,7 @@ def judged(enricher: Enricher, event: Event, outcome: Any, findings: Findings) -
         findings: where broken rules are noted.
     """
     if enricher.takes_batches:
-        outcome = batch_of(outcome, 1)
+        outcome = checked_batch(outcome, 1)
         if isinstance(outcome, EnricherFault) and outcome.reason == "enricher_output":
             findings.add("batch", f"with one event it {outcome.text}")
             return None
@@ -137,7 +139,7 @@ def judged(enricher: Enricher, event: Event, outcome: Any, findings: Findings) -
     return _settled(enricher, event, outcome, findings)
 
 
-def _settled(enricher: Enricher, event: Event, outcome: Any, findings: Findings) -> Verdict:
+def _settled(enricher: Enricher, event: Event, outcome: Any, findings: Findings) -> EnricherVerdict:
     draft = Draft(event)
     try:
         enricher.settle(draft, outcome)
@@ -157,7 +159,7 @@ def _named(event: Event) -> str:
     return f"the event {event.id!r}"
 
 
-def _shown(verdict: Verdict) -> str:
+def _shown(verdict: EnricherVerdict) -> str:
     most = 120
     text = verdict.decode() if isinstance(verdict, bytes) else f"a rejection ({verdict})"
     return text if len(text) <= most else f"{text[:most]}…"

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from holded_pipeline.model.errors import TransientError
-from holded_pipeline.user_code.errors import EnricherFault, outcome_of
+from holded_pipeline.user_code.errors import EnricherFault, result_or_error
 from holded_pipeline.user_code.in_hand import IN_HAND
 
 MOST_STUCK = 10
@@ -36,7 +36,7 @@ class BoundedCalls:
         self._stuck: list[threading.Thread] = []
         self._lane: _Lane | None = None
 
-    def outcome_of(self, call: Callable[[Any], Any], argument: Any) -> Any:
+    def result_or_error(self, call: Callable[[Any], Any], argument: Any) -> Any:
         """What the call returned, or the exception that it raised; a fault `enricher_timeout` if it did not end.
 
         Raises:
@@ -109,7 +109,7 @@ def _work(jobs: queue.SimpleQueue[Any], outcomes: queue.SimpleQueue[Any]) -> Non
     while (job := jobs.get()) is not None:
         call, argument = job
         try:
-            outcome = outcome_of(call, argument)
+            outcome = result_or_error(call, argument)
         except KeyboardInterrupt as wish:
             outcome = wish
         outcomes.put(outcome)

@@ -12,7 +12,14 @@ from holded_pipeline.enriching.enricher import Enricher
 from holded_pipeline.enriching.results import plain_result
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.transforms.workers.bounded_calls import BoundedCalls
-from holded_pipeline.user_code.errors import EnricherFault, batch_of, is_outage, outcome_of, run_failure, told
+from holded_pipeline.user_code.errors import (
+    EnricherFault,
+    checked_batch,
+    describe_error,
+    is_outage,
+    result_or_error,
+    run_failure,
+)
 
 _logger = logging.getLogger("holded_pipeline")
 _COUNTS = 20  # counters that one enricher may have
@@ -40,7 +47,9 @@ class EnricherCalls:
         except BaseException as error:
             whose = f"the enricher {enricher}, while it was opened,"
             failure = run_failure(error, enricher.transient, whose)
-            raise failure or ConfigurationError(f"{whose} raised {told(error)}; mend its __enter__") from error
+            raise failure or ConfigurationError(
+                f"{whose} raised {describe_error(error)}; mend its __enter__"
+            ) from error
         try:
             callee = enricher.callee(self._opened)
         except ConfigurationError:
@@ -86,17 +95,17 @@ class EnricherCalls:
     def _attempt(self, argument: Any) -> Any:
         given = list(argument) if self._takes_batches else argument  # a list that it takes events out of is its own
         if self._bounded is None:
-            outcome = outcome_of(self._callee, given)
+            outcome = result_or_error(self._callee, given)
         else:
-            outcome = self._bounded.outcome_of(self._callee, given)
-        return batch_of(outcome, len(argument)) if self._takes_batches else outcome
+            outcome = self._bounded.result_or_error(self._callee, given)
+        return checked_batch(outcome, len(argument)) if self._takes_batches else outcome
 
     def counts(self) -> dict[str, int]:
         """What the enricher says, in `take_counts()`, that it counted since it was asked last; it need not have it."""
         take = getattr(self._opened, "take_counts", None)
         if not callable(take):
             return {}
-        outcome = outcome_of(lambda _: dict(take()), None)
+        outcome = result_or_error(lambda _: dict(take()), None)
         if isinstance(outcome, BaseException) or not all(type(each) is int for each in outcome.values()):
             _logger.error("take_counts of the enricher %s gave no whole numbers: %r", self.enricher, outcome)
             return {}

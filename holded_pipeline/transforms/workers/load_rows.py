@@ -25,7 +25,7 @@ from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.table_loader import Keep, OnConflict, TableLoader
 from holded_pipeline.rejected.rejections import raw_of, reject
 from holded_pipeline.transforms.beam.outcome import Counters
-from holded_pipeline.user_code.errors import fault_of, outcome_of
+from holded_pipeline.user_code.errors import pipeline_error_for, result_or_error
 
 _STAGE = "write"
 _IN_FLIGHT = 2  # batches handed to the writer thread and not yet done; more would only hold memory
@@ -34,7 +34,7 @@ RowFunction = Callable[[Any], Mapping[str, Any]]
 
 
 @attrs.frozen
-class Receipt:
+class LoadReceipt:
     """What became of one batch: `rows` is the sum of the four counts after it.
 
     Attributes:
@@ -148,12 +148,12 @@ class LoadRows(beam.DoFn):
         self._batches[columns].add(row, line)
 
     def _values(self, element: Any) -> Mapping[str, Any]:
-        values = outcome_of(self._made, element)
+        values = result_or_error(self._made, element)
         if isinstance(values, dict) and values:
             return values
         name = f"the row function for {self._settings.table.name}"
         if isinstance(values, BaseException):
-            raise fault_of("row_error", values, name, "could not read the element") from values
+            raise pipeline_error_for("row_error", values, name, "could not read the element") from values
         what = "no column" if isinstance(values, dict) else type(values).__name__
         raise ConfigurationError(
             f"{name} returned {what}; it must return {{column: value}}, "
@@ -189,7 +189,7 @@ class LoadRows(beam.DoFn):
         for name in ("inserted", "updated", "duplicates"):
             if amount := getattr(loaded, name):
                 self._counters.add(name, amount)
-        receipt = Receipt(
+        receipt = LoadReceipt(
             table=self._settings.table.name,
             rows=len(batch.rows),
             inserted=loaded.inserted,
@@ -206,7 +206,7 @@ class LoadRows(beam.DoFn):
             fault,
             stage=_STAGE,
             raw=raw_of(row.element),
-            holds="element",
+            payload_kind="element",
             run_id=self._run_id,
             step=self._step,
             rejected_at=datetime.now(UTC),

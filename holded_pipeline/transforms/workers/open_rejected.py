@@ -14,11 +14,11 @@ from holded_pipeline.reading.framing import lines_of
 from holded_pipeline.rejected.dead_letter_store import (
     BrokenRejectionError,
     Selection,
-    is_settlement,
-    pile_prefix,
-    read_note,
+    is_resolution,
     read_rejected,
-    read_settlement,
+    read_resolution,
+    read_summary,
+    store_prefix,
 )
 from holded_pipeline.store.compression import decompress
 from holded_pipeline.store.minio import MinIO
@@ -57,7 +57,7 @@ class OpenRejected(beam.PTransform):
         """Lists, indexes, chooses, reads."""
         return (
             pipeline
-            | "NamePile" >> beam.Create([pile_prefix(self._prefix)])
+            | "NamePile" >> beam.Create([store_prefix(self._prefix)])
             | "ListPile" >> beam.ParDo(_ListPile(self._lake, self._selection)).with_output_types(ReadUnit)
             | "SpreadUnits" >> beam.Reshuffle()
             | "IndexPile"
@@ -109,10 +109,10 @@ class _IndexPile(_PileDoFn):
     def process(self, unit: ReadUnit) -> Iterator[tuple[str, Any]]:
         for piece, open_chunks in self.bodies(unit):
             for number, line, place in _lines(self._lake, piece, open_chunks):
-                if is_settlement(self._prefix, piece.key):
-                    yield read_settlement(line, place), _CLOSED
+                if is_resolution(self._prefix, piece.key):
+                    yield read_resolution(line, place), _CLOSED
                     continue
-                note = self._read(read_note, line, place)
+                note = self._read(read_summary, line, place)
                 if note is None:
                     continue
                 if note.replay_of is not None:

@@ -21,5 +21,5 @@ def register_enrichers(register: Any) -> None:
 @hp.hookimpl
 def register_quality_rules(register: Any) -> None:
     """`vat.number` and `vat.country`."""
-    register(hp.Rule("vat.number", "validity", 2, number_is_valid, version=VERSION))
-    register(hp.Rule("vat.country", "consistency", 1, country_fits, version=VERSION))
+    register(hp.QualityRule("vat.number", "validity", 2, number_is_valid, version=VERSION))
+    register(hp.QualityRule("vat.country", "consistency", 1, country_fits, version=VERSION))

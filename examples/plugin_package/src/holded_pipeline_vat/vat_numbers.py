@@ -47,7 +47,7 @@ def vat(event: hp.Event) -> dict[str, Any]:
     return {**checked._asdict(), "same_country": _same_country(checked, found)}
 
 
-def number_is_valid(event: hp.Event) -> hp.Verdict:
+def number_is_valid(event: hp.Event) -> hp.RuleVerdict:
     """The rule `vat.number`: the digits of the VAT number add up."""
     known = vat(event)
     if known["valid"] is None:
@@ -55,7 +55,7 @@ def number_is_valid(event: hp.Event) -> hp.Verdict:
     return None if known["valid"] else f"{known['number']} is no VAT number of {known['country']}: {known['why']}"
 
 
-def country_fits(event: hp.Event) -> hp.Verdict:
+def country_fits(event: hp.Event) -> hp.RuleVerdict:
     """The rule `vat.country`: the VAT number is of the country of the address."""
     known = vat(event)
     if known["same_country"] is None:

@@ -31,7 +31,7 @@ Schemas = SchemaSource | Mapping[str, Any]
 _logger = logging.getLogger("holded_pipeline.api")
 
 
-class Door:
+class SchemaCheck:
     """Checks messages as the pipeline would: the envelope `holded` first, then the schema of its data.
 
     Args:

@@ -25,7 +25,7 @@ _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
 _SHORTEST_KEY = 16
 
 
-class Gate:
+class Authenticator:
     """Lets requests in: by key, or without keys from this machine alone.
 
     Args:
