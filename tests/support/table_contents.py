@@ -1,0 +1,39 @@
+"""Rows into tables and out of them, without a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+import holded_pipeline as hp
+from holded_pipeline.postgres.copy_format import RowFormat
+from holded_pipeline.postgres.table_loader import TableLoader
+
+
+def rows_of(db: hp.Postgres, statement: str) -> list[tuple[Any, ...]]:
+    """What a statement returns, committed; an empty list where it returns no rows."""
+    with db.engine(poolclass=sa.NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
+        result = connection.execute(sa.text(statement))
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+
+def load_rows(
+    db: hp.Postgres,
+    table: sa.Table,
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    columns: tuple[str, ...] | None = None,
+    on_conflict: Any = "ignore",
+    keep: Any = "first",
+) -> Any:
+    """Loads rows by a `TableLoader` of their own, as one batch; `columns` are those of the first row by default."""
+    rows = list(rows)
+    columns = columns or tuple(rows[0])
+    form = RowFormat(table)
+    loader = TableLoader(db, table, on_conflict=on_conflict, keep=keep)
+    try:
+        return loader.load(columns, [form.line(row, columns) for row in rows])
+    finally:
+        loader.close()
