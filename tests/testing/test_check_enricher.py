@@ -16,8 +16,7 @@ from types import MappingProxyType
 import pytest
 
 import holded_pipeline as hp
-from holded_pipeline.testing import ENRICHER_RULES, EVENT_TYPES, ContractError, check_enricher
-from holded_pipeline.testing.contract.findings import events as contract_events
+from holded_pipeline.testing import ENRICHER_RULES, EVENT_TYPES, ContractError, check_enricher, contract_events
 
 FEW = contract_events()[:2]
 SOCKET = socket.socket()

@@ -12,8 +12,7 @@ import pytest
 
 import holded_pipeline as hp
 from holded_pipeline.plugins import builtin
-from holded_pipeline.testing import PLUGIN_RULES, ContractError, check_plugin
-from holded_pipeline.testing.contract.findings import events as contract_events
+from holded_pipeline.testing import PLUGIN_RULES, ContractError, check_plugin, contract_events
 
 FEW = contract_events()[:2]
 TURNS = itertools.count()
