@@ -1,7 +1,6 @@
 """Composable Apache Beam transforms from any S3-compatible store to PostgreSQL, losing nothing."""
 
-import warnings
-from typing import Any
+import typing as _typing
 
 from holded_pipeline import local, testing
 from holded_pipeline.enriching.builtin import Quality
@@ -45,6 +44,9 @@ from holded_pipeline.transforms.workers.write_objects import WrittenObject
 from holded_pipeline.transforms.write_minio import WriteMinIO
 from holded_pipeline.transforms.write_postgres import WritePostgres
 from holded_pipeline.transforms.write_rejected import WriteRejected
+
+if not _typing.TYPE_CHECKING:  # a type checker would take every name for granted
+    from holded_pipeline._old_names import __getattr__  # noqa: F401  Python calls it
 
 __all__ = [
     "NOT_APPLICABLE",
@@ -99,19 +101,3 @@ __all__ = [
     "testing",
     "verify_analytics",
 ]
-
-_RENAMED = {
-    "Difference": "AnalyticsDifference",
-    "Receipt": "LoadReceipt",
-    "Registry": "PluginRegistry",
-    "Rule": "QualityRule",
-    "Verdict": "RuleVerdict",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Old names, until 0.2."""
-    if name not in _RENAMED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warnings.warn(f"hp.{name} is now hp.{_RENAMED[name]}; the old name goes in 0.2", DeprecationWarning, stacklevel=2)
-    return globals()[_RENAMED[name]]
