@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import ssl
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import apache_beam as beam
 import pytest
 import requests
+from http_server import serve_http
 from registry_server import RegistryServer
 from schema_checks import keywords_of
 
@@ -35,47 +36,44 @@ def requires(*names):
 @pytest.fixture
 def proxy(registry):
     """`proxy(...)`: the URL of a reverse proxy in front of the registry, with a password or TLS."""
-    started = []
+    with contextlib.ExitStack() as closing:
 
-    def start(*, user=None, password=None, certificate=None):
-        expected = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}" if user else None
+        def start(*, user=None, password=None, certificate=None):
+            tls = None
+            if certificate is not None:
+                tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                certificate.configure_cert(tls)
+            authorization = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}" if user else None
+            server = closing.enter_context(serve_http(proxy_handler(registry.url, authorization), tls=tls))
+            return f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+        yield start
 
-            def do_GET(self):
-                if expected is not None and self.headers.get("Authorization") != expected:
-                    self.answer(401, b"<html>who are you?</html>", "text/html")
-                    return
-                answer = requests.get(registry.url + self.path, headers={"Accept": self.headers["Accept"]}, timeout=20)
-                self.answer(answer.status_code, answer.content, answer.headers["Content-Type"])
 
-            def answer(self, status, body, kind):
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+def proxy_handler(url, authorization):
+    """Forwards requests to a URL; with `authorization`, only those with that header."""
 
-            def log_message(self, *_):
-                pass
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        if certificate is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            certificate.configure_cert(context)
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        started.append((server, thread))
-        return f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
+        def do_GET(self):
+            if authorization is not None and self.headers.get("Authorization") != authorization:
+                self.answer(401, b"<html>who are you?</html>", "text/html")
+                return
+            answer = requests.get(url + self.path, headers={"Accept": self.headers["Accept"]}, timeout=20)
+            self.answer(answer.status_code, answer.content, answer.headers["Content-Type"])
 
-    yield start
-    for server, thread in started:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        def answer(self, status, body, kind):
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    return Handler
 
 
 def test_each_version_has_its_number_and_id_and_the_newest_is_latest(registry):

@@ -9,12 +9,16 @@ import ssl
 import struct
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from http_server import serve_http
+
+import holded_pipeline as hp
+from holded_pipeline.schemas.registry_client import RegistryClient
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 
@@ -47,6 +51,11 @@ class Registry:
             "schema": schema if isinstance(schema, str) else json.dumps(schema),
         }
         self.subjects[subject, version] = {name: value for name, value in (entry | more).items() if value is not None}
+
+    def open_client(self, **settings: Any) -> RegistryClient:
+        """A client that retries for less than a second."""
+        defaults = {"retry": hp.Retry(deadline=0.6, first_wait=0.02, longest_wait=0.05), "timeout": 2}
+        return hp.SchemaRegistry(self.url, **(defaults | settings)).open()
 
     def delete(self, subject: str, version: int) -> None:
         self.deleted.add((subject, version))
@@ -137,13 +146,7 @@ def registry() -> Iterator[Registry]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    state.server = server
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield state
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serve_http(Handler) as server:
+        state.server = server
+        state.url = f"http://127.0.0.1:{server.server_port}"
+        yield state

@@ -1,11 +1,11 @@
-"""The names by which schemas in a registry refer to each other."""
+"""SchemaRegistry: the schemas that a schema refers to, by the names it was registered with."""
 
 from __future__ import annotations
 
 import itertools
 
 import pytest
-from schema_checks import violations_of
+from schema_checks import keywords_of, violations_of
 
 import holded_pipeline as hp
 
@@ -119,3 +119,72 @@ def test_a_referred_schema_without_a_draft_is_of_the_roots_draft(registry):
     root = {"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"x": {"$ref": "money"}}}
     registry.add("root", root, references=references(("money", "money")))
     assert violations(registry, {"x": {"q": "beside a reference nothing counts"}}) == []
+
+
+def test_references_resolve_by_name_by_id_and_relative_to_the_roots_id(registry):
+    registry.add("city", {"$id": "https://ex.org/types/city.json", "type": "string", "minLength": 2})
+    registry.add(
+        "address",
+        {"type": "object", "properties": {"city": {"$ref": "https://ex.org/types/city.json"}}},
+        references=[{"name": "city.json", "subject": "city", "version": 1}],
+    )
+    registry.add(
+        "order",
+        {
+            "$id": "https://ex.org/order.json",
+            "type": "object",
+            "properties": {"to": {"$ref": "address.json"}, "from": {"$ref": "https://ex.org/address.json"}},
+        },
+        references=[{"name": "address.json", "subject": "address", "version": 1}],
+    )
+    resolved = registry.open_client().resolve("order", None)
+    assert keywords_of(resolved, {"to": {"city": "x"}}) == ["minLength"]
+    assert keywords_of(resolved, {"from": {"city": 1}}) == ["type"]
+    assert keywords_of(resolved, {"to": {"city": "Vic"}, "from": {"city": "Olot"}}) == []
+
+
+def test_references_resolve_between_schemas_without_ids(registry):
+    registry.add("city", {"type": "string"})
+    registry.add(
+        "order",
+        {"properties": {"city": {"$ref": "common/city.json"}}},
+        references=[{"name": "common/city.json", "subject": "city", "version": 1}],
+    )
+    assert keywords_of(registry.open_client().resolve("order", None), {"city": 1}) == ["type"]
+
+
+def test_a_referenced_version_that_was_deleted_is_still_used(registry):
+    registry.add("city", {"type": "string"})
+    registry.delete("city", 1)
+    registry.add(
+        "order",
+        {"properties": {"city": {"$ref": "city.json"}}},
+        references=[{"name": "city.json", "subject": "city", "version": 1}],
+    )
+    assert keywords_of(registry.open_client().resolve("order", None), {"city": 1}) == ["type"]
+
+
+def test_a_reference_that_the_registry_does_not_have_is_an_error(registry):
+    registry.add("order", {"$ref": "city.json"}, references=[{"name": "city.json", "subject": "city", "version": 4}])
+    with pytest.raises(hp.ConfigurationError, match="no version 4 of 'city', to which the schema of 'order' refers"):
+        registry.open_client().resolve("order", None)
+
+
+def test_circular_references_are_an_error(registry):
+    references = [{"name": "order.json", "subject": "order", "version": 1}]
+    registry.add("order", {"$ref": "order.json"}, references=references)
+    with pytest.raises(hp.ConfigurationError, match="32 levels deep"):
+        registry.open_client().resolve("order", None)
+
+
+def test_a_reference_with_an_id_and_anchors_is_found_by_name_and_by_id(registry):
+    """The Rust validator sometimes panics over one document with two URIs."""
+    money = {"$id": "https://example.org/money", "$defs": {"code": {"$anchor": "code", "type": "string"}}}
+    registry.add("money", money)
+    for number in range(10):
+        order = {
+            "$id": f"https://example.org/orders/{number}",
+            "properties": {"a": {"$ref": "money.json#code"}, "b": {"$ref": "https://example.org/money#code"}},
+        }
+        registry.add(f"order{number}", order, references=[{"name": "money.json", "subject": "money", "version": 1}])
+        assert keywords_of(registry.open_client().resolve(f"order{number}", None), {"a": 1, "b": 2}) == ["type", "type"]
