@@ -65,3 +65,19 @@ def test_one_name_in_two_registered_schemas_becomes_two_uris():
         "http://schemas.invalid/dollars/versions/1": {"type": "integer"},
     }
     assert next(iter(documents)) == "http://schemas.invalid/order"
+
+
+def test_a_name_of_the_root_is_used_in_a_schema_below_it():
+    money = RegisteredSchema("money", "1", {"type": "number"}, {})
+    line = RegisteredSchema("line", "1", {"$id": "https://x.org/line", "$ref": "money"}, {})
+    order = RegisteredSchema("order", "1", {"$ref": "line"}, {"line": line, "money": money})
+    documents = documents_by_uri(order)
+    assert documents["https://x.org/line"]["$ref"] == "http://schemas.invalid/money"
+
+
+def test_the_uri_of_a_schema_comes_before_a_name_of_the_root():
+    money = RegisteredSchema("money", "1", {"type": "number"}, {})
+    euros = RegisteredSchema("euros", "1", {"$id": "https://x.org/money"}, {})
+    line = RegisteredSchema("line", "1", {"$id": "https://x.org/line", "$ref": "money"}, {})
+    order = RegisteredSchema("order", "1", {"$ref": "line"}, {"line": line, "money": money, "euros": euros})
+    assert documents_by_uri(order)["https://x.org/line"]["$ref"] == "money"
