@@ -27,9 +27,9 @@ from holded_pipeline.postgres.analytics import AnalyticsDifference, verify_analy
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
-from holded_pipeline.schemas.compiled import SchemaSource
 from holded_pipeline.schemas.directory import SchemaDirectory
 from holded_pipeline.schemas.registry import SchemaRegistry
+from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
 from holded_pipeline.store.minio import MinIO

@@ -17,10 +17,10 @@ from holded_pipeline.model.errors import HoldedPipelineError, RejectRecord, Tran
 from holded_pipeline.model.values import Event, Rejected, SchemaRef, Source
 from holded_pipeline.reading.holded_envelope import holded
 from holded_pipeline.rejected.rejections import reject
-from holded_pipeline.schemas.compiled import SchemaSource
 from holded_pipeline.schemas.event_check import EventCheck, require_valid
 from holded_pipeline.schemas.references import LocalSchemas
 from holded_pipeline.schemas.registry import SchemaRegistry
+from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.schemas.subjects import Subject, subject_of
 from holded_pipeline.servers.retry import Retry
 

@@ -1,4 +1,4 @@
-"""JSON Schemas: found in a directory or a registry, compiled, checked, and explained where a document breaks one.
+"""JSON Schemas: read from a directory or a registry, compiled, and checked against events, with every violation listed.
 
-This is the only room that imports requests; what becomes of a rejected event is for `transforms` and `api`.
+This is the only package that imports requests. `transforms` and `api` decide what happens to a rejected event.
 """

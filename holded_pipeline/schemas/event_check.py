@@ -1,10 +1,11 @@
-"""An event against its schema: which one that is, and what a violation reads like."""
+"""Checks an event against the schema of its subject."""
 
 from __future__ import annotations
 
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, SchemaRef
-from holded_pipeline.schemas.compiled import CompiledSchema, SchemaResolver
+from holded_pipeline.schemas.compiled_schema import CompiledSchema
+from holded_pipeline.schemas.schema_source import SchemaResolver
 from holded_pipeline.schemas.subjects import Subject
 
 
@@ -22,7 +23,7 @@ class EventCheck:
 
         Raises:
             RejectRecord: there is none (`unknown_subject`, `unknown_version`, `subject_error`).
-            ConfigurationError: the schema, or where it comes from, cannot be used.
+            ConfigurationError: the schema is not usable, or its source is set up wrongly.
             TransientError: the registry did not answer.
         """
         resolved = self._resolver.resolve(self._subject(event), self._version)

@@ -1,4 +1,4 @@
-"""Why a document breaks its schema: every violation, most telling first."""
+"""Why a document is invalid: every violation, most relevant first."""
 
 from __future__ import annotations
 
@@ -8,43 +8,45 @@ from jsonschema.exceptions import best_match, relevance
 
 from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Violation
-from holded_pipeline.schemas.judged_keywords import STEPS, judged
+from holded_pipeline.schemas.explaining_validator import REMAINING_STEPS, explaining_validator_class
 
-MOST_VIOLATIONS: Final = 100
-"""A document with more is told how many more."""
+MAX_VIOLATIONS: Final = 100
+"""Of a document with more, this many are listed and the others are counted."""
 
-_MOST_STEPS = 100_000  # a second or two; counted, so that the same document always gets the same words
-_LONGEST_MESSAGE = 500
+_MAX_STEPS = 100_000  # a second or two; steps rather than seconds, so that a document always gets the same violations
+_MAX_MESSAGE = 500  # characters
 
 
-class ViolationExplainer:
-    """Explains the verdicts on the documents of one schema.
+class ViolationFinder:
+    """Finds the violations of documents that the Rust validator found invalid.
 
     Args:
-        draft: the class of `jsonschema` for it.
-        uri: where it stands among the schemas.
-        registry: the schemas, for `jsonschema`.
-        verdict: the Rust validator of it.
+        draft: the class of `jsonschema` for the schema's draft.
+        uri: the schema's URI in the registry.
+        registry: the schemas as `jsonschema` takes them.
+        rust_validator: the validator that found the documents invalid.
     """
 
-    def __init__(self, draft: Any, uri: str, registry: Any, verdict: Any) -> None:
-        self._explaining = judged(draft)({"$ref": uri}, registry=registry)
-        self._verdict = verdict
+    def __init__(self, draft: Any, uri: str, registry: Any, rust_validator: Any) -> None:
+        self._python_validator = explaining_validator_class(draft)({"$ref": uri}, registry=registry)
+        self._rust_validator = rust_validator
 
-    def of(self, document: Any) -> tuple[Violation, ...]:
-        """The violations of a document that is refused; never none."""
-        return _first(self._explained(document) or self._told(document))
+    def find(self, document: Any) -> tuple[Violation, ...]:
+        """The violations of an invalid document; never empty."""
+        return _limit_violations(self._python_violations(document) or self._rust_violations(document))
 
-    def _explained(self, document: Any) -> list[Violation]:
-        token = STEPS.set([_MOST_STEPS])
+    def _python_violations(self, document: Any) -> list[Violation]:
+        """The violations that `jsonschema` finds; empty if it finds none, fails, or needs too many steps."""
+        token = REMAINING_STEPS.set([_MAX_STEPS])
         try:
-            errors = sorted(map(_brief, self._explaining.iter_errors(document)), key=relevance, reverse=True)
+            found = map(_shorten_message, self._python_validator.iter_errors(document))
+            errors = sorted(found, key=relevance, reverse=True)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException:  # noqa: BLE001  whatever it stumbles over, a panic of Rust's too, the verdict stands
+        except BaseException:  # noqa: BLE001  whatever fails here, a panic in Rust too, the document stays invalid
             return []
         finally:
-            STEPS.reset(token)
+            REMAINING_STEPS.reset(token)
         return [
             Violation(
                 json_pointer(error.absolute_path),
@@ -52,34 +54,46 @@ class ViolationExplainer:
                 truncate_message(error.message),
             )
             for each in errors
-            for error in _closest(each)
+            for error in _closest_errors(each)
         ]
 
-    def _told(self, document: Any) -> list[Violation]:
-        """In the Rust validator's own words; without the copies of the document that come with its `iter_errors`."""
-        told = [
+    def _rust_violations(self, document: Any) -> list[Violation]:
+        """The violations that the Rust validator finds, with its messages.
+
+        `evaluate` is used because `iter_errors` copies the document for each error.
+        """
+        violations = [
             Violation(
                 error["instanceLocation"], error["schemaLocation"].rpartition("/")[2], truncate_message(error["error"])
             )
-            for error in self._verdict.evaluate(document).errors()
+            for error in self._rust_validator.evaluate(document).errors()
         ]
-        return told or [Violation("", "", "the document breaks its schema")]
+        return violations or [Violation("", "", "the document does not fit its schema")]
 
 
 def truncate_message(text: str) -> str:
-    """A message that does not carry a whole document."""
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 60]} […] {text[-50:]}"
+    """The message without its middle, if it is long: it may repeat a whole document."""
+    return text if len(text) <= _MAX_MESSAGE else f"{text[: _MAX_MESSAGE - 60]} […] {text[-50:]}"
 
 
-def _brief(error: Any) -> Any:
-    """The error with words that can be kept for each of very many: some repeat all of an enum, or of a value."""
+def _shorten_message(error: Any) -> Any:
+    """The error with a short message: thousands of errors are kept, and each may repeat a large enum or value."""
     error.message = truncate_message(error.message)
-    error.args = ()  # which hold the words as they were
+    error.args = ()  # they hold the long message
     return error
 
 
-def _closest(error: Any) -> list[Any]:
-    """Inside an anyOf or oneOf, the faults of the branch with the fewest: most likely that one was meant."""
+def _closest_errors(error: Any) -> list[Any]:
+    """The errors to report for an error of `anyOf` or `oneOf`: those of the branch with the fewest.
+
+    That branch is most likely the one that the producer meant:
+
+        oneOf: [{kind: "a", n: integer}, {kind: "b", s: string}]       document {"kind": "a", "n": "one"}
+        branch 0: n is not an integer                                  1 error  -> reported
+        branch 1: kind is not "b"; s is missing                        2 errors
+
+    If several branches have the fewest, the one error that `best_match` picks is reported.
+    """
     if not error.context:
         return [error]
     branches: dict[Any, list[Any]] = {}
@@ -88,12 +102,13 @@ def _closest(error: Any) -> list[Any]:
     fewest = min(branches.values(), key=len)
     if sum(len(branch) == len(fewest) for branch in branches.values()) > 1:
         return [best_match([error]) or error]
-    return [closest for inner in fewest for closest in _closest(inner)]
+    return [closest for inner in fewest for closest in _closest_errors(inner)]
 
 
-def _first(violations: list[Violation]) -> tuple[Violation, ...]:
+def _limit_violations(violations: list[Violation]) -> tuple[Violation, ...]:
+    """The violations without repetitions; beyond `MAX_VIOLATIONS`, one more that counts the rest."""
     unique = list(dict.fromkeys(violations))
-    if len(unique) <= MOST_VIOLATIONS:
+    if len(unique) <= MAX_VIOLATIONS:
         return tuple(unique)
-    more = Violation("", "", f"and {len(unique) - MOST_VIOLATIONS} more violations")
-    return (*unique[:MOST_VIOLATIONS], more)
+    more = Violation("", "", f"and {len(unique) - MAX_VIOLATIONS} more violations")
+    return (*unique[:MAX_VIOLATIONS], more)

@@ -1,7 +1,11 @@
-r"""The keywords with patterns for names, for explanations: matched by the Rust validator's engine.
+r"""The keywords with patterns for property names, matched by the Rust validator's engine.
 
-Python's regular expressions take for ever over some texts (`^(a+)+$` over `aaaa…!`), and would let one record hold up
-a run that the verdict on it did not; they also do not know all that JSON Schema's do, such as `\p{Lu}`.
+`explaining_validator` uses them instead of `jsonschema`'s own, for two reasons. Python's `re` may need hours for one
+match, while the Rust engine gives up after a million steps. And it lacks syntax that JSON Schema allows:
+
+    pattern      text                  Python's re               here
+    ^(a+)+$      "aaaaaaaaaaaaaaa…!"   hours                     no match, at once
+    ^\p{Lu}      "Ñandú"               error: bad escape \p      match
 """
 
 from __future__ import annotations
@@ -13,20 +17,28 @@ from typing import Any, Final
 import jsonschema_rs
 from jsonschema.exceptions import ValidationError
 
-OPTIONS: Final = jsonschema_rs.FancyRegexOptions()  # it gives up after a million steps
+PATTERN_OPTIONS: Final = jsonschema_rs.FancyRegexOptions()  # gives up after a million steps
 
 
 @functools.lru_cache(maxsize=1024)
-def _matcher(pattern: str) -> Any:
-    return jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=OPTIONS)
+def _compile_pattern(pattern: str) -> Any:
+    return jsonschema_rs.Draft202012Validator({"pattern": pattern}, pattern_options=PATTERN_OPTIONS)
 
 
 def _matches(pattern: str, text: str) -> bool:
-    return bool(_matcher(pattern).is_valid(text))
+    return bool(_compile_pattern(pattern).is_valid(text))
 
 
 def pattern_properties(validator: Any, schemas: Mapping[str, Any], instance: Any, _: Any) -> Iterator[ValidationError]:
-    """What `jsonschema` does for `patternProperties`."""
+    """The errors of `patternProperties`, as `jsonschema` yields them.
+
+    Args:
+        validator: the validator that applies the keyword.
+        schemas: the keyword's value, a schema for each pattern.
+        instance: the value to check.
+
+    With `schemas` {"^x-": {"type": "string"}} and the instance {"x-a": 1, "b": 2} there is one error, at `x-a`.
+    """
     if isinstance(instance, Mapping):
         for pattern, schema in schemas.items():
             for name, value in instance.items():
@@ -35,16 +47,27 @@ def pattern_properties(validator: Any, schemas: Mapping[str, Any], instance: Any
 
 
 def additional_properties(validator: Any, allowed: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    """What `jsonschema` does for `additionalProperties`."""
+    """The errors of `additionalProperties`, as `jsonschema` yields them.
+
+    Args:
+        validator: the validator that applies the keyword.
+        allowed: the keyword's value, a schema for all additional properties, or whether there may be any.
+        instance: the value to check.
+        schema: the schema that the keyword is in.
+
+    With `schema` {"properties": {"a": {}}, "patternProperties": {"^x-": {}}, "additionalProperties": False} and the
+    instance {"a": 1, "x-b": 2, "c": 3} there is one error:
+    "Additional properties are not allowed ('c' was unexpected)".
+    """
     if not isinstance(instance, Mapping):
         return
     patterns = schema.get("patternProperties", ())
-    others = [name for name in instance if name not in schema.get("properties", ())]
-    extra = [name for name in others if not any(_matches(pattern, name) for pattern in patterns)]
+    undeclared = [name for name in instance if name not in schema.get("properties", ())]
+    additional = [name for name in undeclared if not any(_matches(pattern, name) for pattern in patterns)]
     if isinstance(allowed, Mapping):
-        for name in extra:
+        for name in additional:
             yield from validator.descend(instance[name], allowed, path=name)
-    elif not allowed and extra:
-        named = ", ".join(repr(name) for name in extra)
-        were = "was" if len(extra) == 1 else "were"
-        yield ValidationError(f"Additional properties are not allowed ({named} {were} unexpected)")
+    elif not allowed and additional:
+        names = ", ".join(repr(name) for name in additional)
+        verb = "was" if len(additional) == 1 else "were"
+        yield ValidationError(f"Additional properties are not allowed ({names} {verb} unexpected)")

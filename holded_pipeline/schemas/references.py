@@ -1,4 +1,4 @@
-"""Schemas at hand, and which of them a reference means."""
+"""Schemas in memory, by subject, and which of them each reference refers to."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import attrs
 
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.model.values import SchemaRef
-from holded_pipeline.schemas.compiled import ResolvedSchema, SchemaSource
+from holded_pipeline.schemas.schema_source import ResolvedSchema, SchemaSource
 from holded_pipeline.schemas.uris import BASE, references_in, uri_of, uris_in
 
 
 @attrs.frozen
 class LocalSchemas:
-    """Schemas at hand, by the name of their subject. Travels to workers with its contents.
+    """Schemas by subject, from a mapping or from files. Pickled with its contents.
 
     Attributes:
         documents: the schemas by subject.
-        paths: the path of each subject's file, `/` between its levels, where there are files.
+        paths: for schemas from files, the path of each subject's file, `/` between its levels.
     """
 
     documents: Mapping[str, Any]
@@ -33,68 +33,94 @@ class LocalSchemas:
         return self
 
     def open(self) -> LocalResolver:
-        """A resolver that remembers what it resolved."""
+        """A resolver that caches what it resolved."""
         return LocalResolver(self)
 
     def resolve(self, subject: str, version: int | None) -> ResolvedSchema:
-        """The schema of a subject; a PHP class name also finds the file with `/` for its backslashes.
+        r"""The schema of a subject. The PHP class name `Sales\Order` also finds the subject `Sales/Order`.
 
         Raises:
             RejectRecord: there is none (`unknown_subject`), or not of that version (`unknown_version`).
-            ConfigurationError: it refers to a schema that is not there.
+            ConfigurationError: it refers to a file outside the directory.
         """
-        name = subject if subject in self.documents else subject.replace("\\", "/")
-        if name not in self.documents:
+        known = subject if subject in self.documents else subject.replace("\\", "/")
+        if known not in self.documents:
             raise RejectRecord("unknown_subject", f"there is no schema for the subject {subject!r}; add one")
         if version not in (None, 1):
             raise RejectRecord(
-                "unknown_version", f"the schema of {subject!r} stands in a file, which has one version, not {version}"
+                "unknown_version",
+                f"the schema of {subject!r} is from a file or a mapping and has version 1 alone, not {version}",
             )
-        return ResolvedSchema(SchemaRef(name), self._uri(name), self._with_references(name))
+        return ResolvedSchema(SchemaRef(known), self.uri_of_subject(known), self._documents_by_uri(known))
+
+    def uri_of_subject(self, subject: str) -> str:
+        """The URI of a known subject's schema: its `$id`, or one made from its path or subject."""
+        return uri_of(self.documents[subject], BASE + quote(self.paths.get(subject, subject)))
+
+    def find_referenced(self, written: str, target: str, referrer: str) -> str | None:
+        """The subject that a reference refers to: by `$id` first, then by path from the referrer's file.
+
+        In the schema of `sales/order`, the reference `../common/money.json` refers to a schema whose `$id` is the
+        `target` http://schemas.invalid/common/money.json. If there is none, to the subject whose file is
+        `common/money.json`, or which itself is called `common/money.json`.
+
+        Args:
+            written: the reference as it is written, without a fragment.
+            target: the same as an absolute URI.
+            referrer: the subject of the schema that it is in.
+
+        Returns:
+            The subject; None if there is none, which is an error only if validation needs the reference.
+
+        Raises:
+            ConfigurationError: the path leads out of the directory.
+        """
+        if target in self._subjects_by_uri:
+            return self._subjects_by_uri[target]
+        if urlsplit(written).scheme:
+            return None  # an absolute URI is never a path
+        folder = posixpath.dirname(self.paths.get(referrer, referrer))
+        path = posixpath.normpath(posixpath.join(folder, unquote(written).lstrip("/")))
+        if path.startswith(".."):
+            raise ConfigurationError(f"the schema {referrer!r} refers to {written!r}, which is outside its directory")
+        return next((subject for subject in self.documents if path in (self.paths.get(subject), subject)), None)
 
     @functools.cached_property
-    def _by_uri(self) -> dict[str, str]:
-        """The document that a URI is in; one's own URI counts before that of a schema inside another."""
-        inside = {uri: name for name in self.documents for uri in uris_in(self.documents[name], self._uri(name))}
-        return inside | {self._uri(name): name for name in self.documents}
+    def _subjects_by_uri(self) -> dict[str, str]:
+        """The subject whose document has a URI. If two have it, the one that is not just a part of a document."""
+        subjects = self.documents
+        inside = {uri: each for each in subjects for uri in uris_in(subjects[each], self.uri_of_subject(each))}
+        return inside | {self.uri_of_subject(each): each for each in subjects}
 
-    def _uri(self, name: str) -> str:
-        return uri_of(self.documents[name], BASE + quote(self.paths.get(name, name)))
+    def _documents_by_uri(self, root: str) -> dict[str, Any]:
+        """The root's schema and every schema it refers to, by URI.
 
-    def _with_references(self, root: str) -> dict[str, Any]:
-        found = {self._uri(root): self.documents[root]}
+        A schema with an `$id` that is referred to by its path is in the result twice, as the same object. For the root
+        `sales/order` with {"$ref": "../common/money.json"}, where money has the `$id` https://ex.org/money:
+
+            http://schemas.invalid/sales/order.json    order
+            https://ex.org/money                       money
+            http://schemas.invalid/common/money.json   money
+        """
+        documents = {self.uri_of_subject(root): self.documents[root]}
         pending = [root]
         while pending:
-            holder = pending.pop()
-            for written, target in references_in(self.documents[holder], self._uri(holder)):
-                name = self._named(written, target, holder)
-                if name is None or target in found:
+            referrer = pending.pop()
+            for written, target in references_in(self.documents[referrer], self.uri_of_subject(referrer)):
+                subject = self.find_referenced(written, target, referrer)
+                if subject is None or target in documents:
                     continue
-                if self._uri(name) not in found:
-                    found[self._uri(name)] = self.documents[name]
-                    pending.append(name)
-                if target not in set(uris_in(self.documents[name], self._uri(name))):
-                    found[target] = self.documents[name]  # a path, beside the `$id`
-        return found
-
-    def _named(self, written: str, target: str, holder: str) -> str | None:
-        """The schema a reference means: by `$id` first, then by its path from the file it stands in."""
-        if target in self._by_uri:
-            return self._by_uri[target]
-        if urlsplit(written).scheme:
-            return None  # a URI that nobody here claims; the compiler says so if it is really needed
-        at = self.paths.get(holder, holder)
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(at), unquote(written).lstrip("/")))
-        if path.startswith(".."):
-            raise ConfigurationError(f"the schema {holder!r} refers to {written!r}, which is outside its directory")
-        for name in self.documents:
-            if path in (self.paths.get(name), name):
-                return name
-        return None
+                document, uri = self.documents[subject], self.uri_of_subject(subject)
+                if uri not in documents:
+                    documents[uri] = document
+                    pending.append(subject)
+                if target not in set(uris_in(document, uri)):
+                    documents[target] = document
+        return documents
 
 
 class LocalResolver:
-    """Open local schemas, one per worker."""
+    """Resolves subjects of `LocalSchemas` and caches the results. One per worker."""
 
     def __init__(self, schemas: LocalSchemas) -> None:
         self._schemas = schemas
@@ -108,4 +134,4 @@ class LocalResolver:
         return self._resolved[key]
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Does nothing: there is no connection."""

@@ -1,7 +1,7 @@
-"""GET requests to a schema registry, and what its answers mean.
+"""GET requests to a schema registry, and which error each of its answers is.
 
-Confluent's API (https://docs.confluent.io/platform/current/schema-registry/develop/api.html) with what its
-implementations really send: errors without `error_code`, a `message` that is a list, a bare JSON string.
+The API is Confluent's (https://docs.confluent.io/platform/current/schema-registry/develop/api.html). Its
+implementations also send errors without `error_code`, a `message` that is a list, and bare JSON strings.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from holded_pipeline.servers.tls_errors import wrong_tls
 ACCEPT = "application/vnd.schemaregistry.v1+json, application/vnd.schemaregistry+json, application/json"
 UNKNOWN_SUBJECT, UNKNOWN_VERSION, UNKNOWN_SCHEMA = 40401, 40402, 40403
 _INVALID_SUBJECT = 42208
-_MISSING = {UNKNOWN_SUBJECT, UNKNOWN_VERSION, UNKNOWN_SCHEMA, _INVALID_SUBJECT}
+_MISSING_CODES = {UNKNOWN_SUBJECT, UNKNOWN_VERSION, UNKNOWN_SCHEMA, _INVALID_SUBJECT}
 _NOT_FOUND = 404
-_PASSING = {408, 425, 429}
+_TRANSIENT_STATUSES = {408, 425, 429}
 _SERVER_ERROR = 500
 
 
 class RegistrySettings(Protocol):
-    """What of `SchemaRegistry` a connection needs."""
+    """The settings of `SchemaRegistry` that a client needs."""
 
     @property
     def url(self) -> str: ...  # noqa: D102  see SchemaRegistry
@@ -45,11 +45,20 @@ class RegistrySettings(Protocol):
     @property
     def timeout(self) -> float: ...  # noqa: D102
     @property
+    def ttl(self) -> float: ...  # noqa: D102
+    @property
+    def negative_ttl(self) -> float: ...  # noqa: D102
+    @property
     def retry(self) -> Retry: ...  # noqa: D102
 
 
 class MissingError(Exception):
-    """The registry answers, and does not have it; `code` is one of Confluent's 404xx."""
+    """The registry answers that it does not have the subject or version.
+
+    Args:
+        code: Confluent's error code, such as 40401.
+        message: the registry's message.
+    """
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -57,7 +66,7 @@ class MissingError(Exception):
 
 
 class _UnavailableError(Exception):
-    """An answer that may be another one next time."""
+    """The registry answered with an error that may be gone at the next attempt."""
 
 
 class RegistryConnection:
@@ -66,97 +75,98 @@ class RegistryConnection:
     def __init__(self, settings: RegistrySettings) -> None:
         self._settings = settings
         self._session = requests.Session()
-        self._session.trust_env = settings.token is None and settings.username is None  # no .netrc over our own
+        # With credentials, nothing from the environment: those in .netrc would replace them.
+        self._session.trust_env = settings.token is None and settings.username is None
         self._session.headers["Accept"] = ACCEPT
         self._session.cert = settings.certificate
         if settings.token is not None:
             self._session.headers["Authorization"] = f"Bearer {settings.token.reveal()}"
         elif settings.username is not None:
             password = settings.password.reveal() if settings.password else ""
-            # In UTF-8, as RFC 7617 has it; requests would take Latin-1, and fail on what is not in it.
+            # In UTF-8, as RFC 7617 says; requests would use Latin-1 and fail for other letters.
             self._session.auth = HTTPBasicAuth(settings.username.encode(), password.encode())
 
     def close(self) -> None:
-        """Gives the connections back."""
+        """Closes the connections."""
         self._session.close()
 
-    def get(self, path: str, *, params: Mapping[str, str] | None = None, patient: bool = True) -> dict[str, Any]:
+    def get(self, path: str, *, params: Mapping[str, str] | None = None, retry: bool = True) -> dict[str, Any]:
         """The JSON object at a path.
 
         Args:
             path: below the registry's URL, percent-encoded.
             params: the query.
-            patient: whether an outage is waited out; else it is raised at once.
+            retry: whether an outage is retried until the deadline; else its error is raised at once.
 
         Raises:
             MissingError: the registry does not have it.
-            ConfigurationError: wrong URL, credentials or certificate, or an answer that makes no sense.
+            ConfigurationError: the URL, the credentials or the certificate is wrong, or the answer is not a registry's.
             TransientError: it did not answer within the deadline.
-            Exception: an outage, if not `patient`; see `is_transient_registry_error`.
+            Exception: an outage, if not `retry`; see `is_transient_registry_error`.
         """
 
         def attempt() -> dict[str, Any]:
-            return self._answer(path, params)
+            return self._request(path, params)
 
-        if not patient:
+        if not retry:
             return attempt()
         return self._settings.retry.call(attempt, server=self.name, is_transient=is_transient_registry_error)
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """The registry as messages name it."""
         return f"schema registry {self._settings.url}"
 
-    def _answer(self, path: str, params: Mapping[str, str] | None) -> dict[str, Any]:
+    def _request(self, path: str, params: Mapping[str, str] | None) -> dict[str, Any]:
         url = f"{self._settings.url}/{path}"
         try:
-            # With each request, since REQUESTS_CA_BUNDLE in the environment goes over what a session says.
+            # With each request, since REQUESTS_CA_BUNDLE in the environment overrides the session's setting.
             verify = self._settings.verify
             response = self._session.get(url, params=params, timeout=self._settings.timeout, verify=verify)
         except requests.exceptions.SSLError as error:
             wrong = wrong_tls(error, "url")
             if wrong is None:
-                raise _UnavailableError(f"TLS broke off: {error}") from error
+                raise _UnavailableError(f"the TLS handshake failed: {error}") from error
             raise ConfigurationError(f"{self.name} {wrong}") from error
         except (requests.exceptions.InvalidURL, requests.exceptions.TooManyRedirects) as error:
-            raise ConfigurationError(f"{self.name} cannot be asked: {error}; check its url") from error
+            raise ConfigurationError(f"{self.name} cannot be requested: {error}; check its url") from error
         if response.ok:
-            return self._object(response)
-        raise self._error(response)
+            return self._json_object(response)
+        raise self._error_for(response)
 
-    def _object(self, response: requests.Response) -> dict[str, Any]:
+    def _json_object(self, response: requests.Response) -> dict[str, Any]:
         try:
             body = response.json()
         except ValueError as error:
             if "json" in response.headers.get("Content-Type", ""):
-                raise _UnavailableError(f"an answer that breaks off: {error}") from error
-            raise self._no_registry("it answers with something other than JSON") from error
+                raise _UnavailableError(f"the answer is incomplete: {error}") from error
+            raise self._not_a_registry("its answer is not JSON") from error
         if not isinstance(body, dict):
-            raise self._no_registry(f"it answers with {type(body).__name__} where an object belongs")
+            raise self._not_a_registry(f"its answer is a JSON {type(body).__name__}, not an object")
         return body
 
-    def _error(self, response: requests.Response) -> Exception:
+    def _error_for(self, response: requests.Response) -> Exception:
         status = response.status_code
-        code, message = _said(response)
-        if code in _MISSING:
+        code, message = _error_code_and_message(response)
+        if code in _MISSING_CODES:
             return MissingError(code, message)
-        if status in _PASSING or status >= _SERVER_ERROR:
+        if status in _TRANSIENT_STATUSES or status >= _SERVER_ERROR:
             return _UnavailableError(f"HTTP {status}: {message}")
         if status in (401, 403):
-            return ConfigurationError(f"{self.name} refuses these credentials (HTTP {status}): {message}")
+            return ConfigurationError(f"{self.name} rejected these credentials (HTTP {status}): {message}")
         if status == _NOT_FOUND:
-            return self._no_registry("it does not know this path (HTTP 404 without a registry's error code)")
-        return ConfigurationError(f"{self.name} refuses the request (HTTP {status}, code {code}): {message}")
+            return self._not_a_registry("it does not know this path (HTTP 404 without a registry's error code)")
+        return ConfigurationError(f"{self.name} rejected the request (HTTP {status}, code {code}): {message}")
 
-    def _no_registry(self, why: str) -> ConfigurationError:
-        place = urlsplit(self._settings.url).path or "/"
+    def _not_a_registry(self, why: str) -> ConfigurationError:
+        path = urlsplit(self._settings.url).path or "/"
         return ConfigurationError(
-            f"{self.name} does not look like a schema registry: {why}; check the url, and its path {place!r}"
+            f"{self.name} does not look like a schema registry: {why}; check the url, and its path {path!r}"
         )
 
 
 def is_transient_registry_error(error: Exception) -> bool:
-    """Whether the registry may well answer if asked again."""
+    """Whether the error is an outage: the same request may succeed later."""
     return isinstance(
         error,
         _UnavailableError
@@ -167,7 +177,14 @@ def is_transient_registry_error(error: Exception) -> bool:
     )
 
 
-def _said(response: requests.Response) -> tuple[int | None, str]:
+def _error_code_and_message(response: requests.Response) -> tuple[int | None, str]:
+    """The error code and the message in an answer.
+
+    {"error_code": 40401, "message": "Subject 'a' not found."}   ->  (40401, "Subject 'a' not found.")
+    {"message": [{"msg": "Field required"}]}                     ->  (None, "[{'msg': 'Field required'}]")
+    "Bad Gateway"                                                ->  (None, "Bad Gateway")
+    <html>…</html>, HTTP 503 Service Unavailable                 ->  (None, "Service Unavailable")
+    """
     try:
         body = response.json()
     except ValueError:

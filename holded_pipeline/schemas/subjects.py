@@ -1,4 +1,4 @@
-"""Which subject an event is checked against."""
+"""The subject of an event: the name of the schema it is checked against."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def subject_of(subject: str | Subject) -> Subject:
         ValueError: the text is empty, or a template names an unknown field; the message lists the known ones.
     """
     if not isinstance(subject, str):
-        return _Called(subject)
+        return _SubjectFunction(subject)
     if not subject:
         raise ValueError("subject must not be empty")
     try:
@@ -50,8 +50,8 @@ class _Template:
         return "".join(text + ("" if field is None else _FIELDS[field](event)) for text, field in self._parts)
 
 
-class _Called:
-    """A user's function, whose stumbling over an event is the event's rejection."""
+class _SubjectFunction:
+    """A user's function as a subject: an event for which it fails, or returns no subject, is rejected."""
 
     def __init__(self, function: Subject) -> None:
         self._function = function
@@ -60,9 +60,12 @@ class _Called:
         name = f"the subject function {name_of(self._function)}"
         subject = result_or_error(self._function, event)
         if isinstance(subject, BaseException):
-            raise pipeline_error_for("subject_error", subject, name, "could tell no subject for the event") from subject
+            failed = "could not determine the subject of the event"
+            raise pipeline_error_for("subject_error", subject, name, failed) from subject
         if not isinstance(subject, str) or not subject or has_surrogate(subject):
-            found = result_or_error(repr, subject)
-            said = truncated(found) if isinstance(found, str) else type(subject).__name__
-            raise RejectRecord("subject_error", f"{name} returned {said}, which names no subject")
+            text = result_or_error(repr, subject)
+            shown = truncated(text) if isinstance(text, str) else type(subject).__name__
+            raise RejectRecord(
+                "subject_error", f"{name} returned {shown}, which is not a subject; return its name as text"
+            )
         return subject

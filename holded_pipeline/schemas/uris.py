@@ -1,4 +1,4 @@
-"""The URIs of schemas: what they are called, and what their references point at."""
+"""The URIs of JSON Schemas, the references between them, and copies of schemas with both rewritten."""
 
 from __future__ import annotations
 
@@ -7,110 +7,145 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
+import attrs
+
 BASE = "http://schemas.invalid/"
-"""Where schemas without an `$id` are taken to live (RFC 2606: nothing can ever be there)."""
+"""What the URIs of schemas without an `$id` begin with. No server can ever have this name (RFC 2606)."""
 
-_REFERRING = ("$ref", "$dynamicRef", "$recursiveRef")
-_ALLOWED = "%/:?#[]@!$&'()*+,;=~"
-_BY_NAME = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
-_LITERAL = {"const", "enum", "examples", "default"}  # what stands in them are values, whatever they look like
-
-
-def uri_of(document: Any, otherwise: str) -> str:
-    """The absolute URI of a schema: its `$id` (`id` in draft 4), or the one it is given."""
-    keyword = _naming(document)
-    return absolute(otherwise, document[keyword])[0] if keyword else otherwise
+_REFERENCE_KEYWORDS = ("$ref", "$dynamicRef", "$recursiveRef")
+_URI_CHARACTERS = "%/:?#[]@!$&'()*+,;=~"
+_SCHEMAS_BY_NAME = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"}
+_PLAIN_VALUES = {"const", "enum", "examples", "default"}  # what is in them is never a schema, even if it looks like one
 
 
-def absolute(base: str, written: str) -> tuple[str, str]:
-    """A reference as an absolute URI and its fragment, whatever letters it is written with."""
-    url, fragment = urldefrag(urljoin(base, percent_encoded(written)))
-    return url, fragment
+@attrs.frozen
+class _Reference:
+    """A reference in a schema.
+
+    For {"$ref": "../money.json#/$defs/cents"} within http://schemas.invalid/sales/order.json:
+
+        written   ../money.json#/$defs/cents
+        base      http://schemas.invalid/sales/order.json
+        uri       http://schemas.invalid/money.json
+        fragment  /$defs/cents
+    """
+
+    schema: dict[str, Any]
+    keyword: str
+    written: str
+    base: str
+    uri: str
+    fragment: str
+
+    @property
+    def name(self) -> str:
+        """The reference as it is written, without its fragment."""
+        return urldefrag(self.written).url
 
 
-def percent_encoded(written: str) -> str:
-    """What may stand in a URI: other letters, spaces and backslashes escaped; what is escaped already stays so."""
-    return quote(written, safe=_ALLOWED)
+def uri_of(document: Any, default: str) -> str:
+    """The absolute URI of a schema: its `$id` (`id` in draft 4) joined to the default, or the default."""
+    keyword = _id_keyword(document)
+    return absolute_uri(default, document[keyword])[0] if keyword else default
+
+
+def absolute_uri(base: str, written: str) -> tuple[str, str]:
+    """A reference as an absolute URI and its fragment, percent-encoded.
+
+    `../dirección.json#/$defs/x` from `http://schemas.invalid/sales/order.json` is
+    `("http://schemas.invalid/direcci%C3%B3n.json", "/$defs/x")`.
+    """
+    uri, fragment = urldefrag(urljoin(base, percent_encode(written)))
+    return uri, fragment
+
+
+def percent_encode(written: str) -> str:
+    """The text with letters outside ASCII, spaces and backslashes escaped; what is escaped already stays so."""
+    return quote(written, safe=_URI_CHARACTERS)
 
 
 def references_in(document: Any, uri: str) -> Iterator[tuple[str, str]]:
-    """Every reference that leaves its place: as it is written, and as an absolute URI without its fragment."""
-    for schema, base in _schemas_in(document, uri):
-        for keyword in _REFERRING:
-            written = schema.get(keyword)
-            if isinstance(written, str) and (target := absolute(base, written)[0]) != base:
-                yield urldefrag(written).url, target
+    """Every reference to another URI: as it is written and as an absolute URI, both without a fragment."""
+    for reference in _references(document, uri):
+        if reference.uri != reference.base:
+            yield reference.name, reference.uri
 
 
 def uris_in(document: Any, uri: str) -> Iterator[str]:
     """The URIs under which a document and the schemas inside it can be referred to."""
     yield uri
-    yield from (base for schema, base in _schemas_in(document, uri) if "$id" in schema or "id" in schema)
+    yield from (base for schema, base in _subschemas(document, uri) if "$id" in schema or "id" in schema)
 
 
-def referring_to(document: Any, uri: str, meant: Callable[[str, str], str | None]) -> Any:
-    """A copy of a schema that says its URI, with each reference to another rewritten to the one it means.
+def rewrite_references(document: Any, uri: str, find_uri: Callable[[str, str], str | None]) -> Any:
+    """A copy of a schema whose references to others are the URIs that `find_uri` returns, and whose `$id` is `uri`.
+
+    With `find_uri` returning `http://schemas.invalid/euros`, {"$ref": "money#/$defs/cents"} becomes
+    {"$ref": "http://schemas.invalid/euros#/$defs/cents"}. A schema without an `$id` does not get one.
 
     Args:
         document: the schema.
         uri: its absolute URI.
-        meant: of a reference as it is written, and as an absolute URI, the URI of what it means; None leaves it.
+        find_uri: called with a reference as it is written and as an absolute URI, both without a fragment. Returns
+            the URI of the schema it refers to, or None to leave the reference as it is.
     """
     copied = copy.deepcopy(document)
-    for schema, base in list(_schemas_in(copied, uri)):
-        for keyword in _REFERRING:
-            written = schema.get(keyword)
-            if isinstance(written, str):
-                target, fragment = absolute(base, written)
-                known = None if target == base else meant(urldefrag(written).url, target)
-                if known:
-                    schema[keyword] = f"{known}#{fragment}" if fragment else known
-    naming = _naming(copied)
-    if naming:
-        copied[naming] = uri
+    for reference in _references(copied, uri):
+        if reference.uri != reference.base:
+            found = find_uri(reference.name, reference.uri)
+            if found:
+                reference.schema[reference.keyword] = _with_fragment(found, reference.fragment)
+    keyword = _id_keyword(copied)
+    if keyword:
+        copied[keyword] = uri
     return copied
 
 
-def one_uri_each(documents: Mapping[str, Any]) -> dict[str, Any]:
-    """The same documents, each under its own URI alone, said in full, and every reference to another name rewritten.
+def one_uri_per_document(documents: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies of the documents, each under one URI, with every `$id` and reference absolute and using these URIs.
 
-    A document that is known by several names at once makes the Rust validator panic over its anchors, now and then.
+    Given one object `money` under two URIs, and `order` that refers to both of them:
+
+        https://ex.org/money               {"$id": "https://ex.org/money"}
+        http://schemas.invalid/money.json  the same object
+        http://schemas.invalid/order.json  {"anyOf": [{"$ref": "money.json"}, {"$ref": "https://ex.org/money"}]}
+
+    the result has `money` under its `$id` alone, and `order` with that URI in both references. Without this the Rust
+    validator sometimes panics over the anchors of a document that has several URIs.
 
     Args:
-        documents: by URI; one document under several URIs is the same object, and the first of them the one it keeps
-            where it does not name itself in full.
+        documents: by URI. A document under several URIs is the same object under each. It keeps its absolute `$id`, or
+            else the first of these URIs.
     """
-    own: dict[int, str] = {}
-    aliases = {uri: own.setdefault(id(document), _own(document, uri)) for uri, document in documents.items()}
-    single = {aliases[uri]: copy.deepcopy(document) for uri, document in documents.items()}
-    for uri, document in single.items():
-        for schema, base in list(_schemas_in(document, uri)):
-            _say_in_full(schema, base, aliases)
-    return single
+    first: dict[int, str] = {}
+    kept = {uri: first.setdefault(id(document), _kept_uri(document, uri)) for uri, document in documents.items()}
+    copies = {kept[uri]: copy.deepcopy(document) for uri, document in documents.items()}
+    for uri, document in copies.items():
+        for reference in _references(document, uri):
+            target = kept.get(reference.uri, reference.uri)
+            is_kept = target == reference.uri
+            reference.schema[reference.keyword] = (
+                percent_encode(reference.written) if is_kept else _with_fragment(target, reference.fragment)
+            )
+        for schema, base in list(_subschemas(document, uri)):
+            keyword = _id_keyword(schema)
+            if keyword:
+                schema[keyword] = _with_fragment(base, urldefrag(schema[keyword]).fragment)
+    return copies
 
 
-def _own(document: Any, uri: str) -> str:
-    """A relative `$id` is in the URI already: joined once more, `sales/order` would be in `sales/sales/`."""
+def _kept_uri(document: Any, uri: str) -> str:
+    """The absolute `$id`, or else `uri`. A relative `$id` is part of `uri` already and must not be joined again."""
     stated = uri_of(document, "")
     return stated if urlsplit(stated).scheme else uri
 
 
-def _say_in_full(schema: dict[str, Any], base: str, aliases: Mapping[str, str]) -> None:
-    naming = _naming(schema)
-    if naming:
-        fragment = urldefrag(schema[naming]).fragment
-        schema[naming] = f"{base}#{fragment}" if fragment else base
-    for keyword in _REFERRING:
-        written = schema.get(keyword)
-        if isinstance(written, str):
-            target, fragment = absolute(base, written)
-            known = aliases.get(target, target)
-            full = f"{known}#{fragment}" if fragment else known
-            schema[keyword] = percent_encoded(written) if known == target else full
+def _with_fragment(uri: str, fragment: str) -> str:
+    return f"{uri}#{fragment}" if fragment else uri
 
 
-def _naming(schema: Any) -> str | None:
-    """The keyword by which a schema says its URI, if it does."""
+def _id_keyword(schema: Any) -> str | None:
+    """The keyword by which a schema states its URI, `$id` or `id`; None if it states none."""
     if isinstance(schema, dict):
         for keyword in ("$id", "id"):
             stated = schema.get(keyword)
@@ -119,18 +154,36 @@ def _naming(schema: Any) -> str | None:
     return None
 
 
-def _schemas_in(document: Any, uri: str) -> Iterator[tuple[dict[str, Any], str]]:
-    """Every schema in a document that is an object, with the URI its references start from; `uri` is the whole's."""
+def _references(document: Any, uri: str) -> Iterator[_Reference]:
+    """Every reference in a document, which may be rewritten meanwhile. `uri` is the document's."""
+    for schema, base in list(_subschemas(document, uri)):
+        for keyword in _REFERENCE_KEYWORDS:
+            written = schema.get(keyword)
+            if isinstance(written, str):
+                yield _Reference(schema, keyword, written, base, *absolute_uri(base, written))
+
+
+def _subschemas(document: Any, uri: str) -> Iterator[tuple[dict[str, Any], str]]:
+    """Every schema in a document that is an object, with the URI its references start from. `uri` is the document's.
+
+    {"properties": {"$ref": {"$id": "inner.json", "items": {}}}} within http://schemas.invalid/a.json yields
+
+        {"properties": …}                http://schemas.invalid/a.json
+        {"$id": "inner.json", …}         http://schemas.invalid/inner.json    (here `$ref` is the name of a property)
+        {}                               http://schemas.invalid/inner.json
+    """
     pending = [(document, uri, False)]
     while pending:
-        current, base, by_name = pending.pop()
+        current, base, is_by_name = pending.pop()
         if isinstance(current, list):
             pending.extend((member, base, False) for member in current)
-        elif isinstance(current, dict) and by_name:
+        elif isinstance(current, dict) and is_by_name:
             pending.extend((member, base, False) for member in current.values())
         elif isinstance(current, dict):
             base = uri if current is document else uri_of(current, base)
             yield current, base
             pending.extend(
-                (member, base, keyword in _BY_NAME) for keyword, member in current.items() if keyword not in _LITERAL
+                (member, base, keyword in _SCHEMAS_BY_NAME)
+                for keyword, member in current.items()
+                if keyword not in _PLAIN_VALUES
             )

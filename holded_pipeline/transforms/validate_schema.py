@@ -1,4 +1,4 @@
-"""ValidateSchema: events against JSON Schemas."""
+"""ValidateSchema: checks events against JSON Schemas."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import attrs
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, Outcome, SchemaRef
 from holded_pipeline.rejected.rejections import reject
-from holded_pipeline.schemas.compiled import SchemaSource
 from holded_pipeline.schemas.event_check import EventCheck, require_valid
 from holded_pipeline.schemas.references import LocalSchemas
+from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.schemas.subjects import Subject, subject_of
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
@@ -25,22 +25,29 @@ _STAGE = "validate"
 class ValidateSchema(RejectingTransform[Event]):
     """Checks the data of each event against a JSON Schema.
 
-    Takes a PCollection of `Event` and gives an `Outcome`: `passed` is a PCollection of `Event` with the schema's
+    Takes a PCollection of `Event` and returns an `Outcome`: `passed` is a PCollection of `Event` with the schema's
     subject, version and id under `metadata["schema"]`, `rejected` one of `Rejected` with stage `validate`, every
     violation, and the schema.
 
     Args:
         schemas: a `SchemaRegistry`, a `SchemaDirectory`, a mapping from subject to schema, or a source of your own
-            (see `SchemaSource`). Drafts 4, 6, 7, 2019-09 and 2020-12; without `$schema` 2020-12. Formats are checked.
+            (see `SchemaSource`). The drafts are 4, 6, 7, 2019-09 and 2020-12; a schema without `$schema` is of
+            2020-12. Formats are checked.
         subject: the subject of all events, a template over `{type}`, `{type_name}` (its last part) and
             `{company_id}`, or a function `(event) -> str`.
         version: a version number, or `latest`.
 
+    Example:
+        >>> with beam.Pipeline(runner="FnApiRunner") as p:
+        ...     raw = p | hp.ReadMinIO(lake, "raw/")
+        ...     checked = raw.passed | hp.ValidateSchema(schemas, subject="{type}")
+
     Raises:
-        ValueError: an argument is wrong.
+        ValueError: `version` is neither `latest` nor a number from 1, or `subject` is empty or not a valid template.
         ConfigurationError: (applying) the schema directory cannot be read; (running) a schema is not valid, is not
-            JSON Schema, refers to one that is missing, or the registry refuses the request.
-        TransientError: (running) the registry did not answer within its `retry`.
+            JSON Schema, refers to one that is missing, or the registry rejects the request; or the subject function
+            misses a file or a grant.
+        TransientError: (running) the registry did not answer within its `retry`, or the subject function met an outage.
 
     **Guarantees:** each event comes out once, passed or rejected (`schema_violation`, `unknown_subject`,
     `unknown_version`, `subject_error`). A registry that does not answer never rejects an event. Order, timestamps and
@@ -62,7 +69,7 @@ class ValidateSchema(RejectingTransform[Event]):
         self._version = None if version == "latest" else version
 
     def expand(self, events: beam.PCollection) -> Outcome:
-        """One ParDo: events are checked where they are."""
+        """One ParDo."""
         run_id, step = run_id_of(events.pipeline), step_of(events.pipeline)
         check = _CheckEvents(self._schemas.prepare(), self._subject, self._version, run_id, step)
         outputs = events | "CheckEvents" >> beam.ParDo(check).with_outputs(REJECTED, main=PASSED)
@@ -89,10 +96,10 @@ class _CheckEvents(beam.DoFn):
             compiled = self._check.schema_of(event)
             schema = compiled.ref
             require_valid(compiled, event)
-        except RejectRecord as fault:
+        except RejectRecord as error:
             yield self._counters.rejected(
                 reject(
-                    fault,
+                    error,
                     stage=_STAGE,
                     raw=event.raw,
                     run_id=self._run_id,

@@ -123,7 +123,7 @@ def test_a_subject_function_that_stumbles_over_an_event_refuses_that_one_alone(a
     assert [each["index"] for each in answer.json()["accepted"]] == [2]
     stumbled = answer.json()["rejected"][0]
     assert (stumbled["index"], stumbled["reason"]) == (0, "subject_error")
-    assert "the subject function stumbling.<locals>.subject could tell no subject" in stumbled["message"]
+    assert "the subject function stumbling.<locals>.subject could not determine the subject" in stumbled["message"]
     assert {each["reason"] for each in stored.documents("rejected/")} == {"subject_error", "schema_violation"}
 
 

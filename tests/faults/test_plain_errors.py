@@ -67,7 +67,7 @@ WRONG = {
     "database": ({"postgres": "{}_not"}, "does not exist"),
     "database url": ({"postgres": "mysql://a/b"}, "postgresql:// URL is needed"),
     "registry": ({"registry": "http://127.0.0.1:1"}, "schema registry http://127.0.0.1:1 did not answer"),
-    "registry that is none": ({"registry": "{store}"}, "refuses these credentials (HTTP 403)"),
+    "registry that is none": ({"registry": "{store}"}, "rejected these credentials (HTTP 403)"),
     "schemas": ({"schemas": "{tmp}/nowhere"}, "does not exist"),
     "a file for schemas": ({"schemas": "{tmp}/file"}, "file"),
     "a schema that is no JSON": ({"schemas": "{tmp}/broken"}, "s.json"),

@@ -1,4 +1,4 @@
-"""A registry to ask: a real HTTP server that answers as a test says, quirks included."""
+"""A schema registry for tests: an HTTP server that answers as a test sets it up."""
 
 from __future__ import annotations
 
@@ -9,30 +9,34 @@ import ssl
 import struct
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
+from http_server import serve_http
+
+import holded_pipeline as hp
+from holded_pipeline.schemas.registry_client import RegistryClient
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 
 
 class Registry:
-    """What the server says, and what it was asked."""
+    """What the server answers, and the requests that it got."""
 
     def __init__(self) -> None:
         self.subjects: dict[tuple[str, int], dict[str, Any]] = {}
         self.deleted: set[tuple[str, int]] = set()
-        self.answers: list[tuple[int, Any]] = []  # given first, once each, whatever is asked
+        self.answers: list[tuple[int, Any]] = []  # sent first, once each, for any request
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.url = ""
         self.server: Any = None
 
     def encrypt(self, certificate: Path) -> None:
-        """Speaks TLS from now on, with a file that holds a key and its certificate."""
+        """Serves TLS from now on, with a file that contains a key and its certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
@@ -48,6 +52,11 @@ class Registry:
         }
         self.subjects[subject, version] = {name: value for name, value in (entry | more).items() if value is not None}
 
+    def open_client(self, **settings: Any) -> RegistryClient:
+        """A client that retries for less than a second."""
+        defaults = {"retry": hp.Retry(deadline=0.6, first_wait=0.02, longest_wait=0.05), "timeout": 2}
+        return hp.SchemaRegistry(self.url, **(defaults | settings)).open()
+
     def delete(self, subject: str, version: int) -> None:
         self.deleted.add((subject, version))
 
@@ -60,18 +69,21 @@ class Registry:
             return 404, "Not Found"
         subject = unquote(path[1])
         with_deleted = parse_qs(parts.query).get("deleted") == ["true"]
-        there = [key for key in self.subjects if key[0] == subject and (with_deleted or key not in self.deleted)]
-        if not there:
+        found = [key for key in self.subjects if key[0] == subject and (with_deleted or key not in self.deleted)]
+        if not found:
             return 404, {"error_code": 40401, "message": f"Subject '{subject}' not found."}
-        wanted = max(there) if path[3] == "latest" else (subject, int(path[3]))
-        if wanted not in there:
+        requested = max(found) if path[3] == "latest" else (subject, int(path[3]))
+        if requested not in found:
             return 404, {"error_code": 40402, "message": f"Version {path[3]} not found."}
-        return 200, self.subjects[wanted]
+        return 200, self.subjects[requested]
 
 
 @pytest.fixture
 def broken_handshakes() -> Iterator[Any]:
-    """`broken_handshakes(port, reset=…)`: a URL in front of a port whose first two handshakes break off, and a list."""
+    """`broken_handshakes(port, reset=…)`: the URL of a proxy, and a list with an item for each handshake it broke off.
+
+    It breaks off the first two handshakes, and forwards the others to the port.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve(port: int, broken: list[str], *, reset: bool) -> None:
@@ -80,7 +92,7 @@ def broken_handshakes() -> Iterator[Any]:
                 client, _ = listener.accept()
                 hello = client.recv(1 << 16)
                 if len(broken) == 2:
-                    threading.Thread(target=_forward, args=(client, port, hello), daemon=True).start()
+                    threading.Thread(target=_forward_to, args=(client, port, hello), daemon=True).start()
                     continue
                 broken.append("broken")
                 if reset:
@@ -96,14 +108,14 @@ def broken_handshakes() -> Iterator[Any]:
     listener.close()
 
 
-def _forward(client: socket.socket, port: int, hello: bytes) -> None:
+def _forward_to(client: socket.socket, port: int, hello: bytes) -> None:
     server = socket.create_connection(("127.0.0.1", port))
     server.sendall(hello)
-    threading.Thread(target=_pump, args=(server, client), daemon=True).start()
-    _pump(client, server)
+    threading.Thread(target=_copy, args=(server, client), daemon=True).start()
+    _copy(client, server)
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
+def _copy(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(1 << 16):
             target.sendall(data)
@@ -121,7 +133,7 @@ def registry() -> Iterator[Registry]:
             state.requests.append(self.path)
             state.headers.append(dict(self.headers))
             status, body = state.answer(self.path)
-            if status == 0:  # the server hangs up in the middle
+            if status == 0:  # the connection closes without an answer
                 self.close_connection = True
                 return
             encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -134,13 +146,7 @@ def registry() -> Iterator[Registry]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    state.server = server
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield state
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serve_http(Handler) as server:
+        state.server = server
+        state.url = f"http://127.0.0.1:{server.server_port}"
+        yield state

@@ -1,4 +1,4 @@
-"""Several faults in one document: each that is found alone is found beside the others, and no other is."""
+"""A document with several violations: each one that is found alone is found with the others, and no other is."""
 
 from __future__ import annotations
 
@@ -7,18 +7,9 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from schema_checks import DRAFTS, compile_schema, compile_subject
 
 from holded_pipeline.model import json_codec
-from holded_pipeline.schemas.compiled import CompiledSchema
-from holded_pipeline.schemas.references import LocalSchemas
-
-DRAFTS = {
-    "4": "http://json-schema.org/draft-04/schema#",
-    "6": "http://json-schema.org/draft-06/schema#",
-    "7": "http://json-schema.org/draft-07/schema#",
-    "2019-09": "https://json-schema.org/draft/2019-09/schema",
-    "2020-12": "https://json-schema.org/draft/2020-12/schema",
-}
 
 FORMATS = {
     "date": ["2026-02-30", "x", "2026-02-28"],
@@ -75,64 +66,64 @@ VALUES = [({"format": name}, json_codec.encode(value)) for name, values in FORMA
 ]
 
 
-def found(draft, chosen):
-    """What is said of a document with one property for each value."""
+def violations_of_values(draft, chosen):
+    """The violations of a document with one property for each chosen value."""
     schema = {"$schema": DRAFTS[draft], "properties": {f"v{number}": VALUES[number][0] for number in chosen}}
     document = {f"v{number}": json_codec.decode(VALUES[number][1]) for number in chosen}
-    return set(CompiledSchema(LocalSchemas({"s": schema}).resolve("s", None)).check(document))
+    return set(compile_schema(schema).check(document))
 
 
 @pytest.fixture(scope="module")
 def alone():
-    return {draft: [found(draft, [number]) for number in range(len(VALUES))] for draft in DRAFTS}
+    return {draft: [violations_of_values(draft, [number]) for number in range(len(VALUES))] for draft in DRAFTS}
 
 
 @pytest.mark.parametrize("draft", DRAFTS)
 @settings(max_examples=60, deadline=None)
 @given(chosen=st.sets(st.integers(0, len(VALUES) - 1), min_size=2, max_size=8))
-def test_faults_that_are_found_alone_are_found_together(alone, draft, chosen):
+def test_violations_found_alone_are_found_together(alone, draft, chosen):
     expected = set().union(*(alone[draft][number] for number in chosen))
-    assert found(draft, sorted(chosen)) == expected
+    assert violations_of_values(draft, sorted(chosen)) == expected
 
 
 @pytest.mark.parametrize("draft", DRAFTS)
-def test_each_fault_is_found_beside_one_that_python_knows_too(alone, draft):
+def test_each_violation_is_found_beside_one_that_python_finds_too(alone, draft):
     beside = VALUES.index(({"required": ["a", "b"]}, b"{}"))
     for number, expected in enumerate(alone[draft]):
-        assert found(draft, {number, beside}) == expected | alone[draft][beside], VALUES[number]
+        assert violations_of_values(draft, {number, beside}) == expected | alone[draft][beside], VALUES[number]
 
 
 @pytest.mark.parametrize("draft", DRAFTS)
-def test_what_is_right_is_not_called_wrong_beside_a_fault(draft):
+def test_valid_values_are_not_reported_beside_a_violation(draft):
     schema = {
         "$schema": DRAFTS[draft],
         "required": ["id"],
         "properties": {"price": {"multipleOf": 0.01}, "at": {"format": "date-time"}, "like": {"format": "regex"}},
     }
     document = {"price": 19.99, "at": "2026-12-31T23:59:60Z", "like": r"\p{L}"}
-    (violation,) = CompiledSchema(LocalSchemas({"s": schema}).resolve("s", None)).check(document)
+    (violation,) = compile_schema(schema).check(document)
     assert (violation.pointer, violation.keyword) == ("", "required")
 
 
-def test_everything_that_is_forbidden_is_told_with_its_place():
+def test_every_value_under_a_false_schema_is_reported_with_its_pointer():
     schema = {
         "properties": {"a": False, "b": False, "c": {"items": {"properties": {"d": False}}}},
         "patternProperties": {"^x": False},
         "required": ["id"],
     }
     document = {"a": 1, "b": 1, "x": 1, "c": [{}, {"d": 1}]}
-    violations = CompiledSchema(LocalSchemas({"s": schema}).resolve("s", None)).check(document)
+    violations = compile_schema(schema).check(document)
     assert {violation.pointer for violation in violations} == {"", "/a", "/b", "/x", "/c/1/d"}
     assert len(violations) == 5
 
 
-def test_a_draft_inside_another_is_judged_by_its_own_rules():
+def test_a_subschema_of_another_draft_is_checked_by_its_own_rules():
     documents = {
         "a": {"$schema": DRAFTS["2020-12"], "required": ["id"], "properties": {"x": {"$ref": "b"}}},
         "b": {"$schema": DRAFTS["7"], "contentEncoding": "base64", "pattern": "^(a+)+$"},
     }
     text = "a" * 40 + "!"
-    violations = CompiledSchema(LocalSchemas(documents).resolve("a", None)).check({"x": text})
+    violations = compile_subject(documents, "a").check({"x": text})
     assert [(v.pointer, v.keyword) for v in violations] == [
         ("", "required"),
         ("/x", "contentEncoding"),
@@ -149,10 +140,10 @@ def test_a_draft_inside_another_is_judged_by_its_own_rules():
     ],
     ids=["names", "items", "texts"],
 )
-def test_a_document_of_many_faults_takes_no_more_than_a_moment(schema, value):
+def test_a_document_with_many_violations_is_explained_in_seconds(schema, value):
     whole = {"required": ["id"], "properties": {"v": schema}}
     started = time.monotonic()
-    violations = CompiledSchema(LocalSchemas({"s": whole}).resolve("s", None)).check({"v": value})
+    violations = compile_schema(whole).check({"v": value})
     assert time.monotonic() - started < 8
     assert violations[0].keyword == "required"
     assert len(violations) > 1

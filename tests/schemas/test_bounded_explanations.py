@@ -1,15 +1,14 @@
-"""Explaining a refusal costs a bounded time and memory, whatever schema and document are made of."""
+"""Finding the violations takes bounded time and memory, for any schema and document."""
 
 from __future__ import annotations
 
 import tracemalloc
 
 import pytest
+from schema_checks import compile_schema
 
 from holded_pipeline.schemas import explanations
-from holded_pipeline.schemas.compiled import CompiledSchema
-from holded_pipeline.schemas.judged_keywords import STEPS
-from holded_pipeline.schemas.references import LocalSchemas
+from holded_pipeline.schemas.explaining_validator import REMAINING_STEPS
 
 TREE = {
     "$ref": "#/$defs/node",
@@ -18,10 +17,6 @@ TREE = {
         "node": {"allOf": [{"$ref": "#/$defs/base"}], "unevaluatedProperties": False},
     },
 }
-
-
-def compiled(schema):
-    return CompiledSchema(LocalSchemas({"s": schema}).open().resolve("s", None))
 
 
 def tree(levels):
@@ -34,44 +29,44 @@ def tree(levels):
 @pytest.mark.timeout(30)  # it would take 2 ** 90 steps
 @pytest.mark.parametrize("levels", [2, 90])
 def test_a_recursive_schema_is_explained_at_any_depth(levels):
-    schema = compiled(TREE)
+    schema = compile_schema(TREE)
     found = schema.check(tree(levels))
     assert ("/name", "type") in {(each.pointer, each.keyword) for each in found}
     assert found == schema.check(tree(levels))
-    assert STEPS.get(None) is None
+    assert REMAINING_STEPS.get(None) is None
 
 
 def test_very_many_violations_of_a_large_enum_take_little_memory():
     codes = [f"code-{number:06}" for number in range(5_000)]
-    schema = compiled({"items": {"enum": codes}})
+    schema = compile_schema({"items": {"enum": codes}})
     document = [f"x{number}" for number in range(1_000)]
     tracemalloc.start()
     found = schema.check(document)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert len(found) == explanations.MOST_VIOLATIONS + 1
+    assert len(found) == explanations.MAX_VIOLATIONS + 1
     assert "is not one of ['code-" in found[0].message
-    assert peak < 20 << 20  # each of the messages has 75 KB before it is shortened
+    assert peak < 20 << 20  # each message has 75 KB before it is shortened
 
 
 class Panic(BaseException):
-    """What an extension written in Rust raises when it gives up."""
+    """What an extension written in Rust raises when it panics."""
 
 
 @pytest.mark.parametrize("raised", [Panic, RecursionError, ValueError])
-def test_whatever_the_explaining_stumbles_over_the_verdict_stands(monkeypatch, raised):
-    def stumble(*_):
+def test_the_document_stays_invalid_if_explaining_it_fails(monkeypatch, raised):
+    def fail(*_):
         raise raised
 
-    monkeypatch.setattr(explanations, "_brief", stumble)
-    (found,) = compiled({"type": "object", "required": ["id"]}).check({})
+    monkeypatch.setattr(explanations, "_shorten_message", fail)
+    (found,) = compile_schema({"type": "object", "required": ["id"]}).check({})
     assert (found.pointer, found.keyword) == ("", "required")
 
 
-def test_a_wish_to_stop_is_no_stumbling(monkeypatch):
-    def stop(*_):
+def test_an_interrupt_while_explaining_is_raised(monkeypatch):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(explanations, "_brief", stop)
+    monkeypatch.setattr(explanations, "_shorten_message", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        compiled({"type": "object"}).check([])
+        compile_schema({"type": "object"}).check([])

@@ -1,38 +1,30 @@
-"""What a reference means, in every draft: relative ids, files without a draft, metaschemas, letters of any kind."""
+"""References in every draft: relative ids, files without a draft, metaschemas, letters of any kind."""
 
 from __future__ import annotations
 
 import pytest
+from schema_checks import DRAFTS, violations_of
 
-from holded_pipeline.schemas.compiled import CompiledSchema
 from holded_pipeline.schemas.references import LocalSchemas
 
-DRAFTS = {
-    "4": "http://json-schema.org/draft-04/schema#",
-    "6": "http://json-schema.org/draft-06/schema#",
-    "7": "http://json-schema.org/draft-07/schema#",
-    "2019-09": "https://json-schema.org/draft/2019-09/schema",
-    "2020-12": "https://json-schema.org/draft/2020-12/schema",
-}
 every_draft = pytest.mark.parametrize("draft", DRAFTS)
 
 
 def violations(documents, subject, document):
     paths = {name: f"{name}.json" for name in documents}
-    found = CompiledSchema(LocalSchemas(documents, paths).resolve(subject, None)).check(document)
-    return [(violation.pointer, violation.keyword) for violation in found]
+    return violations_of(LocalSchemas(documents, paths), subject, document)
 
 
-def naming(draft):
+def id_keyword(draft):
     return "id" if draft == "4" else "$id"
 
 
 @every_draft
-def test_a_relative_id_may_have_a_folder(draft):
+def test_a_relative_id_may_contain_a_folder(draft):
     documents = {
         "a/order": {
             "$schema": DRAFTS[draft],
-            naming(draft): "sales/order.json",
+            id_keyword(draft): "sales/order.json",
             "definitions": {"n": {"type": "integer"}},
             "properties": {
                 "by_path": {"$ref": "line.json"},
@@ -41,7 +33,7 @@ def test_a_relative_id_may_have_a_folder(draft):
             },
         },
         "a/line": {"$schema": DRAFTS[draft], "type": "string"},
-        "b/other": {"$schema": DRAFTS[draft], naming(draft): "../a/sales/money.json", "type": "string"},
+        "b/other": {"$schema": DRAFTS[draft], id_keyword(draft): "../a/sales/money.json", "type": "string"},
     }
     assert violations(documents, "a/order", {"by_path": "s", "by_id": "s", "n": 1}) == []
     for name in ("by_path", "by_id", "n"):
@@ -49,11 +41,11 @@ def test_a_relative_id_may_have_a_folder(draft):
 
 
 @every_draft
-def test_a_relative_id_inside_a_schema_is_seen_from_there(draft):
-    inner = {naming(draft): "deep/inner.json", "properties": {"m": {"$ref": "money.json"}}}
+def test_references_start_from_a_relative_id_inside_a_schema(draft):
+    inner = {id_keyword(draft): "deep/inner.json", "properties": {"m": {"$ref": "money.json"}}}
     documents = {
-        "order": {"$schema": DRAFTS[draft], naming(draft): "sales/order.json", "properties": {"i": inner}},
-        "money": {"$schema": DRAFTS[draft], naming(draft): "sales/deep/money.json", "type": "string"},
+        "order": {"$schema": DRAFTS[draft], id_keyword(draft): "sales/order.json", "properties": {"i": inner}},
+        "money": {"$schema": DRAFTS[draft], id_keyword(draft): "sales/deep/money.json", "type": "string"},
     }
     assert violations(documents, "order", {"i": {"m": "s"}}) == []
     assert violations(documents, "order", {"i": {"m": 1}}) == [("/i/m", "type")]
@@ -74,13 +66,13 @@ def test_a_relative_id_inside_a_schema_is_seen_from_there(draft):
 def test_a_schema_without_a_draft_is_of_the_one_that_refers_to_it(draft, schema, good, bad, keyword):
     documents = {"r": {"$schema": DRAFTS[draft], "properties": {"x": {"$ref": "c"}}}, "c": schema}
     assert violations(documents, "r", {"x": good}) == []
-    ((place, found),) = violations(documents, "r", {"x": bad})
-    assert place.startswith("/x")
+    ((pointer, found),) = violations(documents, "r", {"x": bad})
+    assert pointer.startswith("/x")
     assert found == keyword
 
 
 @pytest.mark.parametrize("draft", ["4", "6", "7"])
-def test_beside_a_reference_nothing_counts_in_the_old_drafts_without_a_draft_either(draft):
+def test_the_old_drafts_ignore_keywords_beside_a_reference(draft):
     referred = {"definitions": {"s": {}}, "properties": {"q": {"$ref": "#/definitions/s", "type": "integer"}}}
     documents = {"r": {"$schema": DRAFTS[draft], "properties": {"x": {"$ref": "c"}}}, "c": referred}
     assert violations(documents, "r", {"x": {"q": "s"}}) == []
@@ -91,13 +83,13 @@ def test_beside_a_reference_nothing_counts_in_the_old_drafts_without_a_draft_eit
 def test_the_metaschema_of_any_draft_may_be_referred_to(draft, metaschema):
     documents = {"r": {"$schema": DRAFTS[draft], "required": ["y"], "properties": {"x": {"$ref": DRAFTS[metaschema]}}}}
     assert violations(documents, "r", {"x": {"type": "object"}, "y": 1}) == []
-    faulty = {"properties": {"a": {"minLength": "1"}}}
-    assert violations(documents, "r", {"x": faulty}) == [("", "required"), ("/x/properties/a/minLength", "type")]
+    invalid = {"properties": {"a": {"minLength": "1"}}}
+    assert violations(documents, "r", {"x": invalid}) == [("", "required"), ("/x/properties/a/minLength", "type")]
 
 
 @every_draft
 @pytest.mark.parametrize("reference", ["#/definitions/dirección fiscal", "money.json#/definitions/Holded\\Ñ"])
-def test_a_place_in_a_schema_may_be_written_with_any_letters(draft, reference):
+def test_a_fragment_may_have_any_letters(draft, reference):
     documents = {
         "order": {
             "$schema": DRAFTS[draft],
@@ -112,10 +104,10 @@ def test_a_place_in_a_schema_may_be_written_with_any_letters(draft, reference):
 
 @every_draft
 @pytest.mark.parametrize("own", ["dirección.json", "https://ex.org/la dirección.json", "Holded\\Dirección"])
-def test_an_id_may_be_written_with_any_letters(draft, own):
+def test_an_id_may_have_any_letters(draft, own):
     documents = {
         "order": {"$schema": DRAFTS[draft], "properties": {"x": {"$ref": own}}},
-        "address": {"$schema": DRAFTS[draft], naming(draft): own, "type": "string"},
+        "address": {"$schema": DRAFTS[draft], id_keyword(draft): own, "type": "string"},
     }
     assert violations(documents, "order", {"x": "s"}) == []
     assert violations(documents, "order", {"x": 1}) == [("/x", "type")]

@@ -1,22 +1,20 @@
-"""ValidateSchema in a pipeline: what passes says by which schema, what does not says why."""
+"""ValidateSchema in a pipeline: passed events name their schema, rejected ones their violations."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 
 import apache_beam as beam
 import pytest
+from event_factory import make_event
 
 import holded_pipeline as hp
 
 SCHEMAS = {"order": {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}}
 
 
-def event(data, type_="order"):
-    return hp.Event(
-        id="e", type=type_, company_id="c", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), data=data, raw=b'{"sent":1}'
-    )
+def order(data):
+    return make_event(type="order", data=data, raw=b'{"sent":1}')
 
 
 def check(run, events, schemas=SCHEMAS, **settings):
@@ -27,17 +25,17 @@ def check(run, events, schemas=SCHEMAS, **settings):
     return run(build)
 
 
-def test_what_passes_says_by_which_schema(run):
-    (passed,) = check(run, [event({"id": 1})])["passed"]
+def test_a_passed_event_names_its_schema(run):
+    (passed,) = check(run, [order({"id": 1})])["passed"]
     assert passed.metadata["schema"] == {"subject": "order", "version": None, "id": None}
 
 
-def test_what_does_not_pass_carries_every_violation_and_the_bytes_it_came_in(run):
-    (rejected,) = check(run, [event({"id": "x"})])["rejected"]
+def test_a_rejected_event_has_every_violation_and_its_raw_bytes(run):
+    (rejected,) = check(run, [order({"id": "x"})])["rejected"]
     assert (rejected.stage, rejected.reason, rejected.raw) == ("validate", "schema_violation", b'{"sent":1}')
     assert rejected.schema == hp.SchemaRef("order")
     assert rejected.violations == (hp.Violation("/id", "type", "'x' is not of type 'integer'"),)
-    assert (rejected.event_id, rejected.event_type) == ("e", "order")
+    assert (rejected.event_id, rejected.event_type) == ("e0", "order")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +47,7 @@ def test_what_does_not_pass_carries_every_violation_and_the_bytes_it_came_in(run
     ],
 )
 def test_an_event_without_a_subject_is_rejected(run, subject, reason):
-    (rejected,) = check(run, [event({"id": 1})], subject=subject)["rejected"]
+    (rejected,) = check(run, [order({"id": 1})], subject=subject)["rejected"]
     assert rejected.reason == reason
 
 
@@ -64,27 +62,27 @@ def failing(error):
     return subject
 
 
-class Mute(Exception):  # noqa: N818
+class Unprintable(Exception):  # noqa: N818
     def __str__(self):
-        raise ValueError("not even its message")
+        raise ValueError("it has no message")
 
 
 @pytest.mark.parametrize(
     ("subject", "words"),
     [
-        (lambda event: 1 / 0, "<lambda> could tell no subject for the event: ZeroDivisionError"),
-        (failing(RuntimeError("x" * 10_000)), "failing.<locals>.subject could tell no subject"),
-        (failing(OSError(75, "Value too large")), "could tell no subject for the event: OSError"),
-        (failing(Mute()), "could tell no subject for the event: Mute"),
-        (endless, "the subject function endless could tell no subject for the event: RecursionError"),
-        (lambda event: ["a"], r"<lambda> returned \['a'\], which names no subject"),
-        (lambda event: "\ud800", "returned '.ud800', which names no subject"),
+        (lambda event: 1 / 0, "<lambda> could not determine the subject of the event: ZeroDivisionError"),
+        (failing(RuntimeError("x" * 10_000)), "failing.<locals>.subject could not determine the subject"),
+        (failing(OSError(75, "Value too large")), "could not determine the subject of the event: OSError"),
+        (failing(Unprintable()), "could not determine the subject of the event: Unprintable"),
+        (endless, "the subject function endless could not determine the subject of the event: RecursionError"),
+        (lambda event: ["a"], r"<lambda> returned \['a'\], which is not a subject; return its name as text"),
+        (lambda event: "\ud800", "returned '.ud800', which is not a subject; return its name as text"),
         (failing(hp.RejectRecord("Not A Code", "m")), "RejectRecord with the reason 'Not A Code'"),
     ],
-    ids=["division", "long", "no_moment", "mute", "endless", "list", "surrogate", "odd_reason"],
+    ids=["division", "long", "no_moment", "unprintable", "endless", "list", "surrogate", "odd_reason"],
 )
-def test_a_subject_function_that_stumbles_rejects_its_event_and_is_named(run, subject, words):
-    ran = check(run, [event({"id": 1})], subject=subject)
+def test_a_failing_subject_function_rejects_the_event_and_is_named(run, subject, words):
+    ran = check(run, [order({"id": 1})], subject=subject)
     (rejected,) = ran["rejected"]
     assert rejected.reason == "subject_error"
     assert re.search(words, rejected.message)
@@ -92,8 +90,8 @@ def test_a_subject_function_that_stumbles_rejects_its_event_and_is_named(run, su
     assert len(rejected.message) < 800
 
 
-def test_a_subject_function_may_refuse_an_event_with_its_own_reason(run):
-    (rejected,) = check(run, [event({"id": 1})], subject=failing(hp.RejectRecord("not_ours", "no")))["rejected"]
+def test_a_subject_function_may_reject_with_its_own_reason(run):
+    (rejected,) = check(run, [order({"id": 1})], subject=failing(hp.RejectRecord("not_ours", "no")))["rejected"]
     assert rejected.reason == "not_ours"
 
 
@@ -107,25 +105,25 @@ def test_a_subject_function_may_refuse_an_event_with_its_own_reason(run):
     ],
     ids=["outage", "file", "configuration", "ours"],
 )
-def test_what_is_not_the_events_fault_in_a_subject_function_fails_the_run_by_name(run, error, kind):
+def test_an_outage_or_setting_in_a_subject_function_fails_the_run(run, error, kind):
     with pytest.raises((kind, RuntimeError), match="the subject function failing"):
-        check(run, [event({"id": 1})], subject=failing(error))
+        check(run, [order({"id": 1})], subject=failing(error))
 
 
-def test_a_version_that_is_not_there_is_a_rejection(run):
-    (rejected,) = check(run, [event({"id": 1})], version=7)["rejected"]
+def test_a_missing_version_is_a_rejection(run):
+    (rejected,) = check(run, [order({"id": 1})], version=7)["rejected"]
     assert rejected.reason == "unknown_version"
 
 
 def test_a_registry_that_does_not_answer_fails_the_run_and_rejects_nothing(run):
     down = hp.SchemaRegistry("http://127.0.0.1:1", retry=hp.Retry(0.3, first_wait=0.05))
     with pytest.raises(hp.TransientError, match="schema registry http://127.0.0.1:1 did not answer"):
-        check(run, [event({"id": 1})], down)
+        check(run, [order({"id": 1})], down)
 
 
-def test_a_schema_that_is_none_fails_the_run(run):
+def test_an_invalid_schema_fails_the_run(run):
     with pytest.raises(hp.ConfigurationError, match="'order' is not usable"):
-        check(run, [event({"id": 1})], {"order": {"type": "strin"}})
+        check(run, [order({"id": 1})], {"order": {"type": "strin"}})
 
 
 @pytest.mark.parametrize(
@@ -138,13 +136,13 @@ def test_a_schema_that_is_none_fails_the_run(run):
         ({"subject": "s", "version": "newest"}, "version must be"),
     ],
 )
-def test_a_wrong_argument_fails_when_it_is_written(settings, words):
+def test_a_wrong_argument_raises_in_the_constructor(settings, words):
     with pytest.raises(ValueError, match=words):
         hp.ValidateSchema(SCHEMAS, **settings)
 
 
-def test_a_missing_directory_fails_when_it_is_applied(tmp_path):
+def test_a_missing_directory_fails_when_the_transform_is_applied(tmp_path):
     pipeline = beam.Pipeline(runner="FnApiRunner")
-    events = pipeline | beam.Create([event({})])
+    events = pipeline | beam.Create([order({})])
     with pytest.raises(hp.ConfigurationError, match="does not exist"):
         events | hp.ValidateSchema(hp.SchemaDirectory(tmp_path / "nowhere"), subject="s")

@@ -3,8 +3,8 @@
     python tests/integration/services -- pytest -n0 tests/integration
     python tests/integration/services --only seaweedfs,postgres,registry -- pytest -n0 tests/integration
 
-The command finds them by the variables HOLDED_TEST_…; what cannot be had here is named, with the reason, and is
-absent from them. The exit code is the command's.
+The command finds them by the variables HOLDED_TEST_…. A server that cannot be started is reported with the reason, and
+its variables are not set. The exit code is the command's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Starts the servers on free loopback ports, and says under which names the suite finds them."""
+"""Starts the servers on free loopback ports, and returns the variables by which the tests find them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class Services:
-    """Started one by one; stopped, and everything removed, at the end of the `with` block of `services()`."""
+    """The servers, started one by one. They end, and their files are removed, with the `with` block of `services()`."""
 
     def __init__(self, folder: Path, safety_net: Reaper, closing: contextlib.ExitStack) -> None:
         self._folder = folder
@@ -38,17 +38,17 @@ class Services:
         self._secret = secrets.token_hex(20)
 
     def minio(self) -> Mapping[str, str]:
-        """Two of them, one with TLS and a CA of its own; both serve virtual hosts below `DOMAIN`."""
+        """Starts two MinIO servers, one with TLS and a CA of its own. Both serve virtual hosts below `DOMAIN`."""
         program = tools.go_program(tools.MINIO)
-        plain = _tried(lambda: self._minio(program, "minio", None))
-        certificates = self._made("certificates")
+        plain = _start_with_retries(lambda: self._minio(program, "minio", None))
+        certificates = self._make_folder("certificates")
         authority = trustme.CA()
         issued = authority.issue_cert(HOST, DOMAIN, f"*.{DOMAIN}")
         authority.cert_pem.write_to_path(certificates / "ca.pem")
         issued.private_key_pem.write_to_path(certificates / "private.key")
         for number, blob in enumerate(issued.cert_chain_pems):
             blob.write_to_path(certificates / "public.crt", append=number > 0)
-        secure = _tried(lambda: self._minio(program, "minio-tls", certificates))
+        secure = _start_with_retries(lambda: self._minio(program, "minio-tls", certificates))
         return {
             "HOLDED_TEST_S3": f"http://{HOST}:{plain}",
             "HOLDED_TEST_S3_ACCESS_KEY": _ACCESS_KEY,
@@ -60,8 +60,8 @@ class Services:
         }
 
     def seaweedfs(self) -> Mapping[str, str]:
-        """The store of the wheel, in MinIO's place."""
-        server = SeaweedFS(self._made("seaweedfs"), self._folder, self._reaper)
+        """Starts the SeaweedFS of the wheel, in place of MinIO."""
+        server = SeaweedFS(self._make_folder("seaweedfs"), self._folder, self._reaper)
         server.start()
         self._closing.callback(server.stop)
         lake = server.lake("any")
@@ -72,20 +72,20 @@ class Services:
         }
 
     def postgres(self) -> Mapping[str, str]:
-        """The server of the wheel."""
+        """Starts the PostgreSQL of the wheel."""
         server = PostgresServer(self._folder / "postgres", self._folder, self._reaper)
         server.start()
         self._closing.callback(server.stop)
         return {"HOLDED_TEST_POSTGRES": server.database("postgres").url}
 
     def registry(self) -> Mapping[str, str]:
-        """Apicurio, over H2 in memory, which answers as Confluent's registry does below `/apis/ccompat/v7`."""
+        """Starts Apicurio on H2 in memory. It has Confluent's API below `/apis/ccompat/v7`."""
         java = tools.java()
         archive = tools.maven_archive(tools.APICURIO)
-        return _tried(lambda: self._registry(java, archive / "quarkus-run.jar"))
+        return _start_with_retries(lambda: self._registry(java, archive / "quarkus-run.jar"))
 
     def prism(self) -> Mapping[str, str]:
-        """Beam's Prism; Beam starts it for each job."""
+        """Builds Beam's Prism. Beam starts it for each job."""
         return {"HOLDED_TEST_PRISM": str(tools.go_program(tools.PRISM))}
 
     def _minio(self, program: Path, name: str, certificates: Path | None) -> int:
@@ -99,7 +99,7 @@ class Services:
         }
         secure = [] if certificates is None else ["--certs-dir", str(certificates)]
         addresses = ["--address", f"{HOST}:{port}", "--console-address", f"{HOST}:{console}"]
-        command = [str(program), "server", *addresses, *secure, str(self._made(name))]
+        command = [str(program), "server", *addresses, *secure, str(self._make_folder(name))]
         scheme = "http" if certificates is None else "https"
         self._start(name, command, f"{scheme}://{HOST}:{port}/minio/health/ready", environment)
         return port
@@ -111,7 +111,7 @@ class Services:
             "quarkus.http.port": port,
             "apicurio.storage.kind": "sql",
             "apicurio.storage.sql.kind": "h2",
-            "java.io.tmpdir": self._made("apicurio"),
+            "java.io.tmpdir": self._make_folder("apicurio"),
         }
         command = [java, "-Xmx384m", "-XX:+UseSerialGC", *(f"-D{name}={value}" for name, value in settings.items())]
         url = f"http://{HOST}:{port}/apis/ccompat/v7"
@@ -122,9 +122,9 @@ class Services:
         log = self._folder / f"{name}.log"
         server = Server(name, command, log=log, safety_net=self._reaper, env=environment)
         self._closing.callback(server.stop)
-        server.wait_until(lambda: _answers(health, self._folder / "certificates" / "ca.pem"))
+        server.wait_until(lambda: _is_healthy(health, self._folder / "certificates" / "ca.pem"))
 
-    def _made(self, name: str) -> Path:
+    def _make_folder(self, name: str) -> Path:
         folder = self._folder / name
         folder.mkdir(exist_ok=True)
         return folder
@@ -132,10 +132,10 @@ class Services:
 
 @contextlib.contextmanager
 def services() -> Iterator[Services]:
-    """Nothing runs yet; what is started ends with the block, or with this process, however that ends."""
+    """Services of which none runs yet. Those that are started end with the block, or with this process."""
     with contextlib.ExitStack() as closing:
         folder = Path(tempfile.mkdtemp(prefix="holded-services-"))
-        folder.chmod(0o711)  # so that PostgreSQL can reach its part, should it have to run as another user
+        folder.chmod(0o711)  # so that PostgreSQL can reach its folder if it has to run as another user
         safety_net = Reaper()
         closing.callback(safety_net.dismiss)
         safety_net.remove(folder)
@@ -144,27 +144,27 @@ def services() -> Iterator[Services]:
 
 
 def start(running: Services, names: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Starts what can be started: the variables that name it, and for the rest why not."""
+    """Starts servers. Returns the variables that name them, and the reason for each that could not be started."""
     variables: dict[str, str] = {}
     absent: dict[str, str] = {}
     for name in names:
         begin: Callable[[], Mapping[str, str]] = getattr(running, name)
         try:
             variables |= begin()
-        except tools.AbsentError as error:
+        except tools.UnavailableError as error:
             absent[name] = str(error)
     return variables, absent
 
 
-def _tried(begin: Callable[[], T]) -> T:
-    """Three times at most, on other ports: one may have been taken in the meantime, but hardly three times."""
+def _start_with_retries(begin: Callable[[], T]) -> T:
+    """Tries three times, on other ports each time: another process may have taken one in the meantime."""
     for _ in range(_ATTEMPTS - 1):
         with contextlib.suppress(StartError):
             return begin()
     return begin()
 
 
-def _answers(url: str, authority: Path) -> bool:
+def _is_healthy(url: str, authority: Path) -> bool:
     context = None
     if url.startswith("https:"):
         context = ssl.create_default_context(cafile=str(authority))

