@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
-import string
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 from urllib.parse import quote
 
+from holded_pipeline.model.templates import EVENT_FIELDS, FieldValue, parse_template
 from holded_pipeline.model.values import Event, Rejected
 
 Partition = Callable[[Any], str]
@@ -28,14 +27,19 @@ def day_of(moment: date) -> str:
     return f"{moment.year:04}-{moment.month:02}-{moment.day:02}"
 
 
-_EVENT_FIELDS: dict[str, Callable[[Event], str]] = {
-    "date": lambda event: day_of(event.occurred_at),
-    "hour": lambda event: f"{event.occurred_at:%H}",
-    "month": lambda event: day_of(event.occurred_at)[:-3],
-    "type": lambda event: event.type,
-    "type_name": lambda event: re.split(r"[\\/.]", event.type)[-1],
-    "company_id": lambda event: event.company_id,
-}
+def _date_of(event: Event) -> str:
+    return day_of(event.occurred_at)
+
+
+def _hour_of(event: Event) -> str:
+    return f"{event.occurred_at:%H}"
+
+
+def _month_of(event: Event) -> str:
+    return day_of(event.occurred_at)[:-3]
+
+
+_PARTITION_FIELDS: Mapping[str, FieldValue] = {"date": _date_of, "hour": _hour_of, "month": _month_of, **EVENT_FIELDS}
 
 
 def partition_template(template: str) -> Partition:
@@ -47,29 +51,9 @@ def partition_template(template: str) -> Partition:
         ValueError: the template names an unknown field; the message lists the known ones; or it has a level that
             stores may take for another.
     """
-    try:
-        parts = list(string.Formatter().parse(template))
-    except ValueError as error:
-        raise ValueError(f"the partition {template!r} is no template: {error}") from error
-    for _, field, spec, conversion in parts:
-        if field is not None and (field not in _EVENT_FIELDS or spec or conversion):
-            known = ", ".join(sorted(_EVENT_FIELDS))
-            raise ValueError(f"the partition {template!r} has no usable field {field!r}; the fields are: {known}")
+    parsed = parse_template(template, _PARTITION_FIELDS, name="partition", encode=escape_key_level)
     usable_prefix(template, name="partition")
-    return _Template(tuple((text, field) for text, field, _, _ in parts))
-
-
-class _Template:
-    """A parsed template; an object rather than a closure, so that it travels to workers by reference."""
-
-    def __init__(self, parts: tuple[tuple[str, str | None], ...]) -> None:
-        self._parts = parts
-
-    def __call__(self, event: Event) -> str:
-        return "".join(
-            text + ("" if field is None else escape_key_level(_EVENT_FIELDS[field](event)))
-            for text, field in self._parts
-        )
+    return parsed
 
 
 def rejected_partition(rejected: Rejected) -> str:
