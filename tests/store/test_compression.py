@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holded_pipeline.model.errors import RejectRecord
-from holded_pipeline.store.compression import damage, decompress, is_compressed
+from holded_pipeline.store.compression import decompress, find_damage, is_compressed, without_compression_ending
 
 
 def pieces(body: bytes, step: int) -> list[bytes]:
@@ -57,11 +57,11 @@ def test_skippable_zstd_frames_are_skipped_wherever_they_stand(frames, step):
     assert b"".join(decompress(pieces(body, step))) == b"".join(text for _, text in frames)
 
 
-def test_a_skippable_zstd_frame_that_is_cut_off_is_damage():
+def test_a_skippable_zstd_frame_that_is_cut_off_is_find_damage():
     body = skippable(0, bytes(100))
     for size in (5, 8, 50, 107):
-        assert damage([body[:size]]) is not None
-    assert damage([body]) is None
+        assert find_damage([body[:size]]) is not None
+    assert find_damage([body]) is None
 
 
 @pytest.mark.parametrize("form", ["gzip", "zstd"])
@@ -82,19 +82,19 @@ def test_a_byte_changed_or_missing_anywhere_is_noticed(form, place):
     body = ENCODERS[form](b"".join(b'{"n":%d}\n' % generator.getrandbits(64) for _ in range(5000)))
     at = int(len(body) * place)
     changed = body[:at] + bytes([body[at] ^ 0x55]) + body[at + 1 :]
-    assert damage([body]) is None
+    assert find_damage([body]) is None
     for broken in (changed, body[:at]):
-        fault = damage([broken])
+        fault = find_damage([broken])
         assert fault is not None
         assert fault.reason == "corrupt_compression"
 
 
-def test_what_follows_a_gzip_member_and_is_none_is_damage():
+def test_what_follows_a_gzip_member_and_is_none_is_find_damage():
     with pytest.raises(RejectRecord, match="corrupt_compression"):
         list(decompress([gzip.compress(b"{}") + b"rubbish"]))
 
 
-def test_zero_padding_after_a_gzip_member_is_no_damage():
+def test_zero_padding_after_a_gzip_member_is_no_find_damage():
     assert b"".join(decompress([gzip.compress(b"{}") + bytes(512)])) == b"{}"
 
 
@@ -113,8 +113,24 @@ def test_many_small_members_cost_no_more_each_than_a_few():
 
     def cost(members: int) -> float:
         began = time.process_time()
-        assert damage([member * members]) is None
+        assert find_damage([member * members]) is None
         return time.process_time() - began
 
     # 20 times as many: were the rest of the object copied for each member, it would be 400 times as much.
     assert cost(100_000) < 100 * cost(5_000)
+
+
+@pytest.mark.parametrize(
+    ("key", "plain"),
+    [
+        ("raw/a.jsonl.gz", "raw/a.jsonl"),
+        ("raw/a.JSONL.GZ", "raw/a.JSONL"),
+        ("raw/a.zst", "raw/a"),
+        ("raw/a.json", "raw/a.json"),
+        ("raw/gz", "raw/gz"),
+        (".gz", ""),
+        ("", ""),
+    ],
+)
+def test_a_key_loses_the_ending_of_its_codec_and_nothing_else(key, plain):
+    assert without_compression_ending(key) == plain

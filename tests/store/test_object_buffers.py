@@ -31,7 +31,7 @@ def test_every_line_stands_in_the_object_of_its_place(compression):
     held = buffers(compression)
     for number in range(100):
         assert not list(held.add(number % 3, b"%d" % number, None, 0.0))
-    lines = {done.place: DECODERS[compression](done.body).split() for done in held.finish()}
+    lines = {done.destination: DECODERS[compression](done.body).split() for done in held.finish()}
     assert lines == {place: [b"%d" % n for n in range(place, 100, 3)] for place in range(3)}
 
 
@@ -46,13 +46,13 @@ def test_an_object_is_due_at_its_age_when_any_element_comes():
     held = buffers(object_seconds=60)
     assert not list(held.add("old", b"1", None, 0.0))
     assert not list(held.add("new", b"2", None, 59.0))
-    assert [done.place for done in held.add("new", b"3", None, 60.0)] == ["old"]
+    assert [done.destination for done in held.add("new", b"3", None, 60.0)] == ["old"]
 
 
 def test_many_places_do_not_hold_more_than_all_may_together():
     held = buffers(total_bytes=2 << 20)
-    due = [done.place for place in range(100) for done in held.add(place, b"x", None, 0.0)]
-    still_open = [done.place for done in held.finish()]
+    due = [done.destination for place in range(100) for done in held.add(place, b"x", None, 0.0)]
+    still_open = [done.destination for done in held.finish()]
     assert sorted(due + still_open) == list(range(100))
     assert len(still_open) <= 7
 
