@@ -49,7 +49,7 @@ def values_at(document: Any, path: Path) -> Iterator[tuple[str, Any]]:
         pending.extend(((*place, name), member, rest[1:]) for name, member in members)
 
 
-def replaced(document: Any, paths: Iterable[Path], replace: Callable[[Any], Any]) -> Any:
+def replace_values(document: Any, paths: Iterable[Path], replace: Callable[[Any], Any]) -> Any:
     """A copy of a document in which the values that the paths lead to are others; what has no such field stays.
 
     Each value is replaced once, as it was; of two paths the one that leads to more counts.
@@ -57,7 +57,7 @@ def replaced(document: Any, paths: Iterable[Path], replace: Callable[[Any], Any]
     return _replaced(document, list(paths), replace)
 
 
-def without(document: Any, paths: Iterable[Path]) -> Any:
+def remove_values(document: Any, paths: Iterable[Path]) -> Any:
     """A copy of a document without the members that the paths lead to; an element of an array becomes null."""
     return _replaced(document, list(paths), lambda _: _GONE)
 

@@ -11,7 +11,7 @@ _TRANSFORMS = {"readminio": "read", "readrejected": "read", "validateschema": "v
 _ALIKE = 0.75
 
 
-def misspelt(stage: str) -> str | None:
+def suggest_stage(stage: str) -> str | None:
     """The stage that was meant, if this is none of `STAGES` but looks like one."""
     if stage in STAGES:
         return None

@@ -22,7 +22,7 @@ from holded_pipeline.schemas.registry_http import (
 )
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
-from holded_pipeline.servers.server_url import http_parts
+from holded_pipeline.servers.server_url import parse_http_url
 
 _DEEPEST = 32  # levels of references; a registry cannot hold a circle, but an answer could claim one
 _LONGEST_SUBJECT = 1_000
@@ -83,7 +83,7 @@ class SchemaRegistry:
         negative_ttl: float = 30.0,
         retry: Retry | None = None,
     ) -> None:
-        parts = http_parts(url, "the registry's url", example="http://localhost:8081")
+        parts = parse_http_url(url, "the registry's url", example="http://localhost:8081")
         if parts.username and (username or password):
             raise ValueError("the credentials stand both in the url and beside it; give them once")
         if token is not None and (username or parts.username):

@@ -21,7 +21,7 @@ from holded_pipeline.reading.records import RecordReader, describe_envelope, glo
 from holded_pipeline.rejected.rejections import reject
 from holded_pipeline.store.compression import decompress, find_damage, is_compressed, without_compression_ending
 from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_names import usable_pattern
+from holded_pipeline.store.object_names import normalize_pattern
 from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
@@ -90,7 +90,7 @@ class ReadMinIO(RejectingTransform[Event]):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._lake = lake
-        self._pattern = usable_pattern(pattern)
+        self._pattern = normalize_pattern(pattern)
         self._on_vanished = on_vanished
         self._unit_bytes = unit_bytes
         self._unit_objects = unit_objects

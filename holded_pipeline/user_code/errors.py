@@ -22,7 +22,7 @@ from holded_pipeline.model.errors import (
     TransientError,
 )
 from holded_pipeline.model.values import Violation
-from holded_pipeline.user_code.read_only import CHANGED
+from holded_pipeline.user_code.read_only import CHANGE_REJECTED
 
 _TEXT = 500  # characters of a stranger's message that are repeated
 _MESSAGE = 4_000  # characters of a refusal that are kept
@@ -58,7 +58,7 @@ def result_or_error(call: Callable[[Any], Any], argument: Any) -> Any:
         return error
 
 
-def checked_batch(outcome: Any, size: int) -> Any:
+def check_batch_result(outcome: Any, size: int) -> Any:
     """What `enrich_batch` returned, if it is a list with an item for each event; else what is wrong with it."""
     if isinstance(outcome, BaseException):
         return outcome
@@ -151,7 +151,7 @@ def name_of(function: Any) -> str:
 def describe_error(error: BaseException) -> str:
     """The kind and the text of an exception, within bounds; what it lacks in words is added."""
     if isinstance(error, attrs.exceptions.FrozenInstanceError):
-        return f"{type(error).__name__}: {CHANGED}"
+        return f"{type(error).__name__}: {CHANGE_REJECTED}"
     text = _words(error)
     if isinstance(error, SystemExit):
         text = f"{text}: it called sys.exit, which would end the run; raise an exception instead"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NoReturn
 
-CHANGED = (
+CHANGE_REJECTED = (
     "tried to change the event, which enrichers only read: return what is to be added, "
     "or change a copy (copy.deepcopy(event.data))"
 )
@@ -21,7 +21,7 @@ _ATOMS = frozenset({str, int, float, bool, type(None), Decimal})
 
 
 def _refuse(*_: Any, **__: Any) -> NoReturn:
-    raise TypeError(CHANGED)
+    raise TypeError(CHANGE_REJECTED)
 
 
 def _plain(value: Any) -> Any:

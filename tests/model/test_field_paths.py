@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from holded_pipeline.model.field_paths import parse_path, parse_paths, replaced, values_at, without
+from holded_pipeline.model.field_paths import parse_path, parse_paths, remove_values, replace_values, values_at
 from holded_pipeline.model.json_pointer import json_pointer
 
 DOCUMENT = {"email": "a", "lines": [{"email": "b", "n": 1}, {"n": 2}, "odd"], "a/b": {"~": None}, "0": "zero"}
@@ -47,18 +47,18 @@ def test_a_text_in_place_of_a_list_of_paths_is_refused():
 def test_values_are_replaced_in_a_copy():
     before = copy.deepcopy(DOCUMENT)
     paths = parse_paths(["/email", "/lines/*/email", "/missing/*"])
-    changed = replaced(DOCUMENT, paths, str.upper)
+    changed = replace_values(DOCUMENT, paths, str.upper)
     assert (changed["email"], changed["lines"]) == ("A", [{"email": "B", "n": 1}, {"n": 2}, "odd"])
     assert before == DOCUMENT
 
 
 def test_each_value_is_replaced_once_and_as_it_was():
     paths = parse_paths(["/lines/*", "/lines/0", "/lines/0/email"])
-    assert replaced(DOCUMENT, paths, lambda value: [value])["lines"] == [[each] for each in DOCUMENT["lines"]]
+    assert replace_values(DOCUMENT, paths, lambda value: [value])["lines"] == [[each] for each in DOCUMENT["lines"]]
 
 
 def test_members_are_left_out_and_elements_become_null():
-    assert without(DOCUMENT, parse_paths(["/lines/*/n", "/a~1b", "/0", "/email"])) == {
+    assert remove_values(DOCUMENT, parse_paths(["/lines/*/n", "/a~1b", "/0", "/email"])) == {
         "lines": [{"email": "b"}, {}, "odd"]
     }
-    assert without({"a": [1, 2]}, parse_paths(["/a/0"])) == {"a": [None, 2]}
+    assert remove_values({"a": [1, 2]}, parse_paths(["/a/0"])) == {"a": [None, 2]}

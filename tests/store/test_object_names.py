@@ -21,13 +21,13 @@ from holded_pipeline.store.object_names import (
     ObjectIdentity,
     ObjectNames,
     escape_key_level,
-    has_odd_level,
-    joined,
+    has_ambiguous_level,
+    join_key,
+    normalize_pattern,
     partition_template,
     rejected_partition,
     shorten_with_digest,
-    usable_pattern,
-    usable_prefix,
+    validate_prefix,
 )
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -100,7 +100,7 @@ def test_different_texts_make_different_levels(texts):
 
 @given(st.text())
 def test_text_of_an_event_is_a_level_that_a_store_takes_for_no_other(text):
-    assert not has_odd_level(escape_key_level(text))
+    assert not has_ambiguous_level(escape_key_level(text))
 
 
 ODD = ["a//b/", "./x/", "../y/", "c/../d/", "a/./b", "a//b"]
@@ -109,18 +109,18 @@ ODD = ["a//b/", "./x/", "../y/", "c/../d/", "a/./b", "a//b"]
 @pytest.mark.parametrize("prefix", [*ODD, "a/.", "..", None, 7])
 def test_a_prefix_that_stores_take_for_another_is_refused(prefix):
     with pytest.raises(ValueError, match="prefix must be text such as 'raw/'.*without empty levels"):
-        usable_prefix(prefix)
+        validate_prefix(prefix)
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "raw", "raw/", "/raw/", "raw//", "a/b.c/..d/...", "a b/é/"])
 def test_any_other_prefix_is_used(prefix):
-    assert usable_prefix(prefix) == prefix
+    assert validate_prefix(prefix) == prefix
 
 
 @pytest.mark.parametrize("pattern", [*ODD, "a//*.json", "**//x"])
 def test_a_pattern_by_which_some_stores_list_nothing_is_refused(pattern):
     with pytest.raises(ValueError, match="pattern must be text such as 'raw/'"):
-        usable_pattern(pattern)
+        normalize_pattern(pattern)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_pattern_by_which_some_stores_list_nothing_is_refused(pattern):
     [("", ""), ("/raw/", "raw/"), ("raw//", "raw/"), ("raw/.", "raw/."), ("a/**/b?.json", "a/**/b?.json"), ("/", "")],
 )
 def test_slashes_around_a_pattern_make_no_difference(pattern, used):
-    assert usable_pattern(pattern) == used
+    assert normalize_pattern(pattern) == used
 
 
 def test_a_wildcard_finds_keys_with_an_empty_level():
@@ -141,8 +141,8 @@ def test_a_partition_with_an_empty_level_is_refused():
 
 
 def test_slashes_are_neither_doubled_nor_missing():
-    assert joined("enriched/", "date=1", "x.jsonl") == "enriched/date=1/x.jsonl"
-    assert joined("", "", "x.jsonl") == "x.jsonl"
+    assert join_key("enriched/", "date=1", "x.jsonl") == "enriched/date=1/x.jsonl"
+    assert join_key("", "", "x.jsonl") == "x.jsonl"
 
 
 def test_the_same_records_make_the_same_name_again():
