@@ -1,4 +1,4 @@
-"""docs/errors.md, model/reasons.py and the code name the same reasons and errors."""
+"""docs/errors.md, model/reasons.py and the code have the same reasons and errors."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_every_reason_that_is_explained_is_in_the_code():
 
 
 @pytest.mark.parametrize("explained", [REASONS, ERRORS], ids=["reasons", "errors"])
-def test_they_stand_in_alphabetical_order_and_once(explained):
+def test_they_are_in_alphabetical_order_and_unique(explained):
     names = [each.name for each in explained]
     assert names == sorted(set(names))
 

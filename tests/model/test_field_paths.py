@@ -1,4 +1,4 @@
-"""Paths into documents: what they lead to, and what a copy without it, or with another value there, looks like."""
+"""Paths into documents: the values at them, and copies in which these are replaced or removed."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def test_a_path_leads_to_values_with_their_own_pointers(path, found):
 
 
 @pytest.mark.parametrize("path", ["email", "", None, 7, "$.email"])
-def test_what_is_no_path_is_refused(path):
+def test_text_that_is_not_a_path_raises_value_error(path):
     with pytest.raises(ValueError, match="named by a path below data"):
         parse_path(path)
 
 
-def test_a_text_in_place_of_a_list_of_paths_is_refused():
+def test_a_text_instead_of_a_list_of_paths_raises_value_error():
     with pytest.raises(ValueError, match=r"given as a list, e.g. \['/email'\]"):
         parse_paths("/email")
 
@@ -52,12 +52,12 @@ def test_values_are_replaced_in_a_copy():
     assert before == DOCUMENT
 
 
-def test_each_value_is_replaced_once_and_as_it_was():
+def test_each_value_is_replaced_once_although_paths_overlap():
     paths = parse_paths(["/lines/*", "/lines/0", "/lines/0/email"])
     assert replace_values(DOCUMENT, paths, lambda value: [value])["lines"] == [[each] for each in DOCUMENT["lines"]]
 
 
-def test_members_are_left_out_and_elements_become_null():
+def test_removed_members_are_omitted_and_removed_elements_become_null():
     assert remove_values(DOCUMENT, parse_paths(["/lines/*/n", "/a~1b", "/0", "/email"])) == {
         "lines": [{"email": "b"}, {}, "odd"]
     }

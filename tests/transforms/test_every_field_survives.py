@@ -77,7 +77,7 @@ def test_every_field_has_a_sample_other_than_its_default(kind):
 
 def test_an_event_keeps_every_field_over_a_shuffle():
     event = Event(**EVENT)
-    assert lost(event, wire.decode_event(wire.encode_event(event))) == {}
+    assert lost(event, wire.event_from_bytes(wire.event_to_bytes(event))) == {}
 
 
 def test_enrichers_see_every_field_of_an_event():
@@ -116,4 +116,4 @@ def test_a_rejection_with_every_field_fits_the_schema_that_ships():
 
 def test_a_rejection_keeps_every_field_over_a_shuffle():
     rejected = Rejected(**REJECTED)
-    assert attrs.asdict(wire.decode_rejected(wire.encode_rejected(rejected)), recurse=False) == REJECTED
+    assert attrs.asdict(wire.rejected_from_bytes(wire.rejected_to_bytes(rejected)), recurse=False) == REJECTED

@@ -21,7 +21,7 @@ _EVENT_FIELDS: Final = tuple(field.name for field in attrs.fields(Event) if fiel
 _event_values = attrgetter(*_EVENT_FIELDS)
 
 
-def encode_event(event: Event) -> bytes:
+def event_to_bytes(event: Event) -> bytes:
     """The bytes of an event.
 
     Raises:
@@ -35,21 +35,21 @@ def encode_event(event: Event) -> bytes:
     return _pack(fields, event.raw)
 
 
-def decode_event(encoded: bytes) -> Event:
-    """The event that `encode_event` was given."""
+def event_from_bytes(encoded: bytes) -> Event:
+    """The event that `event_to_bytes` was given."""
     fields, raw = _unpack(encoded)
     fields["occurred_at"] = datetime.fromisoformat(fields["occurred_at"])
     fields["source"] = None if fields["source"] is None else Source(**fields["source"])
     return Event(**fields, raw=raw)
 
 
-def encode_rejected(rejected: Rejected) -> bytes:
+def rejected_to_bytes(rejected: Rejected) -> bytes:
     """The bytes of a rejected record."""
     return _pack(rejections.to_document(attrs.evolve(rejected, raw=b"")), rejected.raw)
 
 
-def decode_rejected(encoded: bytes) -> Rejected:
-    """The rejected record that `encode_rejected` was given."""
+def rejected_from_bytes(encoded: bytes) -> Rejected:
+    """The rejected record that `rejected_to_bytes` was given."""
     document, raw = _unpack(encoded)
     return attrs.evolve(rejections.from_document(document), raw=raw)
 
