@@ -91,10 +91,10 @@ RAISED = {
     ),
     "an enum for a reason": (hp.RejectRecord(Why.BAD, "m"), "row_error", "not a snake_case code"),
     "no reason": (hp.RejectRecord("", "m"), "row_error", "not a snake_case code"),
-    "no message": (hp.RejectRecord("r", None), "r", "None (refused"),
-    "mappings for violations": (hp.RejectRecord("r", "m", [{"pointer": "/a"}]), "r", "m (refused"),
-    "half a pair": (hp.RejectRecord("r", "m \ud800"), "r", "m \\ud800 (refused"),
-    "nul": (hp.RejectRecord("r", "m \0"), "r", "m \\0 (refused"),
+    "no message": (hp.RejectRecord("r", None), "r", "None (rejected"),
+    "mappings for violations": (hp.RejectRecord("r", "m", [{"pointer": "/a"}]), "r", "m (rejected"),
+    "half a pair": (hp.RejectRecord("r", "m \ud800"), "r", "m \\ud800 (rejected"),
+    "nul": (hp.RejectRecord("r", "m \0"), "r", "m \\0 (rejected"),
     "no RejectRecord within": (OwnReject(), "row_error", "a RejectRecord that cannot be read"),
 }
 
