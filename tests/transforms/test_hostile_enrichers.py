@@ -193,7 +193,7 @@ def deep():
         (lambda: {"a": {None: 1}}, "the key None at /a"),
         (lambda: {"a": float("nan")}, "nan at /a"),
         (lambda: {"a": [float("inf")]}, "inf at /a/0"),
-        (lambda: {"a": "\0"}, "at /a holds U[+]0000"),
+        (lambda: {"a": "\0"}, "at /a contains U[+]0000"),
         (lambda: {"a": "\ud800"}, "lone surrogate"),
         (lambda: {"a": 10**5000}, "4300 digits"),
         (lambda: {"a": "x" * 1_000_001}, "1,000,009 bytes as JSON, and 1,000,000 are kept"),
