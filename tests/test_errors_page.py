@@ -1,4 +1,4 @@
-"""docs/errors.md, model/reasons.py and the code name the same reasons and errors."""
+"""docs/errors.md, model/reasons.py and the code have the same reasons and errors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ PACKAGE = ROOT / "holded_pipeline"
 PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 SNAKE = re.compile(r"[a-z][a-z_]+[a-z]")
 MAKERS = {"RejectRecord", "EnricherFault", "pipeline_error_for"}
-SAID_OF_VALUES = ("0A000", "3F000", "42501", "42601", "42602", "42704", "42725", "42883", "42P01")
-"""What is said of settings as a rule, and of values by types, policies and expressions of tables."""
+CAUSED_BY_VALUES = ("0A000", "3F000", "42501", "42601", "42602", "42704", "42725", "42883", "42P01")
+"""SQLSTATEs that usually mean a wrong setting; types, policies and expressions of tables raise them for values."""
 
 
 def literals(node):
@@ -54,11 +54,11 @@ FILES = [path for path in PACKAGE.rglob("*.py") if path.name != "reasons.py"]
 
 def test_every_reason_in_the_code_is_explained():
     known = {reason.name for reason in REASONS}
-    missing = {code: place for path in FILES for code, place in codes_of(path).items() if code not in known}
+    missing = {code: line for path in FILES for code, line in codes_of(path).items() if code not in known}
     assert missing == {}, "\n" + "\n".join(
-        f"add to REASONS in holded_pipeline/model/reasons.py, in alphabetical order (the code is used in {place}):\n"
-        f'    CodeReference("{code}", "<stage>", "<cause>", "<cure>"),'
-        for code, place in missing.items()
+        f"add to REASONS in holded_pipeline/model/reasons.py, in alphabetical order (the code is used in {line}):\n"
+        f'    CodeReference("{code}", "<stage>", "<cause>", "<fix>"),'
+        for code, line in missing.items()
     )
 
 
@@ -69,13 +69,13 @@ def test_every_reason_that_is_explained_is_in_the_code():
 
 
 @pytest.mark.parametrize("explained", [REASONS, ERRORS], ids=["reasons", "errors"])
-def test_they_stand_in_alphabetical_order_and_once(explained):
+def test_they_are_in_alphabetical_order_and_unique(explained):
     names = [each.name for each in explained]
     assert names == sorted(set(names))
 
 
 def row(each):
-    return f"| `{each.name}` | {each.where} | {each.cause} | {each.cure} |"
+    return f"| `{each.name}` | {each.raised} | {each.cause} | {each.fix} |"
 
 
 def table(heading):
@@ -91,17 +91,17 @@ def test_the_page_says_what_the_code_says(heading, explained):
 
 
 def conditions():
-    """PostgreSQL's conditions that are a row's fault, as the page lists them: generated from the driver."""
+    """PostgreSQL's conditions that reject a row, as the page lists them: generated from the driver."""
     states = {
         state
         for kind in vars(psycopg.errors).values()
         if isinstance(kind, type) and isinstance(state := getattr(kind, "sqlstate", None), str)
-        if state.startswith(ROW_CLASSES) or state in ROW_CODES + SAID_OF_VALUES
+        if state.startswith(ROW_CLASSES) or state in ROW_CODES + CAUSED_BY_VALUES
     }
     return [f"| `{condition(state)}` | {state} |" for state in sorted(states)]
 
 
-def test_the_page_lists_every_condition_of_postgresql_that_is_a_rows_fault():
+def test_the_page_lists_every_condition_of_postgresql_that_rejects_a_row():
     wanted = conditions()
     missing = [line for line in wanted if line not in table("PostgreSQL's reasons")]
     assert missing == [], "add to the table in docs/errors.md:\n" + "\n".join(missing)

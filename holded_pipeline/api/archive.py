@@ -18,7 +18,7 @@ from holded_pipeline.model.errors import ObjectVanishedError
 from holded_pipeline.model.json_codec import is_json
 from holded_pipeline.reading.framing import frame_lines
 from holded_pipeline.store.client import ObjectStore
-from holded_pipeline.store.object_names import day_of, joined
+from holded_pipeline.store.object_names import day_of, join_key
 from holded_pipeline.store.read_plan import Slice, StoredObject
 
 _BATCH_OBJECTS = 32
@@ -121,7 +121,7 @@ class Archive:
         batch: list[StoredObject] = []
         looked = 0
         # The slash keeps hour=1 apart from hour=12.
-        for stored in self._store.objects(joined(self._prefix, partition, "") + "/", start_after=after):
+        for stored in self._store.objects(join_key(self._prefix, partition, "") + "/", start_after=after):
             if not stored.key.endswith(".jsonl"):
                 continue
             batch.append(stored)

@@ -30,7 +30,7 @@ from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
 from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_names import joined, usable_prefix
+from holded_pipeline.store.object_names import join_key, validate_prefix
 
 T = TypeVar("T")
 _ASK_AGAIN = 1.0
@@ -95,8 +95,8 @@ class Service:
         self.metrics = Metrics()
         self.memory = Memory(limits.memory_bytes, writing.retry_after)
         self.recent = RecentEvents(limits.recent_bytes)
-        self._prefix = usable_prefix(prefix)
-        self._rejected_prefix = usable_prefix(rejected_prefix, name="rejected_prefix")
+        self._prefix = validate_prefix(prefix)
+        self._rejected_prefix = validate_prefix(rejected_prefix, name="rejected_prefix")
         self._queues: list[GroupCommit] = []
         self._is_open = False
         self._door = None
@@ -181,10 +181,10 @@ class Service:
         _logger.warning("not ready: %s: %s", type(error).__name__, error)
 
     def _event_key(self, partition: str) -> str:
-        return joined(self._prefix, partition, f"{new_id()}.jsonl")
+        return join_key(self._prefix, partition, f"{new_id()}.jsonl")
 
     def _rejected_key(self, partition: str) -> str:
-        return joined(self._rejected_prefix, partition, f"{new_id()}.jsonl.gz")
+        return join_key(self._rejected_prefix, partition, f"{new_id()}.jsonl.gz")
 
     def _watch(self) -> None:
         watch = self.metrics.watch

@@ -16,7 +16,10 @@ PROVENANCE: Final = "enrichers"
 """The entry of `event.metadata` that tells which enrichers ran, their versions, and how it went."""
 
 
-_others = attrgetter(*(field.name for field in attrs.fields(Event) if field.name not in ("data", "metadata")))
+_FIELDS: Final = tuple(field.name for field in attrs.fields(Event))
+_DATA, _METADATA, _SOURCE = (_FIELDS.index(name) for name in ("data", "metadata", "source"))
+_all_values = attrgetter(*_FIELDS)
+_others = attrgetter(*(name for name in _FIELDS if name not in ("data", "metadata")))
 
 
 class Draft:
@@ -51,7 +54,7 @@ class Draft:
         """The event as the next enricher sees it."""
         if self._view is None:
             known = {**self._known, **read_only(self._learned)} if self._learned else self._known
-            self._view = _with(self.before, self._data, FrozenDict(known), self._source)
+            self._view = _with_contents(self.before, self._data, FrozenDict(known), self._source)
         return self._view
 
     @property
@@ -96,21 +99,11 @@ class Draft:
         metadata = {**self.before.metadata, **self._learned}
         earlier = metadata.get(PROVENANCE)
         metadata[PROVENANCE] = {**earlier, **self._ran} if isinstance(earlier, dict) else self._ran
-        return _with(self.before, self.before.data, metadata, self.before.source)
+        return _with_contents(self.before, self.before.data, metadata, self.before.source)
 
 
-def _with(event: Event, data: Any, metadata: Any, source: Source | None) -> Event:
-    """The event with other contents; `attrs.evolve` takes three times as long."""
-    return Event(
-        id=event.id,
-        type=event.type,
-        company_id=event.company_id,
-        occurred_at=event.occurred_at,
-        data=data,
-        user_id=event.user_id,
-        metadata=metadata,
-        source=source,
-        raw=event.raw,
-        attempts=event.attempts,
-        replay_of=event.replay_of,
-    )
+def _with_contents(event: Event, data: Any, metadata: Any, source: Source | None) -> Event:
+    """The event with other contents; every other field stays. `attrs.evolve` takes three times as long."""
+    values = list(_all_values(event))
+    values[_DATA], values[_METADATA], values[_SOURCE] = data, metadata, source
+    return Event(*values)

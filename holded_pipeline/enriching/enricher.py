@@ -17,12 +17,12 @@ from holded_pipeline.model.values import Event
 from holded_pipeline.user_code.errors import (
     EnricherFault,
     bounded_rejection,
-    checked_batch,
+    check_batch_result,
     describe_error,
     result_or_error,
     run_failure,
 )
-from holded_pipeline.user_code.read_only import CHANGED
+from holded_pipeline.user_code.read_only import CHANGE_REJECTED
 
 T = TypeVar("T")
 EnrichFunction = Callable[[Event], Mapping[str, Any]]
@@ -128,7 +128,7 @@ class Enricher:
         with self.opened() as opened:
             outcome = result_or_error(self.callee(opened), [draft.view] if self.takes_batches else draft.view)
         if self.takes_batches:
-            batch = checked_batch(outcome, 1)
+            batch = check_batch_result(outcome, 1)
             outcome = batch[0] if isinstance(batch, list) else batch
         self.settle(draft, outcome)
         return draft.event()
@@ -205,7 +205,7 @@ class Enricher:
         if isinstance(result, BaseException):
             raise no_json(result) from result
         if draft.was_changed:
-            raise EnricherFault("enricher_error", f"{CHANGED}{self._suspicion()}")
+            raise EnricherFault("enricher_error", f"{CHANGE_REJECTED}{self._suspicion()}")
         found: dict[str, Any] = result
         return found
 

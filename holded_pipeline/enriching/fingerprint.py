@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import attrs
 
-from holded_pipeline.model.canonical_json import canonical
-from holded_pipeline.model.field_paths import Path, parse_paths, without
+from holded_pipeline.model.canonical_json import encode_canonical
+from holded_pipeline.model.field_paths import Path, parse_paths, remove_values
 from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Event
 
@@ -51,4 +51,4 @@ class Fingerprint:
 
     def __call__(self, event: Event) -> dict[str, Any]:
         """The entry `sha256`, 64 hexadecimal digits."""
-        return {"sha256": hashlib.sha256(canonical(without(event.data, self._paths))).hexdigest()}
+        return {"sha256": hashlib.sha256(encode_canonical(remove_values(event.data, self._paths))).hexdigest()}

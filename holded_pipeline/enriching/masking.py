@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import attrs
 
-from holded_pipeline.model.canonical_json import canonical
+from holded_pipeline.model.canonical_json import encode_canonical
 from holded_pipeline.model.errors import ConfigurationError
-from holded_pipeline.model.field_paths import Path, parse_paths, replaced, values_at
+from holded_pipeline.model.field_paths import Path, parse_paths, replace_values, values_at
 from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Event
 
@@ -98,7 +98,7 @@ class Mask:
             ConfigurationError: the key is not set, or too short.
         """
         key = self._revealed()
-        return attrs.evolve(event, data=replaced(event.data, self._paths, lambda value: self._token(value, key)))
+        return attrs.evolve(event, data=replace_values(event.data, self._paths, lambda value: self._token(value, key)))
 
     def _revealed(self) -> bytes:
         key = self.key.reveal()
@@ -114,4 +114,4 @@ class Mask:
             return None
         if self.casefold and isinstance(value, str):
             value = value.strip().casefold()
-        return hmac.digest(key, canonical(value), "sha256").hex()
+        return hmac.digest(key, encode_canonical(value), "sha256").hex()

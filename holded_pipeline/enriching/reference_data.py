@@ -11,12 +11,12 @@ import attrs
 
 from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
+from holded_pipeline.store.compression import without_compression_ending
 
 Format = Literal["csv", "json", "jsonl"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 
 _ENDINGS: Final[Mapping[str, Format]] = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-_COMPRESSED = (".gz", ".zst")
 
 
 def format_of(name: str) -> Format:
@@ -25,9 +25,7 @@ def format_of(name: str) -> Format:
     Raises:
         ValueError: the name does not tell.
     """
-    plain = name
-    for ending in _COMPRESSED:
-        plain = plain.removesuffix(ending)
+    plain = without_compression_ending(name)
     for ending, kind in _ENDINGS.items():
         if plain.endswith(ending):
             return kind

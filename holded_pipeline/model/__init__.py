@@ -1,5 +1,4 @@
-"""What everything speaks of: `Event`, `Rejected`, errors, reasons, and JSON in and out without altering a value.
+"""The values that all rooms share: `Event`, `Rejected`, errors, reasons, and JSON that is read and written unaltered.
 
-Nothing here imports another room, Beam, a driver or a clock; what belongs to one subject alone lives in that
-subject's room.
+Nothing here imports another room, Beam or a driver, or reads a clock. What belongs to one subject is in its room.
 """

@@ -1,8 +1,7 @@
 """Every exception this library raises on purpose.
 
-The split is the one that decides what happens to data: a record's own fault (`RejectRecord`) moves that
-record aside; an outage (`TransientError`) or a wrong setting (`ConfigurationError`) fails the run and leaves
-the data where they are.
+The class decides what happens to the data. A fault of a record (`RejectRecord`) rejects that record. An outage
+(`TransientError`) or a wrong setting (`ConfigurationError`) fails the run and leaves the data where they are.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from holded_pipeline.model.values import Violation
 
 
 class HoldedPipelineError(Exception):
-    """The base of everything raised here on purpose."""
+    """The base class of all errors of this library."""
 
 
 class ConfigurationError(HoldedPipelineError):
-    """A setting, a grant, a table or a schema is wrong: trying again cannot help, changing it can."""
+    """A setting, a grant, a table or a schema is wrong: it has to be changed, a retry cannot help."""
 
 
 class TransientError(HoldedPipelineError):
@@ -29,20 +28,20 @@ class ObjectVanishedError(HoldedPipelineError):
 
 
 class EnricherError(HoldedPipelineError):
-    """An enricher failed and may not: its `on_error` is `fail`. The enricher's own exception is the cause."""
+    """An enricher whose `on_error` is `fail` failed. Its exception is the cause of this one."""
 
 
 class TooManyRejectedError(HoldedPipelineError):
     """More records were rejected than `WriteRejected(max_rejected=...)` allows; all of them were written first."""
 
 
-class RejectRecord(HoldedPipelineError):  # noqa: N818  an instruction to the pipeline rather than a failure of it
-    """Raised by an envelope, an enricher or a row function to reject the record it was given, and only that.
+class RejectRecord(HoldedPipelineError):  # noqa: N818  it instructs the pipeline, which does not fail
+    """Raised by an envelope, an enricher or a row function to reject the record that it was given.
 
     Args:
         reason: a short stable code in snake_case, for filters and counts.
-        message: what is wrong with the record and what would make it right.
-        violations: the single faults found, if there are several.
+        message: what is wrong with the record, and what would fix it.
+        violations: each fault, if there are several.
     """
 
     def __init__(self, reason: str, message: str, violations: Sequence[Violation] = ()) -> None:

@@ -19,7 +19,7 @@ def parse_path(text: Any) -> Path:
     """The parts of a path: a JSON Pointer (RFC 6901, `~1` for `/`) in which `*` means every element of an array.
 
     Raises:
-        ValueError: it is no path.
+        ValueError: it is not a path.
     """
     if not isinstance(text, str) or not text.startswith("/"):
         raise ValueError(f"a field is named by a path below data, such as /contact/email, got {text!r}")
@@ -30,7 +30,7 @@ def parse_paths(texts: Iterable[str]) -> tuple[Path, ...]:
     """The parts of several paths, each once, in order.
 
     Raises:
-        ValueError: one of them is no path; or a text was given instead of a list of texts.
+        ValueError: one of them is not a path; or a text was given instead of a list of texts.
     """
     if isinstance(texts, str):
         raise ValueError(f"paths are given as a list, e.g. [{texts!r}]")  # noqa: TRY004  one kind of error for all
@@ -41,47 +41,47 @@ def values_at(document: Any, path: Path) -> Iterator[tuple[str, Any]]:
     """Every value that a path leads to, with its own JSON Pointer; none where the document has no such field."""
     pending: list[tuple[tuple[str | int, ...], Any, Path]] = [((), document, path)]
     while pending:
-        place, value, rest = pending.pop()
+        path_so_far, value, rest = pending.pop()
         if not rest:
-            yield json_pointer(place), value
+            yield json_pointer(path_so_far), value
             continue
         members = reversed(list(_members(value, rest[0])))
-        pending.extend(((*place, name), member, rest[1:]) for name, member in members)
+        pending.extend(((*path_so_far, name), member, rest[1:]) for name, member in members)
 
 
-def replaced(document: Any, paths: Iterable[Path], replace: Callable[[Any], Any]) -> Any:
-    """A copy of a document in which the values that the paths lead to are others; what has no such field stays.
+def replace_values(document: Any, paths: Iterable[Path], replace: Callable[[Any], Any]) -> Any:
+    """A copy of a document in which the values at the paths are replaced; paths that lead nowhere change nothing.
 
-    Each value is replaced once, as it was; of two paths the one that leads to more counts.
+    Each value is replaced once. Where one path leads to a value and another into it, the whole value is replaced.
     """
-    return _replaced(document, list(paths), replace)
+    return _replace(document, list(paths), replace)
 
 
-def without(document: Any, paths: Iterable[Path]) -> Any:
-    """A copy of a document without the members that the paths lead to; an element of an array becomes null."""
-    return _replaced(document, list(paths), lambda _: _GONE)
+def remove_values(document: Any, paths: Iterable[Path]) -> Any:
+    """A copy of a document without the members at the paths; an element of an array becomes null."""
+    return _replace(document, list(paths), lambda _: _REMOVED)
 
 
-class _Gone(enum.Enum):
-    GONE = 0
+class _Removed(enum.Enum):
+    REMOVED = 0
 
 
-_GONE: Final = _Gone.GONE
+_REMOVED: Final = _Removed.REMOVED
 
 
-def _replaced(value: Any, paths: list[Path], replace: Callable[[Any], Any]) -> Any:
+def _replace(value: Any, paths: list[Path], replace: Callable[[Any], Any]) -> Any:
     if () in paths:
         return replace(value)
     changed: dict[Any, Any] = {}
     for name, member in {name: member for path in paths for name, member in _members(value, path[0])}.items():
-        inner = [path[1:] for path in paths if any(found == name for found, _ in _members(value, path[0], name))]
-        changed[name] = _replaced(member, inner, replace)
+        inner = [path[1:] for path in paths if any(matched == name for matched, _ in _members(value, path[0], name))]
+        changed[name] = _replace(member, inner, replace)
     if not changed:
         return value
     if isinstance(value, Mapping):
-        together = {**value, **changed}
-        return {name: member for name, member in together.items() if member is not _GONE}
-    return [None if (new := changed.get(place, old)) is _GONE else new for place, old in enumerate(value)]
+        merged = {**value, **changed}
+        return {name: member for name, member in merged.items() if member is not _REMOVED}
+    return [None if (new := changed.get(index, old)) is _REMOVED else new for index, old in enumerate(value)]
 
 
 def _members(value: Any, part: str, only: Any = None) -> Iterator[tuple[Any, Any]]:

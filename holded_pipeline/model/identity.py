@@ -1,4 +1,4 @@
-"""How events and packages get their keys: always from what was sent, so that sending again changes nothing."""
+"""The ids of events and packages: derived from what was sent, so that sending it again gives the same ids."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import uuid
 from holded_pipeline.model.values import Source
 
 MAX_KEY_CHARACTERS = 255
-"""The longest id, type or company that is accepted: two of them fit a PostgreSQL index entry in any alphabet."""
+"""The longest id, type or company id that is accepted: two of them fit a PostgreSQL index entry in any alphabet."""
 
 _MESSAGES = uuid.UUID("0b1d9f0e-6a55-5f0c-9c3e-7d3c1f6f2a41")
 _PACKAGES = uuid.UUID("5e7c2f64-93d8-5b1a-8a0d-2f1f0c9b7e18")
@@ -33,19 +33,19 @@ def time_ordered_id(nanoseconds: int, random_bits: int) -> str:
 
     Args:
         nanoseconds: the time since the epoch.
-        random_bits: 62 bits of chance, which keep ids of the same moment apart.
+        random_bits: 62 random bits, by which ids of the same moment differ.
     """
     milliseconds, rest = divmod(nanoseconds, 1_000_000)
     fraction = rest * 4096 // 1_000_000
-    chance = random_bits & ((1 << 62) - 1)
-    return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | chance))
+    random_part = random_bits & ((1 << 62) - 1)
+    return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random_part))
 
 
 def correlation_id_of(source: Source) -> str:
-    """The correlation id of records that came without one: their package's place in the store.
+    """The correlation id of records that have none: made from the position of their package in the store.
 
-    A package is a line, or an array: its elements all have the line on which it begins. Two arrays that begin on
-    one line of a document cannot be told apart by their place and share an id.
+    A package is a line, or an array, whose elements all have the line on which it begins. Two arrays that begin on
+    the same line share an id.
     """
-    place = "\0".join((source.bucket, source.key, source.etag, str(source.line)))
-    return str(uuid.uuid5(_PACKAGES, place))
+    position = "\0".join((source.bucket, source.key, source.etag, str(source.line)))
+    return str(uuid.uuid5(_PACKAGES, position))

@@ -1,8 +1,7 @@
-"""JSON in and out without altering a value.
+"""JSON, decoded and encoded without altering a value.
 
-`decode` accepts RFC 8259 and refuses what cannot be carried unaltered to every store we write: numbers that are
-none (NaN, Infinity), lone surrogates, U+0000 (PostgreSQL cannot hold it), a name twice in one object (readers
-disagree on which counts), and nesting past a limit.
+`decode` accepts RFC 8259, but rejects what cannot be stored unaltered: NaN and Infinity, lone surrogates, U+0000
+(PostgreSQL cannot store it), a name twice in one object (readers disagree on which counts), and nesting beyond a limit.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from holded_pipeline.model.errors import RejectRecord
 MAX_DEPTH = 100
 """Levels of nesting accepted by default. Far above any business document, far below what breaks a parser."""
 
-_ENDLESS = 1_000  # levels after which a value made by code is taken to hold itself
+_MAX_SEARCH_DEPTH = 1_000  # levels after which a value made by code is assumed to contain itself
 _EXACT_DIGITS = 15  # any decimal of up to 15 significant digits survives a double (IEEE 754, DBL_DIG)
 _BOM = b"\xef\xbb\xbf"
 _BRACKETS_OUTSIDE_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
 
 
-def _number(text: str) -> float | Decimal:
-    """A float where it is exact by its shortest form, else a Decimal."""
+def _parse_number(text: str) -> float | Decimal:
+    """A float if its shortest form has the value of the text, else a Decimal."""
     number = float(text)
     if len(text) <= _EXACT_DIGITS and "e" not in text and "E" not in text:
         return number
@@ -37,7 +36,7 @@ def _number(text: str) -> float | Decimal:
     return number
 
 
-_decoder = msgspec.json.Decoder(float_hook=_number)
+_decoder = msgspec.json.Decoder(float_hook=_parse_number)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _grammar = msgspec.json.Decoder(msgspec.Raw)
 
@@ -46,13 +45,13 @@ def encode(value: Any) -> bytes:
     """Compact UTF-8 JSON of a JSON value; big integers and Decimals as numbers, in full.
 
     Raises:
-        TypeError: `value` holds something JSON has no form for. NaN and Infinity: see `check_json_value`.
+        TypeError: `value` contains something that JSON has no form for. NaN and Infinity: see `check_json_value`.
     """
     return _encoder.encode(value)
 
 
 def is_json(text: bytes) -> bool:
-    """Whether it is one JSON value by its grammar, which says nothing about whether `decode` accepts it."""
+    """Whether it is one JSON value by the grammar; `decode` may reject it all the same."""
     try:
         _grammar.decode(text)
     except (ValueError, RecursionError):
@@ -68,7 +67,7 @@ def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
 
     Raises:
         RejectRecord: `invalid_utf8`, `invalid_json`, `not_finite`, `lone_surrogate`, `nul_character`,
-            `duplicate_name` or `too_deep`, with the place in the text.
+            `duplicate_name` or `too_deep`, with the position in the text where it is known.
     """
     text = raw.removeprefix(_BOM)
     if text.count(b"[") + text.count(b"{") > max_depth and _depth(text) > max_depth:
@@ -76,15 +75,15 @@ def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     try:
         value = _decoder.decode(text)
     except (ValueError, RecursionError, ArithmeticError) as error:
-        _explain(text, error)
+        _raise_reason(text, error)
     if b"\\u0000" in text:
-        _refuse_nul(value)
-    _refuse_duplicate_names(text, value)
+        _reject_nul(value)
+    _reject_duplicate_names(text, value)
     return value
 
 
 def decode_own(raw: bytes) -> Any:
-    """The JSON value of what `encode` wrote, as exact as `decode` but without its refusals."""
+    """The JSON value of what `encode` wrote: as exact as `decode`, without its checks."""
     return _decoder.decode(raw)
 
 
@@ -99,19 +98,19 @@ def _depth(text: bytes) -> int:
     return deepest
 
 
-def _explain(text: bytes, error: Exception) -> NoReturn:
-    """Says in a person's terms why the fast decoder refused; only ever called on a refusal."""
+def _raise_reason(text: bytes, error: Exception) -> NoReturn:
+    """Raises `RejectRecord` with the reason for which the fast decoder failed; slow, so only called after a failure."""
     try:
         decoded = text.decode()
     except UnicodeDecodeError as fault:
         raise RejectRecord("invalid_utf8", f"byte {fault.start} is not UTF-8: {fault.reason}{_hint(text)}") from error
     try:
-        value = json.loads(decoded, parse_constant=_refuse_constant, parse_float=Decimal)
+        value = json.loads(decoded, parse_constant=_reject_constant, parse_float=Decimal)
     except json.JSONDecodeError as fault:
-        place = f"line {fault.lineno}, column {fault.colno}"
-        raise RejectRecord("invalid_json", f"not JSON: {fault.msg} at {place}{_hint(text)}") from error
+        position = f"line {fault.lineno}, column {fault.colno}"
+        raise RejectRecord("invalid_json", f"not JSON: {fault.msg} at {position}{_hint(text)}") from error
     except (ValueError, ArithmeticError, RecursionError) as fault:
-        raise RejectRecord("invalid_json", f"not a JSON value that can be carried: {fault}") from error
+        raise RejectRecord("invalid_json", f"not a JSON value that can be kept unaltered: {fault}") from error
     if any(has_surrogate(string) for string in _strings(value)):
         raise RejectRecord("lone_surrogate", "a \\ud800-\\udfff escape stands without its other half") from error
     raise RejectRecord("invalid_json", f"not JSON: {error}") from error
@@ -121,12 +120,12 @@ def _hint(text: bytes) -> str:
     return "; it looks like UTF-16 or UTF-32, send UTF-8" if b"\0" in text else ""
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise RejectRecord("not_finite", f"{name} is not a JSON number; send null, or leave the field out")
 
 
 def has_surrogate(string: str) -> bool:
-    """Whether half of a UTF-16 pair stands alone in it, which UTF-8 has no form for."""
+    """Whether it contains half of a UTF-16 pair alone, which UTF-8 cannot encode."""
     return any("\ud800" <= character <= "\udfff" for character in string)
 
 
@@ -144,33 +143,35 @@ def _strings(value: Any) -> Iterator[str]:
             pending.extend(current)
 
 
-def _refuse_nul(value: Any) -> None:
+def _reject_nul(value: Any) -> None:
     if any("\0" in string for string in _strings(value)):
         raise RejectRecord("nul_character", "a string holds \\u0000, which PostgreSQL cannot store; remove it")
 
 
-def _refuse_duplicate_names(text: bytes, value: Any) -> None:
-    """A dropped duplicate drops its colon, so equal counts prove that there was none.
-
-    Only a colon written as an escape could make up for it, hence the second condition.
-    """
+def _reject_duplicate_names(text: bytes, value: Any) -> None:
+    """Rejects a text with an object that has a name twice, of which decoding kept the last member only."""
+    # A dropped member drops its colon, so equal numbers of colons prove that no name occurred twice:
+    #   {"a":1,"b":":"}      has 3 colons, and its value encodes to {"a":1,"b":":"}, which has 3: no name twice.
+    #   {"a":1,"a":2}        has 2 colons, and its value encodes to {"a":2}, which has 1: a name may occur twice.
+    #   {"a":1,"a":"\u003a"}  has 2 colons, and its value encodes to {"a":":"}, which has 2, too: an escaped colon makes
+    #                        up for the dropped one. So a text with such an escape is checked the slow way.
     if text.count(b":") == encode(value).count(b":") and b"\\u003" not in text:
         return
-    json.loads(text, object_pairs_hook=_refuse_duplicates)
+    json.loads(text, object_pairs_hook=_reject_duplicates_in)
 
 
-def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
+def _reject_duplicates_in(pairs: list[tuple[str, Any]]) -> None:
     names = [name for name, _ in pairs]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise RejectRecord("duplicate_name", f"the name {twice!r} stands twice in one object; keep one of them")
+        raise RejectRecord("duplicate_name", f"the name {twice!r} occurs twice in one object; keep one of them")
 
 
 def encode_checked(value: Any) -> bytes:
-    """What `encode` gives, for a value that code may have put NaN or Infinity into.
+    """`encode` for a value in which code may have put NaN or Infinity.
 
     Raises:
-        TypeError: `value` holds something JSON has no form for.
+        TypeError: `value` contains something that JSON has no form for.
     """
     encoded = encode(value)
     if b"null" in encoded:  # which is what NaN and Infinity become
@@ -179,28 +180,28 @@ def encode_checked(value: Any) -> bytes:
 
 
 def check_json_value(value: Any) -> None:
-    """Makes sure that a value made by code is JSON, so that `decode(encode(value))` gives it back.
+    """Checks that a value made by code is JSON, so that `decode(encode(value))` equals it.
 
     Raises:
-        TypeError: it holds a type, a non-string key, or a number that JSON has no form for; the message says where.
+        TypeError: it contains a type, a non-string key, or a number that JSON has no form for; the message says where.
     """
-    if not _comes_back(value):
-        _find_what_is_not_json(value)
+    if not _survives_encoding(value):
+        _raise_for_non_json(value)
 
 
 def plain_copy(value: Any, *, max_bytes: int) -> Any:
-    """The JSON value of a value made by code, in dicts and lists of its own.
+    """A copy, in new dicts and lists, of a JSON value made by code.
 
     Raises:
-        TypeError: it is no JSON (see `check_json_value`), has more than `max_bytes` bytes as JSON, or is nested more
-            than `MAX_DEPTH` levels deep, as what holds itself is.
+        TypeError: it is not JSON (see `check_json_value`), has more than `max_bytes` bytes as JSON, or is nested more
+            than `MAX_DEPTH` levels deep, as a value that contains itself is.
     """
     try:
         encoded = _encoder.encode(value)
     except RecursionError as error:
-        raise TypeError("it holds itself, or is nested too deep") from error
+        raise TypeError("it contains itself, or is nested too deep") from error
     except (TypeError, ValueError, ArithmeticError) as error:
-        _find_what_is_not_json(value)
+        _raise_for_non_json(value)
         raise TypeError(f"{error}; give plain Python values") from error
     if len(encoded) > max_bytes:
         raise TypeError(f"it has {len(encoded):,} bytes as JSON, and {max_bytes:,} are kept")
@@ -208,12 +209,12 @@ def plain_copy(value: Any, *, max_bytes: int) -> Any:
         raise TypeError(f"it is nested more than {MAX_DEPTH} levels deep")
     copy = _decoder.decode(encoded)
     if copy != value or b"\\u0000" in encoded:
-        _find_what_is_not_json(value)
+        _raise_for_non_json(value)
     return copy
 
 
-def _comes_back(value: Any) -> bool:
-    """Proof in C that a value is JSON; a value that only looks different, such as a tuple, needs the other look."""
+def _survives_encoding(value: Any) -> bool:
+    """Proves in C that a value is JSON. False proves nothing: a tuple is JSON, but decodes to a list."""
     try:
         encoded = _encoder.encode(value)
         return b"\\u0000" not in encoded and bool(_decoder.decode(encoded) == value)
@@ -221,7 +222,7 @@ def _comes_back(value: Any) -> bool:
         return False
 
 
-def _find_what_is_not_json(value: Any) -> None:
+def _raise_for_non_json(value: Any) -> None:
     pending: list[tuple[str, Any]] = [("", value)]
     while pending:
         pointer, current = pending.pop()
@@ -229,8 +230,8 @@ def _find_what_is_not_json(value: Any) -> None:
             continue
         if isinstance(current, str):
             _check_string(pointer, current)
-        elif pointer.count("/") > _ENDLESS:
-            raise TypeError(f"it holds itself, or is nested more than {_ENDLESS} levels deep")
+        elif pointer.count("/") > _MAX_SEARCH_DEPTH:
+            raise TypeError(f"it contains itself, or is nested more than {_MAX_SEARCH_DEPTH} levels deep")
         elif isinstance(current, float | Decimal):
             _check_number(pointer, current)
         elif isinstance(current, dict):
@@ -240,7 +241,7 @@ def _find_what_is_not_json(value: Any) -> None:
                 _check_string(pointer, name)
                 pending.append((f"{pointer}/{name}", member))
         elif isinstance(current, list | tuple):
-            pending.extend((f"{pointer}/{place}", member) for place, member in enumerate(current))
+            pending.extend((f"{pointer}/{index}", member) for index, member in enumerate(current))
         else:
             raise TypeError(f"{type(current).__name__} at {pointer or 'the top'} is not a JSON value")
 
@@ -252,10 +253,10 @@ def _check_number(pointer: str, number: float | Decimal) -> None:
 
 
 def is_storable(text: str) -> bool:
-    """Whether a text can stand in JSON and in PostgreSQL: no U+0000 in it, and no half of a surrogate pair."""
+    """Whether JSON and PostgreSQL can store a text: it has no U+0000 and no lone surrogate."""
     return "\0" not in text and not has_surrogate(text)
 
 
 def _check_string(pointer: str, string: str) -> None:
     if not is_storable(string):
-        raise TypeError(f"a string at {pointer or 'the top'} holds U+0000 or a lone surrogate")
+        raise TypeError(f"a string at {pointer or 'the top'} contains U+0000 or a lone surrogate")

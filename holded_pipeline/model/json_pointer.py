@@ -1,4 +1,4 @@
-"""JSON Pointers (RFC 6901): the place of a value in a document."""
+"""JSON Pointers (RFC 6901): the position of a value in a document."""
 
 from __future__ import annotations
 

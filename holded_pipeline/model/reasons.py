@@ -1,7 +1,7 @@
-"""Every reason for which this library rejects a record, and every error it raises: what caused it, what cures it.
+"""Every reason for which this library rejects a record, and every error it raises: what causes it, what fixes it.
 
-`docs/errors.md` says the same, and a test keeps the two and the code alike. PostgreSQL's own reasons (its names of
-the conditions of SQLSTATE classes 22, 23 and 54) are many, and stand on that page alone.
+`docs/errors.md` says the same; a test compares the two with the code. PostgreSQL's own reasons (its names of the
+conditions of SQLSTATE classes 22, 23 and 54) are many, and are listed on that page only.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ class CodeReference:
 
     Attributes:
         name: the reason code, or the error's class.
-        where: the stages that a reason comes from; for an error, when it is raised.
+        raised: the stage that a reason comes from; for an error, when it is raised.
         cause: what it means.
-        cure: what to do.
+        fix: what to do.
     """
 
     name: str
-    where: str
+    raised: str
     cause: str
-    cure: str
+    fix: str
 
 
 REASONS: tuple[CodeReference, ...] = (
@@ -33,17 +33,17 @@ REASONS: tuple[CodeReference, ...] = (
     CodeReference(
         "corrupt_compression", "read", "an object's gzip or zstd data are damaged or end early", "upload it again"
     ),
-    CodeReference("duplicate_name", "read", "a name stands twice in one JSON object", "keep one of them"),
+    CodeReference("duplicate_name", "read", "a name occurs twice in one JSON object", "keep one of them"),
     CodeReference(
         "enricher_error",
         "enrich",
         "an enricher raised an exception on this event",
-        'mend the enricher, or give it `on_error="skip"`',
+        'fix the enricher, or give it `on_error="skip"`',
     ),
     CodeReference(
         "enricher_output",
         "enrich",
-        "an enricher returned something that is no JSON object",
+        "an enricher returned something other than a JSON object",
         "return a mapping of JSON values",
     ),
     CodeReference(
@@ -52,13 +52,11 @@ REASONS: tuple[CodeReference, ...] = (
     CodeReference(
         "envelope_error",
         "read",
-        "an envelope function of yours raised an exception",
-        "mend it, or raise `RejectRecord`",
+        "your envelope function raised an exception",
+        "fix it, or raise `RejectRecord`",
     ),
-    CodeReference(
-        "invalid_field", "read", "a field of the message is there, but is not what it must be", "see its violations"
-    ),
-    CodeReference("invalid_json", "read", "the text is no JSON, or breaks off", "see its position in the message"),
+    CodeReference("invalid_field", "read", "a field of the message has a wrong type or value", "see its violations"),
+    CodeReference("invalid_json", "read", "the text is not JSON, or ends early", "see its position in the message"),
     CodeReference("invalid_utf8", "read", "the bytes are not UTF-8", "encode them as UTF-8"),
     CodeReference(
         "invalid_value",
@@ -66,21 +64,19 @@ REASONS: tuple[CodeReference, ...] = (
         "a value cannot be written as its column's type, or holds U+0000",
         "change the row function or the value",
     ),
-    CodeReference(
-        "lone_surrogate", "read", "half of a UTF-16 pair stands alone in a string", "send the whole character"
-    ),
+    CodeReference("lone_surrogate", "read", "a string contains half of a UTF-16 pair", "send the whole character"),
     CodeReference(
         "lookup_missing",
         "enrich",
-        'a lookup with `on_missing="reject"` knows nothing of the event\'s key',
+        'a lookup with `on_missing="reject"` has no row for the event\'s key',
         "complete the table or object, then replay",
     ),
-    CodeReference("low_quality", "enrich", "the quality score is under `min_quality`", "see the rules it failed"),
+    CodeReference("low_quality", "enrich", "the quality score is below `min_quality`", "see the rules it failed"),
     CodeReference(
         "missing_field", "read", "the message lacks a field that makes an event", "send it; see its violations"
     ),
-    CodeReference("not_an_object", "read", "the record is JSON, but no object", "send a JSON object"),
-    CodeReference("not_finite", "read", "NaN or Infinity, which are no JSON", "send null, or leave the field out"),
+    CodeReference("not_an_object", "read", "the record is JSON, but not an object", "send a JSON object"),
+    CodeReference("not_finite", "read", "NaN or Infinity, which are not JSON", "send null, or leave the field out"),
     CodeReference("nul_character", "read", "a string holds U+0000, which PostgreSQL cannot store", "remove it"),
     CodeReference(
         "object_vanished",
@@ -94,12 +90,10 @@ REASONS: tuple[CodeReference, ...] = (
         "the record is larger than `max_record_bytes`",
         "split it, or allow more; see `ReadMinIO`",
     ),
-    CodeReference(
-        "row_error", "write", "a row function of yours raised an exception", "mend it, or raise `RejectRecord`"
-    ),
+    CodeReference("row_error", "write", "your row function raised an exception", "fix it, or raise `RejectRecord`"),
     CodeReference("schema_violation", "validate", "the document breaks its schema", "see its violations"),
     CodeReference(
-        "subject_error", "validate", "no subject can be made of the event", "mend the template or the function"
+        "subject_error", "validate", "no subject can be determined for the event", "fix the template or the function"
     ),
     CodeReference("too_deep", "read", "the document is nested deeper than `max_depth`", "flatten it, or allow more"),
     CodeReference(
@@ -122,7 +116,7 @@ ERRORS: tuple[CodeReference, ...] = (
         "EnricherError",
         "running",
         'an enricher failed whose `on_error` is `"fail"`, or with an error of this library',
-        "mend the enricher",
+        "fix the enricher",
     ),
     CodeReference(
         "ObjectVanishedError",
@@ -132,27 +126,27 @@ ERRORS: tuple[CodeReference, ...] = (
     ),
     CodeReference(
         "RejectRecord",
-        "by code of yours",
-        "raised outside an envelope, an enricher or a row function, where nobody can reject the record for it",
+        "by your code",
+        "raised outside an envelope, an enricher or a row function, where it cannot reject a record",
         "raise it inside one of them",
     ),
     CodeReference(
         "StartError",
         "in `local.stack()`",
         "a local server did not come up",
-        "read the end of its log, which the message repeats",
+        "read the end of its log, which is in the message",
     ),
     CodeReference(
         "TooManyRejectedError",
         "after the rejected were written",
         "more was rejected than `WriteRejected(max_rejected=…)` allows",
-        "mend what the most frequent reasons say, then run again or replay",
+        "fix what the most frequent reasons say, then run again or replay",
     ),
     CodeReference(
         "TransientError",
         "after the deadline",
-        "a server did not answer within `Retry.deadline`, or something else answered for it; nothing was rejected",
-        "run again once it is back, or be more patient; check the endpoint if the message says so",
+        "a server did not answer within `Retry.deadline`, or a proxy answered in its place; nothing was rejected",
+        "run again once it is back, or raise the deadline; check the endpoint if the message says so",
     ),
 )
 """The exceptions of this library that users can meet; all are `HoldedPipelineError`."""

@@ -1,23 +1,25 @@
-"""The stages that records are refused at, and which of them a misspelt name means."""
+"""The stages at which records are rejected, and the stage that a misspelt name probably means."""
 
 from __future__ import annotations
 
 import difflib
 
 STAGES = ("read", "validate", "enrich", "write", "collect")
-"""Those of this library's own transforms, and of its API's door; rejections that users make may name others."""
+"""Those of this library's transforms, and `collect` of its API; users' own rejections may have others."""
 
 _TRANSFORMS = {"readminio": "read", "readrejected": "read", "validateschema": "validate", "writepostgres": "write"}
-_ALIKE = 0.75
+_MIN_SIMILARITY = 0.75
 
 
-def misspelt(stage: str) -> str | None:
-    """The stage that was meant, if this is none of `STAGES` but looks like one."""
+def suggest_stage(stage: str) -> str | None:
+    """The stage that was probably meant, for a name that resembles one of `STAGES`; None for any other name."""
     if stage in STAGES:
         return None
     name = stage.casefold()
     if name in STAGES:
         return name
-    # What holds one of the names whole, such as `revalidate`, is a name with a thought behind it.
-    alike = [] if any(known in name for known in STAGES) else difflib.get_close_matches(name, STAGES, 1, _ALIKE)
-    return _TRANSFORMS.get(name, alike[0] if alike else None)
+    # A name that contains a whole stage, such as `revalidate`, was chosen on purpose.
+    similar = (
+        [] if any(known in name for known in STAGES) else difflib.get_close_matches(name, STAGES, 1, _MIN_SIMILARITY)
+    )
+    return _TRANSFORMS.get(name, similar[0] if similar else None)

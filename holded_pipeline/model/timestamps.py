@@ -1,4 +1,4 @@
-"""The moments that producers write, in all the forms they write them in."""
+"""Timestamps of producers, in all the forms in which they write them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_MS = -62_135_596_800_000  # 0001-01-01, the first moment that datetime and PostgreSQL both hold
+_FIRST_MS = -62_135_596_800_000  # 0001-01-01, the earliest that datetime and PostgreSQL both have
 _END_MS = 253_402_300_800_000  # 10000-01-01
 _NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,12})?")
 _COMPACT_DATE = re.compile(r"[0-9]{8}|[0-9]{14}")
@@ -16,18 +16,18 @@ _MICROSECOND = Decimal("0.001")
 
 
 def parse_timestamp(value: Any) -> datetime:
-    """The moment that `value` means; aware, in UTC, to the microsecond (what is finer is dropped).
+    """The time that `value` means: aware, in UTC, to the microsecond; smaller parts are dropped.
 
     Args:
         value: epoch milliseconds as a number or as text, or an ISO-8601 text. A text without an offset is taken
             as UTC, a date without a time as its midnight.
 
     Raises:
-        ValueError: it is no moment between the years 1 and 9999; the message says why.
+        ValueError: it is not a time between the years 1 and 9999; the message says why.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
-        # One kind of error for all that is no moment: callers hand in whatever a document holds.
-        raise ValueError(f"a moment is epoch milliseconds or an ISO-8601 text, not {_kind(value)}")  # noqa: TRY004  as said above
+        # ValueError for any value, since callers pass whatever a document has.
+        raise ValueError(f"a moment is epoch milliseconds or an ISO-8601 text, not {_json_type_of(value)}")  # noqa: TRY004  as said above
     if not isinstance(value, str):
         return _from_milliseconds(value)
     text = value.strip()
@@ -55,16 +55,16 @@ def _from_iso(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except ValueError:
-        raise ValueError(f"{_shown(text)} is neither ISO-8601 nor epoch milliseconds") from None
+        raise ValueError(f"{_shorten(text)} is neither ISO-8601 nor epoch milliseconds") from None
     except OverflowError:
-        raise ValueError(f"{_shown(text)} lies outside the years 1 to 9999 in UTC") from None
+        raise ValueError(f"{_shorten(text)} lies outside the years 1 to 9999 in UTC") from None
 
 
-def _kind(value: Any) -> str:
+def _json_type_of(value: Any) -> str:
     kinds = {bool: "a boolean", type(None): "null", dict: "an object", list: "an array"}
     return kinds.get(type(value), type(value).__name__)
 
 
-def _shown(text: str) -> str:
+def _shorten(text: str) -> str:
     longest = 60
     return repr(text if len(text) <= longest else f"{text[:longest]}…")

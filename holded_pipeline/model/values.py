@@ -1,4 +1,4 @@
-"""The values that flow through a pipeline: what they hold, never how they travel."""
+"""The values that flow through a pipeline; their encoding is elsewhere."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Literal, NamedTuple
 import attrs
 
 PayloadKind = Literal["record", "part", "object", "nothing", "event", "element"]
-"""What the bytes of a rejected record are; see `Rejected.holds`."""
+"""What the bytes of a rejected record are; see `Rejected.payload_kind`."""
 
 
 class Outcome(NamedTuple):
-    """What every transform that can refuse an element returns.
+    """What every transform that can reject an element returns.
 
     Attributes:
-        passed: PCollection of what went through; its element type is the transform's.
+        passed: PCollection of what passed; its element type is the transform's.
         rejected: PCollection of `Rejected`.
     """
 
@@ -26,7 +26,7 @@ class Outcome(NamedTuple):
 
 @attrs.frozen
 class Source:
-    """Where a record stands in the store.
+    """The position of a record in the store.
 
     Attributes:
         bucket: the bucket.
@@ -34,7 +34,7 @@ class Source:
         etag: the version of the object that was read.
         line: 1-based line, counted in the decompressed text, on which the record begins; for an element of an
             array the line on which the array begins, so that (bucket, key, etag, line) names one package.
-        item: 1-based place in the array, for a record that is an element of one.
+        item: 1-based position in the array, for a record that is an element of one.
     """
 
     bucket: str
@@ -44,8 +44,8 @@ class Source:
     item: int | None = None
 
     def __str__(self) -> str:
-        place = f"{self.bucket}/{self.key}:{self.line}"
-        return place if self.item is None else f"{place}[{self.item}]"
+        position = f"{self.bucket}/{self.key}:{self.line}"
+        return position if self.item is None else f"{position}[{self.item}]"
 
 
 def _as_utc(value: datetime) -> datetime:
@@ -61,15 +61,15 @@ class Event:
     Attributes:
         id: the event's key: the same event has the same id however often it is sent.
         type: what happened, in the producer's words.
-        company_id: whom it concerns.
+        company_id: the company that it concerns.
         occurred_at: when it happened; aware, kept in UTC, to the microsecond.
         data: the document as the producer sent it, a JSON object; this is what a schema validates. Numbers are
             `int` (any size), `float` where that is exact, else `Decimal`.
         user_id: who did it, if known.
-        metadata: what the pipeline learned, a JSON object; enrichers' results stand under their names.
-        source: where the record was read, if it was read from a store.
+        metadata: what the pipeline added, a JSON object; the result of an enricher is under its name.
+        source: where the record was read from, if it was read from a store.
         raw: the record's bytes as they were read, so that it can be rejected without loss at any stage.
-        attempts: how often this record was tried, this time included; more than 1 only in a replay.
+        attempts: how often this record was processed, this time included; more than 1 only in a replay.
         replay_of: id of the rejection that this event is a replay of.
     """
 
@@ -92,11 +92,11 @@ class Event:
 
 @attrs.frozen
 class Violation:
-    """One way in which a document breaks its schema.
+    """One fault of a document.
 
     Attributes:
         pointer: JSON Pointer (RFC 6901) of the offending value; empty for the whole document.
-        keyword: the schema keyword that refuses it, e.g. `required`.
+        keyword: the schema keyword that it violates, e.g. `required`.
         message: what is wrong, for a person.
     """
 
@@ -116,27 +116,27 @@ class SchemaRef:
 
 @attrs.frozen
 class Rejected:
-    """One refused record, with all it takes to understand it and to send it again.
+    """One rejected record, with all it takes to understand it and to replay it.
 
     Attributes:
-        id: key of this rejection; the same record refused by the same step for the same reason in the same run has
-            the same one, and so has whatever a replay of one rejection is refused for, in any run.
-        stage: where it was refused: `read`, `validate`, `enrich`, `write`, or a name of your own.
+        id: id of this rejection. The same record, rejected by the same step for the same reason in the same run, has
+            the same id. All rejections of replays of one rejection have the same id, in any run.
+        stage: where it was rejected: `read`, `validate`, `enrich`, `write`, or a name of your own.
         reason: a stable code, see the reference of reasons.
         message: what is wrong, for a person.
         raw: the record's bytes exactly as they were read, unless `payload_kind` says otherwise.
         rejected_at: when; aware UTC.
-        run_id: the run that refused it.
-        source: where the record stands.
-        violations: every single fault found.
-        schema: the schema it was checked against, if it came that far.
-        event_id: the id of the event, if it came that far.
-        event_type: the type of the event, if it came that far.
-        attempts: how often this record was tried, this time included.
+        run_id: the run that rejected it.
+        source: where the record was read from, if it was read from a store.
+        violations: every fault that was found.
+        schema: the schema it was checked against, if it was.
+        event_id: the id of the event, if the record became one.
+        event_type: the type of the event, if the record became one.
+        attempts: how often this record was processed, this time included.
         replay_of: id of the rejection that this one is a replay of.
-        holds: what `raw` is: the whole `record`; the first `part` of one that is too large to keep; a damaged
+        payload_kind: what `raw` is: the whole `record`; the first `part` of one that is too large to keep; a damaged
             compressed `object` (or its first part) that counts as one record; `nothing`, since the object
-            vanished; the JSON form of an `event` that code made; or that of an `element` of another kind.
+            was gone; the JSON form of an `event` that code made; or that of another `element`.
     """
 
     id: str

@@ -47,7 +47,7 @@ def frame(chunks: Iterable[bytes], *, key: str, first_line: int = 1, layout: Lay
 
     Args:
         chunks: the text in pieces of any size.
-        key: the object's key; its ending says `lines` where it is .jsonl or .ndjson, before .gz or .zst.
+        key: the object's key, without the ending of its compression; .jsonl and .ndjson at its end say `lines`.
         first_line: the number of the line that the text begins with.
         layout: what is known already, for a slice of an object.
     """

@@ -58,7 +58,7 @@ def layout_of(text: bytes, key: str) -> Layout:
 
 
 def _is_named_lines(key: str) -> bool:
-    return key.lower().removesuffix(".gz").removesuffix(".zst").endswith(_LINE_NAMES)
+    return key.lower().endswith(_LINE_NAMES)
 
 
 def from_first_value(text: bytes) -> bytes:

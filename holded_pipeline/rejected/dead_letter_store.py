@@ -16,10 +16,10 @@ import msgspec
 
 from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import ConfigurationError
-from holded_pipeline.model.stages import misspelt
+from holded_pipeline.model.stages import suggest_stage
 from holded_pipeline.model.values import PayloadKind, Rejected
 from holded_pipeline.rejected import rejections
-from holded_pipeline.store.object_names import day_of, joined
+from holded_pipeline.store.object_names import day_of, join_key
 
 SETTLED = "_settled"
 """The folder below the pile's prefix that holds settlements; no stage has this name, for theirs begin with `stage=`."""
@@ -138,7 +138,7 @@ class Selection:
         if self.since and self.until and self.since >= self.until:
             raise ValueError(f"since must be before until, got {self.since} and {self.until}")
         for stage in self.stage or ():
-            if (meant := misspelt(stage)) is not None:
+            if (meant := suggest_stage(stage)) is not None:
                 raise ValueError(f"no record is refused at the stage {stage!r}: did you mean {meant!r}?")
 
     def matches(self, note: RejectionSummary) -> bool:
@@ -167,7 +167,7 @@ class Selection:
 
 def store_prefix(prefix: str) -> str:
     """What the keys of a pile begin with, however the prefix was written."""
-    folder = joined(prefix, "", "")
+    folder = join_key(prefix, "", "")
     return f"{folder}/" if folder else ""
 
 

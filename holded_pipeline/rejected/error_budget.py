@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from holded_pipeline.model.stages import STAGES, misspelt
+from holded_pipeline.model.stages import STAGES, suggest_stage
 
 RUN = "*"
 """The key of the limit for all stages together."""
@@ -89,7 +89,7 @@ class ErrorBudget:
 def _check(stage: Any, limit: Any) -> None:
     if not isinstance(stage, str) or not stage:
         raise TypeError(f"a limit of max_rejected belongs to a stage such as 'validate', or to {RUN!r}, got {stage!r}")
-    if (meant := misspelt(stage)) is not None:
+    if (meant := suggest_stage(stage)) is not None:
         raise ValueError(
             f"max_rejected has a limit for the stage {stage!r}, which would limit nothing: did you mean {meant!r}? The "
             f"stages are {', '.join(STAGES)}, {RUN!r} for all together, and those of rejections that you make yourself"

@@ -9,7 +9,7 @@ import attrs
 from holded_pipeline.schemas.registry_client import RegistryClient
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
-from holded_pipeline.servers.server_url import http_parts
+from holded_pipeline.servers.server_url import parse_http_url
 
 
 @attrs.frozen(init=False)
@@ -66,7 +66,7 @@ class SchemaRegistry:
         negative_ttl: float = 30.0,
         retry: Retry | None = None,
     ) -> None:
-        parts = http_parts(url, "the registry's url", example="http://localhost:8081")
+        parts = parse_http_url(url, "the registry's url", example="http://localhost:8081")
         if parts.username and (username or password):
             raise ValueError("credentials are given both in the url and as arguments; give them once")
         if token is not None and (username or parts.username):

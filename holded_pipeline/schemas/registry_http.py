@@ -16,7 +16,7 @@ from requests.auth import HTTPBasicAuth
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
-from holded_pipeline.servers.tls_errors import wrong_tls
+from holded_pipeline.servers.tls_errors import explain_tls_error
 
 ACCEPT = "application/vnd.schemaregistry.v1+json, application/vnd.schemaregistry+json, application/json"
 UNKNOWN_SUBJECT, UNKNOWN_VERSION, UNKNOWN_SCHEMA = 40401, 40402, 40403
@@ -124,7 +124,7 @@ class RegistryConnection:
             verify = self._settings.verify
             response = self._session.get(url, params=params, timeout=self._settings.timeout, verify=verify)
         except requests.exceptions.SSLError as error:
-            wrong = wrong_tls(error, "url")
+            wrong = explain_tls_error(error, "url")
             if wrong is None:
                 raise _UnavailableError(f"the TLS handshake failed: {error}") from error
             raise ConfigurationError(f"{self.name} {wrong}") from error

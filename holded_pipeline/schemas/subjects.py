@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import string
 from collections.abc import Callable
 
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.json_codec import has_surrogate
+from holded_pipeline.model.templates import EVENT_FIELDS, parse_template
 from holded_pipeline.model.values import Event
 from holded_pipeline.user_code.errors import name_of, pipeline_error_for, result_or_error, truncated
 
 Subject = Callable[[Event], str]
-
-_FIELDS: dict[str, Callable[[Event], str]] = {
-    "type": lambda event: event.type,
-    "type_name": lambda event: re.split(r"[\\/.]", event.type)[-1],
-    "company_id": lambda event: event.company_id,
-}
 
 
 def subject_of(subject: str | Subject) -> Subject:
@@ -30,24 +23,7 @@ def subject_of(subject: str | Subject) -> Subject:
         return _SubjectFunction(subject)
     if not subject:
         raise ValueError("subject must not be empty")
-    try:
-        parsed = string.Formatter().parse(subject)
-        parts = [(text, field, spec or conversion) for text, field, spec, conversion in parsed]
-    except ValueError as error:
-        raise ValueError(f"the subject {subject!r} is no template: {error}") from error
-    for _, field, extra in parts:
-        if field is not None and (field not in _FIELDS or extra):
-            known = ", ".join(sorted(_FIELDS))
-            raise ValueError(f"the subject {subject!r} has no usable field {field!r}; the fields are: {known}")
-    return _Template(tuple((text, field) for text, field, _ in parts))
-
-
-class _Template:
-    def __init__(self, parts: tuple[tuple[str, str | None], ...]) -> None:
-        self._parts = parts
-
-    def __call__(self, event: Event) -> str:
-        return "".join(text + ("" if field is None else _FIELDS[field](event)) for text, field in self._parts)
+    return parse_template(subject, EVENT_FIELDS, name="subject")
 
 
 class _SubjectFunction:

@@ -1,4 +1,4 @@
-"""What happens when a server does not answer: try again for a while, then say so loudly."""
+"""Retries during an outage: until a deadline, then the run fails."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ T = TypeVar("T")
 _logger = logging.getLogger("holded_pipeline")
 
 
-def _positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
-    if not value > 0:  # nor NaN, which is no number of seconds
+def _validate_positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not value > 0:  # which NaN is not either
         raise ValueError(f"Retry.{attribute.name} must be more than 0 seconds, got {value}")
 
 
-def _finite(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+def _validate_finite(_: object, attribute: attrs.Attribute[float], value: float) -> None:
     if math.isinf(value):
         raise ValueError(f"Retry.{attribute.name} must be a number of seconds, got {value}; only deadline may be inf")
 
 
 @attrs.frozen
 class Retry:
-    """How long an outage is waited out.
+    """How long calls are retried during an outage.
 
-    Waits double from `first_wait` to `longest_wait`, with jitter so that workers do not come back in step.
+    Waits double from `first_wait` to `longest_wait`, with jitter so that workers do not retry at the same time.
 
     Attributes:
-        deadline: seconds after which waiting ends and the run fails with a `TransientError`; `math.inf` for never.
+        deadline: seconds after which the run fails with a `TransientError`; `math.inf` for never.
         first_wait: seconds before the second attempt.
-        longest_wait: seconds between attempts at the most.
+        longest_wait: at most so many seconds between attempts.
     """
 
-    deadline: float = attrs.field(default=120.0, validator=_positive)
-    first_wait: float = attrs.field(default=0.2, validator=[_positive, _finite])
-    longest_wait: float = attrs.field(default=10.0, validator=[_positive, _finite])
+    deadline: float = attrs.field(default=120.0, validator=_validate_positive)
+    first_wait: float = attrs.field(default=0.2, validator=[_validate_positive, _validate_finite])
+    longest_wait: float = attrs.field(default=10.0, validator=[_validate_positive, _validate_finite])
 
     def call(self, attempt: Callable[[], T], *, server: str, is_transient: Callable[[Exception], bool]) -> T:
         """Calls `attempt` until it returns, until its error is not transient, or until the deadline.
 
         Args:
-            attempt: does the whole piece of work; must be safe to repeat.
+            attempt: the whole operation; must be safe to repeat.
             server: names the server in the error, e.g. `object store http://localhost:9000`. No credentials.
-            is_transient: tells an outage from every other error.
+            is_transient: whether an error is an outage.
 
         Raises:
             TransientError: the deadline passed; the last error is its cause.
@@ -69,7 +69,7 @@ class Retry:
                 raise
             raise TransientError(
                 f"{server} did not answer within {self.deadline:g} s; the last error was "
-                f"{_told(error)}. Nothing was rejected for it: run again once it is back"
+                f"{_first_line(error)}. Nothing was rejected for it: run again once it is back"
             ) from error
 
 
@@ -79,14 +79,14 @@ def _warn(server: str, state: tenacity.RetryCallState) -> None:
     _logger.warning(
         "%s does not answer (%s); attempt %d follows in %.1f s",
         server,
-        _told(error),
+        _first_line(error),
         state.attempt_number + 1,
         wait,
     )
 
 
-def _told(error: BaseException | None) -> str:
-    """The kind of an error and its first line: a driver's own error rather than what SQLAlchemy makes of it."""
+def _first_line(error: BaseException | None) -> str:
+    """The class of an error and the first line of its text; of an error of SQLAlchemy, those of the driver's error."""
     cause = getattr(error, "orig", None) or error
     first, *_ = str(cause).strip().splitlines() or [""]
     return f"{type(cause).__name__}: {first}" if first else type(cause).__name__

@@ -1,4 +1,4 @@
-"""A credential that does not show itself."""
+"""A credential that is in no text of the object that holds it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from holded_pipeline.model.errors import ConfigurationError
 class Secret:
     """A credential. Its value is in no repr, no log and no error message.
 
-    `Secret.env("NAME")` is the form to prefer: it travels to workers as the variable's name, and each worker
-    reads its own environment. `Secret("value")` travels with its value, since there is no other way.
+    Prefer `Secret.env("NAME")`: it is pickled as the name of the variable, and each worker reads its own environment.
+    `Secret("value")` is pickled with its value.
     """
 
-    # No attrs class: `attrs.asdict` of a client would open it up.
+    # Not an attrs class: `attrs.asdict` of a client would contain its value.
     __slots__ = ("_value", "_variable")
 
     def __init__(self, _value: str | None = None, _variable: str | None = None) -> None:
@@ -25,7 +25,7 @@ class Secret:
 
     @classmethod
     def env(cls, variable: str) -> Secret:
-        """The value that the environment variable has on the machine and at the time it is needed."""
+        """The value of an environment variable, read when and on the machine where it is needed."""
         if not variable:
             raise ValueError("Secret.env needs the name of an environment variable")
         return cls(None, variable)
@@ -36,19 +36,19 @@ class Secret:
         return value if isinstance(value, Secret) else cls(value)
 
     def reveal(self) -> str:
-        """The value itself, for the one call that needs it.
+        """The value.
 
         Raises:
             ConfigurationError: the environment variable is not set here.
         """
         if self._variable is None:
-            assert self._value is not None  # noqa: S101  the constructor saw to it
+            assert self._value is not None  # noqa: S101  the constructor checks it
             return self._value
         value = os.environ.get(self._variable)
         if value is None:
             raise ConfigurationError(
                 f"the environment variable {self._variable} is not set on this machine, "
-                f"though Secret.env({self._variable!r}) needs it; set it where the workers run"
+                f"and Secret.env({self._variable!r}) needs it; set it where the workers run"
             )
         return value
 

@@ -1,17 +1,17 @@
-"""The URL of a server, taken apart without showing it: what is typed there may hold a password."""
+"""The URL of a server, parsed without showing it in errors, since it may contain a password."""
 
 from __future__ import annotations
 
 from urllib.parse import SplitResult, urlsplit
 
 
-def http_parts(url: str, whose: str, *, example: str) -> SplitResult:
-    """The parts of a server's URL; an @ stands before the host only, as the end of a user's name and password.
+def parse_http_url(url: str, whose: str, *, example: str) -> SplitResult:
+    """The parts of a server's URL. An @ may stand only before the host, after a user's name and password.
 
     Raises:
-        ValueError: it is none; the message does not repeat it.
+        ValueError: it is not a URL of HTTP; the message does not contain it.
     """
-    parts = _split(url)
+    parts = _split_url(url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"{whose} must be a URL such as {example}")
     if "@" in parts.path + parts.query + parts.fragment:
@@ -19,10 +19,10 @@ def http_parts(url: str, whose: str, *, example: str) -> SplitResult:
     return parts
 
 
-def _split(url: str) -> SplitResult | None:
+def _split_url(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # which is looked at no earlier
-    except ValueError:  # whose words hold parts of the URL, so it is no cause of another error either
+        _ = parts.port  # which raises for a wrong port
+    except ValueError:  # its message has parts of the URL, so it must not be the cause of another error either
         return None
     return parts

@@ -1,18 +1,18 @@
-"""What an error of TLS means: a wrong setting, or a handshake that broke off, as any connection may."""
+"""What an error of TLS means: a wrong setting, or a broken connection."""
 
 from __future__ import annotations
 
-# OpenSSL's words; drivers wrap its errors in several ways, and keep its text.
+# Texts of OpenSSL; drivers wrap its errors in several ways, and keep the text.
 _NOT_TRUSTED = ("CERTIFICATE_VERIFY_FAILED", "DOESN'T_MATCH")
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 
 
-def wrong_tls(error: Exception, option: str) -> str | None:
-    """What is wrong with the settings, and what to do, after the server's name; None if trying again may help.
+def explain_tls_error(error: Exception, option: str) -> str | None:
+    """What is wrong with the settings and what to do, to follow the server's name; None if a retry may help.
 
     Args:
-        error: the driver's.
-        option: what the server's URL is called.
+        error: the error of the driver.
+        option: the name of the option with the server's URL.
     """
     text = str(error).upper().replace(" ", "_")
     if any(word in text for word in _NO_TLS):

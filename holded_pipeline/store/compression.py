@@ -1,34 +1,113 @@
-"""gzip and zstd as streams; told apart by their first bytes, not by a file's name."""
+"""How objects are compressed: one table of codecs, and what reads and writes with them.
+
+An object is read by its first bytes, whatever its key ends in. A codec put into `CODECS` is read and written
+everywhere; its name is added to `Compression` for type checkers.
+"""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from typing import Final, Literal, Protocol
 
+import attrs
 import zstandard
 
 from holded_pipeline.model.errors import RejectRecord
 
-GZIP_MAGIC = b"\x1f\x8b"
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_MAGIC_BYTES = 4
+Compression = Literal["gzip", "zstd"]
+
+GZIP_MAGIC: Final = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # RFC 8878, 3.1.2: 16 numbers begin a frame that decoders skip. pzstd puts one before each frame of data.
-_SKIPPABLE_MAGICS = tuple((0x184D2A50 + number).to_bytes(_MAGIC_BYTES, "little") for number in range(16))
-_ZSTD_MAGICS = (ZSTD_MAGIC, *_SKIPPABLE_MAGICS)
-_GZIP_BITE = 1 << 14  # what follows a member is copied for each member; a member may have 20 bytes
-_STEP = 1 << 20  # bytes decompressed at a time, so that a small object cannot become a large memory
-_ZSTD_BITE = 1 << 10  # zstd's object has no bound on its output; 1 KiB of input makes 32 MiB at the very most
-_PIECE = 4 << 20  # bytes of text, at least, that are handed on together
+_SKIPPABLE_MAGICS = tuple((0x184D2A50 + number).to_bytes(4, "little") for number in range(16))
+_GZIP_INPUT = 1 << 14  # bytes of input at a time: the rest is copied for each member, and a member may have 20 bytes
+_GZIP_OUTPUT = 1 << 20  # bytes of output at a time, so that a small object cannot become a large memory
+_ZSTD_INPUT = 1 << 10  # zstd's object has no bound on its output; 1 KiB of input makes 32 MiB at the very most
 _ZSTD_WINDOW = 1 << 27  # 128 MiB, what the zstd command line accepts without --long
+_CHUNK = 4 << 20  # bytes of text that a chunk has at least, unless it is the last
+
+
+class Compressor(Protocol):
+    """Compresses one object; `flush` ends it."""
+
+    def compress(self, data: bytes, /) -> bytes:
+        """The compressed bytes that are ready by then; the others come later."""
+        ...
+
+    def flush(self) -> bytes:
+        """The compressed bytes that are left."""
+        ...
+
+
+@attrs.frozen
+class Codec:
+    """One way to compress objects.
+
+    Attributes:
+        ending: what keys of such objects end in, in lower case, e.g. `.gz`.
+        magics: the bytes that such objects begin with; one of them is enough.
+        decompress: makes text of compressed chunks. Its chunks have a bounded size. Raises `RejectRecord` with the
+            reason `corrupt_compression`, after all the text before the damage.
+        compressor: makes a new compressor. Equal input makes equal output, so no time goes in.
+    """
+
+    ending: str
+    magics: tuple[bytes, ...]
+    decompress: Callable[[Iterable[bytes]], Iterator[bytes]]
+    compressor: Callable[[], Compressor]
+
+
+class NoCompressor:
+    """Leaves the bytes as they are."""
+
+    def compress(self, data: bytes) -> bytes:
+        """The same bytes."""
+        return data
+
+    def flush(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
+def new_compressor(compression: str | None) -> Compressor:
+    """A compressor of the codec `compression`; None for objects that are not compressed."""
+    return NoCompressor() if compression is None else CODECS[compression].compressor()
+
+
+def jsonl_ending(compression: str | None) -> str:
+    """What keys of JSON lines end in, e.g. `.jsonl.gz`."""
+    return ".jsonl" if compression is None else f".jsonl{CODECS[compression].ending}"
+
+
+def without_compression_ending(key: str) -> str:
+    """The key without the ending of a codec, in any case: `raw/a.jsonl` of `raw/a.jsonl.GZ`."""
+    ending = next((codec.ending for codec in CODECS.values() if key.lower().endswith(codec.ending)), "")
+    return key[: len(key) - len(ending)]
+
+
+def validate_compression(_: object, attribute: attrs.Attribute[str | None], value: str | None) -> None:
+    """Checks the attribute of an attrs class.
+
+    Raises:
+        ValueError: it is neither None nor the name of a codec.
+    """
+    if value is not None and value not in CODECS:
+        known = ", ".join(map(repr, CODECS))
+        raise ValueError(f"{attribute.name} must be {known} or None, got {value!r}")
 
 
 def is_compressed(head: bytes) -> bool:
-    """Whether an object that begins with these bytes is gzip or zstd."""
-    return head.startswith((GZIP_MAGIC, *_ZSTD_MAGICS))
+    """Whether an object that begins with these bytes is compressed."""
+    return _codec_of(head) is not None
 
 
-def damage(chunks: Iterable[bytes]) -> RejectRecord | None:
+def _codec_of(head: bytes) -> Codec | None:
+    return next((codec for codec in CODECS.values() if head.startswith(codec.magics)), None)
+
+
+def find_damage(chunks: Iterable[bytes]) -> RejectRecord | None:
     """What is wrong with a compressed object; None when it is whole, or not compressed at all.
 
     gzip's checksum stands at its end, so text must not be trusted before all of it went by.
@@ -42,48 +121,50 @@ def damage(chunks: Iterable[bytes]) -> RejectRecord | None:
 
 
 def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The text of an object in pieces of bounded size; plain objects go through as they are.
+    """The text of an object in chunks of bounded size; those of an object that is not compressed stay as they are.
 
     Raises:
         RejectRecord: `corrupt_compression`, after everything before the damage was yielded.
     """
     stream = iter(chunks)
+    longest = max(len(magic) for codec in CODECS.values() for magic in codec.magics)
     head = b""
     for chunk in stream:
         head += chunk
-        if len(head) >= _MAGIC_BYTES:
+        if len(head) >= longest:
             break
     whole = chain([head], stream) if head else iter(())
-    if head.startswith(GZIP_MAGIC):
-        yield from _joined(_gunzip(whole))
-    elif head.startswith(_ZSTD_MAGICS):
-        yield from _joined(_unzstd(whole))
-    else:
-        yield from whole
+    codec = _codec_of(head)
+    yield from whole if codec is None else _merge_chunks(codec.decompress(whole))
 
 
-def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same in fewer pieces: whoever looks for the end of a value looks at what is open of it with each one."""
-    held: list[bytes] = []
+def _merge_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer chunks: framing looks at all that is open of a value again with each chunk."""
+    merged: list[bytes] = []
     size = 0
     try:
-        for piece in pieces:
-            held.append(piece)
-            size += len(piece)
-            if size >= _PIECE:
-                yield b"".join(held)
-                held, size = [], 0
+        for chunk in chunks:
+            merged.append(chunk)
+            size += len(chunk)
+            if size >= _CHUNK:
+                yield b"".join(merged)
+                merged, size = [], 0
     except RejectRecord:
-        yield b"".join(held)
+        yield b"".join(merged)
         raise
     if size:
-        yield b"".join(held)
+        yield b"".join(merged)
 
 
-def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _cut_chunks(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in chunks of at most `size`."""
+    return (chunk[start : start + size] for chunk in chunks for start in range(0, len(chunk), size))
+
+
+def _decompress_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     inflater = zlib.decompressobj(wbits=31)
-    for bite in _bites(chunks):
-        pending = bite
+    for chunk in _cut_chunks(chunks, _GZIP_INPUT):
+        pending = chunk
         while pending:
             if inflater.eof:  # a gzip file may have several members, one after the other
                 pending = pending.lstrip(b"\0")  # tar and friends pad with zeros
@@ -91,7 +172,7 @@ def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
                     break
                 inflater = zlib.decompressobj(wbits=31)
             try:
-                yield inflater.decompress(pending, _STEP)
+                yield inflater.decompress(pending, _GZIP_OUTPUT)
             except zlib.error as error:
                 raise RejectRecord("corrupt_compression", f"the gzip data are damaged: {error}") from error
             pending = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
@@ -99,23 +180,35 @@ def _gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise RejectRecord("corrupt_compression", "the gzip data end in the middle; upload the object again")
 
 
-def _bites(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    return (chunk[at : at + _GZIP_BITE] for chunk in chunks for at in range(0, len(chunk), _GZIP_BITE))
-
-
-def _unzstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _decompress_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
     context = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     frame = context.decompressobj()
-    for chunk in chunks:
-        for start in range(0, len(chunk), _ZSTD_BITE):
-            pending = chunk[start : start + _ZSTD_BITE]
-            while pending:
-                if frame.eof:
-                    frame = context.decompressobj()
-                try:
-                    yield frame.decompress(pending)
-                except zstandard.ZstdError as error:
-                    raise RejectRecord("corrupt_compression", f"the zstd data are damaged: {error}") from error
-                pending = frame.unused_data if frame.eof else b""
+    for chunk in _cut_chunks(chunks, _ZSTD_INPUT):
+        pending = chunk
+        while pending:
+            if frame.eof:
+                frame = context.decompressobj()
+            try:
+                yield frame.decompress(pending)
+            except zstandard.ZstdError as error:
+                raise RejectRecord("corrupt_compression", f"the zstd data are damaged: {error}") from error
+            pending = frame.unused_data if frame.eof else b""
     if not frame.eof:
         raise RejectRecord("corrupt_compression", "the zstd data end in the middle; upload the object again")
+
+
+CODECS: dict[str, Codec] = {
+    "gzip": Codec(
+        ending=".gz",
+        magics=(GZIP_MAGIC,),
+        decompress=_decompress_gzip,
+        compressor=lambda: zlib.compressobj(6, zlib.DEFLATED, 31),  # its header holds no time
+    ),
+    "zstd": Codec(
+        ending=".zst",
+        magics=(_ZSTD_MAGIC, *_SKIPPABLE_MAGICS),
+        decompress=_decompress_zstd,
+        compressor=lambda: zstandard.ZstdCompressor(write_checksum=True).compressobj(),
+    ),
+}
+"""The codecs by name; `compression=` takes these names."""

@@ -1,8 +1,8 @@
-"""What an answer of the store means: an outage, a wrong setting, an object that is gone, or that no store answered.
+"""What an error of the store means: an outage, a wrong setting, a missing object, or an answer of another server.
 
-An S3 store says in an XML body what is wrong. A gateway, a maintenance page or a default backend has the same statuses
-and none of its codes; and a page with the status 200 can be read as an empty listing. So only S3's own words count.
-No call here is a HEAD, whose errors have no body to tell them by.
+An S3 store names the error with a code in an XML body. A gateway, a maintenance page or a default backend answers with
+the same HTTP statuses and without a code, and a page with the status 200 parses as an empty listing. So only S3's codes
+count. HEAD requests are not used, since the answer to one has no body.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from holded_pipeline.model.errors import ConfigurationError, HoldedPipelineError
-from holded_pipeline.servers.tls_errors import wrong_tls
+from holded_pipeline.servers.tls_errors import explain_tls_error
 from holded_pipeline.store.minio import MinIO
 
 _TRANSIENT_CODES = {
@@ -43,10 +43,11 @@ _TRANSIENT_CODES = {
     "TooManyRequests",
     "XMinioServerNotInitialized",
 }
-_GONE_CODES = {"NoSuchKey", "PreconditionFailed", "InvalidRange", "NoSuchVersion"}
-_IS_CODE = re.compile(r"[A-Za-z]")  # where a body holds none, botocore puts the status there
+_MISSING_KEY_CODES = {"NoSuchKey", "PreconditionFailed", "InvalidRange", "NoSuchVersion"}
+_IS_CODE = re.compile(r"[A-Za-z]")  # botocore uses the status where the body has no code
 _TRANSIENT_STATUSES = {408, 429}
 _SERVER_ERROR, _NOT_IMPLEMENTED = 500, 501
+_OTHER_SERVER = "the endpoint is not an S3 server, or a proxy answered"
 _ADVICE = {
     "NoSuchBucket": "create the bucket, or name another one",
     "AccessDenied": "grant the key s3:ListBucket, s3:GetObject and s3:PutObject on it",
@@ -55,54 +56,53 @@ _ADVICE = {
     "RequestTimeTooSkewed": "set this machine's clock",
     "AuthorizationHeaderMalformed": "set region to the bucket's",
     "PermanentRedirect": "set endpoint and region to the bucket's",
-    "XMinioInvalidObjectName": "MinIO takes no key with an empty level (//) or one of dots; choose another prefix",
+    "XMinioInvalidObjectName": "MinIO rejects keys with an empty level (//) or a level of dots; choose another prefix",
 }
 
 
 class NoStoreAnswerError(Exception):
-    """Something answered that is no S3 store: it says nothing about what is stored, nor about a record."""
+    """Another server than an S3 store answered, so nothing is known about what is stored."""
 
 
 def _code(error: ClientError) -> str:
-    """S3's code for what is wrong; empty if the answer holds none."""
+    """S3's code of the error; empty if the answer has none."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     return code if _IS_CODE.match(code) else ""
 
 
-def _message(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Message", "")).strip() or "nothing more"
+def _message_of(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Message", "")).strip() or "no message"
 
 
 def _status(answer: Mapping[str, Any]) -> int:
     return int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def no_store_answer(operation: str, answer: Mapping[str, Any], lacks: str) -> NoStoreAnswerError:
+def not_a_store_error(operation: str, answer: Mapping[str, Any], lacks: str) -> NoStoreAnswerError:
     """The error for an answer that lacks what every S3 store sends."""
     kind = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("content-type") or "no content type"
     return NoStoreAnswerError(
-        f"HTTP {_status(answer)} ({kind}) to {operation} without {lacks}, which every S3 store sends; "
-        "something that is none answers at this endpoint, or stands before it"
+        f"HTTP {_status(answer)} ({kind}) to {operation} without {lacks}, which every S3 store sends; {_OTHER_SERVER}"
     )
 
 
-def told_apart(error: Exception) -> Exception:
-    """An error of the driver's; if it stands for an answer that no S3 store gives, the error that says so."""
+def recognize_other_server(error: Exception) -> Exception:
+    """A `NoStoreAnswerError` for a driver's error about an answer that no S3 store sends; any other error unchanged."""
     if isinstance(error, ClientError) and not _code(error):
-        return no_store_answer(error.operation_name, error.response, "an error code")
+        return not_a_store_error(error.operation_name, error.response, "an error code")
     if isinstance(error, ResponseParserError):
-        return NoStoreAnswerError(f"an answer that is not S3's XML, or breaks off: {error}")
+        return NoStoreAnswerError(f"an answer that is not S3's XML, or ends early: {error}; {_OTHER_SERVER}")
     return error
 
 
 def is_transient_store_error(error: Exception) -> bool:
-    """Whether the store may well answer if asked again."""
-    if isinstance(error, HoldedPipelineError) or (isinstance(error, SSLError) and wrong_tls(error, "endpoint")):
+    """Whether the same call may succeed when it is retried."""
+    if isinstance(error, HoldedPipelineError) or (isinstance(error, SSLError) and explain_tls_error(error, "endpoint")):
         return False
     if isinstance(error, ClientError):
         status = _status(error.response)
-        passes = status in _TRANSIENT_STATUSES or (status >= _SERVER_ERROR and status != _NOT_IMPLEMENTED)
-        return passes or _code(error) in _TRANSIENT_CODES
+        is_passing = status in _TRANSIENT_STATUSES or (status >= _SERVER_ERROR and status != _NOT_IMPLEMENTED)
+        return is_passing or _code(error) in _TRANSIENT_CODES
     return isinstance(
         error,
         NoStoreAnswerError
@@ -115,18 +115,18 @@ def is_transient_store_error(error: Exception) -> bool:
     )
 
 
-def missing_key(error: Exception) -> bool:
-    """Whether the store says that the very version of the object that was asked for is not there any more."""
-    return isinstance(error, ClientError) and _code(error) in _GONE_CODES
+def is_missing_key(error: Exception) -> bool:
+    """Whether the requested version of the object does not exist any more."""
+    return isinstance(error, ClientError) and _code(error) in _MISSING_KEY_CODES
 
 
 def translate_store_error(error: Exception, lake: MinIO) -> Exception:
-    """The error for a user; what is no fault of the store's or the settings' stays as it is."""
+    """The error that the user gets; an error of neither the store nor the settings is returned unchanged."""
     if isinstance(error, ClientError):
         code = _code(error)
-        advice = _ADVICE.get(code) or f"check endpoint, bucket and keys; it says: {_message(error)}"
-        return ConfigurationError(f"{lake} refused {error.operation_name} on bucket {lake.bucket!r}: {code}; {advice}")
-    if isinstance(error, SSLError) and (wrong := wrong_tls(error, "endpoint")):
+        advice = _ADVICE.get(code) or f"check endpoint, bucket and keys; the store said: {_message_of(error)}"
+        return ConfigurationError(f"{lake} rejected {error.operation_name} on bucket {lake.bucket!r}: {code}; {advice}")
+    if isinstance(error, SSLError) and (wrong := explain_tls_error(error, "endpoint")):
         return ConfigurationError(f"{lake} {wrong}")
     if isinstance(error, BotoCoreError):
         return ConfigurationError(f"{lake} cannot be used as it is set up: {error}")

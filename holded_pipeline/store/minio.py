@@ -1,4 +1,4 @@
-"""Any S3-compatible store: what it takes to reach it."""
+"""The settings of a connection to an S3-compatible store."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from aiobotocore.session import AioSession
 
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
-from holded_pipeline.servers.server_url import http_parts
+from holded_pipeline.servers.server_url import parse_http_url
 
 
-def _endpoint(_: object, attribute: attrs.Attribute[str], value: str) -> None:
-    parts = http_parts(value, f"MinIO.{attribute.name}", example="http://localhost:9000")
+def _validate_endpoint(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    parts = parse_http_url(value, f"MinIO.{attribute.name}", example="http://localhost:9000")
     if parts.username or parts.password:
         raise ValueError("give the keys as access_key and secret_key, not inside the endpoint's URL")
     if parts.query or parts.fragment:
-        raise ValueError(f"MinIO.{attribute.name} is a server's URL, and takes nothing after ? or #")
+        raise ValueError(f"MinIO.{attribute.name} is the URL of a server and must have nothing after ? or #")
 
 
-def _secret(value: str | Secret) -> Secret:
+def _to_secret(value: str | Secret) -> Secret:
     return Secret.of(value)
 
 
-def _not_empty(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+def _validate_not_empty(_: object, attribute: attrs.Attribute[str], value: str) -> None:
     if not value:
         raise ValueError(f"MinIO.{attribute.name} must not be empty")
 
 
 @functools.cache
 def _session() -> AioSession:
-    """One for the process: it knows what S3's calls look like, which takes longer to read than a page of a listing.
+    """One session for the process: it loads the model of the S3 API, which takes longer than listing a page.
 
-    The keys are the client's, not the session's; and all clients are made in the one thread of fsspec's event loop.
+    The keys belong to the client, not to the session. All clients are made in the thread of fsspec's event loop.
     """
     return AioSession()
 
@@ -49,20 +49,20 @@ class MinIO:
     Attributes:
         endpoint: the server's URL.
         bucket: the bucket that all keys are in.
-        access_key: the key's public half.
-        secret_key: the key's secret half; a plain string becomes a `Secret`.
-        region: what signatures are made for; most stores other than AWS take any.
+        access_key: the access key's id.
+        secret_key: its secret; a plain string becomes a `Secret`.
+        region: the region that requests are signed for; most stores other than AWS accept any.
         addressing_style: `path` (http://host/bucket/key) or `virtual` (http://bucket.host/key).
         verify: whether the server's certificate is checked; a path names the CA bundle to check it with.
         timeout: seconds for a connection, and for a server to send the next bytes.
-        retry: how long an outage is waited out.
+        retry: how long calls are retried during an outage.
     """
 
-    endpoint: str = attrs.field(validator=_endpoint)
-    bucket: str = attrs.field(kw_only=True, validator=_not_empty)
-    access_key: str = attrs.field(kw_only=True, validator=_not_empty)
-    secret_key: Secret = attrs.field(kw_only=True, converter=_secret)
-    region: str = attrs.field(kw_only=True, default="us-east-1", validator=_not_empty)
+    endpoint: str = attrs.field(validator=_validate_endpoint)
+    bucket: str = attrs.field(kw_only=True, validator=_validate_not_empty)
+    access_key: str = attrs.field(kw_only=True, validator=_validate_not_empty)
+    secret_key: Secret = attrs.field(kw_only=True, converter=_to_secret)
+    region: str = attrs.field(kw_only=True, default="us-east-1", validator=_validate_not_empty)
     addressing_style: str = attrs.field(
         kw_only=True, default="path", validator=attrs.validators.in_(("path", "virtual"))
     )
@@ -71,9 +71,9 @@ class MinIO:
     retry: Retry = attrs.field(kw_only=True, factory=Retry)
 
     def filesystem(self, **overrides: Any) -> s3fs.S3FileSystem:
-        """A new fsspec filesystem for this store, for whatever the transforms do not do.
+        """A new fsspec filesystem for this store, for what the transforms do not do.
 
-        Paths are `bucket/key`. `overrides` go to `s3fs.S3FileSystem` as they are.
+        Paths are `bucket/key`. `overrides` are passed to `s3fs.S3FileSystem`.
         """
         settings: dict[str, Any] = {
             "key": self.access_key,
@@ -86,7 +86,7 @@ class MinIO:
             "config_kwargs": {
                 "s3": {"addressing_style": self.addressing_style},
                 "signature_version": "s3v4",
-                # Newer defaults add checksum trailers, which S3 clones refuse.
+                # Newer defaults add checksum trailers, which S3 clones reject.
                 "request_checksum_calculation": "when_required",
                 "response_checksum_validation": "when_required",
                 "connect_timeout": self.timeout,

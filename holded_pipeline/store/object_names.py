@@ -1,186 +1,182 @@
-"""Keys of the objects we write: where they are filed, and why no two are called the same."""
+"""Keys of the objects that are written: their folder, and a name that no other object has."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
-import string
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 from urllib.parse import quote
 
+from holded_pipeline.model.templates import EVENT_FIELDS, FieldValue, parse_template
 from holded_pipeline.model.values import Event, Rejected
 
 Partition = Callable[[Any], str]
 
 _KEY_BYTES = 1024  # of a key in S3
-_LEVEL_BYTES = 255  # of one level: many a store keeps objects as files
+_LEVEL_BYTES = 255  # of one level: many stores keep objects as files
 _RUN_BYTES = 160  # of the run's id in a name
-_END_BYTES = 33  # of the digest that shortened text ends in
-_ODD_LEVELS = frozenset({"", ".", ".."})
+_DIGEST_BYTES = 33  # of the ~ and the digest that shortened text ends in
+_AMBIGUOUS_LEVELS = frozenset({"", ".", ".."})
 
 
 def day_of(moment: date) -> str:
-    """The day as keys have it, `2026-03-01`; the year in four digits, which `strftime` does not promise."""
+    """The day as it stands in keys, `2026-03-01`; the year has four digits, which `strftime` does not guarantee."""
     return f"{moment.year:04}-{moment.month:02}-{moment.day:02}"
 
 
-_EVENT_FIELDS: dict[str, Callable[[Event], str]] = {
-    "date": lambda event: day_of(event.occurred_at),
-    "hour": lambda event: f"{event.occurred_at:%H}",
-    "month": lambda event: day_of(event.occurred_at)[:-3],
-    "type": lambda event: event.type,
-    "type_name": lambda event: re.split(r"[\\/.]", event.type)[-1],
-    "company_id": lambda event: event.company_id,
-}
+def _date_of(event: Event) -> str:
+    return day_of(event.occurred_at)
+
+
+def _hour_of(event: Event) -> str:
+    return f"{event.occurred_at:%H}"
+
+
+def _month_of(event: Event) -> str:
+    return day_of(event.occurred_at)[:-3]
+
+
+_PARTITION_FIELDS: Mapping[str, FieldValue] = {"date": _date_of, "hour": _hour_of, "month": _month_of, **EVENT_FIELDS}
 
 
 def partition_template(template: str) -> Partition:
     """A function for a template such as `date={date}/company={company_id}`.
 
-    What an event puts in is percent-encoded, so that it can neither open a folder nor leave one.
+    Values of fields are percent-encoded, so that they can neither open a folder nor leave one.
 
     Raises:
-        ValueError: the template names an unknown field; the message lists the known ones; or it has a level that
-            stores may take for another.
+        ValueError: the template names an unknown field, and the message lists the known ones; or it has an empty
+            level or one of the levels `.` and `..`.
     """
-    try:
-        parts = list(string.Formatter().parse(template))
-    except ValueError as error:
-        raise ValueError(f"the partition {template!r} is no template: {error}") from error
-    for _, field, spec, conversion in parts:
-        if field is not None and (field not in _EVENT_FIELDS or spec or conversion):
-            known = ", ".join(sorted(_EVENT_FIELDS))
-            raise ValueError(f"the partition {template!r} has no usable field {field!r}; the fields are: {known}")
-    usable_prefix(template, name="partition")
-    return _Template(tuple((text, field) for text, field, _, _ in parts))
-
-
-class _Template:
-    """A parsed template; an object rather than a closure, so that it travels to workers by reference."""
-
-    def __init__(self, parts: tuple[tuple[str, str | None], ...]) -> None:
-        self._parts = parts
-
-    def __call__(self, event: Event) -> str:
-        return "".join(
-            text + ("" if field is None else escape_key_level(_EVENT_FIELDS[field](event)))
-            for text, field in self._parts
-        )
+    parsed = parse_template(template, _PARTITION_FIELDS, name="partition", encode=escape_key_level)
+    validate_prefix(template, name="partition")
+    return parsed
 
 
 def rejected_partition(rejected: Rejected) -> str:
-    """Rejected records are filed by stage and by the day they were refused."""
+    """The folder of a rejected record: its stage and the day it was rejected."""
     return f"stage={escape_key_level(rejected.stage)}/date={day_of(rejected.rejected_at)}"
 
 
 def escape_key_level(text: str) -> str:
-    """Text as one level of a key: nothing in it is special to a store, a shell or a file system."""
+    """Text as one level of a key, without characters that are special to a store, a shell or a file system.
+
+    `c/1` becomes `c%2F1`, `a..b` becomes `a%2E%2Eb`, `.` becomes `%2E`, and the empty text `_`.
+    """
     level = quote(text, safe="-_.=", errors="surrogatepass").replace("..", "%2E%2E")
     return "%2E" if level == "." else level or "_"
 
 
 def shorten_with_digest(text: str, size: int) -> str:
-    """Text of at most `size` bytes in UTF-8; what is as long, or longer, ends in a digest of all of it."""
+    """Text of at most `size` bytes in UTF-8: the text itself if it is shorter, else its beginning, `~` and its digest.
+
+    With a size of 40, `aaa…` (50 characters) becomes `aaaaaaa~` and 32 hex digits of the SHA-256 of all 50.
+    """
     encoded = text.encode("utf-8", "surrogatepass")
     if len(encoded) < size:
         return text
-    digest = hashlib.sha256(encoded).hexdigest()[: _END_BYTES - 1]
-    return f"{encoded[: size - _END_BYTES].decode('utf-8', 'ignore')}~{digest}"
+    digest = hashlib.sha256(encoded).hexdigest()[: _DIGEST_BYTES - 1]
+    return f"{encoded[: size - _DIGEST_BYTES].decode('utf-8', 'ignore')}~{digest}"
 
 
-def _whole_levels(levels: str, size: int) -> str:
-    """Levels of at most `size` bytes; where that is not all of them, those that fit and a digest of all as the last."""
+def _shorten_levels(levels: str, size: int) -> str:
+    """Levels of at most `size` bytes: all of them, or the whole ones that fit and a digest of all as the last.
+
+    With a size of 50, `date=2026-03-01/company=…` (80 bytes) becomes `date=2026-03-01/~` and 32 hex digits.
+    """
     encoded = levels.encode("utf-8", "surrogatepass")
     if len(encoded) < size:
         return levels
-    # Not the part of one that would fit: with the digest behind it, it may be longer than a level may.
-    whole = encoded[: size - _END_BYTES].decode("utf-8", "ignore").rpartition("/")[0]
-    digest = f"~{hashlib.sha256(encoded).hexdigest()[: _END_BYTES - 1]}"
+    # Not a part of a level: with the digest behind it, it could be longer than a level may be.
+    whole = encoded[: size - _DIGEST_BYTES].decode("utf-8", "ignore").rpartition("/")[0]
+    digest = f"~{hashlib.sha256(encoded).hexdigest()[: _DIGEST_BYTES - 1]}"
     return f"{whole}/{digest}" if whole else digest
 
 
-def joined(prefix: str, partition: str, name: str) -> str:
-    """A key; the parts of which may or may not end in a slash."""
+def join_key(prefix: str, partition: str, name: str) -> str:
+    """A key of its parts, with one slash between them: `raw/a.json` of `/raw/`, an empty partition, and `a.json`."""
     return "/".join(part.strip("/") for part in (prefix, partition, name) if part.strip("/"))
 
 
-def usable_prefix(prefix: str, *, name: str = "prefix") -> str:
+def validate_prefix(prefix: str, *, name: str = "prefix") -> str:
     """The prefix, as it was given.
 
     Args:
         prefix: what keys begin with. Slashes around it make no difference.
-        name: the argument it was given as.
+        name: of the argument, for the message.
 
     Raises:
-        ValueError: a store may file what is written there elsewhere, or take no such key.
+        ValueError: it is not text, or has a level that stores change or reject.
     """
-    if not isinstance(prefix, str) or has_odd_level(prefix):
+    if not isinstance(prefix, str) or has_ambiguous_level(prefix):
         raise ValueError(
             f"{name} must be text such as 'raw/' or 'a/b/', without empty levels (//) and the levels . and .., which "
-            f"stores take for other keys or refuse; got {prefix!r}"
+            f"stores change or reject; got {prefix!r}"
         )
     return prefix
 
 
-def usable_pattern(pattern: str) -> str:
-    """A prefix or glob for listing keys, without slashes before it and with one behind it at the most.
+def normalize_pattern(pattern: str) -> str:
+    """A prefix or glob for listing keys, without leading slashes and with at most one at its end.
 
     Raises:
-        ValueError: as for `usable_prefix`.
+        ValueError: as for `validate_prefix`.
     """
     text = pattern.lstrip("/")
     if text.endswith("/"):
         text = text.rstrip("/") + "/"
-    *levels, _ = text.split("/")  # the last one may be how a name begins
-    if _ODD_LEVELS.intersection(levels):
+    *levels, _ = text.split("/")  # the last one may be the beginning of a name
+    if _AMBIGUOUS_LEVELS.intersection(levels):
         raise ValueError(
             f"pattern must be text such as 'raw/' or 'raw/**/*.json', without empty levels (//) and the levels . and "
-            f".., by which some stores list nothing; a wildcard, as in 'a/*/b/**', finds such keys; got {pattern!r}"
+            f".., for which some stores list nothing; a wildcard, as in 'a/*/b/**', finds such keys; got {pattern!r}"
         )
     return text
 
 
-def has_odd_level(text: str) -> bool:
-    """Whether a part of a key has levels that a store may take for others; slashes around it make no difference."""
+def has_ambiguous_level(text: str) -> bool:
+    """Whether a part of a key has empty levels or the levels `.` and `..`; slashes around it make no difference."""
     levels = text.strip("/")
-    return bool(levels) and not _ODD_LEVELS.isdisjoint(levels.split("/"))
+    return bool(levels) and not _AMBIGUOUS_LEVELS.isdisjoint(levels.split("/"))
 
 
 class ObjectIdentity:
-    """Follows what an object holds, so that the same lines of the same records make the same name.
+    r"""A digest of what an object contains, so that the same lines of the same records get the same name.
 
-    Records that say where they came from (`Event.source`, `Rejected.id`) name the object, together with their lines;
-    a bundle that is tried again then replaces its object instead of leaving a second one. The moment at which the
-    pipeline itself met a record (`rejected_at`, `processed_at`) is left out, since it is another one each time.
-    Objects of other elements, which may be equal and still not the same, get a name at random.
+    A record is identified by where it came from (`Event.source`, `Rejected.id`) and by its line. A bundle that is
+    retried then replaces its object instead of adding a second one. The time at which the pipeline processed a record
+    (`rejected_at`, `processed_at`) is omitted, since a retry changes it. Other elements may be equal and still be
+    different records, so their objects get a random name.
+
+    For an event of line 3 of `raw/a.jsonl`, the digest covers `\n('lake', 'raw/a.jsonl', 'e1', 3, None, 'id-1')\n`
+    and then its line, in which `"processed_at":"2026-03-01T12:00:00+00:00"` is replaced by a line's end.
     """
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
-        self._known = True
-        self._moment = b""
+        self._is_known = True
+        self._time_member = b""
 
     def begin(self, element: Any) -> None:
-        """Takes in whose line comes next."""
+        """Starts the line of an element."""
         origin = _origin_of(element)
-        self._known = self._known and origin is not None
-        if self._known:
-            self._moment = _moment_of(element)
-            # No line holds a line's end, and no repr does, so nothing can be taken for something else.
+        self._is_known = self._is_known and origin is not None
+        if self._is_known:
+            self._time_member = _time_member_of(element)
+            # Neither a line nor a repr contains a line's end, so two different inputs are never the same bytes.
             self._digest.update(b"\n%b\n" % repr(origin).encode("utf-8", "backslashreplace"))
 
-    def add(self, piece: bytes) -> None:
-        """Takes in the next piece of that line."""
-        if self._known:
-            self._digest.update(piece.replace(self._moment, b"\n") if self._moment else piece)
+    def add(self, chunk: bytes) -> None:
+        """Adds the next chunk of that line."""
+        if self._is_known:
+            self._digest.update(chunk.replace(self._time_member, b"\n") if self._time_member else chunk)
 
     def digest(self) -> str | None:
-        """Stands for what the object holds; None if its records do not say where they came from."""
-        return self._digest.hexdigest() if self._known else None
+        """The digest; None if a record does not say where it came from."""
+        return self._digest.hexdigest() if self._is_known else None
 
 
 def _origin_of(element: Any) -> tuple[Any, ...] | None:
@@ -191,8 +187,8 @@ def _origin_of(element: Any) -> tuple[Any, ...] | None:
     return None
 
 
-def _moment_of(element: Any) -> bytes:
-    """The member of an element's line that a clock makes; such text stands nowhere within a JSON string."""
+def _time_member_of(element: Any) -> bytes:
+    """The member of an element's line with the time of processing; its quotes cannot occur within a JSON string."""
     if isinstance(element, Rejected):
         return b'"rejected_at":"%b"' % element.rejected_at.isoformat().encode()
     processing = element.metadata.get("processing")
@@ -201,39 +197,41 @@ def _moment_of(element: Any) -> bytes:
 
 
 class ObjectNames:
-    """Gives the objects of one bundle their keys: a place, the run, and a digest of who writes what there.
+    """The keys of the objects of one bundle: folder, run, and a digest of the step and the content.
 
-    Different content, places, steps and runs make different keys. The same bundle tried again makes the same ones.
+    Different content, folders, steps and runs make different keys. The same bundle, retried, makes the same ones.
 
     Args:
         run_id: the run.
-        step: the transform that writes, by a name that no other one of the run has.
+        step: the name of the transform that writes; no other transform of the run has it.
     """
 
     def __init__(self, run_id: str, step: str) -> None:
         self._run = shorten_with_digest(escape_key_level(run_id), _RUN_BYTES)
         self._step = step
-        self._made: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
 
     def key(
         self, prefix: str, partition: str, identity: ObjectIdentity, ending: str, *, window: tuple[Any, ...] = ()
     ) -> str:
-        """The key of the next object.
+        """The key of the next object, e.g. `enriched/date=2026-03-01/<run>-0f9e8d7c6b5a49382716f5e4.jsonl.gz`.
 
         It has at most 1,024 bytes, unless the prefix leaves no room, and the levels below the prefix have at most 255.
 
         Args:
             prefix: what all keys begin with.
             partition: the folder below it.
-            identity: of what the object holds.
+            identity: of what the object contains.
             ending: of its name.
-            window: what tells the window of its elements from others.
+            window: identifies the window of its elements.
         """
         content = identity.digest()
-        told = secrets.token_hex(16) if content is None else repr((self._step, partition, window, content))
-        self._made[told] += 1  # a bundle may hold the same lines twice
-        digest = hashlib.sha256(f"{self._made[told]} {told}".encode("utf-8", "backslashreplace")).hexdigest()
+        identified_by = secrets.token_hex(16) if content is None else repr((self._step, partition, window, content))
+        self._counts[identified_by] += 1  # a bundle may contain the same lines twice
+        digest = hashlib.sha256(
+            f"{self._counts[identified_by]} {identified_by}".encode("utf-8", "backslashreplace")
+        ).hexdigest()
         name = f"{self._run}-{digest[:24]}{ending}"
         levels = "/".join(shorten_with_digest(level, _LEVEL_BYTES) for level in partition.split("/"))
-        room = _KEY_BYTES - len(joined(prefix, "", name).encode("utf-8", "surrogatepass")) - 1
-        return joined(prefix, _whole_levels(levels, max(room, _END_BYTES)), name)
+        room = _KEY_BYTES - len(join_key(prefix, "", name).encode("utf-8", "surrogatepass")) - 1
+        return join_key(prefix, _shorten_levels(levels, max(room, _DIGEST_BYTES)), name)

@@ -1,4 +1,4 @@
-"""Which bytes are read together: small objects in groups, large line files in slices cut between lines."""
+"""Which bytes one worker reads: small objects in groups, large files of lines in slices that end with a line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 
 @attrs.frozen
 class StoredObject:
-    """An object as a listing names it; `size` in bytes."""
+    """An object as it is listed; `size` in bytes."""
 
     key: str
     size: int
@@ -46,48 +46,58 @@ class ReadUnit:
 def group_small(objects: Iterable[StoredObject], *, unit_bytes: int, unit_objects: int) -> Iterator[ReadUnit]:
     """Units of at most `unit_bytes` and `unit_objects`; an object above `unit_bytes` is a unit by itself.
 
-    Each object is in exactly one unit, in the listing's order. Empty objects are left out: they hold no record.
+    Each object is in exactly one unit, in the listing's order. Empty objects are omitted, since they have no record.
     """
     group: list[Slice] = []
-    held = 0
+    group_bytes = 0
     for stored in objects:
         if stored.size == 0:
             continue
-        if group and (held + stored.size > unit_bytes or len(group) >= unit_objects):
+        if group and (group_bytes + stored.size > unit_bytes or len(group) >= unit_objects):
             yield ReadUnit(tuple(group))
-            group, held = [], 0
+            group, group_bytes = [], 0
         group.append(Slice(stored.key, stored.etag, stored.size))
-        held += stored.size
+        group_bytes += stored.size
     if group:
         yield ReadUnit(tuple(group))
 
 
 def split_lines(stored: StoredObject, chunks: Iterable[bytes], *, unit_bytes: int) -> Iterator[ReadUnit]:
-    """Units of about `unit_bytes` of one large line file, each a whole number of lines.
+    """Units of at least `unit_bytes` of one large file of lines, each a whole number of lines.
 
-    The cuts follow a pass over the whole text, so no reader has to look past the ends of its slice, and each
-    knows the number of its first line. Together the slices cover every byte once.
+    The whole text is read once to find where to cut. So no reader has to read beyond its slice, and each knows the
+    number of its first line. Together the slices cover every byte once.
+
+    Args:
+        stored: the object.
+        chunks: its text.
+        unit_bytes: a slice ends with the first line that ends here or later.
     """
+    # E.g. with unit_bytes=5 and the text b"aa\nbb\ncc\ndd", whose bytes 2, 5 and 8 are line ends:
+    #   the first slice ends with the first line end at byte 0 + 5 - 1 = 4 or later, that of byte 5: bytes 0 to 6;
+    #   the second would end at byte 6 + 5 - 1 = 10 or later, where no line end is, so it goes to the end: 6 to 11.
+    #   Its first_line is 3, since two line ends stand before it.
+    # `position` is where the chunk begins in the object; `earliest` and `searched` are positions in the chunk.
+    # `line` is the number of the line that `searched` is in, and `first_line` that of the byte `start`.
     start = position = 0
     first_line = line = 1
     for chunk in chunks:
         searched = 0
-        while (wanted := start + unit_bytes - position - 1) < len(chunk):
-            newline = chunk.find(b"\n", max(wanted, searched))
+        while (earliest := start + unit_bytes - position - 1) < len(chunk):
+            newline = chunk.find(b"\n", max(earliest, searched))
             if newline < 0:
                 break
             line += chunk.count(b"\n", searched, newline + 1)
             searched = newline + 1
             cut = position + searched
-            if cut < stored.size:
-                yield _unit(stored, start, cut, first_line)
-                start, first_line = cut, line
-            else:
-                break
+            if cut >= stored.size:
+                break  # the last slice ends there anyway
+            yield _unit_of(stored, start, cut, first_line)
+            start, first_line = cut, line
         line += chunk.count(b"\n", searched)
         position += len(chunk)
-    yield _unit(stored, start, stored.size, first_line)
+    yield _unit_of(stored, start, stored.size, first_line)
 
 
-def _unit(stored: StoredObject, start: int, end: int, first_line: int) -> ReadUnit:
+def _unit_of(stored: StoredObject, start: int, end: int, first_line: int) -> ReadUnit:
     return ReadUnit((Slice(stored.key, stored.etag, stored.size, start, end, first_line),))

@@ -19,9 +19,9 @@ from holded_pipeline.reading.framing import KEEP_BYTES, Record, frame
 from holded_pipeline.reading.layout import SNIFF_BYTES, Layout, sniff_layout
 from holded_pipeline.reading.records import RecordReader, describe_envelope, glob_prefix, glob_regex
 from holded_pipeline.rejected.rejections import reject
-from holded_pipeline.store.compression import damage, decompress, is_compressed
+from holded_pipeline.store.compression import decompress, find_damage, is_compressed, without_compression_ending
 from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_names import usable_pattern
+from holded_pipeline.store.object_names import normalize_pattern
 from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
@@ -90,7 +90,7 @@ class ReadMinIO(RejectingTransform[Event]):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._lake = lake
-        self._pattern = usable_pattern(pattern)
+        self._pattern = normalize_pattern(pattern)
         self._on_vanished = on_vanished
         self._unit_bytes = unit_bytes
         self._unit_objects = unit_objects
@@ -182,7 +182,8 @@ class _SplitLarge(StoreDoFn):
     def _is_plain_lines(self, stored: StoredObject) -> bool:
         looks = self._looks(stored)
         head = next(looks)
-        return not is_compressed(head) and sniff_layout(chain([head], looks), stored.key)[0] == "lines"
+        key = without_compression_ending(stored.key)
+        return not is_compressed(head) and sniff_layout(chain([head], looks), key)[0] == "lines"
 
     def _looks(self, stored: StoredObject) -> Iterator[bytes]:
         """The object's beginning, no more of it than is asked for."""
@@ -227,13 +228,14 @@ class _ReadUnits(StoreDoFn):
         chunks = open_chunks()
         text: Iterator[bytes] = chain([head := next(chunks, b"")], chunks)
         if is_compressed(head):
-            fault = damage(text)
+            fault = find_damage(text)
             if fault is not None:
                 yield self._reject_object(piece, fault, _first(open_chunks(), KEEP_BYTES), "object")
                 return
             text = decompress(open_chunks())
         layout: Layout | None = "lines" if piece.length < piece.size else None
-        for record in frame(text, key=piece.key, first_line=piece.first_line, layout=layout):
+        key = without_compression_ending(piece.key)
+        for record in frame(text, key=key, first_line=piece.first_line, layout=layout):
             self._counters.add("records")
             yield self._event(piece, record)
 

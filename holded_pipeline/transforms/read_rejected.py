@@ -20,7 +20,7 @@ from holded_pipeline.reading.records import RecordReader, describe_envelope
 from holded_pipeline.rejected.dead_letter_store import Selection, replayable, store_prefix
 from holded_pipeline.rejected.rejections import reject
 from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_names import usable_prefix
+from holded_pipeline.store.object_names import validate_prefix
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of
@@ -102,7 +102,7 @@ class ReadRejected(RejectingTransform[Event]):
         if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
             raise ValueError(f"max_attempts must be at least 1, got {max_attempts!r}")
         self._lake = lake
-        self._prefix = usable_prefix(prefix)
+        self._prefix = validate_prefix(prefix)
         self.selection = Selection(stage, reason, subject, event_type, since, until)
         self._max_attempts = max_attempts
         self._envelope = envelope

@@ -13,7 +13,7 @@ from apache_beam.transforms.window import GlobalWindows
 from holded_pipeline.model.values import Event
 from holded_pipeline.rejected.dead_letter_store import SETTLED, Resolution
 from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_names import joined, usable_prefix
+from holded_pipeline.store.object_names import join_key, validate_prefix
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.write_objects import ObjectSettings, WriteObjects, WrittenObject
 
@@ -43,7 +43,7 @@ class SettleRejected(beam.PTransform):
     def __init__(self, lake: MinIO, prefix: str, *, after: beam.PCollection | Iterable[beam.PCollection]) -> None:
         super().__init__()
         self._lake = lake
-        self._prefix = usable_prefix(prefix)
+        self._prefix = validate_prefix(prefix)
         self._after = (after,) if isinstance(after, beam.PCollection) else tuple(after)
         if not self._after or not all(isinstance(each, beam.PCollection) for each in self._after):
             raise ValueError(
@@ -60,7 +60,7 @@ class SettleRejected(beam.PTransform):
         )
         run_id = run_id_of(events.pipeline)
         settings = ObjectSettings(
-            prefix=joined(self._prefix, "", SETTLED),
+            prefix=join_key(self._prefix, "", SETTLED),
             partition=None,
             compression="gzip",
             object_bytes=32 << 20,

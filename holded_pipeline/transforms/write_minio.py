@@ -12,8 +12,8 @@ from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.model.values import Event
 from holded_pipeline.reading.envelopes import event_document
+from holded_pipeline.store.compression import Compression
 from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_buffers import Compression
 from holded_pipeline.store.object_names import Partition, partition_template
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.write_objects import ObjectSettings, WriteObjects, WrittenObject

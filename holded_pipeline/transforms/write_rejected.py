@@ -10,8 +10,8 @@ import apache_beam as beam
 from holded_pipeline.model.values import Outcome
 from holded_pipeline.rejected.error_budget import ErrorBudget, MaxRejected
 from holded_pipeline.rejected.rejections import to_line
+from holded_pipeline.store.compression import Compression
 from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_buffers import Compression
 from holded_pipeline.store.object_names import rejected_partition
 from holded_pipeline.transforms.beam.outcome import in_the_global_window
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of

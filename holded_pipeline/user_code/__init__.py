@@ -1,4 +1,4 @@
-"""What calling code that is not ours takes: values it cannot change, and what the exceptions that it raises mean.
+"""Calling user code: values that it cannot change, and what its exceptions mean.
 
-How often and for how long it is called is decided in the rooms that call it; no Beam and no driver comes in.
+How often and for how long it is called is decided in the rooms that call it. Neither Beam nor a driver is imported.
 """

@@ -1,8 +1,8 @@
-"""JSON values that cannot be changed: what an enricher is given, so that it cannot alter what is stored.
+"""Read-only JSON values: what an enricher is given, so that it cannot change what is stored.
 
-They are dicts and lists by `isinstance` and to every encoder. A copy of one (`dict(value)`, `value.copy()`,
-`copy.copy`, `copy.deepcopy`, a pickle) is a plain dict or list; `copy.deepcopy` makes one that can be changed all
-through. Since they are, code in C can change them without asking them; `Draft.was_changed` tells.
+They are dicts and lists to `isinstance` and to every encoder. A copy (`dict(value)`, `value.copy()`, `copy.copy`,
+`copy.deepcopy`, a pickle) is a plain dict or list; in the copy of `copy.deepcopy` everything can be changed. Code in C
+can change them past their methods; `Draft.was_changed` detects that.
 """
 
 from __future__ import annotations
@@ -11,35 +11,35 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NoReturn
 
-CHANGED = (
+CHANGE_REJECTED = (
     "tried to change the event, which enrichers only read: return what is to be added, "
     "or change a copy (copy.deepcopy(event.data))"
 )
-"""What a change is answered with."""
+"""The message of the error that a change raises."""
 
 _ATOMS = frozenset({str, int, float, bool, type(None), Decimal})
 
 
-def _refuse(*_: Any, **__: Any) -> NoReturn:
-    raise TypeError(CHANGED)
+def _reject_change(*_: Any, **__: Any) -> NoReturn:
+    raise TypeError(CHANGE_REJECTED)
 
 
-def _plain(value: Any) -> Any:
-    """A copy that can be changed, of the value and of everything in it."""
+def _mutable_copy(value: Any) -> Any:
+    """A copy of the value and of everything in it, all of which can be changed."""
     if isinstance(value, dict):
-        return {name: member if type(member) in _ATOMS else _plain(member) for name, member in value.items()}
+        return {name: member if type(member) in _ATOMS else _mutable_copy(member) for name, member in value.items()}
     if isinstance(value, list):
-        return [member if type(member) in _ATOMS else _plain(member) for member in value]
+        return [member if type(member) in _ATOMS else _mutable_copy(member) for member in value]
     return value
 
 
 class FrozenDict(dict[str, Any]):
-    """A dict whose methods refuse to change it."""
+    """A dict whose methods raise instead of changing it."""
 
     __slots__ = ()
 
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
+    __setitem__ = __delitem__ = __ior__ = _reject_change
+    clear = pop = popitem = setdefault = update = _reject_change
 
     def copy(self) -> dict[str, Any]:
         """A plain dict of the same members."""
@@ -48,19 +48,19 @@ class FrozenDict(dict[str, Any]):
     __copy__ = copy
 
     def __deepcopy__(self, _: dict[int, Any]) -> Any:
-        return _plain(self)
+        return _mutable_copy(self)
 
     def __reduce_ex__(self, _: Any) -> tuple[Any, ...]:
-        return dict, (_plain(self),)
+        return dict, (_mutable_copy(self),)
 
 
 class FrozenList(list[Any]):
-    """A list whose methods refuse to change it."""
+    """A list whose methods raise instead of changing it."""
 
     __slots__ = ()
 
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
-    append = clear = extend = insert = pop = remove = reverse = sort = _refuse
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _reject_change
+    append = clear = extend = insert = pop = remove = reverse = sort = _reject_change
 
     def copy(self) -> list[Any]:
         """A plain list of the same members."""
@@ -69,17 +69,17 @@ class FrozenList(list[Any]):
     __copy__ = copy
 
     def __deepcopy__(self, _: dict[int, Any]) -> Any:
-        return _plain(self)
+        return _mutable_copy(self)
 
     def __reduce_ex__(self, _: Any) -> tuple[Any, ...]:
-        return list, (_plain(self),)
+        return list, (_mutable_copy(self),)
 
 
 def read_only(value: Any) -> Any:
-    """A copy of a JSON value that cannot be changed, nor anything in it.
+    """A read-only copy of a JSON value and of everything in it.
 
     Raises:
-        RecursionError: it is nested too deep, or holds itself.
+        RecursionError: it is nested too deep, or contains itself.
     """
     kind = type(value)
     if kind in _ATOMS or kind is FrozenDict or kind is FrozenList:

@@ -70,7 +70,7 @@ def test_json_lines_are_rows():
         (b"7", "json", "id", None, "neither an array nor an object"),
         (b'{"a":1}', "json", "id", None, "leave key= out"),
         (b"[]", "json", None, None, "name it with key="),
-        (b'{"a":1,"a":2}', "json", None, None, "'a' stands twice"),
+        (b'{"a":1,"a":2}', "json", None, None, "'a' occurs twice"),
         (b'{"id":"a"}\n{"id"\n', "jsonl", "id", None, "line 2 is no JSON"),
     ],
 )

@@ -279,7 +279,7 @@ def overwrite(lake, bodies, stop):
 def test_a_key_that_the_store_rejects_is_an_error_that_names_it(lake):
     if "minio" not in str(lake.filesystem().call_s3("list_buckets")["ResponseMetadata"]["HTTPHeaders"]).lower():
         pytest.skip("this store accepts keys with empty levels; MinIO does not")
-    with pytest.raises(hp.ConfigurationError, match="XMinioInvalidObjectName; MinIO takes no key with an empty level"):
+    with pytest.raises(hp.ConfigurationError, match="XMinioInvalidObjectName; MinIO rejects keys with an empty level"):
         put(lake, "raw//a.jsonl", b"{}")
 
 

@@ -1,4 +1,4 @@
-"""Which part of the business a type belongs to."""
+"""The business context of a type."""
 
 from __future__ import annotations
 

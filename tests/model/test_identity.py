@@ -1,4 +1,4 @@
-"""Keys that depend on nothing but what was sent."""
+"""Ids that depend only on what was sent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_uuid_is_its_own_event_id_in_canonical_form(value):
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
-def test_other_ids_give_a_uuid_and_unlike_ids_unlike_ones(one, other):
+def test_other_ids_give_a_uuid_and_different_ids_different_ones(one, other):
     assert str(uuid.UUID(event_id_of(one))) == event_id_of(one)
     assert (event_id_of(one) == event_id_of(other)) == (one == other)
 
@@ -35,7 +35,7 @@ def test_ids_are_the_same_in_every_release():
 @pytest.mark.parametrize(
     "odd", ["1-2345678123456781234567812345678", "{12345678-1234-5678-1234-567812345678}", "\u0661" * 32]
 )
-def test_what_only_resembles_a_uuid_is_text(odd):
+def test_text_that_only_resembles_a_uuid_is_hashed(odd):
     assert uuid.UUID(event_id_of(odd)).version == 5
 
 
@@ -48,5 +48,5 @@ def test_records_of_other_packages_have_another_correlation_id(change):
     assert correlation_id_of(attrs.evolve(SOURCE, **change)) != correlation_id_of(SOURCE)
 
 
-def test_places_that_run_together_are_told_apart():
+def test_positions_whose_joined_texts_are_equal_have_different_ids():
     assert correlation_id_of(Source("a", "bc", "e", 1)) != correlation_id_of(Source("ab", "c", "e", 1))

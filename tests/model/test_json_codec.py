@@ -1,4 +1,4 @@
-"""JSON goes through unaltered, or is refused with a reason."""
+"""JSON is kept unaltered, or rejected with a reason."""
 
 from __future__ import annotations
 
@@ -68,16 +68,16 @@ def test_formatting_and_escapes_make_no_difference(value, ensure_ascii, indent):
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_decoded_or_refused_with_a_reason(raw):
+def test_any_bytes_are_decoded_or_rejected_with_a_reason(raw):
     try:
         value = decode(raw)
-    except RejectRecord as fault:
-        refused = fault
+    except RejectRecord as error:
+        rejection = error
     else:
         assert decode(encode(value)) == value
         return
-    assert refused.reason
-    assert refused.message
+    assert rejection.reason
+    assert rejection.message
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def test_any_bytes_are_decoded_or_refused_with_a_reason(raw):
         (b"[" * 100_000, "too_deep"),
     ],
 )
-def test_what_cannot_be_carried_is_refused_with_its_reason(raw, reason):
-    with pytest.raises(RejectRecord) as refused:
+def test_what_cannot_be_kept_unaltered_is_rejected_with_its_reason(raw, reason):
+    with pytest.raises(RejectRecord) as caught:
         decode(raw)
-    assert refused.value.reason == reason
+    assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_what_cannot_be_carried_is_refused_with_its_reason(raw, reason):
         (b"1e400", Decimal("1e400")),
     ],
 )
-def test_what_only_looks_like_trouble_passes(raw, value):
+def test_valid_json_that_resembles_invalid_json_is_decoded(raw, value):
     decoded = decode(raw)
     assert value is None or decoded == value
 
@@ -151,11 +151,11 @@ def test_a_float_stays_a_float_where_it_is_exact():
         object(),
     ],
 )
-def test_what_code_made_and_json_has_no_form_for_is_found(value):
+def test_values_without_a_json_form_raise_type_error(value):
     with pytest.raises(TypeError):
         check_json_value(value)
 
 
-def test_the_place_of_what_is_not_json_is_told():
+def test_the_message_has_the_pointer_of_what_is_not_json():
     with pytest.raises(TypeError, match=r"set at /a/1/b"):
         check_json_value({"a": [0, {"b": set()}]})

@@ -1,4 +1,4 @@
-"""Moments in every form that producers write them in."""
+"""Timestamps in every form in which producers write them."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def test_a_moment_is_read_to_the_microsecond(value, expected):
         ("x" * 1_000, "neither"),
     ],
 )
-def test_what_is_no_moment_is_refused(value, hint):
-    with pytest.raises(ValueError, match=hint) as refusal:
+def test_what_is_not_a_timestamp_raises_value_error(value, hint):
+    with pytest.raises(ValueError, match=hint) as caught:
         parse_timestamp(value)
-    assert len(str(refusal.value)) < 200
+    assert len(str(caught.value)) < 200
 
 
 @given(MOMENTS, OFFSETS)

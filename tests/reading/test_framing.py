@@ -119,7 +119,7 @@ def test_brackets_and_quotes_inside_strings_are_text():
 def test_the_layout_is_told_by_the_key_or_else_by_the_text():
     printed = b'{\n  "a": 1\n}\n'
     assert layout_of(printed, "raw/a.json") == "values"
-    assert layout_of(printed, "raw/a.ndjson.gz") == "lines"
+    assert layout_of(printed, "raw/a.ndjson") == "lines"
     assert layout_of(b'{"a":1}\n{"a":2}\n', "raw/a") == "lines"
     assert layout_of(b'[\n{"a":1}\n]', "raw/a") == "values"
 

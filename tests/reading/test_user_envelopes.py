@@ -54,7 +54,7 @@ def test_what_it_raises_is_the_records_fault_and_names_it(error):
 
 
 def test_its_own_refusal_stands_and_can_be_written_whatever_is_in_it():
-    with pytest.raises(hp.RejectRecord, match=r"half a pair: .*refused by the envelope .*mine") as caught:
+    with pytest.raises(hp.RejectRecord, match=r"half a pair: .*rejected by the envelope .*mine") as caught:
         read(raising(hp.RejectRecord("too_odd", "half a pair: \ud800", [hp.Violation("/a", "odd", "\0")])))
     assert (caught.value.reason, len(caught.value.violations)) == ("too_odd", 1)
     rejected = reject(caught.value, stage="read", raw=b"{}", run_id="r", rejected_at=NOON, source=SOURCE)

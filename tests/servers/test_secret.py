@@ -1,4 +1,4 @@
-"""A secret shows itself to the one call that needs it, and to nothing else."""
+"""A secret is revealed by one method, and is in no text of the objects that hold it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOLDERS = [
 
 
 @pytest.mark.parametrize("holder", HOLDERS, ids=lambda holder: type(holder).__name__)
-def test_it_is_in_no_text_of_what_holds_it(holder, caplog):
+def test_no_text_of_its_holder_contains_it(holder, caplog):
     logging.getLogger("holded_pipeline").warning("%s %r", holder, holder)
     as_values = attrs.asdict(holder) if attrs.has(type(holder)) else {}
     for text in (repr(holder), str(holder), f"{holder}", repr([holder]), repr(as_values), caplog.text):
@@ -42,7 +42,7 @@ def minio(url):
     return hp.MinIO(url, bucket="b", access_key="a", secret_key="s")
 
 
-REFUSED = [
+INVALID = [
     (minio, f"minio:{WORD}@localhost:9000", "MinIO.endpoint must be a URL such as"),
     (minio, f"s3://minio:{WORD}@localhost:9000", "MinIO.endpoint must be a URL such as"),
     (minio, f"http://minio:{WORD}@localhost:9000", "access_key and secret_key"),
@@ -62,8 +62,8 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("make", "url", "words"), REFUSED, ids=range(len(REFUSED)))
-def test_a_url_that_is_refused_is_not_repeated(make, url, words):
+@pytest.mark.parametrize(("make", "url", "words"), INVALID, ids=range(len(INVALID)))
+def test_the_error_for_an_invalid_url_does_not_contain_it(make, url, words):
     with pytest.raises(ValueError, match=words) as caught:
         make(url)
     error = caught.value
@@ -72,7 +72,7 @@ def test_a_url_that_is_refused_is_not_repeated(make, url, words):
         error = error.__cause__ or error.__context__
 
 
-def test_it_is_revealed_where_it_is_asked_for_also_after_a_journey():
+def test_a_pickled_secret_is_equal_and_reveals_its_value():
     secret = pickle.loads(pickle.dumps(hp.Secret(WORD)))
     assert secret.reveal() == WORD
     assert (secret, hash(secret)) == (hp.Secret(WORD), hash(hp.Secret(WORD)))
@@ -80,7 +80,7 @@ def test_it_is_revealed_where_it_is_asked_for_also_after_a_journey():
     assert secret != WORD
 
 
-def test_a_variable_travels_as_its_name_and_is_read_where_it_is_needed(monkeypatch):
+def test_a_variable_is_pickled_as_its_name_and_read_when_it_is_revealed(monkeypatch):
     monkeypatch.setenv("HOLDED_TEST_WORD", WORD)
     packed = pickle.dumps(hp.Secret.env("HOLDED_TEST_WORD"))
     assert WORD.encode() not in packed

@@ -1,4 +1,4 @@
-"""gzip and zstd come out whole and in pieces of bounded size; damage is noticed wherever it is."""
+"""gzip and zstd are decompressed whole and in chunks of bounded size; damage is found wherever it is."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holded_pipeline.model.errors import RejectRecord
-from holded_pipeline.store.compression import damage, decompress, is_compressed
+from holded_pipeline.store.compression import decompress, find_damage, is_compressed, without_compression_ending
 
 
-def pieces(body: bytes, step: int) -> list[bytes]:
+def cut(body: bytes, step: int) -> list[bytes]:
     return [body[at : at + step] for at in range(0, len(body), step)]
 
 
@@ -31,11 +31,11 @@ ENCODERS = {
     st.integers(1, 64),
     st.sampled_from(sorted(ENCODERS)),
 )
-def test_every_member_of_an_object_comes_out_however_it_is_cut(members, step, form):
+def test_every_member_of_an_object_is_decompressed_however_it_is_cut(members, step, form):
     body = b"".join(ENCODERS[form](member) for member in members)
     if form == "plain" and body[:4].startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd")):
         return
-    assert b"".join(decompress(pieces(body, step))) == b"".join(members)
+    assert b"".join(decompress(cut(body, step))) == b"".join(members)
 
 
 def skippable(number: int, text: bytes) -> bytes:
@@ -54,58 +54,58 @@ def skippable(number: int, text: bytes) -> bytes:
 def test_skippable_zstd_frames_are_skipped_wherever_they_stand(frames, step):
     body = b"".join(frame for frame, _ in frames)
     assert is_compressed(body)
-    assert b"".join(decompress(pieces(body, step))) == b"".join(text for _, text in frames)
+    assert b"".join(decompress(cut(body, step))) == b"".join(text for _, text in frames)
 
 
 def test_a_skippable_zstd_frame_that_is_cut_off_is_damage():
     body = skippable(0, bytes(100))
     for size in (5, 8, 50, 107):
-        assert damage([body[:size]]) is not None
-    assert damage([body]) is None
+        assert find_damage([body[:size]]) is not None
+    assert find_damage([body]) is None
 
 
 @pytest.mark.parametrize("form", ["gzip", "zstd"])
-def test_a_bomb_comes_out_in_pieces_that_fit_in_memory(form):
+def test_a_decompression_bomb_gives_chunks_that_fit_in_memory(form):
     body = ENCODERS[form](bytes(300 << 20))
     largest = total = 0
-    for piece in decompress([body]):
-        largest = max(largest, len(piece))
-        total += len(piece)
+    for chunk in decompress([body]):
+        largest = max(largest, len(chunk))
+        total += len(chunk)
     assert total == 300 << 20
     assert largest <= 32 << 20
 
 
 @pytest.mark.parametrize("form", ["gzip", "zstd"])
-@pytest.mark.parametrize("place", [0.1, 0.5, 0.9, 0.999])
-def test_a_byte_changed_or_missing_anywhere_is_noticed(form, place):
+@pytest.mark.parametrize("position", [0.1, 0.5, 0.9, 0.999])
+def test_a_byte_changed_or_missing_anywhere_is_found(form, position):
     generator = random.Random(7)
     body = ENCODERS[form](b"".join(b'{"n":%d}\n' % generator.getrandbits(64) for _ in range(5000)))
-    at = int(len(body) * place)
+    at = int(len(body) * position)
     changed = body[:at] + bytes([body[at] ^ 0x55]) + body[at + 1 :]
-    assert damage([body]) is None
+    assert find_damage([body]) is None
     for broken in (changed, body[:at]):
-        fault = damage([broken])
+        fault = find_damage([broken])
         assert fault is not None
         assert fault.reason == "corrupt_compression"
 
 
-def test_what_follows_a_gzip_member_and_is_none_is_damage():
+def test_bytes_after_a_gzip_member_that_are_not_gzip_are_damage():
     with pytest.raises(RejectRecord, match="corrupt_compression"):
         list(decompress([gzip.compress(b"{}") + b"rubbish"]))
 
 
-def test_zero_padding_after_a_gzip_member_is_no_damage():
+def test_zero_padding_after_a_gzip_member_is_not_damage():
     assert b"".join(decompress([gzip.compress(b"{}") + bytes(512)])) == b"{}"
 
 
 @pytest.mark.parametrize("form", ["gzip", "zstd"])
-def test_a_large_value_comes_out_in_few_pieces(form):
+def test_a_large_value_is_decompressed_in_few_chunks(form):
     body = ENCODERS[form](random.Random(3).randbytes(3 << 20).hex().encode())
-    assert sum(1 for _ in decompress(pieces(body, 1 << 16))) <= 2
-    came = decompress(pieces(body[: len(body) // 2], 1 << 16))
-    assert len(next(came)) > 2 << 20  # what stands before the damage comes out all the same
+    assert sum(1 for _ in decompress(cut(body, 1 << 16))) <= 2
+    chunks = decompress(cut(body[: len(body) // 2], 1 << 16))
+    assert len(next(chunks)) > 2 << 20  # the text before the damage is decompressed
     with pytest.raises(RejectRecord):
-        next(came)
+        next(chunks)
 
 
 def test_many_small_members_cost_no_more_each_than_a_few():
@@ -113,8 +113,24 @@ def test_many_small_members_cost_no_more_each_than_a_few():
 
     def cost(members: int) -> float:
         began = time.process_time()
-        assert damage([member * members]) is None
+        assert find_damage([member * members]) is None
         return time.process_time() - began
 
     # 20 times as many: were the rest of the object copied for each member, it would be 400 times as much.
     assert cost(100_000) < 100 * cost(5_000)
+
+
+@pytest.mark.parametrize(
+    ("key", "plain"),
+    [
+        ("raw/a.jsonl.gz", "raw/a.jsonl"),
+        ("raw/a.JSONL.GZ", "raw/a.JSONL"),
+        ("raw/a.zst", "raw/a"),
+        ("raw/a.json", "raw/a.json"),
+        ("raw/gz", "raw/gz"),
+        (".gz", ""),
+        ("", ""),
+    ],
+)
+def test_a_key_loses_the_ending_of_its_codec_and_nothing_else(key, plain):
+    assert without_compression_ending(key) == plain

@@ -15,9 +15,9 @@ OBJECTS = st.lists(st.integers(0, 100), max_size=40).map(
 
 
 @given(OBJECTS, st.integers(1, 120), st.integers(1, 10))
-def test_each_object_that_holds_something_is_in_exactly_one_unit(objects, unit_bytes, unit_objects):
+def test_each_object_that_is_not_empty_is_in_exactly_one_unit(objects, unit_bytes, unit_objects):
     units = list(group_small(objects, unit_bytes=unit_bytes, unit_objects=unit_objects))
-    planned = [piece.key for unit in units for piece in unit.slices]
+    planned = [part.key for unit in units for part in unit.slices]
     assert planned == [stored.key for stored in objects if stored.size]
 
 
@@ -25,7 +25,7 @@ def test_each_object_that_holds_something_is_in_exactly_one_unit(objects, unit_b
 def test_no_unit_is_larger_than_asked_unless_one_object_is(objects, unit_bytes, unit_objects):
     for unit in group_small(objects, unit_bytes=unit_bytes, unit_objects=unit_objects):
         assert len(unit.slices) <= unit_objects
-        assert len(unit.slices) == 1 or sum(piece.length for piece in unit.slices) <= unit_bytes
+        assert len(unit.slices) == 1 or sum(part.length for part in unit.slices) <= unit_bytes
 
 
 @given(
@@ -45,13 +45,13 @@ def test_slices_of_a_line_file_cover_every_byte_once_and_cut_only_between_lines(
         assert before.end == after.start
         assert text[after.start - 1 : after.start] == b"\n"
         assert before.length >= unit_bytes
-    for piece in slices:
-        assert piece.first_line == text.count(b"\n", 0, piece.start) + 1
+    for part in slices:
+        assert part.first_line == text.count(b"\n", 0, part.start) + 1
 
 
 @given(st.integers(1, 50), st.integers(2, 60))
 def test_slices_end_at_the_first_line_end_past_the_size_asked_for(line_length, unit_bytes):
     text = (b"x" * (line_length - 1) + b"\n") * 40
     slices = [u.slices[0] for u in split_lines(StoredObject("k", len(text), "e"), [text], unit_bytes=unit_bytes)]
-    for piece in slices[:-1]:
-        assert unit_bytes <= piece.length < unit_bytes + line_length
+    for part in slices[:-1]:
+        assert unit_bytes <= part.length < unit_bytes + line_length

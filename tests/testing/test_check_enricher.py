@@ -298,7 +298,7 @@ def all_or_nothing(events):
         breaks("picklable", ExitsWhenPickled(), "SystemExit: 3", "in __enter__"),
         breaks("survives", lacking_a_field, "raised KeyError: 'answer'", "raise hp.RejectRecord"),
         breaks("survives", asking_a_server_that_is_away, "a run would fail", "let what it asks be there"),
-        breaks("survives", refusing_without_a_code, "no snake_case code", "hp.RejectRecord(reason, message)"),
+        breaks("survives", refusing_without_a_code, "not a snake_case code", "hp.RejectRecord(reason, message)"),
         breaks("read_only", mutating, "tried to change the event", "copy.deepcopy(event.data)"),
         breaks("read_only", mutating_by_the_back_door, "was another", "copy.deepcopy(event.data)"),
         breaks("read_only", mutating_metadata, "tried to change the event", "copy.deepcopy(event.data)"),

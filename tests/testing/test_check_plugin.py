@@ -190,7 +190,7 @@ def wavering(document, source):
         ("verdict_same_again", plugin(rule=moody), "mine.good said", "from chance"),
         ("envelope", plugin(envelope=careless), "envelope mine raised KeyError: 'id'", "raise hp.RejectRecord"),
         ("envelope", plugin(envelope=lambda document, source: {}), "returned dict", "return an hp.Event"),
-        ("envelope", plugin(envelope=rude), "'No Way', which is no snake_case code", "hp.RejectRecord"),
+        ("envelope", plugin(envelope=rude), "'No Way', which is not a snake_case code", "hp.RejectRecord"),
         ("envelope", plugin(envelope=giving(id=7)), "returned an Event whose id is int; it must be text", "texts and"),
         ("envelope", plugin(envelope=giving(id="")), "returned an Event whose id is empty", "texts and JSON"),
         ("envelope", plugin(envelope=giving(company_id=None)), "whose company_id is NoneType", "texts and JSON"),

@@ -68,7 +68,7 @@ def test_an_enricher_may_refuse_an_event_with_its_own_reason(run):
     (rejected,) = enrich(run, refusing)["rejected"]
     assert (rejected.reason, rejected.message) == (
         "embargoed",
-        "its company is on the list (refused by the enricher refusing)",
+        "its company is on the list (rejected by the enricher refusing)",
     )
 
 

@@ -1,4 +1,4 @@
-"""Events and rejections cross a shuffle, and the rejected file, without loss."""
+"""Events and rejections come back equal from a shuffle and from their JSON form."""
 
 from __future__ import annotations
 
@@ -72,24 +72,24 @@ SCHEMA = json.loads(resources.files("holded_pipeline.rejected").joinpath("reject
 
 
 @given(EVENTS)
-def test_an_event_survives_the_wire(event):
-    assert wire.decode_event(wire.encode_event(event)) == event
+def test_an_event_comes_back_from_its_bytes(event):
+    assert wire.event_from_bytes(wire.event_to_bytes(event)) == event
 
 
 @given(REJECTED)
-def test_a_rejection_survives_the_wire(rejected):
-    assert wire.decode_rejected(wire.encode_rejected(rejected)) == rejected
+def test_a_rejection_comes_back_from_its_bytes(rejected):
+    assert wire.rejected_from_bytes(wire.rejected_to_bytes(rejected)) == rejected
 
 
 @given(REJECTED)
-def test_a_rejection_survives_its_json_form_to_the_byte(rejected):
+def test_a_rejection_comes_back_from_its_json_form_to_the_byte(rejected):
     line = encode(rejections.to_document(rejected))
     assert b"\n" not in line
     assert rejections.from_document(decode_own(line)) == rejected
 
 
 @given(REJECTED, st.sampled_from([3, 6, 30]))
-def test_a_line_in_pieces_says_the_same_as_in_one(rejected, piece):
+def test_a_line_in_chunks_equals_the_line_in_one(rejected, piece):
     with mock.patch.object(rejections, "_PIECE", piece):
         line = b"".join(rejections.to_line(rejected))
     assert line == encode(rejections.to_document(rejected))
@@ -100,13 +100,13 @@ def test_the_json_form_fits_the_schema_that_ships(rejected):
     jsonschema.validate(json.loads(encode(rejections.to_document(rejected))), SCHEMA)
 
 
-def test_data_without_a_json_form_are_refused_rather_than_changed():
+def test_data_without_a_json_form_raise_rather_than_change():
     event = Event(id="1", type="t", company_id="c", occurred_at=datetime.now(UTC), data={"when": datetime.now(UTC)})
     with pytest.raises(TypeError, match="datetime at /data/when"):
-        wire.encode_event(event)
+        wire.event_to_bytes(event)
 
 
-def test_our_values_have_coders_of_their_own():
+def test_events_and_rejections_have_registered_coders():
     assert isinstance(coders.registry.get_coder(Event), EventCoder)
     assert isinstance(coders.registry.get_coder(Rejected), RejectedCoder)
 
@@ -135,12 +135,12 @@ def test_time_is_kept_in_utc_and_must_be_aware():
         Event(id="1", type="t", company_id="c", occurred_at=datetime(2026, 1, 1), data={})  # noqa: DTZ001
 
 
-def test_the_instruction_to_reject_survives_pickling():
+def test_a_reject_record_can_be_pickled():
     fault = RejectRecord("why", "what", [Violation("/a", "type", "no")])
     again = pickle.loads(pickle.dumps(fault))
     assert (again.reason, again.message, again.violations) == (fault.reason, fault.message, fault.violations)
 
 
-def test_raw_bytes_stand_in_no_repr():
+def test_no_repr_contains_the_raw_bytes():
     event = Event(id="1", type="t", company_id="c", occurred_at=datetime.now(UTC), data={}, raw=b"SECRET")
     assert "SECRET" not in repr(event)

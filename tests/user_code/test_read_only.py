@@ -1,4 +1,4 @@
-"""What enrichers are given: dicts and lists to everybody who reads, and nothing to change."""
+"""Read-only values: dicts and lists to every reader, and every change raises."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def is_plain(value):
 
 
 @given(VALUES)
-def test_it_reads_like_the_value_and_copies_to_a_plain_one(value):
+def test_it_equals_the_value_and_its_copies_are_plain(value):
     frozen = read_only(value)
     assert frozen == value
     assert isinstance(frozen, dict | list) == isinstance(value, dict | list)
@@ -91,7 +91,7 @@ def test_a_shallow_copy_of_a_list_can_be_changed(make):
         lambda d: operator.setitem(d["list"][1], "x", 1),
     ],
 )
-def test_every_way_to_change_it_is_refused(change):
+def test_every_change_raises_and_changes_nothing(change):
     frozen = read_only({"a": 1, "list": [1, {"x": 0}]})
     with pytest.raises(TypeError, match="tried to change the event"):
         change(frozen)

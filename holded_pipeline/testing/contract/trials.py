@@ -7,14 +7,14 @@ from typing import Any
 
 from holded_pipeline.enriching.drafts import Draft
 from holded_pipeline.enriching.enricher import Enricher
-from holded_pipeline.model.canonical_json import canonical
+from holded_pipeline.model.canonical_json import encode_canonical
 from holded_pipeline.model.errors import HoldedPipelineError, RejectRecord
 from holded_pipeline.model.values import Event
 from holded_pipeline.testing.contract.findings import Findings
 from holded_pipeline.testing.contract.leaks import LeakWatch
 from holded_pipeline.transforms.workers.bounded_calls import BoundedCalls
-from holded_pipeline.user_code.errors import EnricherFault, checked_batch, describe_error
-from holded_pipeline.user_code.read_only import CHANGED
+from holded_pipeline.user_code.errors import EnricherFault, check_batch_result, describe_error
+from holded_pipeline.user_code.read_only import CHANGE_REJECTED
 
 EnricherVerdict = bytes | str | None
 """Of one call: the result in canonical form, the reason of a rejection, or None where a rule was broken."""
@@ -105,7 +105,7 @@ class Trial:
                 (list(reversed(self._events)), list(reversed(singles))),
             ):
                 outcome = bounded.result_or_error(callee, [Draft(event).view for event in events])
-                self._batch(events, verdicts, checked_batch(outcome, len(events)))
+                self._batch(events, verdicts, check_batch_result(outcome, len(events)))
         finally:
             bounded.close()
 
@@ -131,7 +131,7 @@ def judged(enricher: Enricher, event: Event, outcome: Any, findings: Findings) -
         findings: where broken rules are noted.
     """
     if enricher.takes_batches:
-        outcome = checked_batch(outcome, 1)
+        outcome = check_batch_result(outcome, 1)
         if isinstance(outcome, EnricherFault) and outcome.reason == "enricher_output":
             findings.add("batch", f"with one event it {outcome.text}")
             return None
@@ -146,13 +146,13 @@ def _settled(enricher: Enricher, event: Event, outcome: Any, findings: Findings)
     except RejectRecord as refusal:
         if isinstance(outcome, RejectRecord) and refusal.reason == getattr(outcome, "reason", None):
             return refusal.reason
-        rule = "read_only" if CHANGED in refusal.message else _RULE_OF_REASON[refusal.reason]
+        rule = "read_only" if CHANGE_REJECTED in refusal.message else _RULE_OF_REASON[refusal.reason]
         findings.add(rule, f"for {_named(event)}: {refusal.message}")
         return None
     except HoldedPipelineError as failure:
         findings.add("survives", f"for {_named(event)} a run would fail: {failure}", _OUTAGE)
         return None
-    return canonical(draft.event().metadata[enricher.name])
+    return encode_canonical(draft.event().metadata[enricher.name])
 
 
 def _named(event: Event) -> str:

@@ -15,11 +15,11 @@ class EventCoder(coders.Coder):
 
     def encode(self, value: Event) -> bytes:
         """The bytes of an event."""
-        return wire.encode_event(value)
+        return wire.event_to_bytes(value)
 
     def decode(self, encoded: bytes) -> Event:
         """The event of its bytes."""
-        return wire.decode_event(encoded)
+        return wire.event_from_bytes(encoded)
 
     def estimate_size(self, value: Event) -> int:
         """Near enough for Beam's sampling, without encoding an event that is going nowhere."""
@@ -39,11 +39,11 @@ class RejectedCoder(coders.Coder):
 
     def encode(self, value: Rejected) -> bytes:
         """The bytes of a rejected record."""
-        return wire.encode_rejected(value)
+        return wire.rejected_to_bytes(value)
 
     def decode(self, encoded: bytes) -> Rejected:
         """The rejected record of its bytes."""
-        return wire.decode_rejected(encoded)
+        return wire.rejected_from_bytes(encoded)
 
     def estimate_size(self, value: Rejected) -> int:
         """Near enough for Beam's sampling, without encoding a record that is going nowhere."""

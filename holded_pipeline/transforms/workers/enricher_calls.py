@@ -14,7 +14,7 @@ from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.transforms.workers.bounded_calls import BoundedCalls
 from holded_pipeline.user_code.errors import (
     EnricherFault,
-    checked_batch,
+    check_batch_result,
     describe_error,
     is_outage,
     result_or_error,
@@ -98,7 +98,7 @@ class EnricherCalls:
             outcome = result_or_error(self._callee, given)
         else:
             outcome = self._bounded.result_or_error(self._callee, given)
-        return checked_batch(outcome, len(argument)) if self._takes_batches else outcome
+        return check_batch_result(outcome, len(argument)) if self._takes_batches else outcome
 
     def counts(self) -> dict[str, int]:
         """What the enricher says, in `take_counts()`, that it counted since it was asked last; it need not have it."""

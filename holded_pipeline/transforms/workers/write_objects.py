@@ -13,9 +13,10 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.store.client import ObjectStore
+from holded_pipeline.store.compression import Compression, jsonl_ending, validate_compression
 from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_buffers import ENDINGS, Compression, FinishedObject, ObjectBuffers
-from holded_pipeline.store.object_names import ObjectNames, Partition, has_odd_level, usable_prefix
+from holded_pipeline.store.object_buffers import FinishedObject, ObjectBuffers
+from holded_pipeline.store.object_names import ObjectNames, Partition, has_ambiguous_level, validate_prefix
 from holded_pipeline.transforms.beam.outcome import Counters
 
 
@@ -33,9 +34,9 @@ class WrittenObject:
 class ObjectSettings:
     """How objects are made; see `WriteMinIO`."""
 
-    prefix: str = attrs.field(converter=usable_prefix)
+    prefix: str = attrs.field(converter=validate_prefix)
     partition: Partition | None
-    compression: Compression | None = attrs.field(validator=attrs.validators.in_(tuple(ENDINGS)))
+    compression: Compression | None = attrs.field(validator=validate_compression)
     object_bytes: int = attrs.field(validator=attrs.validators.ge(1))
     object_seconds: float = attrs.field(validator=attrs.validators.gt(0))
     buffer_bytes: int = attrs.field(validator=attrs.validators.ge(1))
@@ -86,7 +87,7 @@ class WriteObjects(beam.DoFn):
         if self._settings.partition is None:
             return ""
         partition = self._settings.partition(element)
-        if not isinstance(partition, str) or has_odd_level(partition):
+        if not isinstance(partition, str) or has_ambiguous_level(partition):
             raise ConfigurationError(
                 f"the partition function returned {partition!r}; it must return text such as 'country=ES', without "
                 "the levels . and .., and without empty ones (//)"
@@ -102,12 +103,12 @@ class WriteObjects(beam.DoFn):
             self._store.close()
 
     def _write(self, due: FinishedObject) -> WindowedValue:
-        partition, window = due.place
+        partition, window = due.destination
         key = self._names.key(
             self._settings.prefix,
             partition,
             due.identity,
-            ENDINGS[self._settings.compression],
+            jsonl_ending(self._settings.compression),
             window=(str(getattr(window, "start", "")), str(window.max_timestamp())),
         )
         etag = self._store.write(key, due.body)

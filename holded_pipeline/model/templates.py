@@ -1,0 +1,72 @@
+"""Texts with fields in braces, such as `date={date}/{type_name}`, that are filled from each event."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Final
+
+import attrs
+
+from holded_pipeline.model.values import Event
+
+FieldValue = Callable[[Event], str]
+
+_SEPARATOR = re.compile(r"[\\/.]")
+
+
+def type_name_of(event: Event) -> str:
+    r"""The last part of the event's type: `UserUpdated` of `Holded\User\UserUpdated`, `updated` of `user.updated`."""
+    return _SEPARATOR.split(event.type)[-1]
+
+
+EVENT_FIELDS: Final[Mapping[str, FieldValue]] = {
+    "type": attrgetter("type"),
+    "type_name": type_name_of,
+    "company_id": attrgetter("company_id"),
+}
+"""The fields that every template has."""
+
+
+@attrs.frozen
+class Template:
+    """A parsed template; made by `parse_template`. A class rather than a closure, so that it can be pickled.
+
+    Attributes:
+        parts: each text with the field that follows it, if one does: `a={type}/b` is `a=` with `type`, and `/b`.
+        encode: what is done to the value of a field.
+    """
+
+    parts: tuple[tuple[str, FieldValue | None], ...]
+    encode: Callable[[str], str]
+
+    def __call__(self, event: Event) -> str:
+        """The text for an event."""
+        return "".join(text if value is None else text + self.encode(value(event)) for text, value in self.parts)
+
+
+def parse_template(
+    template: str, fields: Mapping[str, FieldValue], *, name: str, encode: Callable[[str], str] = str
+) -> Template:
+    """The function for a template. Its functions must be ones that can be pickled, so no lambdas.
+
+    Args:
+        template: in the syntax of `str.format`; fields have neither a format nor a conversion.
+        fields: the fields that it may have, with what gives their value.
+        name: of the argument, for the message.
+        encode: what is done to the value of a field.
+
+    Raises:
+        ValueError: it is no template, or names an unknown field; the message lists the known ones.
+    """
+    try:
+        parsed = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(f"the {name} {template!r} is no template: {error}") from error
+    for _, field, spec, conversion in parsed:
+        if field is not None and (field not in fields or spec or conversion):
+            known = ", ".join(sorted(fields))
+            raise ValueError(f"the {name} {template!r} has no usable field {field!r}; the fields are: {known}")
+    return Template(tuple((text, None if field is None else fields[field]) for text, field, _, _ in parsed), encode)
