@@ -31,12 +31,12 @@ CUTS = st.lists(st.integers(0, 10_000), max_size=4)
 PACKERS = {"plain": bytes, "gzip": lambda body: gzip.compress(body, mtime=0), "zstd": zstandard.compress}
 
 
-def framed(body, cuts=(), key="raw/a.json", looks=layout.SNIFF_BYTES):
-    """What comes out; with small `looks` a short text is as good as a long one."""
+def framed(body, cuts=(), key="raw/a.json", head_sizes=layout.SNIFF_BYTES):
+    """What comes out; with small `head_sizes` a short text is as good as a long one."""
     places = sorted({0, len(body), *(cut % (len(body) + 1) for cut in cuts)})
     chunks = [body[start:end] for start, end in pairwise(places)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layout, "LOOKS", looks)
+        patch.setattr(layout, "SNIFF_BYTES", head_sizes)
         return list(frame(decompress(chunks), key=key))
 
 
@@ -54,11 +54,11 @@ def framed(body, cuts=(), key="raw/a.json", looks=layout.SNIFF_BYTES):
     st.sampled_from([(1, 3, 9, 81, 1 << 20), (64, 512, 1 << 20), layout.SNIFF_BYTES]),
 )
 def test_a_document_is_one_record_however_it_is_printed(
-    document, indent, separators, ensure_ascii, before, after, form, cuts, looks
+    document, indent, separators, ensure_ascii, before, after, form, cuts, head_sizes
 ):
     text = json.dumps(document, indent=indent, separators=separators, ensure_ascii=ensure_ascii)
     body = PACKERS[form](before + text.encode() + after)
-    (record,) = framed(body, cuts, looks=looks)
+    (record,) = framed(body, cuts, head_sizes=head_sizes)
     assert json.loads(record.raw) == document
     assert record.fault is None
     assert record.line == before.count(b"\n") + 1
@@ -71,8 +71,8 @@ def test_a_document_is_one_record_however_it_is_printed(
     CUTS,
     st.sampled_from([(1, 3, 9, 81, 1 << 20), layout.SNIFF_BYTES]),
 )
-def test_an_array_is_its_elements_however_it_is_printed(values, indent, before, cuts, looks):
-    records = framed(before + json.dumps(values, indent=indent).encode(), cuts, looks=looks)
+def test_an_array_is_its_elements_however_it_is_printed(values, indent, before, cuts, head_sizes):
+    records = framed(before + json.dumps(values, indent=indent).encode(), cuts, head_sizes=head_sizes)
     assert [json.loads(record.raw) for record in records] == values
     assert [record.item for record in records] == list(range(1, len(values) + 1))
 
@@ -115,14 +115,14 @@ def is_json(line):
     st.sampled_from([(1, 3, 9, 81, 1 << 20), (64, 512, 1 << 20), layout.SNIFF_BYTES]),
 )
 def test_a_broken_line_costs_itself_and_no_other_wherever_it_stands(
-    documents, place, how, at, end, is_ended, before, cuts, looks
+    documents, place, how, at, end, is_ended, before, cuts, head_sizes
 ):
     lines = [json.dumps(document).encode() for document in documents]
     place %= len(lines)
     lines[place] = BREAKS[how](lines[place], at)
     # An array of a line is framed by elements; two objects on the only line are two documents.
     assume(lines[place].strip() and lines[place][:1] != b"[" and not is_json(lines[place]))
-    records = framed(before + end.join(lines) + end * is_ended, cuts, looks=looks)
+    records = framed(before + end.join(lines) + end * is_ended, cuts, head_sizes=head_sizes)
     assert [record.raw for record in records] == lines
     first = before.count(b"\n") + 1
     assert [record.line for record in records] == [first + number * end.count(b"\n") for number in range(len(lines))]
