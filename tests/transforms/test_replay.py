@@ -10,6 +10,7 @@ import apache_beam as beam
 import pytest
 import sqlalchemy as sa
 from apache_beam.transforms.error_handling import ErrorHandler
+from apache_beam.transforms.window import FixedWindows, GlobalWindows, Sessions
 
 import holded_pipeline as hp
 from holded_pipeline.reading.envelopes import flat
@@ -237,7 +238,13 @@ def replay(pipeline, lake, schemas, db=None, *, settle=True):
     return {"receipts": loaded.passed, "parked": back.parked}
 
 
-def test_settling_waits_for_what_it_is_told_to_wait_for(run, lake):
+WINDOWS = pytest.mark.parametrize(
+    "windows", [GlobalWindows(), FixedWindows(60), Sessions(30)], ids=["global", "fixed", "sessions"]
+)
+
+
+@WINDOWS
+def test_nothing_is_settled_before_after_is_complete(run, lake, windows):
     store(lake, refused(1))
 
     def fails(_):
@@ -245,14 +252,32 @@ def test_settling_waits_for_what_it_is_told_to_wait_for(run, lake):
 
     def build(pipeline):
         back = pipeline | hp.ReadRejected(lake, "rejected/", envelope="flat")
-        # Behind two shuffles, so that the ids would be written long before it breaks if they did not wait.
+        # Behind three shuffles, so that the ids would be written long before it breaks if they did not wait.
         late = back.passed | "Once" >> beam.Reshuffle() | "Twice" >> beam.Reshuffle() | "Thrice" >> beam.Reshuffle()
-        stored = late | "Sink" >> beam.Map(fails)
-        return {"s": back.passed | hp.SettleRejected(lake, "rejected/", after=stored)}
+        stored = late | beam.WindowInto(windows) | "Sink" >> beam.Map(fails)
+        complete = pipeline | "Complete" >> beam.Create([1])
+        return {"s": back.passed | hp.SettleRejected(lake, "rejected/", after=(complete, stored))}
 
     with pytest.raises(RuntimeError, match="the sink broke"):
         run(build)
     assert not lake.filesystem().exists(f"{lake.bucket}/rejected/_settled")
+
+
+@WINDOWS
+def test_ids_of_any_window_are_settled_after_collections_that_may_be_empty(run, lake, windows):
+    store(lake, refused(1), refused(2, raw=flat_line(2, timestamp=1_800_000_000_000)))
+
+    def build(pipeline):
+        back = pipeline | hp.ReadRejected(lake, "rejected/", envelope="flat")
+        events = back.passed | "Events" >> beam.WindowInto(windows)
+        loaded = events | "Sink" >> beam.Map(lambda event: event.id)
+        empty = events | "Empty" >> beam.FlatMap(lambda _: ())
+        nothing = pipeline | "Nothing" >> beam.Create([])
+        return {"settled": events | hp.SettleRejected(lake, "rejected/", after=(loaded, empty, nothing))}
+
+    (written,) = run(build)["settled"]
+    assert written.records == 2
+    assert hp.forecast(lake, "rejected/", [], envelope="flat").matching == 0
 
 
 def test_settling_without_anything_to_wait_for_is_refused(lake):
