@@ -68,8 +68,8 @@ def reject(
 def raw_of(element: Any) -> bytes:
     """The bytes of an element that its rejection keeps.
 
-    For an event that was read, the record it was read from; for one that code made, its JSON form, which the
-    envelope `event` reads back; for anything else its JSON, or where it has none its repr.
+    For an event that was read from a store, the record; for any other event its JSON form, which the envelope `event`
+    reads back; for anything else its JSON, or its repr if it is not JSON.
     """
     if isinstance(element, Event):
         if element.raw:
