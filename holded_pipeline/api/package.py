@@ -19,7 +19,7 @@ from holded_pipeline.model.identity import event_id_of
 from holded_pipeline.reading.envelope_fields import require_object
 from holded_pipeline.reading.framing import Record, frame_values, lines_of
 from holded_pipeline.reading.holded_envelope import message_id_of
-from holded_pipeline.reading.layout import from_first_value
+from holded_pipeline.reading.layout import strip_leading_blanks
 
 Layout = Literal["json", "lines"]
 
@@ -115,7 +115,7 @@ def _lines(body: bytes, limits: Limits, until: float) -> list[bytes | Record]:
 def _framed_lines(text: bytes, until: float) -> Iterator[bytes | Record]:
     """As `frame_lines`, but no longer than there is time: a line may be an array of any size."""
     for line, _ in lines_of([text], keep_bytes=math.inf):
-        record = from_first_value(line) if line.startswith(_BOM) else line
+        record = strip_leading_blanks(line) if line.startswith(_BOM) else line
         if record.lstrip().startswith(b"["):
             yield from frame_values(_pieces(record, until))
         elif record.strip():

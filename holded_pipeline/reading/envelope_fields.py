@@ -1,4 +1,4 @@
-"""Reading the fields of an envelope, so that all that is wrong comes out at once, each with its place."""
+"""Reading the fields of a document, so that everything wrong is reported at once, each with its JSON Pointer."""
 
 from __future__ import annotations
 
@@ -13,95 +13,96 @@ from holded_pipeline.model.values import Source, Violation
 MISSING = "missing_field"
 INVALID = "invalid_field"
 CONFLICT = "conflicting_headers"
-_GRAVEST_FIRST = (MISSING, CONFLICT, INVALID)
+_MOST_SEVERE_FIRST = (MISSING, CONFLICT, INVALID)
 WRAPPER_MEMBERS = frozenset({"event_id", "correlation_id", "received_at"})
 """What the collecting API puts around a message."""
 
 _LARGEST_INTEGER = 10**MAX_KEY_CHARACTERS
 
 
-class Faults:
-    """Reads members of a document and remembers all that is wrong with them.
+class FieldReader:
+    """Reads members of a document and collects a violation for each that is missing or wrong.
 
     Args:
         envelope: names the envelope in the message.
 
-    Each reading method returns None for a member that is absent, null or wrong. It is typed as Any, since a
-    required one cannot be None once `check` has returned.
+    Each reading method takes the value, its JSON Pointer and what it means, for the message. It returns None for a
+    member that is absent, null or wrong. The return type is Any, since a required member cannot be None once `check`
+    has returned.
     """
 
     def __init__(self, envelope: str) -> None:
         self._envelope = envelope
-        self._found: list[tuple[str, Violation]] = []
+        self._violations: list[tuple[str, Violation]] = []
 
-    def add(self, reason: str, place: str, keyword: str, message: str) -> None:
-        """Remembers a fault."""
-        self._found.append((reason, Violation(place, keyword, message)))
+    def add(self, reason: str, pointer: str, keyword: str, message: str) -> None:
+        """Adds a violation."""
+        self._violations.append((reason, Violation(pointer, keyword, message)))
 
-    def missing(self, place: str, what: str) -> None:
-        """Remembers that something is not there."""
-        self.add(MISSING, place, "required", f"{place} is missing: {what}")
+    def missing(self, pointer: str, what: str) -> None:
+        """Adds a violation for a required member that is absent or null."""
+        self.add(MISSING, pointer, "required", f"{pointer} is missing: {what}")
 
-    def mapping(self, value: Any, place: str, what: str, *, required: bool = True) -> Any:
-        """A member that is an object."""
+    def mapping(self, value: Any, pointer: str, what: str, *, required: bool = True) -> Any:
+        """Reads a member that is an object."""
         if value is None:
             if required:
-                self.missing(place, what)
+                self.missing(pointer, what)
             return None
         if not isinstance(value, Mapping):
-            self.add(INVALID, place, "type", f"{place} must be an object: {what}")
+            self.add(INVALID, pointer, "type", f"{pointer} must be an object: {what}")
             return None
         return value
 
-    def key(self, value: Any, place: str, what: str, *, required: bool = True) -> Any:
-        """A member that identifies something: text that is not blank, or an integer, which becomes text."""
+    def key(self, value: Any, pointer: str, what: str, *, required: bool = True) -> Any:
+        """Reads an id: text that is not blank, or an integer, which becomes text."""
         if value is None:
             if required:
-                self.missing(place, what)
+                self.missing(pointer, what)
             return None
         if isinstance(value, int) and not isinstance(value, bool) and -_LARGEST_INTEGER < value < _LARGEST_INTEGER:
             value = str(value)
         if not isinstance(value, str):
-            self.add(INVALID, place, "type", f"{place} must be text or an integer: {what}")
+            self.add(INVALID, pointer, "type", f"{pointer} must be text or an integer: {what}")
         elif not value.strip():
-            self.add(INVALID, place, "minLength", f"{place} is empty: {what}")
+            self.add(INVALID, pointer, "minLength", f"{pointer} is empty: {what}")
         elif len(value) > MAX_KEY_CHARACTERS:
             limit = f"at most {MAX_KEY_CHARACTERS} characters are accepted, it has {len(value)}"
-            self.add(INVALID, place, "maxLength", f"{place} is too long: {limit}")
+            self.add(INVALID, pointer, "maxLength", f"{pointer} is too long: {limit}")
         else:
             return value
         return None
 
-    def moment(self, value: Any, place: str, what: str, *, required: bool = True) -> Any:
-        """A member that is a moment in any of the forms of `parse_timestamp`, as a datetime in UTC."""
+    def timestamp(self, value: Any, pointer: str, what: str, *, required: bool = True) -> Any:
+        """Reads a timestamp in any of the forms of `parse_timestamp`, as a datetime in UTC."""
         if value is None:
             if required:
-                self.missing(place, what)
+                self.missing(pointer, what)
             return None
         try:
             return parse_timestamp(value)
         except ValueError as error:
-            self.add(INVALID, place, "format", f"{place} is no moment: {error}")
+            self.add(INVALID, pointer, "format", f"{pointer} is not a timestamp: {error}")
             return None
 
     def check(self) -> None:
-        """Raises for all that was remembered, and returns if that is nothing.
+        """Raises if there are violations.
 
         Raises:
-            RejectRecord: `missing_field`, `conflicting_headers` or `invalid_field`, the first of them that
-                occurred, with every fault as a violation.
+            RejectRecord: with all violations; its reason is the most severe of theirs: `missing_field`, then
+                `conflicting_headers`, then `invalid_field`.
         """
-        if not self._found:
+        if not self._violations:
             return
-        reasons = {reason for reason, _ in self._found}
-        reason = next(reason for reason in _GRAVEST_FIRST if reason in reasons)
-        violations = [violation for _, violation in self._found]
+        reasons = {reason for reason, _ in self._violations}
+        reason = next(reason for reason in _MOST_SEVERE_FIRST if reason in reasons)
+        violations = [violation for _, violation in self._violations]
         what = "; ".join(violation.message for violation in violations)
         raise RejectRecord(reason, f"the document does not fit the envelope {self._envelope!r}: {what}", violations)
 
 
 def require_object(document: Any, envelope: str) -> Mapping[str, Any]:
-    """The document, if it is a JSON object.
+    """Returns the document if it is a JSON object.
 
     Raises:
         RejectRecord: `not_an_object`.
@@ -114,9 +115,9 @@ def require_object(document: Any, envelope: str) -> Mapping[str, Any]:
     raise RejectRecord("not_an_object", message, [Violation("", "type", message)])
 
 
-def package_metadata(outer: Mapping[str, Any], source: Source, faults: Faults) -> dict[str, Any]:
-    """What is known of the package: its correlation id, and when it was collected."""
-    given = faults.key(outer.get("correlation_id"), "/correlation_id", "the package", required=False)
-    collected = faults.moment(outer.get("received_at"), "/received_at", "when it was collected", required=False)
-    known = {"correlation_id": given or correlation_id_of(source)}
-    return known if collected is None else known | {"collected_at": collected.isoformat()}
+def package_metadata(outer: Mapping[str, Any], source: Source, reader: FieldReader) -> dict[str, Any]:
+    """Reads the metadata of the package: its correlation id, and when it was collected."""
+    given = reader.key(outer.get("correlation_id"), "/correlation_id", "the package", required=False)
+    collected = reader.timestamp(outer.get("received_at"), "/received_at", "when it was collected", required=False)
+    metadata = {"correlation_id": given or correlation_id_of(source)}
+    return metadata if collected is None else metadata | {"collected_at": collected.isoformat()}

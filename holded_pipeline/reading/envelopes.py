@@ -1,7 +1,7 @@
-"""How a producer's JSON becomes an `Event`: the envelopes `holded`, `flat` and `event`.
+"""How a producer's JSON becomes an `Event`: the built-in envelopes `holded`, `flat` and `event`.
 
-An envelope is a function `(document, source) -> Event` without side effects. A document that does not fit raises
-`RejectRecord` with everything that is missing or wrong, each with its JSON Pointer; the reasons are
+An envelope is a function `(document, source) -> Event` without side effects. For a document that does not fit it
+raises `RejectRecord` with everything that is missing or wrong, each with its JSON Pointer; the reasons are
 `not_an_object`, `missing_field`, `conflicting_headers` and `invalid_field`.
 """
 
@@ -17,19 +17,19 @@ from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.envelope_fields import (
     INVALID,
     WRAPPER_MEMBERS,
-    Faults,
+    FieldReader,
     package_metadata,
     require_object,
 )
 from holded_pipeline.reading.holded_envelope import holded
 
-__all__ = ["ENVELOPES", "Envelope", "event", "event_document", "flat", "holded"]
+__all__ = ["ENVELOPES", "Envelope", "event_document", "flat", "holded", "stored_event"]
 
 Envelope = Callable[[Any, Source], Event]
 """`(document, source) -> Event`: how one producer's JSON becomes an event."""
 
 STORED_LEVELS = 2
-"""How much deeper a value may stand in what `event_document` makes: an entry of the metadata has two levels around."""
+"""How many levels `event_document` adds around a value, at most: two, around an entry of the metadata."""
 
 _FLAT_MEMBERS = frozenset({"event_id", "event_type", "company_id", "timestamp", "user_id"})
 _EVENT_TEXTS = ("id", "type", "company_id")
@@ -45,72 +45,74 @@ def flat(document: Any, source: Source) -> Event:
 
     Args:
         document: the JSON value of one record.
-        source: its place.
+        source: where it was read.
 
     Raises:
-        RejectRecord: it does not fit; see this module.
+        RejectRecord: the document does not fit; see this module.
     """
-    faults = Faults("flat")
+    reader = FieldReader("flat")
     outer = require_object(document, "flat")
     is_wrapped = "event_type" not in outer and isinstance(outer.get("event"), Mapping)
-    fields, at = (outer["event"], "/event") if is_wrapped else (outer, "")
+    fields, prefix = (outer["event"], "/event") if is_wrapped else (outer, "")
     event_id = fields.get("event_id")
-    event_id = faults.key(outer.get("event_id") if event_id is None else event_id, f"{at}/event_id", "the event's key")
-    event_type = faults.key(fields.get("event_type"), f"{at}/event_type", "what happened")
-    company_id = faults.key(fields.get("company_id"), f"{at}/company_id", "whom it concerns")
-    user_id = faults.key(fields.get("user_id"), f"{at}/user_id", "who did it", required=False)
-    moment = faults.moment(fields.get("timestamp"), f"{at}/timestamp", "when it happened")
-    metadata = package_metadata(outer, source, faults)
-    faults.check()
+    event_id = reader.key(
+        outer.get("event_id") if event_id is None else event_id, f"{prefix}/event_id", "the event's key"
+    )
+    event_type = reader.key(fields.get("event_type"), f"{prefix}/event_type", "what happened")
+    company_id = reader.key(fields.get("company_id"), f"{prefix}/company_id", "whom it concerns")
+    user_id = reader.key(fields.get("user_id"), f"{prefix}/user_id", "who did it", required=False)
+    occurred_at = reader.timestamp(fields.get("timestamp"), f"{prefix}/timestamp", "when it happened")
+    metadata = package_metadata(outer, source, reader)
+    reader.check()
     read = _FLAT_MEMBERS if is_wrapped else _FLAT_MEMBERS | WRAPPER_MEMBERS
     return Event(
         id=event_id,
         type=event_type,
         company_id=company_id,
         user_id=user_id,
-        occurred_at=moment,
+        occurred_at=occurred_at,
         data={name: value for name, value in fields.items() if name not in read},
         metadata=metadata,
         source=source,
     )
 
 
-def event(document: Any, source: Source) -> Event:
+def stored_event(document: Any, source: Source) -> Event:
     """Reads back what `WriteMinIO` stores: the form that `event_document` makes.
 
-    The event keeps the source it was first read from; one that never had any gets `source` from the reader.
+    The event keeps the source it was first read from; `RecordReader` gives one to an event that has none.
 
     Args:
         document: the JSON value of one record.
-        source: its place.
+        source: where it was read.
 
     Raises:
-        RejectRecord: it does not fit; see this module.
+        RejectRecord: the document does not fit; see this module.
     """
-    del source  # where the copy stands says nothing about the event
-    faults = Faults("event")
+    del source  # the event keeps the source it was first read from
+    reader = FieldReader("event")
     fields = require_object(document, "event")
     for name in sorted(set(fields) - _EVENT_MEMBERS):
-        place = json_pointer([name])
-        faults.add(INVALID, place, "additionalProperties", f"{place} is no member of a stored event")
+        pointer = json_pointer([name])
+        reader.add(INVALID, pointer, "additionalProperties", f"{pointer} is not a member of a stored event")
     for name in _EVENT_TEXTS:
-        _text(fields.get(name), f"/{name}", faults)
+        _require_text(fields.get(name), f"/{name}", reader)
     if fields.get("user_id") is not None:
-        _text(fields["user_id"], "/user_id", faults)
-    moment = faults.moment(fields.get("occurred_at"), "/occurred_at", "when it happened")
-    data = faults.mapping(fields.get("data"), "/data", "the business document")
-    metadata = faults.mapping(fields.get("metadata"), "/metadata", "what was learned", required=False)
-    origin = _origin(fields.get("source"), faults)
-    faults.check()
+        _require_text(fields["user_id"], "/user_id", reader)
+    occurred_at = reader.timestamp(fields.get("occurred_at"), "/occurred_at", "when it happened")
+    data = reader.mapping(fields.get("data"), "/data", "the business document")
+    metadata = reader.mapping(fields.get("metadata"), "/metadata", "what was learned", required=False)
+    first_source = _read_source(fields.get("source"), reader)
+    reader.check()
     return Event(
         id=fields["id"],
         type=fields["type"],
         company_id=fields["company_id"],
         user_id=fields.get("user_id"),
-        occurred_at=moment,
+        occurred_at=occurred_at,
         data=data,
         metadata=metadata or {},
-        source=origin,
+        source=first_source,
     )
 
 
@@ -128,24 +130,24 @@ def event_document(event: Event) -> dict[str, Any]:
     }
 
 
-ENVELOPES: Mapping[str, Envelope] = {"holded": holded, "flat": flat, "event": event}
+ENVELOPES: Mapping[str, Envelope] = {"holded": holded, "flat": flat, "event": stored_event}
 """The built-in envelopes by name."""
 
 
-def _text(value: Any, place: str, faults: Faults) -> None:
+def _require_text(value: Any, pointer: str, reader: FieldReader) -> None:
     if value is None:
-        faults.missing(place, "a stored event has it")
+        reader.missing(pointer, "a stored event has it")
     elif not isinstance(value, str):
-        faults.add(INVALID, place, "type", f"{place} must be text")
+        reader.add(INVALID, pointer, "type", f"{pointer} must be text")
 
 
-def _origin(value: Any, faults: Faults) -> Source | None:
-    fields = faults.mapping(value, "/source", "where the event was read", required=False)
+def _read_source(value: Any, reader: FieldReader) -> Source | None:
+    fields = reader.mapping(value, "/source", "where the event was read", required=False)
     if fields is None:
         return None
     texts = all(isinstance(fields.get(name), str) for name in ("bucket", "key", "etag"))
     numbers = type(fields.get("line")) is int and type(fields.get("item")) in (int, type(None))
     if not (texts and numbers and set(fields) <= {field.name for field in attrs.fields(Source)}):
-        faults.add(INVALID, "/source", "type", "/source must hold bucket, key, etag, line and perhaps item")
+        reader.add(INVALID, "/source", "type", "/source must hold bucket, key, etag, line and perhaps item")
         return None
     return Source(**fields)

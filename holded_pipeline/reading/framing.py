@@ -1,9 +1,9 @@
-"""Where one record ends and the next begins, in a stream of text of any size.
+"""Framing: finds where one record ends and the next begins, in a stream of text of any size.
 
 Two layouts: `lines` (a record a line; a line that is an array holds several) and `values` (JSON values one after
-the other, over as many lines as they like; an array's elements are its records). Framing never parses: a broken
-record is framed like a good one, so that it is refused alone. A byte order mark where a line or a value begins is no
-part of it: files that have one may have been put together.
+the other, each over any number of lines; the elements of an array are its records). Framing does not parse: a broken
+record is framed like a valid one, so that it is rejected alone. A byte order mark before a line or a value is removed:
+a file may be several files, concatenated.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from itertools import chain
 from typing import NamedTuple
 
 from holded_pipeline.model.errors import RejectRecord
-from holded_pipeline.reading.layout import BOM, Layout, from_first_value, sniff_layout
+from holded_pipeline.reading.layout import BOM, Layout, sniff_layout, strip_leading_blanks
 
 KEEP_BYTES = 64 << 20
-"""Bytes of one record that are ever held in memory."""
+"""How many bytes of one record are held in memory, at most."""
 
-# Possessive: what could be taken back would be kept for each escape, 35 bytes for one of text.
+# Possessive quantifiers (*+): backtracking would keep 35 bytes for each byte of an escape.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|[\[\]{},]', re.DOTALL)
 
 
@@ -28,11 +28,11 @@ class Record(NamedTuple):
     """One framed record.
 
     Attributes:
-        raw: its bytes, without the line's end.
+        raw: its bytes, without the line end.
         line: 1-based line on which it, or the array it is an element of, begins.
-        item: 1-based place in that array.
-        fault: set when the record is known to be unusable already; `raw` is then what there is of it.
-        whole: whether `raw` is all of it; the rest of one that is too large is not kept.
+        item: 1-based position in that array.
+        fault: why the record has to be rejected, if framing found that already; `raw` is then what there is of it.
+        whole: whether `raw` is the whole record; of one that is too large only the beginning is kept.
     """
 
     raw: bytes
@@ -43,42 +43,42 @@ class Record(NamedTuple):
 
 
 def frame(chunks: Iterable[bytes], *, key: str, first_line: int = 1, layout: Layout | None = None) -> Iterator[Record]:
-    """The records of an object's decompressed text.
+    """Frames the decompressed text of an object.
 
     Args:
-        chunks: the text in pieces of any size.
+        chunks: the text in chunks of any size.
         key: the object's key, without the ending of its compression; .jsonl and .ndjson at its end say `lines`.
         first_line: the number of the line that the text begins with.
-        layout: what is known already, for a slice of an object.
+        layout: the layout if it is known, as for a slice of an object; otherwise it is sniffed.
     """
     stream = iter(chunks)
     if layout is None:
-        layout, seen = sniff_layout(stream, key)
-        stream = chain(_taken(seen), stream)
+        layout, head = sniff_layout(stream, key)
+        stream = chain(_drain(head), stream)
     framed = frame_lines if layout == "lines" else frame_values
     yield from framed(stream, first_line=first_line)
 
 
-def _taken(chunks: deque[bytes]) -> Iterator[bytes]:
+def _drain(chunks: deque[bytes]) -> Iterator[bytes]:
     while chunks:
-        yield chunks.popleft()  # not held while it is worked on
+        yield chunks.popleft()  # not held while it is framed
 
 
 def frame_lines(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Record]:
-    """A record a line; blank lines are passed over but counted."""
+    """Frames a record a line; blank lines are skipped but counted."""
     for number, (raw, size) in enumerate(lines_of(chunks, keep_bytes=KEEP_BYTES), first_line):
         yield from _line_records(raw, size, number)
 
 
 def lines_of(chunks: Iterable[bytes], *, keep_bytes: float) -> Iterator[tuple[bytes, int]]:
-    """Each line without its end, cut at `keep_bytes`, and its full size."""
+    """Yields each line without its end, cut at `keep_bytes`, and its full size."""
     pending: list[bytes] = []
     kept = size = 0
     for chunk in chunks:
-        for place, part in enumerate(chunk.split(b"\n")):
-            if place:
+        for number, part in enumerate(chunk.split(b"\n")):
+            if number:
                 line = b"".join(pending)
-                pending.clear()  # before the line goes out: a large one is not held twice while it is worked on
+                pending.clear()  # before the yield, so that a large line is not held twice
                 yield line, size
                 kept = size = 0
             size += len(part)
@@ -94,34 +94,53 @@ def lines_of(chunks: Iterable[bytes], *, keep_bytes: float) -> Iterator[tuple[by
 def _line_records(raw: bytes, size: int, number: int) -> Iterator[Record]:
     text = raw.removesuffix(b"\r")
     if text.startswith(BOM):
-        text = from_first_value(text)
+        text = strip_leading_blanks(text)
     start = text.lstrip()[:1]
     if size > len(raw):
-        yield Record(text, number, None, _too_large(size), whole=False)
+        yield Record(text, number, None, _record_too_large(size), whole=False)
     elif start == b"[":
         yield from (record._replace(line=number) for record in frame_values([text]))
     elif start:
         yield Record(text, number)
 
 
-def _too_large(size: int | None) -> RejectRecord:
+def _record_too_large(size: int | None) -> RejectRecord:
     what = "more" if size is None else f"{size:,} bytes"
     return RejectRecord(
         "record_too_large",
-        f"the record has {what}, of which only the first {KEEP_BYTES:,} are kept here; the rest stands at its source",
+        f"the record has {what}, of which only the first {KEEP_BYTES:,} are kept here; the rest is at its source",
     )
 
 
 def frame_values(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Record]:
-    """A record for each JSON value, or for each element of an array at the top."""
+    """Frames a record for each JSON value at the top, or for each element if it is an array."""
     scanner = _Scanner(first_line)
     for chunk in chunks:
         yield from scanner.feed(chunk)
-        if scanner.gave_up:
+        if scanner.is_full:
             return
     yield from scanner.end()
 
 
+# The scanner follows brackets and strings through a buffer, and cuts off what it has yielded. Fed with the chunks
+# `[{"a":1},{"b":"x` and `]"}]\n{"c":2}`, it does this:
+#
+#     token     at        depth after   what happens
+#     [         0         1             an array at the top: `_start` is behind it
+#     {         1         2
+#     "a"       2         2             strings are skipped
+#     }         7         1
+#     ,         8         1             yields {"a":1} as item 1; `_start` is behind the comma
+#     {         9         2
+#     "b"       10        2
+#     "x        14        2             the string is still open: it is scanned again with the next chunk
+#               cut       2             the buffer begins with {"b":"x now, then the next chunk is appended
+#     "x]"      5         2             the bracket is inside the string
+#     }         9         1
+#     ]         10        0             yields {"b":"x]"} as item 2; the array has ended
+#     {         12        1             a document at the top, on line 2: `_start` is at it
+#     "c"       13        1
+#     }         18        0             yields {"c":2}
 class _Scanner:
     """Follows brackets and strings through a buffer that is cut where a record ends."""
 
@@ -129,13 +148,13 @@ class _Scanner:
         self._text = b""
         self._at = 0  # scanned up to here
         self._start = 0  # the current record begins here
-        self._line = first_line  # at `_counted`
+        self._line = first_line  # the number of the line at `_counted`
         self._counted = 0
         self._array_line = first_line
         self._depth = 0
-        self._item = 0  # elements seen of the array at the top; 0 outside one
+        self._item = 0  # elements yielded of the array at the top; 0 outside one
         self._in_array = False
-        self.gave_up = False
+        self.is_full = False
 
     def feed(self, chunk: bytes) -> Iterator[Record]:
         self._cut()
@@ -143,23 +162,23 @@ class _Scanner:
         for token in _TOKEN.finditer(self._text, self._at):
             character = token[0][:1]
             if character == b'"':
-                if not token[1]:  # the string goes on in the next chunk: look at it again then
+                if not token[1]:  # the string goes on in the next chunk: scan it again then
                     self._at = token.start()
                     break
                 self._at = token.end()
                 continue
-            yield from self._bracket(character, token.start())
+            yield from self._scan_bracket(character, token.start())
             self._at = token.end()
         else:
             self._at = len(self._text)
         if len(self._text) - self._start > KEEP_BYTES:
-            self.gave_up = True
-            yield self.rest(_too_large(None))._replace(whole=False)
+            self.is_full = True
+            yield self.unfinished(_record_too_large(None))._replace(whole=False)
 
-    def _bracket(self, character: bytes, at: int) -> Iterator[Record]:
+    def _scan_bracket(self, character: bytes, at: int) -> Iterator[Record]:
         if character in b"[{":
             if self._depth == 0:
-                yield from self._stray(at)
+                yield from self._text_between(at)
                 self._open(character, at)
             self._depth += 1
         elif character in b"]}" and self._depth:
@@ -187,15 +206,15 @@ class _Scanner:
     def _element(self, end: int) -> Iterator[Record]:
         raw = self._text[self._start : end].strip()
         if raw.startswith(BOM):
-            raw = from_first_value(raw)
+            raw = strip_leading_blanks(raw)
         if raw:
             self._item += 1
             yield Record(raw, self._array_line, self._item)
 
-    def _stray(self, end: int) -> Iterator[Record]:
-        """Text between the values at the top: not a document, but not to be dropped either."""
+    def _text_between(self, end: int) -> Iterator[Record]:
+        """Yields text between the values at the top as a record: it is not JSON, but must not be dropped."""
         raw = self._text[self._start : end]
-        stripped = from_first_value(raw).rstrip()
+        stripped = strip_leading_blanks(raw).rstrip()
         if stripped:
             yield Record(stripped, self._line_at(self._start + raw.index(stripped)))
         self._start = end
@@ -206,24 +225,24 @@ class _Scanner:
         return self._line
 
     def _cut(self) -> None:
-        """Forgets what was yielded."""
+        """Removes what was yielded from the buffer."""
         self._line_at(self._start)
         self._text = self._text[self._start :]
         self._at -= self._start
         self._counted -= self._start
         self._start = 0
 
-    def rest(self, fault: RejectRecord) -> Record:
-        """What is left, when it cannot be read to its end."""
+    def unfinished(self, fault: RejectRecord) -> Record:
+        """The current record, if it cannot be read to its end."""
         raw = self._text[self._start :].strip()[:KEEP_BYTES]
         if self._depth:
             return Record(raw, self._array_line, self._item + 1 if self._in_array else None, fault)
         return Record(raw, self._line_at(self._start), None, fault)
 
     def end(self) -> Iterator[Record]:
-        """The last record, when the text has ended."""
+        """The last record, once the text has ended."""
         if self._depth:
             what = "array" if self._in_array else "document"
-            yield self.rest(RejectRecord("invalid_json", f"not JSON: the text ends before the {what} does"))
+            yield self.unfinished(RejectRecord("invalid_json", f"not JSON: the text ends before the {what} does"))
         else:
-            yield from self._stray(len(self._text))
+            yield from self._text_between(len(self._text))

@@ -13,7 +13,7 @@ from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.envelope_fields import (
     CONFLICT,
     WRAPPER_MEMBERS,
-    Faults,
+    FieldReader,
     package_metadata,
     require_object,
 )
@@ -39,24 +39,24 @@ def holded(document: Any, source: Source) -> Event:
 
     Args:
         document: the JSON value of one record.
-        source: its place.
+        source: where it was read.
 
     Raises:
-        RejectRecord: it does not fit; see `envelopes`.
+        RejectRecord: the document does not fit; see `envelopes`.
     """
-    faults = Faults("holded")
+    reader = FieldReader("holded")
     outer = require_object(document, "holded")
-    message, place = _unwrapped(outer, faults)
-    data = faults.mapping(message.get("data"), f"{place}/data", "the business document")
-    headers, at = _headers(message, place, faults)
-    stamps = _Stamps.read(headers, at, faults)
-    collected_as = faults.key(outer.get("event_id"), "/event_id", "the id it was collected under", required=False)
+    message, pointer = _unwrap(outer, reader)
+    data = reader.mapping(message.get("data"), f"{pointer}/data", "the business document")
+    headers, headers_at = _merge_headers(message, pointer, reader)
+    stamps = _Stamps.read(headers, headers_at, reader)
+    collected_as = reader.key(outer.get("event_id"), "/event_id", "the id it was collected under", required=False)
     if stamps.message_id is None and collected_as is None and headers is not None:
-        _explain_missing_id(headers, at, faults)
-    metadata = package_metadata(outer, source, faults)
-    faults.check()
+        _report_missing_id(headers, headers_at, reader)
+    metadata = package_metadata(outer, source, reader)
+    reader.check()
     event_id = event_id_of(stamps.message_id or collected_as)
-    around = _around(outer, message, event_id)
+    around = _unread_members(outer, message, event_id)
     return Event(
         id=event_id,
         type=stamps.type,
@@ -70,24 +70,24 @@ def holded(document: Any, source: Source) -> Event:
 
 
 def message_id_of(document: Any) -> str | None:
-    """The id that the envelope `holded` would read from this message; None if it has none that can be used.
+    """The id that the envelope `holded` would read from this message; None if there is no valid one.
 
     Args:
         document: the message as it was sent, not as it was stored. Need not fit the envelope otherwise.
     """
     if not isinstance(document, Mapping):
         return None
-    faults = Faults("holded")
-    headers, at = _headers(document, "", faults)
+    reader = FieldReader("holded")
+    headers, headers_at = _merge_headers(document, "", reader)
     if headers is None:
         return None
-    message_id: str | None = faults.key(*_message_id(headers, at), required=False)
+    message_id: str | None = reader.key(*_message_id_field(headers, headers_at), required=False)
     return message_id
 
 
 @attrs.frozen
 class _Stamps:
-    """What the headers of a message say."""
+    """The fields of an event that are read from the headers."""
 
     type: Any
     company_id: Any
@@ -96,72 +96,74 @@ class _Stamps:
     message_id: str | None
 
     @classmethod
-    def read(cls, headers: Mapping[str, Any] | None, at: str, faults: Faults) -> _Stamps:
+    def read(cls, headers: Mapping[str, Any] | None, headers_at: str, reader: FieldReader) -> _Stamps:
         if headers is None:
             return cls(None, None, None, None, None)
-        place = at + json_pointer([_CONTEXT])
-        context = faults.mapping(headers.get(_CONTEXT), place, "the context with the company's accountId")
+        pointer = headers_at + json_pointer([_CONTEXT])
+        context = reader.mapping(headers.get(_CONTEXT), pointer, "the context with the company's accountId")
         company_id = user_id = None
         if context is not None:
-            company_id = faults.key(context.get("accountId"), f"{place}/accountId", "the company")
-            user_id = faults.key(context.get("userId"), f"{place}/userId", "the user", required=False)
+            company_id = reader.key(context.get("accountId"), f"{pointer}/accountId", "the company")
+            user_id = reader.key(context.get("userId"), f"{pointer}/userId", "the user", required=False)
         return cls(
-            faults.key(headers.get("type"), f"{at}/type", "the PHP class of the event"),
+            reader.key(headers.get("type"), f"{headers_at}/type", "the PHP class of the event"),
             company_id,
             user_id,
-            faults.moment(*_stamped(headers, at, _TIMESTAMP, "dispatchedAt"), "when it was dispatched"),
-            faults.key(*_message_id(headers, at), required=False),
+            reader.timestamp(*_stamp_value(headers, headers_at, _TIMESTAMP, "dispatchedAt"), "when it was dispatched"),
+            reader.key(*_message_id_field(headers, headers_at), required=False),
         )
 
 
-def _unwrapped(outer: Mapping[str, Any], faults: Faults) -> tuple[Mapping[str, Any], str]:
-    """The message, and the pointer to it."""
+def _unwrap(outer: Mapping[str, Any], reader: FieldReader) -> tuple[Mapping[str, Any], str]:
+    """Returns the message inside the wrapper, if there is one, and the pointer to it."""
     if "event" not in outer or "data" in outer or any(name in outer for name in _HEADERS):
         return outer, ""
-    inner = faults.mapping(outer["event"], "/event", "the message that was collected")
+    inner = reader.mapping(outer["event"], "/event", "the message that was collected")
     if inner is None:
-        faults.check()
+        reader.check()
     return inner, "/event"
 
 
-def _headers(message: Mapping[str, Any], place: str, faults: Faults) -> tuple[dict[str, Any] | None, str]:
-    """The headers under either name, and the pointer to them."""
+def _merge_headers(message: Mapping[str, Any], pointer: str, reader: FieldReader) -> tuple[dict[str, Any] | None, str]:
+    """Returns the headers, whatever they are called, and the pointer to them."""
     first, second = (
-        faults.mapping(message.get(name), f"{place}/{name}", "the message's headers", required=False)
+        reader.mapping(message.get(name), f"{pointer}/{name}", "the message's headers", required=False)
         for name in _HEADERS
     )
     if first is not None and second is not None:
         for name in first:
             if name in second and first[name] != second[name]:
-                at = f"{place}/attributes{json_pointer([name])}"
-                faults.add(CONFLICT, at, "const", f"{at} contradicts the header of the same name; send one of them")
-        return {**second, **first}, f"{place}/headers"
+                header = f"{pointer}/attributes{json_pointer([name])}"
+                reader.add(
+                    CONFLICT, header, "const", f"{header} contradicts the header of the same name; send one of them"
+                )
+        return {**second, **first}, f"{pointer}/headers"
     if first is None and second is None and all(message.get(name) is None for name in _HEADERS):
-        faults.missing(f"{place}/headers", "the message's headers, which may also be called attributes")
+        reader.missing(f"{pointer}/headers", "the message's headers, which may also be called attributes")
     if first is not None:
-        return dict(first), f"{place}/headers"
-    return (None if second is None else dict(second)), f"{place}/attributes"
+        return dict(first), f"{pointer}/headers"
+    return (None if second is None else dict(second)), f"{pointer}/attributes"
 
 
-def _stamped(headers: Mapping[str, Any], at: str, stamp: str, member: str) -> tuple[Any, str]:
-    """The value of a stamp that is an object or the bare value, and the pointer to it."""
+def _stamp_value(headers: Mapping[str, Any], headers_at: str, stamp: str, member: str) -> tuple[Any, str]:
+    """Returns the value of a stamp, which may be an object or the value itself, and the pointer to it."""
     value = headers.get(stamp)
-    place = at + json_pointer([stamp])
-    return (value.get(member), f"{place}/{member}") if isinstance(value, Mapping) else (value, place)
+    pointer = headers_at + json_pointer([stamp])
+    return (value.get(member), f"{pointer}/{member}") if isinstance(value, Mapping) else (value, pointer)
 
 
-def _message_id(headers: Mapping[str, Any], at: str) -> tuple[Any, str, str]:
-    return *_stamped(headers, at, _MESSAGE_ID, "id"), "the message's id"
+def _message_id_field(headers: Mapping[str, Any], headers_at: str) -> tuple[Any, str, str]:
+    return *_stamp_value(headers, headers_at, _MESSAGE_ID, "id"), "the message's id"
 
 
-def _explain_missing_id(headers: Mapping[str, Any], at: str, faults: Faults) -> None:
-    value, place, _ = _message_id(headers, at)
+def _report_missing_id(headers: Mapping[str, Any], headers_at: str, reader: FieldReader) -> None:
+    value, pointer, _ = _message_id_field(headers, headers_at)
     if value is None:
-        faults.missing(place, "the message's id, and there is no event_id around the message either")
+        reader.missing(pointer, "the message's id, and there is no event_id around the message either")
 
 
-def _around(outer: Mapping[str, Any], message: Mapping[str, Any], event_id: str) -> dict[str, Any]:
-    """Members that no field of an event takes up, so that they are not lost either."""
+def _unread_members(outer: Mapping[str, Any], message: Mapping[str, Any], event_id: str) -> dict[str, Any]:
+    """Returns the members that no field of the event was read from, so that they are kept too."""
     read = _MESSAGE_MEMBERS | WRAPPER_MEMBERS if message is outer else WRAPPER_MEMBERS | {"event"}
     around = {name: value for name, value in outer.items() if name not in read}
     if outer.get("event_id") not in (None, event_id):

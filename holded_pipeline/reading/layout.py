@@ -1,8 +1,8 @@
-"""Whether an object holds a record a line or values over several lines, told by how it begins.
+"""Sniffs from an object's first bytes whether it holds one record a line, or values over several lines.
 
 `lines`: the first value ends on the line on which it begins. `values`: it goes on over several lines. A broken first
-line does neither, and what follows it tells: a value never begins right after another, so of two whole lines after
-it the second cannot go on with what it began. Hence the third line at the latest tells one from the other.
+line does neither; then the lines after it decide. Inside one value a line never follows directly on a line that is a
+whole value, so the third line at the latest decides.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Layout = Literal["lines", "values"]
 
 BOM = b"\xef\xbb\xbf"
 SNIFF_BYTES = (1 << 16, 4 << 20, 64 << 20)
-"""Bytes of the beginning that are looked at; the larger ones only where the smaller do not show enough."""
+"""Sizes of the head that is sniffed, in bytes; a larger one only if the smaller does not decide."""
 
 _LINE_NAMES = (".jsonl", ".ndjson", ".jsonlines")
-_ENOUGH_LINES = 3
+_DECISIVE_LINES = 3
 _BLANK = re.compile(rb"(?:\s|\xef\xbb\xbf)*+")
-# A string does not go over the end of a line, even escaped: that is no JSON, and the line is broken.
+# A JSON string holds no line end, not even an escaped one; a string that does is broken.
 _TOKEN = re.compile(rb'\n|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+("?)|[\[\]{},:]|[^\s\[\]{},:"]++')
 _LINE_END, _STRING, _COMMA, _COLON, _WORD = b'\n",:w'
 _PUNCTUATION = b'\n"[]{},:'
@@ -36,76 +36,88 @@ _AFTER_COMMA = {b"{"[0]: _NAME, b"["[0]: _VALUE}
 
 
 def sniff_layout(chunks: Iterator[bytes], key: str) -> tuple[Layout, deque[bytes]]:
-    """The layout of the text in `chunks`, and those of them that were taken to tell it."""
-    taken: deque[bytes] = deque()
+    """Returns the layout of the text in `chunks`, and the chunks that were read to find it."""
+    read: deque[bytes] = deque()
     if _is_named_lines(key):
-        return "lines", taken
+        return "lines", read
     size = 0
-    for look in SNIFF_BYTES:
-        while size < look and (chunk := next(chunks, None)) is not None:
-            taken.append(chunk)
+    for head_size in SNIFF_BYTES:
+        while size < head_size and (chunk := next(chunks, None)) is not None:
+            read.append(chunk)
             size += len(chunk)
-        # Cut, so that it does not depend on the chunks what is told.
-        layout = _layout(b"".join(taken)[:look], ended=size < look)
+        # Cut, so that the layout does not depend on how the text is chunked.
+        layout = _sniff_head(b"".join(read)[:head_size], ended=size < head_size)
         if layout is not None:
-            return layout, taken
-    return layout_of(b"".join(taken), key), taken
+            return layout, read
+    return layout_of(b"".join(read), key), read
 
 
 def layout_of(text: bytes, key: str) -> Layout:
-    """How an object with this text, or with no more than this to be looked at, and this key is laid out."""
-    return "lines" if _is_named_lines(key) else _layout(text, ended=True) or "lines"
+    """The layout of an object with this key and this text, which is all of it or its largest head."""
+    return "lines" if _is_named_lines(key) else _sniff_head(text, ended=True) or "lines"
 
 
 def _is_named_lines(key: str) -> bool:
     return key.lower().endswith(_LINE_NAMES)
 
 
-def from_first_value(text: bytes) -> bytes:
-    """The text without the blanks and the byte order marks that it begins with."""
+def strip_leading_blanks(text: bytes) -> bytes:
+    """Removes blanks and byte order marks from the start of the text."""
     return text[_BLANK.match(text).end() :]  # type: ignore[union-attr]  # it matches the empty text, too
 
 
-def _layout(text: bytes, *, ended: bool) -> Layout | None:
-    """None where more of the text has to be seen; never if it has `ended`."""
-    text = from_first_value(text)
+# What a head shows, where it does not end here (`ended=False`):
+#
+#     head                                   layout     why
+#     {"a": 1}\n{"b                          lines      the first line is a whole document
+#     [{"a": 1}, {"a": 2}]\n{                lines      the first line is a whole array
+#     [{"a": 1}, {"a": 2}, {"a               values     an array on one line, of any size
+#     {\n  "a": 1,\n  "b": 2,                values     the first value goes on over three lines
+#     {\n"a": 1}                             values     the first value ends on another line than it began
+#     {"a": 1}{"b": 2}{"c                    values     documents after each other, and no line end yet
+#     {"a": oops\n{"b": 2}\n                 lines      a broken line; the next one is a document
+#     {"a": oops\n  "b": 2}\n                values     a broken document; its next line is not a document
+#     {"a": "xxxxx                           None       the first value is still open
+def _sniff_head(text: bytes, *, ended: bool) -> Layout | None:
+    """The layout, or None if more of the text is needed; never None if the text has `ended`."""
+    text = strip_leading_blanks(text)
     if not text.startswith((b"{", b"[")):
         return None if BOM.startswith(text) and not ended else "lines"
     end = text.find(b"\n")
     if end < 0 and text.startswith(b"["):
-        return "values"  # of any size: not to be held in memory to find its end
+        return "values"  # it may have any size, and must not be held in memory to find its end
     if (end >= 0 or ended) and is_json(text if end < 0 else text[:end]):
         return "lines"
-    return _by_grammar(text, end, ended=ended)
+    return _sniff_by_grammar(text, end, ended=ended)
 
 
-def _by_grammar(text: bytes, first_end: int, *, ended: bool) -> Layout | None:
-    """Where the first line, which ends at `first_end` (-1: not in this text), is no value by itself."""
-    value = _first_value(text)
+def _sniff_by_grammar(text: bytes, first_end: int, *, ended: bool) -> Layout | None:
+    """The layout where the first line, which ends at `first_end` (-1: not in this text), is not JSON by itself."""
+    value = _scan_first_value(text)
     if value.state == "spread":
         return "values"
     if value.state == "open" and not ended:
         return None
     if value.state != "closed":
-        return _by_other_lines(text, first_end, alone="lines", ended=ended)
+        return _sniff_other_lines(text, first_end, alone="lines", ended=ended)
     first = text if first_end < 0 else text[:first_end]
     if not first[value.end :].lstrip().startswith(b"{"):
         return "lines"
-    # Documents one after the other without anything between them, unless they stand so in a file of lines.
-    return _by_other_lines(text, first_end, alone="values", ended=ended or first_end < 0)
+    # {"a": 1}{"b": 2}: documents without anything between them, unless it is one broken line of many.
+    return _sniff_other_lines(text, first_end, alone="values", ended=ended or first_end < 0)
 
 
-def _by_other_lines(text: bytes, first_end: int, *, alone: Layout, ended: bool) -> Layout | None:
-    """What the others tell where the first line is neither a value nor the beginning of one; `alone`: without others.
+def _sniff_other_lines(text: bytes, first_end: int, *, alone: Layout, ended: bool) -> Layout | None:
+    """The layout where the first line is broken, by the lines after it; `alone` if there are none.
 
-    One that is an object by itself is enough. An indented one is not: it may be a part of a broken document.
+    One of them that is JSON by itself makes it `lines`. An indented one does not: it may be part of a broken document.
     """
     others = text[first_end + 1 :].split(b"\n") if first_end >= 0 else []
     if not ended and others:
         others.pop()
     others = [line for line in others if line.strip()]
     if others and text[:first_end].strip() == b"[" and others[0].rstrip().endswith(b","):
-        return "values"  # an array with an element on each line, of which the first is broken
+        return "values"  # [ and then an element on each line, of which the first is broken
     if any(line.startswith((b"{", b"[")) and is_json(line) for line in others):
         return "lines"
     if others:
@@ -114,17 +126,29 @@ def _by_other_lines(text: bytes, first_end: int, *, alone: Layout, ended: bool) 
 
 
 class _FirstValue(NamedTuple):
-    """What is seen of the first value, and where the look at it ended.
+    """How far the first value goes, and where the scan ended.
 
-    It is `closed` on its first line, `spread` over several, `broken`, or still `open` where the text ends.
+    `closed`: it ends on its first line. `spread`: it goes on over several. `broken`: it is not JSON. `open`: the text
+    ends before the value does.
     """
 
     state: Literal["closed", "spread", "broken", "open"]
     end: int
 
 
-def _first_value(text: bytes) -> _FirstValue:
-    """Follows JSON's grammar, but for what stands in strings and words: whether `oops` is a word is not asked here."""
+# The scan follows JSON's grammar token by token: `expected` holds the first bytes of the tokens that may come next,
+# with `w` for any word (a number, true, oops), and `inside` the brackets that are open. Of `{"a": [1, oops` it sees:
+#
+#     token     expected before     inside after
+#     {         {["w                {
+#     "a"       "}                  {
+#     :         :                   {
+#     [         {["w                {[
+#     1         {["w]               {[
+#     ,         ,]                  {[
+#     oops      {["w                {[            and the text ends: open
+def _scan_first_value(text: bytes) -> _FirstValue:
+    """Scans the first value by JSON's grammar; whether strings and words are valid in themselves is not checked."""
     inside = bytearray()
     expected = _VALUE
     lines, is_new_line = 0, True
@@ -139,14 +163,14 @@ def _first_value(text: bytes) -> _FirstValue:
             sign = _WORD
         if sign not in expected or (sign == _STRING and not token[1] and text[token.end() :] not in (b"", b"\\")):
             return _FirstValue("broken", token.start())
-        expected = _expected_after(sign, expected, inside)
-        if lines == _ENOUGH_LINES or not inside:
+        expected = _expect_after(sign, expected, inside)
+        if lines == _DECISIVE_LINES or not inside:
             return _FirstValue("closed" if lines == 1 else "spread", token.end())
     return _FirstValue("open", len(text))
 
 
-def _expected_after(sign: int, expected: bytes, inside: bytearray) -> bytes:
-    """What may come after a token that was expected; `inside` holds the brackets that are open."""
+def _expect_after(sign: int, expected: bytes, inside: bytearray) -> bytes:
+    """What may follow a token that was expected; opens and closes brackets in `inside`."""
     if sign in _OPENERS:
         inside.append(sign)
         return _AFTER_OPENER[sign]

@@ -1,4 +1,4 @@
-"""Dead letters: what a rejected record is, how it is written and found again, and how many a run may have.
+"""Rejections: how they are made, encoded, selected and counted, and how many a run may have.
 
-It is pure but for the values it uses; reading and writing the store is for `transforms`.
+Pure functions and values; `transforms` reads and writes the store.
 """

@@ -17,7 +17,7 @@ from holded_pipeline.model.values import Event, PayloadKind, Rejected, SchemaRef
 from holded_pipeline.reading.envelopes import event_document
 from holded_pipeline.user_code.errors import result_or_error
 
-_PIECE = 3 << 18  # bytes of a large record turned to text at a time; of three, so that base64 pads only at the end
+_CHUNK_BYTES = 3 << 18  # a large record is encoded in chunks; a multiple of three, so that base64 pads only the last
 
 
 def reject(
@@ -34,20 +34,20 @@ def reject(
     payload_kind: PayloadKind = "record",
     replays: Rejected | None = None,
 ) -> Rejected:
-    """The rejected record for `fault`.
+    """Returns the rejection of a record for `fault`.
 
-    `step` is a name that no other transform of the run has: two of them may refuse one record for one reason. With
-    `event`, its bytes (see `raw_of`), source, id, type and history are taken over; with `replays`, the history
-    of the rejection that could not even be made an event again.
+    `step` is a name that no other transform of the run has: two of them may reject one record for one reason. With
+    `event`, its bytes (see `raw_of`), source, id, type and attempts are taken over; with `replays`, the attempts of
+    the rejection whose record could not be read as an event.
     """
     attempts, replay_of = (1, None) if replays is None else (replays.attempts + 1, replays.id)
     if event is not None:
         raw, source, payload_kind = raw_of(event), event.source, "record" if event.raw else "event"
         attempts, replay_of = event.attempts, event.replay_of
-    found_in = (schema.subject if schema else None, event.id if event else None, event.type if event else None)
-    refused_as = (run_id, stage, step, fault.reason, *found_in)
+    subject_and_event = (schema.subject if schema else None, event.id if event else None, event.type if event else None)
+    rejected_by = (run_id, stage, step, fault.reason, *subject_and_event)
     return Rejected(
-        id=_replayed_id(replay_of) if replay_of else _rejection_id(raw, source, *refused_as),
+        id=_replayed_id(replay_of) if replay_of else _rejection_id(raw, source, *rejected_by),
         stage=stage,
         reason=fault.reason,
         message=fault.message,
@@ -66,10 +66,10 @@ def reject(
 
 
 def raw_of(element: Any) -> bytes:
-    """The bytes of an element that are worth keeping.
+    """The bytes of an element that its rejection keeps.
 
-    For an event that was read, the record it was read from; for one that code made, its JSON form, which the
-    envelope `event` reads back; for anything else its JSON, or where it has none its repr.
+    For an event that was read from a store, the record; for any other event its JSON form, which the envelope `event`
+    reads back; for anything else its JSON, or its repr if it is not JSON.
     """
     if isinstance(element, Event):
         if element.raw:
@@ -79,29 +79,29 @@ def raw_of(element: Any) -> bytes:
         json_codec.check_json_value(element)
         return json_codec.encode(element)
     except (TypeError, ValueError):
-        text = result_or_error(repr, element)  # which a stranger's class may have made, too
+        text = result_or_error(repr, element)  # repr may be user code, too
         return (text if isinstance(text, str) else object.__repr__(element)).encode("utf-8", "backslashreplace")
 
 
-def _rejection_id(raw: bytes, source: Source | None, *refused_as: str | None) -> str:
-    """Depends on the record, its place and what refused it, so that a bundle tried again names its rejections alike.
+def _rejection_id(raw: bytes, source: Source | None, *rejected_by: str | None) -> str:
+    """Depends on the record, its source and what rejected it, so that a bundle which is retried gives the same ids.
 
-    The message does not count: it may hold a time.
+    The message is not a part of it: it may hold a time.
     """
-    place = None if source is None else attrs.astuple(source)
-    digest = hashlib.sha256(repr((place, *refused_as)).encode("utf-8", "backslashreplace"))
+    position = None if source is None else attrs.astuple(source)
+    digest = hashlib.sha256(repr((position, *rejected_by)).encode("utf-8", "backslashreplace"))
     digest.update(b"\n")
     digest.update(raw)
     return digest.hexdigest()[:32]
 
 
 def _replayed_id(replay_of: str) -> str:
-    """One name for whatever becomes of a replay, so that replaying twice never makes two rejections of one."""
+    """One id for every rejection of a replay, so that replaying twice never makes two rejections of one."""
     return hashlib.sha256(b"replay of\0" + replay_of.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def to_document(rejected: Rejected) -> dict[str, Any]:
-    """The JSON form. Original bytes that are UTF-8 stand as text, others as base64."""
+    """The JSON form. The content is text if the original bytes are UTF-8, otherwise base64."""
     document = _without_record(rejected)
     try:
         record = {"payload_kind": rejected.payload_kind, "encoding": "utf-8", "content": rejected.raw.decode()}
@@ -113,44 +113,44 @@ def to_document(rejected: Rejected) -> dict[str, Any]:
 
 
 def to_line(rejected: Rejected) -> Iterator[bytes]:
-    """The JSON form in bytes, the same as `to_document` makes; a large record comes in pieces.
+    """Encodes what `to_document` returns, without the line end; a large record comes in chunks.
 
-    As one text it would take four bytes a character as soon as one of them lies outside the first plane, and it
-    would stand beside its own JSON.
+    As one `str` it would take four bytes a character as soon as it holds one outside the Basic Multilingual Plane,
+    and its JSON would be in memory beside it.
     """
-    if len(rejected.raw) <= _PIECE:
+    if len(rejected.raw) <= _CHUNK_BYTES:
         yield json_codec.encode(to_document(rejected))
         return
     encoding = "utf-8" if _is_utf8(rejected.raw) else "base64"
     record = json_codec.encode({"payload_kind": rejected.payload_kind, "encoding": encoding, "content": ""})
     yield json_codec.encode(_without_record(rejected))[:-1] + b',"record":' + record[:-2]
     if encoding == "utf-8":
-        for text in _texts(rejected.raw):
+        for text in _decode_chunks(rejected.raw):
             yield json_codec.encode(text)[1:-1]
     else:
-        for start in range(0, len(rejected.raw), _PIECE):
-            yield base64.b64encode(rejected.raw[start : start + _PIECE])
+        for start in range(0, len(rejected.raw), _CHUNK_BYTES):
+            yield base64.b64encode(rejected.raw[start : start + _CHUNK_BYTES])
     yield b'"}}'
 
 
 def _without_record(rejected: Rejected) -> dict[str, Any]:
-    left_out = ("raw", "payload_kind", "rejected_at")
-    document = attrs.asdict(rejected, filter=lambda attribute, _: attribute.name not in left_out)
+    omitted = ("raw", "payload_kind", "rejected_at")
+    document = attrs.asdict(rejected, filter=lambda attribute, _: attribute.name not in omitted)
     document["rejected_at"] = rejected.rejected_at.isoformat()
     document["violations"] = list(document["violations"])
     return document
 
 
-def _texts(raw: bytes) -> Iterator[str]:
-    """The text of UTF-8 bytes in pieces; a character is never cut."""
+def _decode_chunks(raw: bytes) -> Iterator[str]:
+    """Decodes UTF-8 chunk by chunk; a character is never cut in two."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, len(raw), _PIECE):
-        yield decoder.decode(raw[start : start + _PIECE], final=start + _PIECE >= len(raw))
+    for start in range(0, len(raw), _CHUNK_BYTES):
+        yield decoder.decode(raw[start : start + _CHUNK_BYTES], final=start + _CHUNK_BYTES >= len(raw))
 
 
 def _is_utf8(raw: bytes) -> bool:
     try:
-        for _ in _texts(raw):
+        for _ in _decode_chunks(raw):
             pass
     except UnicodeDecodeError:
         return False
@@ -158,7 +158,7 @@ def _is_utf8(raw: bytes) -> bool:
 
 
 def from_document(document: dict[str, Any]) -> Rejected:
-    """The rejected record of a JSON form; `from_document(to_document(r)) == r`."""
+    """Reads the JSON form; `from_document(to_document(r)) == r`."""
     fields = dict(document)
     record = fields.pop("record")
     content: str = record["content"]

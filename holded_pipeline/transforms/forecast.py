@@ -1,4 +1,4 @@
-"""forecast: what a replay would do, found out without writing anything."""
+"""forecast: what a replay would do, without writing anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pipeline import AppliedPTransform, PipelineVisitor
 
 from holded_pipeline.model.values import Event, Outcome, Rejected
-from holded_pipeline.rejected.forecast import DROPPED, PARKED, PASSES, Fate, Forecast, Refusal
+from holded_pipeline.rejected.forecast import (
+    REPLAY_DROPPED,
+    REPLAY_PARKED,
+    REPLAY_PASSES,
+    Forecast,
+    ReplayOutcome,
+    StageAndReason,
+)
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.transforms.beam.outcome import NAMESPACE
 from holded_pipeline.transforms.read_rejected import ReadRejected
@@ -38,7 +45,7 @@ def forecast(
     options: PipelineOptions | None = None,
     **selection: Any,
 ) -> Forecast:
-    """Tries the open rejections of a pile against steps of a pipeline, and only counts.
+    """Runs the open rejections of a dead-letter store through steps of a pipeline, and only counts.
 
     Args:
         lake: the store and its bucket.
@@ -50,7 +57,12 @@ def forecast(
         selection: filters and settings of `ReadRejected`, by the same names.
 
     Returns:
-        How many open rejections match, and what would become of them by the reason they stand rejected for.
+        How many open rejections match, and for each reason how many would pass or be rejected again.
+
+    Example:
+        >>> found = hp.forecast(lake, "rejected/", [hp.ValidateSchema(schemas, subject="{type}")], stage="validate")
+        >>> found.passes <= found.matching
+        True
 
     Raises:
         ValueError: a step would write, or gives no `Outcome`; or an argument is wrong.
@@ -62,22 +74,23 @@ def forecast(
     opened = pipeline | "OpenRejected" >> OpenRejected(lake, prefix, read.selection)
     old = opened | "OldReasons" >> beam.Map(_old_reason)
     replayed = read.replay(opened)
-    events, fates = replayed.passed, [_refused(replayed.rejected, "Read"), replayed.parked | beam.Map(_parked)]
+    events = replayed.passed
+    outcomes = [_rejected_outcomes(replayed.rejected, "Read"), replayed.parked | beam.Map(_parked_outcome)]
     for number, step in enumerate(steps, 1):
         outcome = _apply(events, step, number)
         events = outcome.passed
-        fates.append(_refused(outcome.rejected, f"Step{number}"))
-    passed = events | "Passed" >> beam.Map(_passed)
+        outcomes.append(_rejected_outcomes(outcome.rejected, f"Step{number}"))
+    passed = events | "Passed" >> beam.Map(_passed_outcome)
     _ = (
-        {"old": old, "new": (passed, *fates) | "JoinFates" >> beam.Flatten()}
+        {"old": old, "new": (passed, *outcomes) | "JoinOutcomes" >> beam.Flatten()}
         | "ById" >> beam.CoGroupByKey()
-        | "CountFates" >> beam.ParDo(_CountFates())
+        | "CountOutcomes" >> beam.ParDo(_CountOutcomes())
     )
-    pipeline.visit(_RefuseWrites())
+    pipeline.visit(_CheckNoWrites())
     result = pipeline.run()
     result.wait_until_finish()
     broken = MetricsFilter().with_namespace(NAMESPACE).with_name(f"replay.{BROKEN}")
-    return Forecast.of(_counted(result), sum(each.result for each in result.metrics().query(broken)["counters"]))
+    return Forecast.of(_read_counters(result), sum(each.result for each in result.metrics().query(broken)["counters"]))
 
 
 def _apply(events: beam.PCollection, step: Step, number: int) -> Outcome:
@@ -90,49 +103,49 @@ def _apply(events: beam.PCollection, step: Step, number: int) -> Outcome:
     return outcome
 
 
-class _RefuseWrites(PipelineVisitor):
-    """Looks into steps that are made of others, too."""
+class _CheckNoWrites(PipelineVisitor):
+    """Raises for a transform that writes, also inside a composite step."""
 
     def enter_composite_transform(self, transform_node: AppliedPTransform) -> None:
         if isinstance(transform_node.transform, _WRITES):
             raise ValueError(  # noqa: TRY004  its type is what makes it a wrong choice
                 f"{type(transform_node.transform).__name__} writes, and a forecast must not; "
-                "leave it out: what it would refuse cannot be foreseen"
+                "omit it: what it would reject cannot be forecast"
             )
 
 
-def _old_reason(rejected: Rejected) -> tuple[str, Refusal]:
+def _old_reason(rejected: Rejected) -> tuple[str, StageAndReason]:
     return rejected.id, (rejected.stage, rejected.reason)
 
 
-def _parked(rejected: Rejected) -> tuple[str, Fate]:
-    return rejected.id, PARKED
+def _parked_outcome(rejected: Rejected) -> tuple[str, ReplayOutcome]:
+    return rejected.id, REPLAY_PARKED
 
 
-def _passed(event: Event) -> tuple[str | None, Fate]:
-    return event.replay_of, PASSES
+def _passed_outcome(event: Event) -> tuple[str | None, ReplayOutcome]:
+    return event.replay_of, REPLAY_PASSES
 
 
-def _refused(rejected: beam.PCollection, name: str) -> beam.PCollection:
-    return rejected | f"Refused{name}" >> beam.Map(_new_reason)
+def _rejected_outcomes(rejected: beam.PCollection, name: str) -> beam.PCollection:
+    return rejected | f"Rejected{name}" >> beam.Map(_new_outcome)
 
 
-def _new_reason(rejected: Rejected) -> tuple[str | None, Fate]:
+def _new_outcome(rejected: Rejected) -> tuple[str | None, ReplayOutcome]:
     return rejected.replay_of, (rejected.stage, rejected.reason)
 
 
-class _CountFates(beam.DoFn):
-    """Counts in counters: the one way out of a pipeline that writes nothing."""
+class _CountOutcomes(beam.DoFn):
+    """Counts in Beam counters, since the pipeline writes nothing."""
 
     def process(self, joined: tuple[str, dict[str, Iterable[Any]]]) -> None:
         _, found = joined
-        new = sorted(set(found["new"]), key=lambda fate: (fate == PASSES, str(fate)))
+        new = sorted(set(found["new"]), key=lambda outcome: (outcome == REPLAY_PASSES, str(outcome)))
         for old in found["old"]:
-            # Refused by any of the ways it went means that it would stand rejected again.
-            Metrics.counter(_NAMESPACE, json.dumps([old, new[0] if new else DROPPED])).inc()
+            # Rejected in any of the branches means that it would be rejected again.
+            Metrics.counter(_NAMESPACE, json.dumps([old, new[0] if new else REPLAY_DROPPED])).inc()
 
 
-def _counted(result: Any) -> Iterator[tuple[Refusal, Fate, int]]:
+def _read_counters(result: Any) -> Iterator[tuple[StageAndReason, ReplayOutcome, int]]:
     for metric in result.metrics().query(MetricsFilter().with_namespace(_NAMESPACE))["counters"]:
-        old, fate = json.loads(metric.key.metric.name)
-        yield tuple(old), fate if isinstance(fate, str) else tuple(fate), metric.result
+        old, outcome = json.loads(metric.key.metric.name)
+        yield tuple(old), outcome if isinstance(outcome, str) else tuple(outcome), metric.result

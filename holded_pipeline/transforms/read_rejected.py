@@ -1,4 +1,4 @@
-"""ReadRejected: refused records, given back to the flow they came from."""
+"""ReadRejected: reads rejected records as events again, to replay them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from apache_beam.transforms.window import TimestampedValue
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, Rejected, Source
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
-from holded_pipeline.reading.envelopes import Envelope
-from holded_pipeline.reading.envelopes import event as stored_event
+from holded_pipeline.reading.envelopes import Envelope, stored_event
 from holded_pipeline.reading.framing import Record
 from holded_pipeline.reading.records import RecordReader, describe_envelope
-from holded_pipeline.rejected.dead_letter_store import Selection, replayable, store_prefix
+from holded_pipeline.rejected.dead_letter_store import is_replayable, store_prefix
 from holded_pipeline.rejected.rejections import reject
+from holded_pipeline.rejected.selection import Selection
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import validate_prefix
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
@@ -35,8 +35,8 @@ class Replayed(NamedTuple):
 
     Attributes:
         passed: PCollection of `Event`, as `ReadMinIO` would give them, with `attempts` and `replay_of`.
-        rejected: PCollection of `Rejected`: those that make no event this time either.
-        parked: PCollection of `Rejected`, unchanged: those that were tried often enough or cannot be replayed.
+        rejected: PCollection of `Rejected`: those that cannot be read as an event this time either.
+        parked: PCollection of `Rejected`, unchanged: those tried `max_attempts` times or that cannot be replayed.
     """
 
     passed: Any
@@ -45,40 +45,45 @@ class Replayed(NamedTuple):
 
 
 class ReadRejected(RejectingTransform[Event]):
-    """Reads rejected records and makes events of them again, for the flow that refused them.
+    """Reads rejected records as events again, for the pipeline that rejected them.
 
     Applied to a pipeline it gives a `Replayed`: `passed`, a PCollection of `Event` with the original bytes, source and
-    event-time timestamps; `rejected`, one of `Rejected` with stage `read`; `parked`, one of `Rejected` as they stand.
+    event-time timestamps; `rejected`, one of `Rejected` with stage `read`; `parked`, one of `Rejected`, unchanged.
     Only open rejections are read: see `SettleRejected`.
 
     Args:
         lake: the store and its bucket.
         prefix: what `WriteRejected` was given.
-        stage: only those refused there; a text or a collection of texts, as the next three.
+        stage: only those rejected at this stage; a text or a collection of texts, as the next three.
         reason: only those with this code.
         subject: only those checked against a schema of this subject.
         event_type: only those that became an event of this type.
-        since: only those refused at this moment (aware) or later.
-        until: only those refused before this moment (aware).
-        envelope: how a document becomes an event, as for `ReadMinIO`. Events that code made, and that hold no record,
-            are read with the envelope `event` whatever this says.
+        since: only those rejected at this time (aware) or later.
+        until: only those rejected before this time (aware).
+        envelope: how a document becomes an event, as for `ReadMinIO`. Events that were never read from a store are
+            always read with the envelope `event`.
         max_attempts: a record that was tried this often is parked.
         max_record_bytes: as for `ReadMinIO`; raise it to replay `record_too_large`.
         max_depth: as for `ReadMinIO`; raise it to replay `too_deep`.
         registry: where names of envelopes are looked up; by default the installed plugins'.
 
+    Example:
+        >>> with beam.Pipeline(runner="FnApiRunner") as p:
+        ...     replayed = p | hp.ReadRejected(lake, "rejected/", stage="validate")
+        ...     checked = replayed.passed | hp.ValidateSchema(schemas, subject="{type}")
+        ...     again = (replayed.rejected, checked.rejected) | hp.WriteRejected(lake, "rejected/")
+
     Raises:
         ValueError: an argument is wrong, or no envelope has that name.
-        ConfigurationError: (applying) the envelope cannot be sent to workers; (running) the bucket, the keys or the
-            endpoint are wrong, or something below the prefix is no rejected record at all; the message names its key
-            and line.
+        ConfigurationError: (applying) the envelope cannot be pickled; (running) the bucket, the keys or the endpoint
+            are wrong, or a line below the prefix is not a rejected record; the message names its key and line.
         TransientError: (running) the store did not answer within `lake.retry`.
 
-    **Guarantees:** each open rejection that is meant comes out once, in one of the three. The same rejection makes the
+    **Guarantees:** each open rejection that matches comes out once, in one of the three. The same rejection makes the
     same event, and a rejection of that event has the same id, however often it is replayed. Records of which only a
     part is kept, damaged objects and vanished ones are parked, never replayed as if whole. A rejection that breaks its
-    schema stays in the pile, is counted (`replay.broken`) and named in the log, and holds up no other. No order. The
-    pile is read twice, once for its ids; only ids and addresses are shuffled.
+    schema stays in the store, is counted (`replay.broken`) and named in the log, and the others are replayed. No
+    order. The objects are read twice, once for the ids; only ids and positions are shuffled.
     """
 
     def __init__(
@@ -112,14 +117,15 @@ class ReadRejected(RejectingTransform[Event]):
         self._stored_reader = RecordReader(stored_event, **limits)
 
     def expand(self, pipeline: beam.pvalue.PBegin) -> Replayed:
-        """Finds what is open, then makes events of it."""
+        """Finds the open rejections, then reads events from them."""
         return self.replay(pipeline | "OpenRejected" >> OpenRejected(self._lake, self._prefix, self.selection))
 
     def replay(self, opened: beam.PCollection) -> Replayed:
-        """The second half alone, for rejections that were read already."""
+        """Reads events from rejections that were read already: the second half of `expand`."""
         check_picklable(self._reader, describe_envelope(self._envelope))
-        origin = Source(self._lake.bucket, store_prefix(self._prefix), "", 1)
-        replay = _Replay(self._reader, self._stored_reader, self._max_attempts, origin, run_id_of(opened.pipeline))
+        store = Source(self._lake.bucket, store_prefix(self._prefix), "", 1)
+        run_id = run_id_of(opened.pipeline)
+        replay = _ReplayRejected(self._reader, self._stored_reader, self._max_attempts, store, run_id)
         outputs = opened | "Replay" >> beam.ParDo(replay).with_outputs(REJECTED, _PARKED, main=PASSED)
         outputs[_PARKED].element_type = Rejected
         outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
@@ -129,43 +135,45 @@ class ReadRejected(RejectingTransform[Event]):
         return Replayed(outcome.passed, outcome.rejected, outputs[_PARKED])
 
 
-class _Replay(beam.DoFn):
+class _ReplayRejected(beam.DoFn):
+    """A rejection to an event, to another rejection, or parked."""
+
     def __init__(
-        self, reader: RecordReader, stored_reader: RecordReader, max_attempts: int, origin: Source, run_id: str
+        self, reader: RecordReader, stored_reader: RecordReader, max_attempts: int, store: Source, run_id: str
     ) -> None:
         self._reader = reader
         self._stored_reader = stored_reader
         self._max_attempts = max_attempts
-        self._origin = origin
+        self._store = store
         self._run_id = run_id
         self._counters = Counters("replay")
 
     def process(self, rejected: Rejected) -> Iterator[Any]:
         self._counters.add("records")
-        if not replayable(rejected, self._max_attempts):
+        if not is_replayable(rejected, self._max_attempts):
             self._counters.add("parked")
             yield beam.pvalue.TaggedOutput(_PARKED, rejected)
             return
         try:
-            event = self._event(rejected)
+            event = self._read_event(rejected)
         except RejectRecord as fault:
-            yield self._refused(rejected, fault)
+            yield self._reject(rejected, fault)
             return
         self._counters.add("passed")
         yield TimestampedValue(event, event.occurred_at.timestamp())
 
-    def _event(self, rejected: Rejected) -> Event:
-        # What was never read from a store stands in the pile, under its id.
-        source = rejected.source or attrs.evolve(self._origin, etag=rejected.id)
+    def _read_event(self, rejected: Rejected) -> Event:
+        # What was never read from a store has its rejection as its source.
+        source = rejected.source or attrs.evolve(self._store, etag=rejected.id)
         record = Record(rejected.raw, source.line, source.item)
         if rejected.payload_kind == "event":
-            made = self._stored_reader.event(record, source)
-            event = attrs.evolve(made, source=rejected.source, raw=b"")
+            event = self._stored_reader.read(record, source)
+            event = attrs.evolve(event, source=rejected.source, raw=b"")
         else:
-            event = self._reader.event(record, source)
+            event = self._reader.read(record, source)
         return attrs.evolve(event, attempts=rejected.attempts + 1, replay_of=rejected.id)
 
-    def _refused(self, rejected: Rejected, fault: RejectRecord) -> beam.pvalue.TaggedOutput:
+    def _reject(self, rejected: Rejected, fault: RejectRecord) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(
             reject(
                 fault,

@@ -1,4 +1,4 @@
-"""WriteRejected: what was refused, kept where it can be understood and sent again."""
+"""WriteRejected: writes rejected records to the dead-letter store."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from holded_pipeline.transforms.workers.write_objects import ObjectSettings, Wri
 
 
 class WriteRejected(beam.PTransform):
-    """Writes rejected records as JSON lines, filed by stage and day: `stage=validate/date=2026-11-23/…`.
+    """Writes rejected records as JSON lines, in a folder for each stage and day: `stage=validate/date=2026-11-23/…`.
 
-    Takes a PCollection of `Rejected`, or a tuple of them, and gives a PCollection of `WrittenObject`. It can be
+    Takes a PCollection of `Rejected`, or a tuple of them, and gives a PCollection of `WrittenObject`. It can also be
     the consumer of Beam's `ErrorHandler`.
 
     Args:
@@ -31,20 +31,27 @@ class WriteRejected(beam.PTransform):
         max_rejected: the error budget: how many records (int), or which share of those in `of` (float below 1), may
             be rejected before the run fails; a mapping such as `{"validate": 0.01, "write": 10, "*": 1000}` sets a
             limit for each stage, `*` meaning all of them. 0 tolerates none, None any number.
-        of: what a share is a share of: an `Outcome` (all its records), a PCollection, or a tuple of these.
+        of: the records that a share refers to: an `Outcome` (all its records), a PCollection, or a tuple of these.
         compression: `gzip`, `zstd` or None.
         object_bytes: an object is stored when it has this many bytes, compressed.
         object_seconds: or when it is this old and another record comes.
 
+    Example:
+        >>> with beam.Pipeline(runner="FnApiRunner") as p:
+        ...     raw = p | hp.ReadMinIO(lake, "raw/")
+        ...     checked = raw.passed | hp.ValidateSchema(schemas, subject="{type}")
+        ...     rejected = (raw.rejected, checked.rejected)
+        ...     written = rejected | hp.WriteRejected(lake, "rejected/", max_rejected=0.5, of=raw)
+
     Raises:
-        ValueError: an argument is wrong, or a share comes without `of`.
+        ValueError: an argument is wrong, or `max_rejected` is a share and `of` is missing.
         TooManyRejectedError: (running) the error budget is exceeded; the message has the figures, the most frequent
             reasons and an example of each.
         ConfigurationError: (running) the bucket, the keys or the endpoint are wrong.
         TransientError: (running) the store did not answer within `lake.retry`.
 
     **Guarantees:** as `WriteMinIO`; each line fits `rejected.schema.json`, which ships with the package, and holds
-    the original record to the byte. The budget is judged by what was written, so the run never fails for it before
+    the original record to the byte. The budget is checked against what was written, so the run never fails before
     the rejections that exceed it are in the store; past a count it stops at once, past a share at the end.
     """
 
@@ -62,7 +69,7 @@ class WriteRejected(beam.PTransform):
         super().__init__()
         self._lake = lake
         self._budget = None if max_rejected is None else ErrorBudget.of(max_rejected)
-        self._of = _collections(of)
+        self._of = _collect_pcollections(of)
         if self._budget is not None and self._budget.has_shares and not self._of:
             raise ValueError("max_rejected is a share, so say of which records, e.g. of=raw; or give a count (int)")
         self._settings = ObjectSettings(
@@ -75,13 +82,13 @@ class WriteRejected(beam.PTransform):
         )
 
     def expand(self, rejected: beam.PCollection | Iterable[beam.PCollection]) -> beam.PCollection:
-        """Writes what it is given where it is; with a budget it comes together first, to be counted as one."""
+        """Writes each input by itself; with a budget the inputs are joined first, to be counted together."""
         given = (rejected,) if isinstance(rejected, beam.PCollection) else tuple(rejected)
         parts = tuple(in_the_global_window(part, f"ToGlobalWindow{number}") for number, part in enumerate(given, 1))
         if self._budget is not None:
             joined = parts[0] if len(parts) == 1 else parts | "JoinRejected" >> beam.Flatten()
             return self._write_counted(joined, self._budget)
-        # One writer for each input, and not one behind a Flatten: there a runner may hold all the records at once.
+        # One writer for each input, not one behind a Flatten, where a runner may hold all records at once.
         written = tuple(
             part
             | f"WriteObjects{number or ''}"
@@ -98,18 +105,18 @@ class WriteRejected(beam.PTransform):
         return outputs.written
 
     def _writer(
-        self, kind: type[WriteObjects], rejected: beam.PCollection, number: int = 0, **more: Any
+        self, kind: type[WriteObjects], rejected: beam.PCollection, number: int = 0, **settings: Any
     ) -> WriteObjects:
         run_id, step = run_id_of(rejected.pipeline), f"{step_of(rejected.pipeline)}/{number}"
-        return kind(self._lake, to_line, self._settings, run_id=run_id, step=step, stage="write_rejected", **more)
+        return kind(self._lake, to_line, self._settings, run_id=run_id, step=step, stage="write_rejected", **settings)
 
 
-def _collections(of: Any) -> tuple[beam.PCollection, ...]:
-    """The PCollections in what a user gives: one, an `Outcome`, or a tuple of these."""
+def _collect_pcollections(of: Any) -> tuple[beam.PCollection, ...]:
+    """The PCollections in the argument `of`: one, an `Outcome`, or a tuple of these."""
     if of is None:
         return ()
     if isinstance(of, beam.PCollection):
         return (of,)
     if isinstance(of, Outcome | tuple | list):
-        return tuple(part for each in of for part in _collections(each))
+        return tuple(part for each in of for part in _collect_pcollections(each))
     raise TypeError(f"of must be an Outcome, a PCollection or a tuple of them, got {type(of).__name__}")

@@ -12,8 +12,7 @@ from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.identity import correlation_id_of
 from holded_pipeline.model.values import Event, Source
-from holded_pipeline.reading.envelopes import event as stored_event
-from holded_pipeline.reading.envelopes import event_document, flat
+from holded_pipeline.reading.envelopes import event_document, flat, stored_event
 
 SOURCE = Source("lake", "raw/a.jsonl", "e1", 3)
 FLAT = {
@@ -49,10 +48,10 @@ EVENTS = st.builds(
 )
 
 
-def faults(envelope, document) -> tuple[str, set[tuple[str, str]]]:
-    with pytest.raises(RejectRecord) as refusal:
+def reason_and_violations(envelope, document) -> tuple[str, set[tuple[str, str]]]:
+    with pytest.raises(RejectRecord) as caught:
         envelope(document, SOURCE)
-    return refusal.value.reason, {(fault.pointer, fault.keyword) for fault in refusal.value.violations}
+    return caught.value.reason, {(violation.pointer, violation.keyword) for violation in caught.value.violations}
 
 
 def test_a_flat_object_is_an_event_and_the_rest_of_it_its_data():
@@ -64,7 +63,7 @@ def test_a_flat_object_is_an_event_and_the_rest_of_it_its_data():
     assert event.source == SOURCE
 
 
-def test_a_flat_object_may_tell_its_user_package_and_collection():
+def test_a_flat_object_may_have_a_user_a_package_and_a_time_of_collection():
     more = {"user_id": 9, "correlation_id": "p1", "received_at": 1718031415926}
     event = flat({**FLAT, **more}, SOURCE)
     assert event.user_id == "9"
@@ -81,7 +80,7 @@ def test_a_flat_object_is_read_as_the_api_stored_it():
     assert event.metadata == {"correlation_id": "p1", "collected_at": "2024-06-10T14:56:55.926000+00:00"}
     del own["event_id"]
     assert flat({**around, "event": own}, SOURCE).id == "ours"
-    assert faults(flat, {**around, "event": {}})[1] >= {("/event/event_type", "required")}
+    assert reason_and_violations(flat, {**around, "event": {}})[1] >= {("/event/event_type", "required")}
 
 
 @given(OBJECTS)
@@ -91,14 +90,14 @@ def test_the_data_of_a_flat_object_keep_their_order(data):
     assert list(flat({**rest, **own}, SOURCE).data.items()) == list(rest.items())
 
 
-def test_everything_missing_in_a_flat_object_is_told_at_once():
+def test_everything_missing_in_a_flat_object_is_reported_at_once():
     names = ("event_id", "event_type", "company_id", "timestamp")
-    assert faults(flat, {}) == ("missing_field", {(f"/{name}", "required") for name in names})
+    assert reason_and_violations(flat, {}) == ("missing_field", {(f"/{name}", "required") for name in names})
 
 
-def test_everything_wrong_in_a_flat_object_is_told_at_once():
+def test_everything_wrong_in_a_flat_object_is_reported_at_once():
     wrong = {"event_id": "x" * 256, "event_type": "", "company_id": 1.5, "timestamp": "never", "user_id": []}
-    assert faults(flat, wrong) == (
+    assert reason_and_violations(flat, wrong) == (
         "invalid_field",
         {
             ("/event_id", "maxLength"),
@@ -146,11 +145,11 @@ STORED = event_document(flat(FLAT, SOURCE))
         ({"a/b": 1}, ("/a~1b", "additionalProperties")),
     ],
 )
-def test_what_was_not_stored_by_us_is_refused(change, fault):
-    reason, found = faults(stored_event, {**STORED, **change})
+def test_a_document_that_is_not_a_stored_event_is_rejected(change, fault):
+    reason, found = reason_and_violations(stored_event, {**STORED, **change})
     assert found == {fault}
     assert reason == ("missing_field" if fault[1] == "required" else "invalid_field")
 
 
-def test_a_stored_event_without_a_source_leaves_it_to_the_reader():
+def test_a_stored_event_without_a_source_has_none():
     assert stored_event({**STORED, "source": None}, SOURCE).source is None

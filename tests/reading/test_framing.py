@@ -1,4 +1,4 @@
-"""Framing: every byte of every record comes out once, whatever the layout and wherever the chunks are cut."""
+"""Framing: every byte of every record is framed once, whatever the layout and the chunks."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ DOCUMENTS = st.dictionaries(
 
 
 def chunked(text: bytes, cuts: list[int]) -> list[bytes]:
-    places = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
-    return [text[start:end] for start, end in pairwise(places)]
+    positions = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
+    return [text[start:end] for start, end in pairwise(positions)]
 
 
 def records(text: bytes, key: str = "raw/a.jsonl") -> list[tuple[int, int | None, bytes]]:
@@ -34,7 +34,7 @@ def records(text: bytes, key: str = "raw/a.jsonl") -> list[tuple[int, int | None
     st.lists(st.integers(0, 10_000), max_size=6),
     st.sampled_from(["\n", "\r\n"]),
 )
-def test_lines_come_out_as_they_went_in_however_they_are_cut(documents, cuts, end):
+def test_lines_are_framed_unaltered_whatever_the_chunks(documents, cuts, end):
     lines = [json.dumps(document).encode() for document in documents]
     text = end.encode().join(lines)
     framed = list(frame_lines(chunked(text, cuts)))
@@ -48,7 +48,7 @@ def test_lines_come_out_as_they_went_in_however_they_are_cut(documents, cuts, en
     st.sampled_from([None, 1, 4]),
     st.booleans(),
 )
-def test_the_elements_of_an_array_come_out_as_they_went_in(documents, cuts, indent, ensure_ascii):
+def test_elements_of_an_array_are_framed_unaltered_whatever_the_chunks(documents, cuts, indent, ensure_ascii):
     text = json.dumps(documents, indent=indent, ensure_ascii=ensure_ascii).encode("utf-8", "surrogatepass")
     framed = list(frame_values(chunked(text, cuts)))
     assert [json.loads(r.raw.decode("utf-8", "surrogatepass")) for r in framed] == documents
@@ -57,7 +57,7 @@ def test_the_elements_of_an_array_come_out_as_they_went_in(documents, cuts, inde
 
 
 @given(st.lists(DOCUMENTS, min_size=1, max_size=5), st.lists(st.integers(0, 10_000), max_size=6))
-def test_printed_documents_one_after_the_other_are_one_record_each(documents, cuts):
+def test_indented_documents_in_sequence_are_one_record_each(documents, cuts):
     text = "\n\n".join(json.dumps(document, indent=2) for document in documents).encode()
     framed = list(frame_values(chunked(text, cuts)))
     assert [json.loads(r.raw) for r in framed] == documents
@@ -69,17 +69,17 @@ def test_printed_documents_one_after_the_other_are_one_record_each(documents, cu
     st.binary(max_size=200).filter(lambda text: b"\xef\xbb\xbf" not in text),
     st.lists(st.integers(0, 300), max_size=5),
 )
-def test_no_visible_byte_of_any_text_is_dropped_by_the_value_layout(text, cuts):
+def test_no_visible_byte_of_any_text_is_dropped_by_the_layout_values(text, cuts):
     kept = b"".join(r.raw for r in frame_values(chunked(text, cuts)))
     for byte in set(text) - set(b" \t\r\n\x0b\x0c[],"):
         assert kept.count(byte) == text.count(byte)
 
 
-def test_blank_lines_are_passed_over_but_counted():
+def test_blank_lines_are_skipped_but_counted():
     assert records(b'{"a":1}\n\n  \n{"a":2}\n') == [(1, None, b'{"a":1}'), (4, None, b'{"a":2}')]
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_record():
+def test_a_byte_order_mark_is_not_part_of_the_first_record():
     assert records(b'\xef\xbb\xbf{"a":1}\n') == [(1, None, b'{"a":1}')]
 
 
@@ -91,7 +91,7 @@ def test_a_line_that_is_an_array_holds_several_records_of_that_line():
     ]
 
 
-def test_a_broken_line_is_one_record_and_its_neighbours_are_untouched():
+def test_a_broken_line_is_one_record_and_its_neighbours_are_unaltered():
     assert records(b'{"a":1}\n{"b": oops\n{"c":3}\n') == [
         (1, None, b'{"a":1}'),
         (2, None, b'{"b": oops'),
@@ -99,12 +99,12 @@ def test_a_broken_line_is_one_record_and_its_neighbours_are_untouched():
     ]
 
 
-def test_a_broken_element_is_one_record_and_its_neighbours_are_untouched():
+def test_a_broken_element_is_one_record_and_its_neighbours_are_unaltered():
     framed = records(b'[{"a":1}, {"b": oops}, {"c":3}]', "raw/a.json")
     assert framed == [(1, 1, b'{"a":1}'), (1, 2, b'{"b": oops}'), (1, 3, b'{"c":3}')]
 
 
-def test_an_array_that_is_cut_off_after_a_whole_element_is_noticed():
+def test_an_array_that_ends_after_a_whole_element_is_rejected():
     *good, last = frame([b'[{"a":1},'], key="raw/a.json")
     assert [r.raw for r in good] == [b'{"a":1}']
     assert last.fault is not None
@@ -116,7 +116,7 @@ def test_brackets_and_quotes_inside_strings_are_text():
     assert records(b"[" + raw + b"," + raw + b"]", "raw/a.json") == [(1, 1, raw), (1, 2, raw)]
 
 
-def test_the_layout_is_told_by_the_key_or_else_by_the_text():
+def test_the_layout_comes_from_the_key_or_else_from_the_text():
     printed = b'{\n  "a": 1\n}\n'
     assert layout_of(printed, "raw/a.json") == "values"
     assert layout_of(printed, "raw/a.ndjson") == "lines"
@@ -128,7 +128,7 @@ def test_lines_are_recognised_without_an_ending_even_when_the_first_is_broken():
     assert layout_of(b'{"a": 1\n{"b": 2}\n{"c": 3}\n', "raw/export.json") == "lines"
 
 
-def test_a_line_past_what_is_kept_is_cut_and_says_so(monkeypatch):
+def test_a_line_above_keep_bytes_is_cut_and_has_a_fault(monkeypatch):
     monkeypatch.setattr("holded_pipeline.reading.framing.KEEP_BYTES", 10)
     big, small = frame_lines([b'{"a":"0123', b'456789"}\n{"b":1}\n'])
     assert big == Record(b'{"a":"0123', 1, None, big.fault, whole=False)
@@ -143,7 +143,7 @@ def test_documents_without_a_line_between_them_are_one_record_each(between):
     assert [record for _, _, record in records(between.join(raw) + between, "raw/a.json")] == raw
 
 
-def test_documents_without_any_line_end_are_told_from_the_beginning_of_a_large_object():
+def test_documents_without_a_line_end_are_recognised_in_a_large_head():
     raw = [b'{"a":"%d"}' % number for number in range(10_000)]
     assert layout_of(b"".join(raw)[: 1 << 16], "raw/firehose") == "values"
     assert layout_of(b'{"a":"' + b"x" * (1 << 16), "raw/one") == "lines"
@@ -154,7 +154,7 @@ def test_text_after_a_single_document_is_not_dropped():
     assert records(b'{"a":1}{"b":2} junk', "raw/a.json")[2][2] == b"junk"
 
 
-def test_a_string_of_nothing_but_escapes_takes_no_more_memory_than_another():
+def test_a_string_of_escapes_takes_no_more_memory_than_another():
     def peak(text: bytes) -> int:
         tracemalloc.start()
         try:

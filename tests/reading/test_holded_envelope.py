@@ -1,4 +1,4 @@
-"""Messages of Holded's services, in all the forms that occur, become events; the others tell what is wrong."""
+"""Messages of Holded's services, in all the forms that occur, become events; of others everything wrong is reported."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def message(**changed_headers):
     return {"data": MESSAGE["data"], "headers": headers}
 
 
-def refused(document) -> RejectRecord:
-    with pytest.raises(RejectRecord) as refusal:
+def rejection_of(document) -> RejectRecord:
+    with pytest.raises(RejectRecord) as caught:
         holded(document, SOURCE)
-    return refusal.value
+    return caught.value
 
 
 def found(document) -> set[tuple[str, str]]:
-    return {(violation.pointer, violation.keyword) for violation in refused(document).violations}
+    return {(violation.pointer, violation.keyword) for violation in rejection_of(document).violations}
 
 
 def at(stamp: str, member: str = "", root: str = "/headers") -> str:
@@ -77,9 +77,9 @@ def test_attributes_may_repeat_the_headers_or_add_to_them():
     assert holded(both, SOURCE) == holded(MESSAGE, SOURCE)
 
 
-def test_attributes_that_contradict_the_headers_are_refused():
+def test_attributes_that_contradict_the_headers_are_rejected():
     contradiction = {**MESSAGE, "attributes": {"type": "another", "targetSubscription": "wallet_events"}}
-    assert refused(contradiction).reason == "conflicting_headers"
+    assert rejection_of(contradiction).reason == "conflicting_headers"
     assert found(contradiction) == {("/attributes/type", "const")}
 
 
@@ -133,7 +133,7 @@ WRAPPER = {"event_id": str(uuid.UUID(int=5)), "correlation_id": "package-9", "re
 
 
 @pytest.mark.parametrize("stored", [{**WRAPPER, "event": MESSAGE}, {**WRAPPER, **MESSAGE}], ids=["around", "beside"])
-def test_the_stored_form_tells_the_package_and_when_it_was_collected(stored):
+def test_the_stored_form_has_the_package_and_when_it_was_collected(stored):
     event = holded(stored, SOURCE)
     assert event.metadata["correlation_id"] == "package-9"
     assert event.metadata["collected_at"] == "2024-06-10T15:00:00+00:00"
@@ -175,17 +175,17 @@ def test_elements_of_one_array_come_from_one_package():
     assert first.metadata["correlation_id"] == second.metadata["correlation_id"]
 
 
-# --- what is refused, and what is said
+# --- what is rejected, and what is reported
 
 
 @pytest.mark.parametrize("document", [None, True, 1, 1.5, Decimal(1), "text", [], [MESSAGE]])
-def test_a_record_that_is_no_object_is_refused(document):
-    assert refused(document).reason == "not_an_object"
+def test_a_record_that_is_not_an_object_is_rejected(document):
+    assert rejection_of(document).reason == "not_an_object"
 
 
-def test_everything_that_is_missing_is_told_at_once():
-    refusal = refused({"headers": {}})
-    assert refusal.reason == "missing_field"
+def test_everything_missing_is_reported_at_once():
+    rejection = rejection_of({"headers": {}})
+    assert rejection.reason == "missing_field"
     assert found({"headers": {}}) == {
         ("/data", "required"),
         ("/headers/type", "required"),
@@ -193,7 +193,7 @@ def test_everything_that_is_missing_is_told_at_once():
         (at(TIMESTAMP), "required"),
         (at(MESSAGE_ID), "required"),
     }
-    assert all(violation.message in refusal.message for violation in refusal.violations)
+    assert all(violation.message in rejection.message for violation in rejection.violations)
 
 
 def test_without_headers_they_alone_are_missing():
@@ -201,18 +201,18 @@ def test_without_headers_they_alone_are_missing():
     assert found({"data": {}, "headers": None}) == {("/headers", "required")}
 
 
-def test_places_in_a_wrapped_message_are_told_from_the_outside():
+def test_pointers_into_a_wrapped_message_begin_at_the_wrapper():
     assert found({**WRAPPER, "event": {"data": []}}) == {("/event/data", "type"), ("/event/headers", "required")}
     assert found({**WRAPPER, "event": None}) == {("/event", "required")}
 
 
-def test_a_message_under_attributes_is_told_of_its_attributes():
+def test_pointers_into_a_message_with_attributes_name_the_attributes():
     headers = {name: value for name, value in HEADERS.items() if name != "type"}
     assert found({"data": {}, "attributes": headers}) == {("/attributes/type", "required")}
 
 
 @pytest.mark.parametrize(
-    ("headers", "place", "keyword"),
+    ("headers", "pointer", "keyword"),
     [
         ({"type": None}, "/headers/type", "required"),
         ({"type": " "}, "/headers/type", "minLength"),
@@ -238,22 +238,22 @@ def test_a_message_under_attributes_is_told_of_its_attributes():
         ({MESSAGE_ID: {"id": []}}, at(MESSAGE_ID, "id"), "type"),
     ],
 )
-def test_each_fault_has_its_place_and_its_kind(headers, place, keyword):
+def test_each_fault_has_its_pointer_and_its_keyword(headers, pointer, keyword):
     document = message(**headers)
-    assert found(document) == {(place, keyword)}
-    assert refused(document).reason == ("missing_field" if keyword == "required" else "invalid_field")
+    assert found(document) == {(pointer, keyword)}
+    assert rejection_of(document).reason == ("missing_field" if keyword == "required" else "invalid_field")
 
 
 @pytest.mark.parametrize(
-    ("wrapper", "place"),
+    ("wrapper", "pointer"),
     [
         ({"event_id": []}, "/event_id"),
         ({"correlation_id": False}, "/correlation_id"),
         ({"received_at": "late"}, "/received_at"),
     ],
 )
-def test_a_wrapper_that_is_wrong_is_refused(wrapper, place):
-    assert {pointer for pointer, _ in found({**wrapper, "event": MESSAGE})} == {place}
+def test_a_wrapper_that_is_wrong_is_rejected(wrapper, pointer):
+    assert {found_at for found_at, _ in found({**wrapper, "event": MESSAGE})} == {pointer}
 
 
 JSON = st.recursive(
@@ -287,11 +287,11 @@ JSON = st.recursive(
 
 
 @given(JSON, st.sampled_from(sorted(ENVELOPES)))
-def test_any_document_is_an_event_or_is_refused(document, name):
+def test_any_document_is_an_event_or_is_rejected(document, name):
     try:
         outcome = ENVELOPES[name](document, SOURCE)
-    except RejectRecord as refusal:
-        outcome = refusal
+    except RejectRecord as rejection:
+        outcome = rejection
     assert isinstance(outcome, Event) or outcome.violations
 
 

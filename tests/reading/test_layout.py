@@ -1,4 +1,4 @@
-"""A document is one record however it is printed; a broken line costs itself, the first one too."""
+"""A document is one record however it is formatted; a broken line, also the first, is rejected alone."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ CUTS = st.lists(st.integers(0, 10_000), max_size=4)
 PACKERS = {"plain": bytes, "gzip": lambda body: gzip.compress(body, mtime=0), "zstd": zstandard.compress}
 
 
-def framed(body, cuts=(), key="raw/a.json", looks=layout.SNIFF_BYTES):
-    """What comes out; with small `looks` a short text is as good as a long one."""
+def framed(body, cuts=(), key="raw/a.json", head_sizes=layout.SNIFF_BYTES):
+    """The framed records; with small `head_sizes` a short text is sniffed like a long one."""
     places = sorted({0, len(body), *(cut % (len(body) + 1) for cut in cuts)})
     chunks = [body[start:end] for start, end in pairwise(places)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layout, "LOOKS", looks)
+        patch.setattr(layout, "SNIFF_BYTES", head_sizes)
         return list(frame(decompress(chunks), key=key))
 
 
@@ -53,12 +53,12 @@ def framed(body, cuts=(), key="raw/a.json", looks=layout.SNIFF_BYTES):
     CUTS,
     st.sampled_from([(1, 3, 9, 81, 1 << 20), (64, 512, 1 << 20), layout.SNIFF_BYTES]),
 )
-def test_a_document_is_one_record_however_it_is_printed(
-    document, indent, separators, ensure_ascii, before, after, form, cuts, looks
+def test_a_document_is_one_record_however_it_is_formatted(
+    document, indent, separators, ensure_ascii, before, after, form, cuts, head_sizes
 ):
     text = json.dumps(document, indent=indent, separators=separators, ensure_ascii=ensure_ascii)
     body = PACKERS[form](before + text.encode() + after)
-    (record,) = framed(body, cuts, looks=looks)
+    (record,) = framed(body, cuts, head_sizes=head_sizes)
     assert json.loads(record.raw) == document
     assert record.fault is None
     assert record.line == before.count(b"\n") + 1
@@ -71,8 +71,8 @@ def test_a_document_is_one_record_however_it_is_printed(
     CUTS,
     st.sampled_from([(1, 3, 9, 81, 1 << 20), layout.SNIFF_BYTES]),
 )
-def test_an_array_is_its_elements_however_it_is_printed(values, indent, before, cuts, looks):
-    records = framed(before + json.dumps(values, indent=indent).encode(), cuts, looks=looks)
+def test_an_array_is_its_elements_however_it_is_formatted(values, indent, before, cuts, head_sizes):
+    records = framed(before + json.dumps(values, indent=indent).encode(), cuts, head_sizes=head_sizes)
     assert [json.loads(record.raw) for record in records] == values
     assert [record.item for record in records] == list(range(1, len(values) + 1))
 
@@ -114,15 +114,15 @@ def is_json(line):
     CUTS,
     st.sampled_from([(1, 3, 9, 81, 1 << 20), (64, 512, 1 << 20), layout.SNIFF_BYTES]),
 )
-def test_a_broken_line_costs_itself_and_no_other_wherever_it_stands(
-    documents, place, how, at, end, is_ended, before, cuts, looks
+def test_a_broken_line_at_any_position_is_one_record_and_alters_no_other(
+    documents, place, how, at, end, is_ended, before, cuts, head_sizes
 ):
     lines = [json.dumps(document).encode() for document in documents]
     place %= len(lines)
     lines[place] = BREAKS[how](lines[place], at)
     # An array of a line is framed by elements; two objects on the only line are two documents.
     assume(lines[place].strip() and lines[place][:1] != b"[" and not is_json(lines[place]))
-    records = framed(before + end.join(lines) + end * is_ended, cuts, looks=looks)
+    records = framed(before + end.join(lines) + end * is_ended, cuts, head_sizes=head_sizes)
     assert [record.raw for record in records] == lines
     first = before.count(b"\n") + 1
     assert [record.line for record in records] == [first + number * end.count(b"\n") for number in range(len(lines))]
@@ -130,7 +130,7 @@ def test_a_broken_line_costs_itself_and_no_other_wherever_it_stands(
 
 @pytest.mark.parametrize("between", [b",\n", b" ,\r\n"])
 @pytest.mark.parametrize("broken", range(3))
-def test_an_array_with_an_element_on_each_line_is_one_whichever_of_them_is_broken(broken, between):
+def test_an_array_with_an_element_a_line_may_have_any_of_them_broken(broken, between):
     elements = [b'{"a": 1}', b'{"a": 2}', b'{"a": 3}']
     elements[broken] = b'{"a": oops}'
     records = framed(b"[\n" + between.join(elements) + b"\n]")
@@ -139,7 +139,7 @@ def test_an_array_with_an_element_on_each_line_is_one_whichever_of_them_is_broke
 
 @pytest.mark.parametrize("first", [b"{", b'{"a":', b'{"a": [', b'{"a": "', b'{"a": 1', b'{"a": 1,', b"[", b"oops"])
 @pytest.mark.parametrize("size", [10, 70_000, 5_000_000])
-def test_an_unclosed_first_line_does_not_swallow_the_lines_after_it(first, size):
+def test_an_unclosed_first_line_does_not_include_the_lines_after_it(first, size):
     good = b'{"a": "%s"}' % (b"x" * size)
     records = framed(b"\n".join([first, good, good, good]))
     assert [record.raw for record in records[-3:]] == [good] * 3
@@ -159,12 +159,12 @@ def test_an_unclosed_first_line_does_not_swallow_the_lines_after_it(first, size)
         '{\n"a": 1,\n"rows": [\n{},\n{}\n],\n"pdf": "%s"}',
     ],
 )
-def test_a_document_whose_line_is_longer_than_a_look_is_one_record(template, form, size):
+def test_a_document_with_a_line_longer_than_the_head_is_one_record(template, form, size):
     text = (template % ("x" * size)).encode()
     assert [record.raw for record in framed(PACKERS[form](text))] == [text.strip()]
 
 
-def test_a_broken_document_is_one_record_that_holds_all_of_it():
+def test_a_broken_document_is_one_whole_record():
     text = b'{"rows": [\n{"a": 1},\n{"a": oops},\n{"a": 2}\n]}'
     assert [record.raw for record in framed(text)] == [text]
     assert [record.raw for record in framed(text[:30])] == [text[:30]]
@@ -186,7 +186,7 @@ def test_the_first_line_may_be_an_array_in_a_file_of_lines():
     ]
 
 
-def test_an_array_on_a_line_of_its_own_is_not_held_to_find_its_end():
+def test_an_array_on_one_line_is_framed_before_its_end_is_read():
     taken = 0
 
     def chunks():
@@ -212,16 +212,16 @@ def test_an_array_on_a_line_of_its_own_is_not_held_to_find_its_end():
         BOM + b"\n" + BOM + b'{"a": 1}\n' + BOM + b'\n{"a": 2}\n' + BOM,
     ],
 )
-def test_files_with_a_byte_order_mark_may_be_put_together(body):
+def test_files_with_a_byte_order_mark_may_be_concatenated(body):
     assert [decode(record.raw) for record in framed(body)] == [{"a": 1}, {"a": 2}]
 
 
-def test_a_byte_order_mark_inside_a_record_stays_there():
+def test_a_byte_order_mark_inside_a_record_is_kept():
     (record,) = framed(b"{" + BOM + b'"a": 1}')
     assert record.raw == b"{" + BOM + b'"a": 1}'
 
 
-def test_a_text_without_a_line_end_that_is_looked_at_in_full_is_a_line_or_several_documents():
+def test_a_whole_text_without_a_line_end_is_a_line_or_several_documents():
     assert layout_of(b'{"a": "' + b"x" * 100, "raw/a") == "lines"
     assert layout_of(b'{"a": 1}{"a": 2}{"a"', "raw/a") == "values"
     assert layout_of(b'{"a": 1}, {"a": 2}', "raw/a") == "lines"

@@ -1,4 +1,4 @@
-"""Envelopes that strangers write: whatever they do hurts one record, or ends the run with their name."""
+"""User envelopes: whatever they do rejects one record, or fails the run with their name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SOURCE = hp.Source("b", "k", "e", 1)
 
 def read(envelope):
     reader = RecordReader(envelope, max_record_bytes=1_000, max_depth=10)
-    return reader.event(Record(b"{}", 1), SOURCE)
+    return reader.read(Record(b"{}", 1), SOURCE)
 
 
 def raising(error):
@@ -28,12 +28,12 @@ def raising(error):
     return mine
 
 
-class WordlessError(Exception):
+class MessagelessError(Exception):
     def __str__(self):
-        raise RuntimeError("no words")
+        raise RuntimeError("no message")
 
 
-class UnfinishedError(hp.RejectRecord):
+class UninitialisedError(hp.RejectRecord):
     def __init__(self):
         pass  # without super().__init__
 
@@ -42,18 +42,18 @@ class UnfinishedError(hp.RejectRecord):
     "error",
     [
         SystemExit(3), GeneratorExit(), StopIteration(), asyncio.CancelledError(), RecursionError(), MemoryError(),
-        WordlessError(), UnfinishedError(), hp.RejectRecord(None, None), hp.RejectRecord("Not a code", "x"),
+        MessagelessError(), UninitialisedError(), hp.RejectRecord(None, None), hp.RejectRecord("Not a code", "x"),
         KeyError("id"),
     ],
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
-def test_what_it_raises_is_the_records_fault_and_names_it(error):
+def test_what_it_raises_rejects_the_record_and_names_it(error):
     with pytest.raises(hp.RejectRecord, match=r"the envelope .*mine") as caught:
         read(raising(error))
     assert caught.value.reason == "envelope_error"
 
 
-def test_its_own_refusal_stands_and_can_be_written_whatever_is_in_it():
+def test_its_own_rejection_is_kept_and_can_be_written_whatever_is_in_it():
     with pytest.raises(hp.RejectRecord, match=r"half a pair: .*rejected by the envelope .*mine") as caught:
         read(raising(hp.RejectRecord("too_odd", "half a pair: \ud800", [hp.Violation("/a", "odd", "\0")])))
     assert (caught.value.reason, len(caught.value.violations)) == ("too_odd", 1)
@@ -71,12 +71,12 @@ def test_its_own_refusal_stands_and_can_be_written_whatever_is_in_it():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_outage_or_a_missing_file_ends_the_run_and_names_it(error, kind):
+def test_an_outage_or_a_missing_file_fails_the_run_and_names_it(error, kind):
     with pytest.raises(kind, match=r"the envelope .*mine"):
         read(raising(error))
 
 
-def test_ctrl_c_is_not_held_back():
+def test_ctrl_c_is_not_caught():
     with pytest.raises(KeyboardInterrupt):
         read(raising(KeyboardInterrupt()))
 
@@ -85,15 +85,15 @@ def test_ctrl_c_is_not_held_back():
     ("changes", "words"),
     [
         ({"id": ""}, "id is empty"),
-        ({"id": "a\0b"}, "id is no JSON"),
-        ({"company_id": "\ud800"}, "company_id is no JSON"),
+        ({"id": "a\0b"}, "id is not JSON"),
+        ({"company_id": "\ud800"}, "company_id is not JSON"),
         ({"source": "x"}, "source is str"),
         ({"attempts": "x"}, "attempts or replay_of is set"),
         ({"replay_of": 5}, "attempts or replay_of is set"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )
-def test_an_event_that_cannot_be_carried_is_refused_here(changes, words):
+def test_an_event_that_cannot_be_encoded_is_rejected(changes, words):
     def mine(document, source):
         return hp.Event(**({"id": "1", "type": "t", "company_id": "c", "occurred_at": NOON, "data": {}} | changes))
 

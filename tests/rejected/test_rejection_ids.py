@@ -1,4 +1,4 @@
-"""Ids of rejections: one for each record and what refused it, the same when it is tried again."""
+"""Ids of rejections: one for each record and what rejected it, the same after a retry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVENTS = st.none() | st.builds(
     Event, id=TEXTS, type=TEXTS, company_id=st.just("c"), occurred_at=st.just(NOON), data=st.just({}), source=SOURCES,
     raw=st.sampled_from([b"{}", b"[]"]),
 )  # fmt: skip
-REFUSALS = st.fixed_dictionaries(
+REJECTIONS = st.fixed_dictionaries(
     {
         "reason": TEXTS, "stage": TEXTS, "step": TEXTS, "run_id": TEXTS, "raw": st.sampled_from([b"", b"a", b"\n"]),
         "source": SOURCES, "schema": st.none() | st.builds(SchemaRef, TEXTS), "event": EVENTS,
@@ -27,34 +27,34 @@ REFUSALS = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-def id_of(refusal, message="m", at=NOON):
-    settings = dict(refusal)
+def id_of(rejection, message="m", at=NOON):
+    settings = dict(rejection)
     return reject(RejectRecord(settings.pop("reason"), message), rejected_at=at, **settings).id
 
 
-def told(refusal):
-    """What is kept of the refusal: an event brings its own bytes and source."""
-    event = refusal["event"]
-    return refusal if event is None else refusal | {"raw": event.raw, "source": event.source}
+def identity_of(rejection):
+    """What the id depends on: an event brings its own bytes and source."""
+    event = rejection["event"]
+    return rejection if event is None else rejection | {"raw": event.raw, "source": event.source}
 
 
-@given(REFUSALS, REFUSALS)
-def test_different_refusals_have_different_ids(one, other):
-    assert (id_of(one) == id_of(other)) == (told(one) == told(other))
+@given(REJECTIONS, REJECTIONS)
+def test_different_rejections_have_different_ids(one, other):
+    assert (id_of(one) == id_of(other)) == (identity_of(one) == identity_of(other))
 
 
-@given(REFUSALS, st.sampled_from(["reason", "stage", "step", "run_id"]))
-def test_one_difference_is_enough(refusal, name):
-    assert id_of(refusal) != id_of(refusal | {name: refusal[name] + "x"})
+@given(REJECTIONS, st.sampled_from(["reason", "stage", "step", "run_id"]))
+def test_one_difference_is_enough(rejection, name):
+    assert id_of(rejection) != id_of(rejection | {name: rejection[name] + "x"})
 
 
-@given(REFUSALS)
-def test_neither_the_time_nor_the_words_make_another_id(refusal):
-    assert id_of(refusal) == id_of(refusal, "failing row contains 12:00:01", NOON + timedelta(seconds=1))
+@given(REJECTIONS)
+def test_neither_the_time_nor_the_message_changes_the_id(rejection):
+    assert id_of(rejection) == id_of(rejection, "failing row contains 12:00:01", NOON + timedelta(seconds=1))
 
 
-@given(REFUSALS, REFUSALS)
-def test_whatever_refuses_a_replay_the_id_is_one(one, other):
+@given(REJECTIONS, REJECTIONS)
+def test_every_rejection_of_a_replay_has_the_same_id(one, other):
     event = Event(
         id="e", type="t", company_id="c", occurred_at=NOON, data={}, raw=b"{}", attempts=2, replay_of="0" * 32
     )

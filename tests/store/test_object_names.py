@@ -16,7 +16,7 @@ from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, Rejected, Source
 from holded_pipeline.reading.envelopes import event_document
-from holded_pipeline.reading.records import glob_regex
+from holded_pipeline.reading.key_patterns import glob_regex
 from holded_pipeline.rejected.rejections import reject, to_line
 from holded_pipeline.store.object_names import (
     ObjectIdentity,

@@ -196,8 +196,8 @@ def wavering(document, source):
         ("envelope", plugin(envelope=giving(company_id=None)), "whose company_id is NoneType", "texts and JSON"),
         ("envelope", plugin(envelope=giving(data=[1])), "whose data is list; it must be a mapping", "texts and JSON"),
         ("envelope", plugin(envelope=giving(data={"at": FEW[0].occurred_at})), "datetime at /at is not", "JSON"),
-        ("envelope", plugin(envelope=giving(data={"n": float("nan")})), "whose data is no JSON: nan at /n", "JSON"),
-        ("envelope", plugin(envelope=giving(metadata={"x": object()})), "whose metadata is no JSON: object", "JSON"),
+        ("envelope", plugin(envelope=giving(data={"n": float("nan")})), "whose data is not JSON: nan at /n", "JSON"),
+        ("envelope", plugin(envelope=giving(metadata={"x": object()})), "whose metadata is not JSON: object", "JSON"),
         ("envelope_same_again", plugin(envelope=giving(id=uuid4_text)), "called again, gave another id", "from chance"),
         ("envelope_same_again", plugin(envelope=wavering), "gave another outcome (", "from the document"),
         (

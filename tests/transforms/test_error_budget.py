@@ -1,24 +1,13 @@
-"""The error budget on a real store: the run fails, and what was rejected is there."""
+"""The error budget on a real store: the run fails, and the rejections are stored."""
 
 from __future__ import annotations
-
-import gzip
-import json
 
 import apache_beam as beam
 import pytest
 from apache_beam.transforms.error_handling import ErrorHandler
+from store_contents import documents_below
 
 import holded_pipeline as hp
-
-
-def pile(lake, prefix="rejected/"):
-    filesystem = lake.filesystem()
-    return [
-        json.loads(line)
-        for path in filesystem.find(f"{lake.bucket}/{prefix}")
-        for line in gzip.decompress(filesystem.cat(path)).splitlines()
-    ]
 
 
 @pytest.fixture
@@ -43,23 +32,23 @@ def ingest(run, lake):
 @pytest.mark.parametrize("limit", [{"*": 240, "read": 40, "nowhere": 0}])
 def test_a_run_within_its_budget_succeeds(ingest, lake, limit):
     ran = ingest(max_rejected=limit)
-    assert sum(receipt.records for receipt in ran["written"]) == len(pile(lake)) == 240
+    assert sum(receipt.records for receipt in ran["written"]) == len(documents_below(lake, "rejected/")) == 240
 
 
 @pytest.mark.parametrize("limit", [0.99, {"read": 0.0, "validate": 500}])
-def test_past_a_share_the_run_fails_after_every_rejection_of_it_was_written(ingest, lake, limit):
+def test_past_a_share_the_run_fails_after_all_rejections_are_written(ingest, lake, limit):
     with pytest.raises(
         hp.TooManyRejectedError, match=r"of 240 records .*\n.* x (validate: unknown_subject|read: invalid_json), e.g. "
     ):
         ingest(max_rejected=limit, of=True)
-    assert len({document["id"] for document in pile(lake)}) == 240
+    assert len({document["id"] for document in documents_below(lake, "rejected/")}) == 240
 
 
 @pytest.mark.parametrize(("limit", "stage"), [(0, None), ({"read": 7}, "read")])
-def test_past_a_count_the_run_stops_at_once_and_what_was_counted_is_written(ingest, lake, limit, stage):
+def test_past_a_count_the_run_stops_at_once_and_what_it_counted_is_written(ingest, lake, limit, stage):
     with pytest.raises(hp.TooManyRejectedError, match="max_rejected allows"):
         ingest(max_rejected=limit)
-    counted = [document for document in pile(lake) if stage in (None, document["stage"])]
+    counted = [document for document in documents_below(lake, "rejected/") if stage in (None, document["stage"])]
     assert len(counted) == (limit if stage is None else limit[stage]) + 1
 
 
@@ -73,14 +62,14 @@ def test_a_share_can_be_of_several_collections(run, lake):
     assert run(build)["w"] == []
 
 
-def test_a_share_without_the_records_it_is_of_is_refused_when_it_is_written(lake):
+def test_a_share_without_of_raises_when_the_transform_is_made(lake):
     with pytest.raises(ValueError, match="say of which records, e.g. of=raw"):
         hp.WriteRejected(lake, "rejected/", max_rejected={"read": 10, "write": 0.1})
     with pytest.raises(TypeError, match="an Outcome, a PCollection"):
         hp.WriteRejected(lake, "rejected/", max_rejected=0.1, of="raw")
 
 
-def test_it_judges_as_the_end_of_beams_error_handler_too(run, lake):
+def test_the_budget_holds_as_the_consumer_of_an_error_handler_too(run, lake):
     lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", b"broken\nbroken\n")
 
     def build(pipeline):
@@ -89,4 +78,4 @@ def test_it_judges_as_the_end_of_beams_error_handler_too(run, lake):
 
     with pytest.raises(hp.TooManyRejectedError, match="2 records, and max_rejected allows 1"):
         run(build)
-    assert len(pile(lake)) == 2
+    assert len(documents_below(lake, "rejected/")) == 2

@@ -1,4 +1,4 @@
-"""A record of 50 MB costs a few times its size, once, and comes back to the byte."""
+"""A record of 50 MB takes a few times its size in memory, once, and is replayed to the byte."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def measure():
     return module.measure
 
 
-def test_it_costs_a_few_times_its_size_in_memory_and_four_cost_no_more_than_one(measure, lake):
+def test_it_takes_a_few_times_its_size_and_four_take_no_more_than_one(measure, lake):
     assert measure(lake, records=4, size=50_000_000, text="wide") < 4.5
 
 
-def test_it_comes_back_to_the_byte_as_text_or_not(run, lake):
+def test_it_is_replayed_to_the_byte_as_text_or_not(run, lake):
     lines = [b'"' + filler * (2_000_000 // len(filler)) + b'"' for filler in ("é🙂xy".encode(), b"\xff\x00abc")]
     lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", b"\n".join(lines))
     small = {"max_record_bytes": 1_000_000}
@@ -39,7 +39,7 @@ def test_it_comes_back_to_the_byte_as_text_or_not(run, lake):
     assert sorted(found["same"]) == [(line, True, "record_too_large", "record") for line in (1, 2)]
 
 
-def test_of_one_that_is_too_large_to_keep_the_first_part_is_kept_and_parked(run, lake, monkeypatch):
+def test_of_a_record_above_keep_bytes_the_beginning_is_kept_and_parked(run, lake, monkeypatch):
     monkeypatch.setattr("holded_pipeline.reading.framing.KEEP_BYTES", 1000)
     lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", b'{"a": "' + b"x" * 5000 + b'"}\n')
     run(lambda p: {"w": (p | hp.ReadMinIO(lake, "raw/")).rejected | hp.WriteRejected(lake, "rejected/")})

@@ -56,7 +56,7 @@ def reading_row(event):
 def test_it_reads_checks_enriches_and_loads(run, lake, db):
     readings.metadata.create_all(db.engine())
     documents = [{"station": f"s{n % 3}", "unix": 1_700_000_000 + n, "celsius": n} for n in range(100)]
-    documents[10]["celsius"] = "warm"  # for the schema to refuse
+    documents[10]["celsius"] = "warm"  # for the schema to reject
     documents[20]["celsius"] = 10_000  # for the database
     del documents[30]["unix"]  # for the envelope
     del documents[40]["celsius"]  # for the enricher

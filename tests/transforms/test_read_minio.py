@@ -1,4 +1,4 @@
-"""ReadMinIO on a real store: every record once, with its address, whatever the objects look like."""
+"""ReadMinIO on a real store: every record once, with its source, whatever the layout of the objects."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ids(ran):
     return sorted(event.id for event in ran["passed"])
 
 
-def test_lines_arrays_and_documents_plain_or_compressed_stand_side_by_side(run, lake):
+def test_lines_arrays_and_documents_may_be_mixed_plain_or_compressed(run, lake):
     array = json.dumps([flat(10), flat(11)]).encode()
     put(
         lake,
@@ -76,16 +76,16 @@ def test_a_broken_line_is_rejected_by_number_and_its_neighbours_pass(run, lake):
     put(lake, {"raw/a.jsonl": body})
     ran = read(run, lake)
     assert ids(ran) == ["e0", "e2", "e4"]
-    refused = {rejected.source.line: rejected for rejected in ran["rejected"]}
-    assert {line: rejected.reason for line, rejected in refused.items()} == {2: "invalid_json", 4: "invalid_utf8"}
-    assert refused[4].raw == b'{"a": "\xff"}'
+    by_line = {rejected.source.line: rejected for rejected in ran["rejected"]}
+    assert {line: rejected.reason for line, rejected in by_line.items()} == {2: "invalid_json", 4: "invalid_utf8"}
+    assert by_line[4].raw == b'{"a": "\xff"}'
     assert {rejected.source.key for rejected in ran["rejected"]} == {"raw/a.jsonl"}
     assert ran.counters["read.records"] == 5
     assert ran.counters["read.passed"] == 3
     assert ran.counters["read.rejected"] == 2
 
 
-def test_a_document_over_several_lines_is_one_event_however_it_is_printed_and_packed(run, lake):
+def test_a_document_over_several_lines_is_one_event_in_any_format(run, lake):
     long = "x" * 70_000
     rows = [{}, {"n": 1}, {"n": 2}]
     within = b'{"event_id":"e9","event_type":"t","company_id":"c","timestamp":1,"rows":[\n{},\n{"n":1},\n{"n":2}\n]}'
@@ -109,7 +109,7 @@ def test_a_document_over_several_lines_is_one_event_however_it_is_printed_and_pa
 
 
 @pytest.mark.parametrize("first", [b"{", b'{"a": 1', b'{"a": "', b'{"rows": ['])
-def test_a_broken_first_line_longer_than_a_look_or_not_costs_itself(run, lake, first):
+def test_a_broken_first_line_of_any_length_is_rejected_alone(run, lake, first):
     long = b"x" * 100_000
     put(
         lake,
@@ -241,11 +241,11 @@ def change_before_reading(monkeypatch, lake):
         original = ObjectStore.read_many
         done = []
 
-        def read_many(self, pieces):
+        def read_many(self, slices):
             if not done:
                 done.append(True)
                 change(lake.filesystem())
-            return original(self, pieces)
+            return original(self, slices)
 
         monkeypatch.setattr(ObjectStore, "read_many", read_many)
 
@@ -280,20 +280,20 @@ def test_an_object_that_vanishes_is_one_rejection_by_option(run, lake, change_be
         ({"secret_key": "hunter2hunter2"}, "check secret_key"),
     ],
 )
-def test_a_wrong_setting_fails_at_once_and_says_which(run, lake, wrong, words):
+def test_a_wrong_setting_fails_at_once_and_is_named(run, lake, wrong, words):
     with pytest.raises(hp.ConfigurationError, match=words) as error:
         read(run, attrs.evolve(lake, **wrong))
     assert "hunter2" not in str(error.value)
 
 
-class Holding:
-    """An envelope that holds what cannot be sent to a worker."""
+class UnpicklableEnvelope:
+    """An envelope that cannot be pickled."""
 
     def __init__(self):
         self.connection = sqlite3.connect(":memory:")
 
     def __call__(self, document, source):
-        raise hp.RejectRecord("none", "it is none")
+        raise hp.RejectRecord("odd", "it is odd")
 
     @hp.hookimpl
     def register_envelopes(self, register):
@@ -301,13 +301,14 @@ class Holding:
 
 
 @pytest.mark.parametrize("reading", [hp.ReadMinIO, hp.ReadRejected])
-def test_an_envelope_that_cannot_travel_is_named_when_the_pipeline_is_built(lake, reading):
-    for envelope, name in (("held", "'held'"), (Holding(), "Holding")):
+def test_an_unpicklable_envelope_is_named_when_the_pipeline_is_built(lake, reading):
+    registry = hp.PluginRegistry([UnpicklableEnvelope()])
+    for envelope, name in (("held", "'held'"), (UnpicklableEnvelope(), "UnpicklableEnvelope")):
         with pytest.raises(hp.ConfigurationError, match=f"the envelope {name} cannot be sent to workers: TypeError"):
-            beam.Pipeline() | reading(lake, "raw/", envelope=envelope, registry=hp.PluginRegistry([Holding()]))
+            beam.Pipeline() | reading(lake, "raw/", envelope=envelope, registry=registry)
 
 
-def test_an_envelope_of_ones_own(run, lake):
+def test_a_user_envelope(run, lake):
     put(lake, {"raw/a.jsonl": b'{"n": 1}\n{"m": 2}\n'})
 
     def mine(document, source):
@@ -328,7 +329,7 @@ def test_an_envelope_of_ones_own(run, lake):
         ({"unit_bytes": 0}, "unit_bytes must be at least 1"),
     ],
 )
-def test_a_wrong_argument_fails_when_it_is_written(lake, settings, words):
+def test_a_wrong_argument_raises_when_the_transform_is_made(lake, settings, words):
     with pytest.raises(ValueError, match=words):
         hp.ReadMinIO(lake, "raw/", **settings)
 
@@ -339,7 +340,7 @@ ODD_KEYS = (
 )  # fmt: skip
 
 
-def test_keys_may_hold_any_letter(run, lake):
+def test_keys_may_have_any_character(run, lake):
     store = ObjectStore(lake)
     for number, key in enumerate(ODD_KEYS):
         store.write(f"raw/{key}", json.dumps(flat(number)).encode())
@@ -348,8 +349,8 @@ def test_keys_may_hold_any_letter(run, lake):
     assert {event.source.key for event in ran["passed"]} == {f"raw/{key}" for key in ODD_KEYS}
 
 
-def test_the_mark_of_a_folder_is_no_object(lake):
-    """What consoles leave behind; one that holds something is an object, see the integration suite."""
+def test_a_folder_marker_is_not_listed(lake):
+    """Consoles write these empty objects; one with content is an object, see the integration suite."""
     store = ObjectStore(lake)
     store.write("raw/folder/", b"")
     store.write("raw/folder/a.json", b"{}")
@@ -380,12 +381,12 @@ def test_text_that_is_not_utf8_is_rejected_with_a_hint(run, lake):
         ({"company_id": 7}, "company_id is int"),
         ({"user_id": 7}, "user_id is int"),
         ({"data": [1]}, "data is list; it must be a mapping"),
-        ({"data": {"x": float("nan")}}, "data is no JSON: nan at /x"),
-        ({"metadata": {"at": NOON}}, "metadata is no JSON: datetime at /at"),
+        ({"data": {"x": float("nan")}}, "data is not JSON: nan at /x"),
+        ({"metadata": {"at": NOON}}, "metadata is not JSON: datetime at /at"),
     ],
     ids=lambda changes: next(iter(changes)) if isinstance(changes, dict) else None,
 )
-def test_an_event_that_an_envelope_made_wrong_is_rejected(run, lake, changes, words):
+def test_an_invalid_event_of_an_envelope_is_rejected(run, lake, changes, words):
     put(lake, {"raw/a.jsonl": b"{}\n"})
 
     def mine(document, source):
@@ -397,7 +398,7 @@ def test_an_event_that_an_envelope_made_wrong_is_rejected(run, lake, changes, wo
 
 
 @pytest.mark.parametrize("unix", ["1e17", "1e300", "-1e12"])
-def test_a_number_that_is_no_moment_is_the_records_fault(run, lake, unix):
+def test_a_number_that_is_not_a_time_rejects_the_record(run, lake, unix):
     put(lake, {"raw/a.jsonl": b'{"unix": %b}\n' % unix.encode()})
 
     def mine(document, source):
@@ -408,7 +409,7 @@ def test_a_number_that_is_no_moment_is_the_records_fault(run, lake, unix):
     assert rejected.reason == "envelope_error"
 
 
-def test_the_first_and_the_last_moment_there_are(run, lake, db):
+def test_the_earliest_and_the_latest_time(run, lake, db):
     moments = ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"]
     put(lake, {"raw/a": lines(*(flat(n, timestamp=moment) for n, moment in enumerate(moments)))})
 

@@ -1,4 +1,4 @@
-"""Rejected records go back into the flow: the same events, counted attempts, nothing twice, nothing dropped."""
+"""Rejected records are replayed: the same events, attempts counted, nothing twice, nothing dropped."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import apache_beam as beam
 import pytest
 import sqlalchemy as sa
 from apache_beam.transforms.error_handling import ErrorHandler
+from apache_beam.transforms.window import FixedWindows, GlobalWindows, Sessions
+from store_contents import documents_below, put_object
 
 import holded_pipeline as hp
 from holded_pipeline.reading.envelopes import flat
@@ -24,7 +26,7 @@ def flat_line(number, **more):
     return json.dumps(fields | more).encode()
 
 
-def refused(number, raw=b"", **more):
+def rejection(number, raw=b"", **more):
     fields = {
         "id": f"{number:032x}", "stage": "validate", "reason": "schema_violation", "message": "m",
         "raw": raw or flat_line(number), "rejected_at": DAY, "run_id": "r", "source": SOURCE,
@@ -34,18 +36,12 @@ def refused(number, raw=b"", **more):
 
 def store(lake, *rejections, name="a", folder="stage=validate/date=2026-03-01"):
     body = gzip.compress(b"".join(b"".join(to_line(each)) + b"\n" for each in rejections))
-    lake.filesystem().pipe(f"{lake.bucket}/rejected/{folder}/{name}.jsonl.gz", body)
+    put_object(lake, f"rejected/{folder}/{name}.jsonl.gz", body)
 
 
-def pile(lake):
-    filesystem = lake.filesystem()
-    found = [
-        from_document(json.loads(line))
-        for path in filesystem.find(f"{lake.bucket}/rejected/")
-        if "/_settled/" not in path
-        for line in gzip.decompress(filesystem.cat(path)).splitlines()
-    ]
-    return {each.id: each for each in found}
+def rejections_by_id(lake):
+    documents = [document for document in documents_below(lake, "rejected/") if "settled_at" not in document]
+    return {document["id"]: from_document(document) for document in documents}
 
 
 @pytest.fixture
@@ -63,8 +59,8 @@ def ids(ran, output="passed"):
     return sorted(each.replay_of if output == "passed" else each.id for each in ran[output])
 
 
-def test_the_original_event_comes_back_with_its_place_and_its_history(read, lake):
-    sent = refused(1, attempts=2)
+def test_the_original_event_is_replayed_with_its_source_and_its_attempts(read, lake):
+    sent = rejection(1, attempts=2)
     store(lake, sent)
     (event,) = read()["passed"]
     assert event == hp.Event(
@@ -73,29 +69,29 @@ def test_the_original_event_comes_back_with_its_place_and_its_history(read, lake
     )  # fmt: skip
 
 
-def test_what_is_refused_again_knows_what_it_replays_and_is_named_by_that_alone(read, lake):
-    store(lake, refused(1, raw=b"\xff broken"))
+def test_the_id_of_a_second_rejection_depends_only_on_what_it_replays(read, lake):
+    store(lake, rejection(1, raw=b"\xff broken"))
     first, second = (read()["rejected"] for _ in range(2))
     assert [(r.stage, r.reason, r.attempts, r.replay_of, r.raw) for r in first] == [
-        ("read", "invalid_utf8", 2, refused(1).id, b"\xff broken")
+        ("read", "invalid_utf8", 2, rejection(1).id, b"\xff broken")
     ]
-    assert first[0].id == second[0].id != refused(1).id
+    assert first[0].id == second[0].id != rejection(1).id
     event = hp.Event(
-        id="e", type="t", company_id="c", occurred_at=DAY, data={}, raw=b"{}", attempts=2, replay_of=refused(1).id
+        id="e", type="t", company_id="c", occurred_at=DAY, data={}, raw=b"{}", attempts=2, replay_of=rejection(1).id
     )
     later = reject(hp.RejectRecord("other", "m"), stage="write", raw=b"", run_id="x", rejected_at=DAY, event=event)
-    assert (later.id, later.attempts, later.replay_of) == (first[0].id, 2, refused(1).id)
+    assert (later.id, later.attempts, later.replay_of) == (first[0].id, 2, rejection(1).id)
 
 
-def test_what_is_meant_is_chosen_across_objects_and_days(read, lake):
-    store(lake, refused(1, stage="read"), refused(2, schema=hp.SchemaRef("invoices", 1)), refused(3))
-    store(lake, refused(5, rejected_at=DAY - timedelta(days=9)), folder="stage=validate/date=2026-02-20")
-    assert ids(read(stage="validate", since=DAY)) == [refused(2).id, refused(3).id]
+def test_a_selection_is_made_across_objects_and_days(read, lake):
+    store(lake, rejection(1, stage="read"), rejection(2, schema=hp.SchemaRef("invoices", 1)), rejection(3))
+    store(lake, rejection(5, rejected_at=DAY - timedelta(days=9)), folder="stage=validate/date=2026-02-20")
+    assert ids(read(stage="validate", since=DAY)) == [rejection(2).id, rejection(3).id]
 
 
-def test_a_date_in_the_prefix_of_the_pile_is_not_the_day_of_a_refusal(run, lake):
+def test_a_date_in_the_prefix_is_not_the_day_of_a_rejection(run, lake):
     prefix = "rejected/date=2026-01-01/"
-    run(lambda p: {"w": p | beam.Create([refused(1)]) | hp.WriteRejected(lake, prefix)})
+    run(lambda p: {"w": p | beam.Create([rejection(1)]) | hp.WriteRejected(lake, prefix)})
     assert hp.forecast(lake, prefix, [], envelope="flat", since=DAY).passes == 1
     assert hp.forecast(lake, prefix, [], envelope="flat", since=DAY + timedelta(days=1)).matching == 0
 
@@ -111,28 +107,30 @@ def test_a_date_in_the_prefix_of_the_pile_is_not_the_day_of_a_refusal(run, lake)
         ({"envelope": "flaat"}, "flat"),
     ],
 )
-def test_a_wrong_argument_is_told_when_it_is_written(lake, settings, words):
+def test_a_wrong_argument_raises_when_the_transform_is_made(lake, settings, words):
     with pytest.raises(ValueError, match=words):
         hp.ReadRejected(lake, "rejected/", **settings)
 
 
-def test_what_cannot_be_replayed_whole_or_was_tried_too_often_is_parked_unchanged(read, lake):
-    parked = [refused(n, payload_kind=payload_kind) for n, payload_kind in enumerate(["part", "object", "nothing"], 1)]
-    parked.append(refused(4, attempts=3))
-    store(lake, *parked, refused(5, attempts=2))
+def test_partial_records_and_those_tried_too_often_are_parked_unchanged(read, lake):
+    parked = [
+        rejection(n, payload_kind=payload_kind) for n, payload_kind in enumerate(["part", "object", "nothing"], 1)
+    ]
+    parked.append(rejection(4, attempts=3))
+    store(lake, *parked, rejection(5, attempts=2))
     ran = read(max_attempts=3)
     assert sorted(ran["parked"], key=lambda each: each.id) == parked
-    assert ids(ran) == [refused(5).id]
+    assert ids(ran) == [rejection(5).id]
 
 
-def test_the_newest_of_one_id_counts_once_and_what_was_replayed_or_settled_not_at_all(read, lake):
-    newer = refused(1, reason="newer", rejected_at=DAY + timedelta(seconds=1))
-    store(lake, refused(1), refused(2), refused(3), refused(4, replay_of=refused(2).id, attempts=2))
+def test_only_the_newest_open_rejection_of_each_id_is_replayed(read, lake):
+    newer = rejection(1, reason="newer", rejected_at=DAY + timedelta(seconds=1))
+    store(lake, rejection(1), rejection(2), rejection(3), rejection(4, replay_of=rejection(2).id, attempts=2))
     store(lake, newer, newer, name="b")
-    settled = {"id": refused(3).id, "run_id": "r", "settled_at": DAY.isoformat()}
-    lake.filesystem().pipe(f"{lake.bucket}/rejected/_settled/x.jsonl.gz", gzip.compress(json.dumps(settled).encode()))
+    settled = {"id": rejection(3).id, "run_id": "r", "settled_at": DAY.isoformat()}
+    put_object(lake, "rejected/_settled/x.jsonl.gz", gzip.compress(json.dumps(settled).encode()))
     ran = read()
-    assert ids(ran) == [refused(1).id, refused(4).id]
+    assert ids(ran) == [rejection(1).id, rejection(4).id]
     assert read(reason="newer").counters["replay.records"] == 1
 
 
@@ -140,20 +138,20 @@ def test_the_newest_of_one_id_counts_once_and_what_was_replayed_or_settled_not_a
     ("body", "words"),
     [
         (b"\n{}\n", "line 2, is not what WriteRejected"),
-        (gzip.compress(b"".join(to_line(refused(1))), mtime=0)[:-9], "is damaged after line"),
+        (gzip.compress(b"".join(to_line(rejection(1))), mtime=0)[:-9], "is damaged after line"),
     ],
     ids=["shape", "gzip"],
 )
-def test_a_damaged_pile_fails_the_run_and_names_the_line(read, lake, body, words):
-    lake.filesystem().pipe(f"{lake.bucket}/rejected/stage=read/date=2026-03-01/odd.jsonl", body)
+def test_a_damaged_object_fails_the_run_and_the_error_names_the_line(read, lake, body, words):
+    put_object(lake, "rejected/stage=read/date=2026-03-01/odd.jsonl", body)
     with pytest.raises(hp.ConfigurationError, match=f"{lake.bucket}/rejected/stage=read/.*odd.jsonl.*{words}"):
         read()
 
 
 def test_a_rejection_written_when_payload_kind_was_called_holds_is_replayed(read, lake):
-    line = b"".join(to_line(refused(1))).replace(b'"payload_kind":', b'"holds":')
-    lake.filesystem().pipe(f"{lake.bucket}/rejected/stage=read/date=2026-03-01/old.jsonl", line + b"\n")
-    assert ids(read()) == [refused(1).id]
+    line = b"".join(to_line(rejection(1))).replace(b'"payload_kind":', b'"holds":')
+    put_object(lake, "rejected/stage=read/date=2026-03-01/old.jsonl", line + b"\n")
+    assert ids(read()) == [rejection(1).id]
 
 
 @pytest.mark.parametrize(
@@ -171,18 +169,18 @@ def test_a_rejection_written_when_payload_kind_was_called_holds_is_replayed(read
         ({"stage": 5}, "stage"),
     ],
 )
-def test_a_rejection_that_breaks_its_schema_stays_and_is_named_and_holds_up_no_other(read, lake, caplog, change, words):
-    """Above all it is not replayed as something else."""
-    altered = json.dumps(json.loads(b"".join(to_line(refused(1)))) | change).encode()
-    body = b"".join(to_line(refused(2))) + b"\n" + altered + b"\n"
-    lake.filesystem().pipe(f"{lake.bucket}/rejected/stage=read/date=2026-03-01/odd.jsonl", body)
+def test_a_rejection_that_breaks_its_schema_stays_and_others_are_replayed(read, lake, caplog, change, words):
+    """It is not replayed as something else."""
+    altered = json.dumps(json.loads(b"".join(to_line(rejection(1)))) | change).encode()
+    body = b"".join(to_line(rejection(2))) + b"\n" + altered + b"\n"
+    put_object(lake, "rejected/stage=read/date=2026-03-01/odd.jsonl", body)
     ran = read()
-    assert (ids(ran), ran["rejected"], ran["parked"]) == ([refused(2).id], [], [])
+    assert (ids(ran), ran["rejected"], ran["parked"]) == ([rejection(2).id], [], [])
     assert ran.counters["replay.broken"] == 1
     found = hp.forecast(lake, "rejected/", [], envelope="flat")
     assert (found.matching, found.passes, found.broken) == (1, 1, 1)
     assert (
-        str(found).splitlines()[-1] == "1 of 1 would pass; 1 more break their schema and stay in the pile, see the log"
+        str(found).splitlines()[-1] == "1 of 1 would pass; 1 more break their schema and stay in the store, see the log"
     )
     (named, *_) = [each.getMessage() for each in caplog.records if each.name == "holded_pipeline"]
     assert f"{lake.bucket}/rejected/stage=read/date=2026-03-01/odd.jsonl, line 2, is a rejection that breaks" in named
@@ -190,7 +188,7 @@ def test_a_rejection_that_breaks_its_schema_stays_and_is_named_and_holds_up_no_o
     assert lake.filesystem().cat(f"{lake.bucket}/rejected/stage=read/date=2026-03-01/odd.jsonl") == body
 
 
-def test_an_event_that_code_made_is_replayed_as_it_was_whatever_the_envelope(run, read, lake):
+def test_an_event_that_was_never_read_is_replayed_whatever_the_envelope(run, read, lake):
     made = flat(json.loads(flat_line(1, amount=5)), SOURCE)
     lone = hp.Event(id="x", type="t", company_id="c", occurred_at=DAY, data={"n": 10**30}, metadata={"m": 1})
 
@@ -200,7 +198,7 @@ def test_an_event_that_code_made_is_replayed_as_it_was_whatever_the_envelope(run
 
     run(build)
     again = {event.id: event for event in read(envelope="holded")["passed"]}
-    assert {each.payload_kind for each in pile(lake).values()} == {"event"}
+    assert {each.payload_kind for each in rejections_by_id(lake).values()} == {"event"}
     for sent in (made, lone):
         event = again[sent.id]
         assert (event.data, event.metadata, event.source, event.raw, event.attempts) == (
@@ -208,7 +206,7 @@ def test_an_event_that_code_made_is_replayed_as_it_was_whatever_the_envelope(run
         )  # fmt: skip
 
 
-def test_other_elements_need_an_envelope_of_ones_own_and_are_refused_again_without(run, read, lake, db):
+def test_other_elements_need_a_user_envelope_or_are_rejected_again(run, read, lake, db):
     table = sa.Table("readings", sa.MetaData(), sa.Column("id", sa.Text, primary_key=True), sa.Column("n", sa.Integer))
     table.create(db.engine())
 
@@ -220,7 +218,7 @@ def test_other_elements_need_an_envelope_of_ones_own_and_are_refused_again_witho
         return hp.Event(id=document["id"], type="t", company_id="c", occurred_at=DAY, data=document, source=source)
 
     run(build)
-    ((rejection_id, rejection),) = pile(lake).items()
+    ((rejection_id, rejection),) = rejections_by_id(lake).items()
     assert rejection.payload_kind == "element"
     assert read(envelope=own)["passed"][0].data == {"id": "a", "n": 2**40}
     (again,) = read(envelope="holded")["rejected"]
@@ -237,31 +235,55 @@ def replay(pipeline, lake, schemas, db=None, *, settle=True):
     return {"receipts": loaded.passed, "parked": back.parked}
 
 
-def test_settling_waits_for_what_it_is_told_to_wait_for(run, lake):
-    store(lake, refused(1))
+WINDOWS = pytest.mark.parametrize(
+    "windows", [GlobalWindows(), FixedWindows(60), Sessions(30)], ids=["global", "fixed", "sessions"]
+)
+
+
+@WINDOWS
+def test_nothing_is_settled_before_after_is_complete(run, lake, windows):
+    store(lake, rejection(1))
 
     def fails(_):
         raise RuntimeError("the sink broke")
 
     def build(pipeline):
         back = pipeline | hp.ReadRejected(lake, "rejected/", envelope="flat")
-        # Behind two shuffles, so that the ids would be written long before it breaks if they did not wait.
+        # Behind three shuffles, so that the ids would be written long before it breaks if they did not wait.
         late = back.passed | "Once" >> beam.Reshuffle() | "Twice" >> beam.Reshuffle() | "Thrice" >> beam.Reshuffle()
-        stored = late | "Sink" >> beam.Map(fails)
-        return {"s": back.passed | hp.SettleRejected(lake, "rejected/", after=stored)}
+        stored = late | beam.WindowInto(windows) | "Sink" >> beam.Map(fails)
+        complete = pipeline | "Complete" >> beam.Create([1])
+        return {"s": back.passed | hp.SettleRejected(lake, "rejected/", after=(complete, stored))}
 
     with pytest.raises(RuntimeError, match="the sink broke"):
         run(build)
     assert not lake.filesystem().exists(f"{lake.bucket}/rejected/_settled")
 
 
-def test_settling_without_anything_to_wait_for_is_refused(lake):
+@WINDOWS
+def test_ids_of_any_window_are_settled_after_collections_that_may_be_empty(run, lake, windows):
+    store(lake, rejection(1), rejection(2, raw=flat_line(2, timestamp=1_800_000_000_000)))
+
+    def build(pipeline):
+        back = pipeline | hp.ReadRejected(lake, "rejected/", envelope="flat")
+        events = back.passed | "Events" >> beam.WindowInto(windows)
+        loaded = events | "Sink" >> beam.Map(lambda event: event.id)
+        empty = events | "Empty" >> beam.FlatMap(lambda _: ())
+        nothing = pipeline | "Nothing" >> beam.Create([])
+        return {"settled": events | hp.SettleRejected(lake, "rejected/", after=(loaded, empty, nothing))}
+
+    (written,) = run(build)["settled"]
+    assert written.records == 2
+    assert hp.forecast(lake, "rejected/", [], envelope="flat").matching == 0
+
+
+def test_settling_without_anything_to_wait_for_raises(lake):
     with pytest.raises(ValueError, match="after takes the PCollections"):
         hp.SettleRejected(lake, "rejected/", after=())
 
 
-def test_with_beams_error_handler_it_gives_what_passed_and_the_rest_is_closed_by_what_was_written(run, read, lake):
-    store(lake, refused(1), refused(2, raw=b"broken"))
+def test_with_an_error_handler_only_what_passed_is_returned_and_settled(run, read, lake):
+    store(lake, rejection(1), rejection(2, raw=b"broken"))
 
     def build(pipeline):
         with ErrorHandler(hp.WriteRejected(lake, "rejected/")) as handler:
@@ -274,19 +296,19 @@ def test_with_beams_error_handler_it_gives_what_passed_and_the_rest_is_closed_by
     assert [(written.key.split("/")[1], written.records) for written in ran["settled"]] == [("_settled", 1)]
     left = read()
     assert left["passed"] == []
-    assert [(each.replay_of, each.attempts) for each in pile(lake).values() if each.attempts > 1] == [
-        (refused(2).id, 2)
+    assert [(each.replay_of, each.attempts) for each in rejections_by_id(lake).values() if each.attempts > 1] == [
+        (rejection(2).id, 2)
     ]
 
 
 def test_a_forecast_counts_by_reason_and_writes_nothing(lake):
     store(
         lake,
-        refused(1, event_type="t"),
-        refused(2, raw=flat_line(2, event_type="other")),
-        refused(3, raw=b"broken"),
-        refused(4, stage="write", reason="odd", payload_kind="part"),
-        refused(5, raw=flat_line(5, event_id="drop")),
+        rejection(1, event_type="t"),
+        rejection(2, raw=flat_line(2, event_type="other")),
+        rejection(3, raw=b"broken"),
+        rejection(4, stage="write", reason="odd", payload_kind="part"),
+        rejection(5, raw=flat_line(5, event_id="drop")),
     )
     before = lake.filesystem().find(f"{lake.bucket}/")
 
@@ -310,20 +332,20 @@ def test_a_forecast_counts_by_reason_and_writes_nothing(lake):
 
 
 @pytest.mark.parametrize("nested", [True, False])
-def test_a_forecast_refuses_steps_that_write(lake, db, nested):
+def test_a_forecast_raises_for_steps_that_write(lake, db, nested):
     write = hp.WritePostgres(db)
     with pytest.raises(ValueError, match="WritePostgres writes, and a forecast must not"):
         hp.forecast(lake, "rejected/", [(lambda events: events | write) if nested else write])
 
 
-def test_a_forecast_refuses_steps_that_are_none(lake):
+def test_a_forecast_raises_for_a_step_that_gives_no_outcome(lake):
     with pytest.raises(ValueError, match="step 1, .* gives PCollection; a step takes events and gives an Outcome"):
         hp.forecast(lake, "rejected/", [beam.Map(lambda event: event)])
 
 
-def test_replay_loads_what_a_mended_schema_lets_pass_and_nothing_is_left(run, lake, db):
-    store(lake, *(refused(number) for number in range(1, 21)), refused(21, raw=flat_line(21, event_type="u")))
-    for _ in range(2):  # the second is cut short before it settles, as it were: nothing changes
+def test_a_replay_loads_what_a_fixed_schema_accepts_and_leaves_nothing_open(run, lake, db):
+    store(lake, *(rejection(number) for number in range(1, 21)), rejection(21, raw=flat_line(21, event_type="u")))
+    for _ in range(2):  # the second is like one that failed before it settled: nothing changes
         run(lambda p: replay(p, lake, {"t": True}, db, settle=False))
     ran = run(lambda p: replay(p, lake, {"t": True}, db))
     assert sum(receipt.duplicates for receipt in ran["receipts"]) == 20

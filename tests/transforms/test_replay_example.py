@@ -24,7 +24,7 @@ def example(*arguments, **environment):
     )
 
 
-def test_it_shows_how_a_mended_schema_leaves_nothing_behind():
+def test_it_shows_that_a_fixed_schema_leaves_nothing_to_replay():
     done = example("--samples", 60)
     assert done.returncode == 0, done.stderr
     before, after = done.stdout.split("Left after the replay")
@@ -33,7 +33,7 @@ def test_it_shows_how_a_mended_schema_leaves_nothing_behind():
     assert "business_events holds 60 events. Nothing is left to replay." in after
 
 
-def test_it_forecasts_and_replays_on_ones_own_servers(run, lake, db, tmp_path):
+def test_it_forecasts_and_replays_on_given_servers(run, lake, db, tmp_path):
     samples = hp.testing.sample_events(20, seed=1)
     lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", hp.testing.sample_lines(samples))
 
@@ -42,12 +42,12 @@ def test_it_forecasts_and_replays_on_ones_own_servers(run, lake, db, tmp_path):
         return {"w": checked.rejected | hp.WriteRejected(lake, "rejected/")}
 
     run(build)
-    own = (
+    servers = (
         "--minio", lake.endpoint, "--bucket", lake.bucket, "--access-key", lake.access_key, "--postgres", db.url,
     )  # fmt: skip
     secret = lake.secret_key.reveal()
     hp.migrate(db)
-    done = example(*own, "--reason", "unknown_subject", MINIO_SECRET_KEY=secret)
+    done = example(*servers, "--reason", "unknown_subject", MINIO_SECRET_KEY=secret)
     assert done.returncode == 0, done.stderr
     assert "20 of 20 would pass" in done.stdout
     assert "business_events holds 20 events. Nothing is left to replay." in done.stdout
@@ -60,7 +60,7 @@ def test_it_forecasts_and_replays_on_ones_own_servers(run, lake, db, tmp_path):
         (["--max-attempts", "0"], "--max-attempts must be at least 1"),
     ],
 )
-def test_it_says_in_one_line_what_is_wrong_with_an_argument(arguments, words):
+def test_a_wrong_argument_is_reported_in_one_line(arguments, words):
     done = example(*arguments)
     assert done.returncode == 2
     assert words in done.stderr.splitlines()[-1]

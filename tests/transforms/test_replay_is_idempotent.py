@@ -1,4 +1,4 @@
-"""Whatever is ingested, replayed, replayed again, cut short or mended, in any order: no event is lost or doubled."""
+"""Ingests, replays, replays that fail before they settle, and fixes in any order: no event is lost or doubled."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 import holded_pipeline as hp
 
 TYPES = ("a", "b", "c")
-OPERATIONS = st.sampled_from(["ingest", "replay", "replay, cut short", "mend"])
+OPERATIONS = st.sampled_from(["ingest", "replay", "replay without settling", "fix schema"])
 
 
 class World:
-    """A store, a database and schemas that know none of the types at first."""
+    """A store, a database, and schemas that know no type at first."""
 
     def __init__(self, stack):
         self.lake = stack.new_bucket()
@@ -46,7 +46,7 @@ class World:
     def replay(self, *, settle):
         self.flow(hp.ReadRejected(self.lake, "rejected/", envelope="flat", max_attempts=3), settle=settle)
 
-    def mend(self):
+    def fix_schema(self):
         if len(self.schemas) < len(TYPES):
             self.schemas[TYPES[len(self.schemas)]] = True
 
@@ -64,7 +64,7 @@ class World:
         return [line for name in names for line in name.read_text().splitlines()]
 
 
-@example(["ingest", "mend", "replay, cut short", "mend", "replay, cut short", "replay"])
+@example(["ingest", "fix schema", "replay without settling", "fix schema", "replay without settling", "replay"])
 @given(st.lists(OPERATIONS, min_size=3, max_size=5))
 @settings(max_examples=int(os.environ.get("REPLAY_EXAMPLES", "1")), deadline=None, derandomize=True, database=None)
 def test_each_event_is_stored_once_or_has_exactly_one_open_rejection(stack, tmp_path_factory, operations):
@@ -72,8 +72,8 @@ def test_each_event_is_stored_once_or_has_exactly_one_open_rejection(stack, tmp_
     for operation in operations:
         if operation == "ingest":
             world.ingest()
-        elif operation == "mend":
-            world.mend()
+        elif operation == "fix schema":
+            world.fix_schema()
         else:
             world.replay(settle=operation == "replay")
     # What was replayed but never settled is still open although it is stored; one settled replay closes it.

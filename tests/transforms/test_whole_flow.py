@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import gzip
 import importlib.util
-import json
 import logging
 import re
 import subprocess
@@ -14,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
+from store_contents import documents_below, put_object
+from table_contents import rows_of
 
 import holded_pipeline as hp
 from holded_pipeline.rejected.rejections import from_document
@@ -35,38 +35,28 @@ def flow(pipeline, lake, db, prefix="raw/"):
     return {"stored": stored, "receipts": loaded.passed, "rejected": rejected}
 
 
-def lines_below(lake, prefix):
-    filesystem = lake.filesystem()
-    return [
-        json.loads(line)
-        for path in filesystem.find(f"{lake.bucket}/{prefix}")
-        for line in gzip.decompress(filesystem.cat(path)).splitlines()
-    ]
-
-
 def stored_ids(db):
-    with db.engine().connect() as connection:
-        return sorted(connection.execute(sa.text("SELECT event_id FROM business_events")).scalars())
+    return sorted(event_id for (event_id,) in rows_of(db, "SELECT event_id FROM business_events"))
 
 
 def test_every_record_is_accounted_for_by_its_id(run, lake, db):
     samples = hp.testing.sample_events(2_000, seed=11, faults=0.1, duplicates=0.1, wrapped=0.3)
     half = len(samples) // 2
-    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", hp.testing.sample_lines(samples[:half]))
-    lake.filesystem().pipe(f"{lake.bucket}/raw/b.jsonl.gz", gzip.compress(hp.testing.sample_lines(samples[half:])))
+    put_object(lake, "raw/a.jsonl", hp.testing.sample_lines(samples[:half]))
+    put_object(lake, "raw/b.jsonl.gz", gzip.compress(hp.testing.sample_lines(samples[half:])))
     ran = run(lambda pipeline: flow(pipeline, lake, db))
 
     good = [sample for sample in samples if sample.fault is None]
     assert stored_ids(db) == sorted({sample.event_id for sample in good})
-    refused = [from_document(document) for document in lines_below(lake, "rejected/")]
-    assert sorted(rejected.raw for rejected in refused) == sorted(s.line for s in samples if s.fault)
-    passed_store = collections.Counter(document["id"] for document in lines_below(lake, "enriched/"))
+    rejected_records = [from_document(document) for document in documents_below(lake, "rejected/")]
+    assert sorted(rejected.raw for rejected in rejected_records) == sorted(s.line for s in samples if s.fault)
+    passed_store = collections.Counter(document["id"] for document in documents_below(lake, "enriched/"))
     faulty_in_write = [s.event_id for s in samples if s.fault and s.fault.stage == "write"]
     assert passed_store == collections.Counter([*(s.event_id for s in good), *faulty_in_write])
 
     inserted = sum(receipt.inserted for receipt in ran["receipts"])
     duplicates = sum(receipt.duplicates for receipt in ran["receipts"])
-    assert ran.counters["read.records"] == len(samples) == inserted + duplicates + len(refused)
+    assert ran.counters["read.records"] == len(samples) == inserted + duplicates + len(rejected_records)
     assert duplicates == len(good) - len(set(stored_ids(db)))
     assert hp.verify_analytics(db) == []
 
@@ -76,9 +66,9 @@ def test_every_record_is_accounted_for_by_its_id(run, lake, db):
     assert hp.verify_analytics(db) == []
 
 
-def test_pipelines_at_once_over_one_prefix_into_one_database(run, lake, db):
+def test_concurrent_pipelines_over_one_prefix_into_one_database(run, lake, db):
     samples = hp.testing.sample_events(600, seed=13, faults=0.1)
-    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", hp.testing.sample_lines(samples))
+    put_object(lake, "raw/a.jsonl", hp.testing.sample_lines(samples))
     with ThreadPoolExecutor(3) as pool:
         runs = list(pool.map(lambda _: run(lambda pipeline: flow(pipeline, lake, db)), range(3)))
     good = {sample.event_id for sample in samples if sample.fault is None}
@@ -86,16 +76,15 @@ def test_pipelines_at_once_over_one_prefix_into_one_database(run, lake, db):
     receipts = [receipt for each in runs for receipt in each["receipts"]]
     assert sum(receipt.inserted for receipt in receipts) == len(good)
     assert sum(receipt.duplicates for receipt in receipts) == 2 * len(good)
-    assert len(lines_below(lake, "rejected/")) == 3 * (len(samples) - len(good))
+    assert len(documents_below(lake, "rejected/")) == 3 * (len(samples) - len(good))
     assert hp.verify_analytics(db) == []
 
 
 def test_the_json_stored_equals_the_json_sent(run, lake, db):
     samples = hp.testing.sample_events(300, seed=12)
-    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", hp.testing.sample_lines(samples))
+    put_object(lake, "raw/a.jsonl", hp.testing.sample_lines(samples))
     run(lambda pipeline: flow(pipeline, lake, db))
-    with db.engine().connect() as connection:
-        stored = dict(tuple(row) for row in connection.execute(sa.text("SELECT event_id, data FROM business_events")))
+    stored = dict(rows_of(db, "SELECT event_id, data FROM business_events"))
     assert stored == {sample.event_id: sample.document["data"] for sample in samples}
 
 
@@ -139,7 +128,7 @@ def figures(report):
     }
 
 
-def test_the_example_accounts_for_every_record_and_finds_only_duplicates_the_second_time(main, tmp_path):
+def test_the_example_counts_every_record_and_finds_only_duplicates_on_rerun(main, tmp_path):
     first = example("--samples", 500, "--keep", tmp_path / "kept")
     assert first.returncode == 0, first.stderr
     counts = figures(first.stdout)
@@ -153,13 +142,13 @@ def test_the_example_accounts_for_every_record_and_finds_only_duplicates_the_sec
     samples = hp.testing.sample_events(500, seed=7, faults=0.02)
     with hp.local.stack(tmp_path / "kept") as stack:
         assert stored_ids(stack.postgres) == sorted(s.event_id for s in samples if s.fault is None)
-        refused = {from_document(document).raw for document in lines_below(stack.minio, "rejected/")}
-        assert refused == {sample.line for sample in samples if sample.fault}
+        rejected_records = {from_document(document).raw for document in documents_below(stack.minio, "rejected/")}
+        assert rejected_records == {sample.line for sample in samples if sample.fault}
 
 
-def test_the_example_runs_on_ones_own_servers(stack, lake, db):
+def test_the_example_runs_on_given_servers(stack, lake, db):
     samples = hp.testing.sample_events(200, seed=1)
-    lake.filesystem().pipe(f"{lake.bucket}/incoming/a.jsonl", hp.testing.sample_lines(samples))
+    put_object(lake, "incoming/a.jsonl", hp.testing.sample_lines(samples))
     done = example(
         "--minio", lake.endpoint, "--bucket", lake.bucket, "--access-key", lake.access_key, "--postgres", db.url,
         "--input", "incoming/", "--schemas", SCHEMAS, "--subject", "holded-events-value", "--run_id", "r1",
@@ -181,7 +170,7 @@ def test_the_example_runs_on_ones_own_servers(stack, lake, db):
         (["--samples", "-1"], "must not be negative"),
     ],
 )
-def test_the_example_says_in_one_line_what_is_wrong_with_an_argument(main, monkeypatch, arguments, words):
+def test_the_example_reports_a_wrong_argument_in_one_line(main, monkeypatch, arguments, words):
     monkeypatch.delenv("MINIO_SECRET_KEY")
     code, _, last_words = main(*arguments)
     assert (code, words in last_words) == (2, True)
@@ -204,8 +193,8 @@ def test_a_wrong_argument_ends_the_process_in_one_line():
     ],
     ids=["store", "database", "registry", "directory"],
 )
-def test_the_example_says_in_one_line_which_server_is_absent(main, monkeypatch, lake, db, arguments, words):
-    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", hp.testing.sample_lines(hp.testing.sample_events(10)))
+def test_the_example_reports_in_one_line_which_server_did_not_answer(main, monkeypatch, lake, db, arguments, words):
+    put_object(lake, "raw/a.jsonl", hp.testing.sample_lines(hp.testing.sample_events(10)))
     monkeypatch.setenv("MINIO_SECRET_KEY", secret := lake.secret_key.reveal())
     present = ["--minio", lake.endpoint, "--bucket", lake.bucket, "--access-key", lake.access_key, "--postgres", db.url]
     code, printed, last_words = main(*present, "--patience", "1", *arguments)
@@ -216,6 +205,6 @@ def test_the_example_says_in_one_line_which_server_is_absent(main, monkeypatch, 
     assert secret not in printed
 
 
-def test_the_examples_default_is_twenty_thousand_events_of_which_two_percent_are_faulty(main):
+def test_the_default_is_twenty_thousand_events_of_which_two_percent_are_faulty(main):
     arguments, _ = main.module.parse([])
     assert (arguments.samples, main.module.FAULTY) == (20_000, 0.02)

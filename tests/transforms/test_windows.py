@@ -16,7 +16,7 @@ SCHEMAS = {"order": {"properties": {"n": {"type": "integer"}}}}
 
 @pytest.fixture
 def orders(lake):
-    """Ten good ones over ten minutes, two that break the schema, and a line that is no JSON."""
+    """Ten valid orders over ten minutes, two that break the schema, and a line that is not JSON."""
     fields = {"event_type": "order", "company_id": "c"}
     lines = [
         json.dumps(fields | {"event_id": str(n), "timestamp": 60_000 * n, "n": n if n < 10 else "many"})
@@ -40,7 +40,7 @@ def test_rejections_of_windowed_and_other_transforms_are_written_together(run, o
     assert sum(written.records for written in ran["written"]) == 3
 
 
-def test_an_error_handler_takes_them_too(run, orders, db):
+def test_an_error_handler_accepts_rejections_of_any_window(run, orders, db):
     def build(p):
         with ErrorHandler(hp.WriteRejected(orders, "rejected/")) as handler:
             events = p | hp.ReadMinIO(orders, "raw/", envelope="flat").with_error_handler(handler)

@@ -1,4 +1,4 @@
-"""WriteRejected on a real store: filed by stage and day, lossless, and fit for the schema that ships."""
+"""WriteRejected on a real store: by stage and day, lossless, valid against the schema that ships."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def rejected(number, stage="read", raw=b"{}"):
 
 
 @pytest.mark.parametrize("raw", [b"{}", b"\xff\xfe\x00", "ñ\u2028\n".encode(), b"", b'"\\ud800"'])
-def test_a_record_comes_back_to_the_byte(run, lake, raw):
+def test_a_record_is_kept_to_the_byte(run, lake, raw):
     sent = rejected(1, raw=raw)
     run(lambda p: {"written": p | beam.Create([sent]) | hp.WriteRejected(lake, "rejected/")})
     ((_, document),) = documents(lake).values()
@@ -54,7 +54,7 @@ def test_a_record_comes_back_to_the_byte(run, lake, raw):
     assert from_document(document) == sent
 
 
-def test_they_are_filed_by_stage_and_day(run, lake):
+def test_they_are_written_by_stage_and_day(run, lake):
     def build(pipeline):
         one = pipeline | "One" >> beam.Create([rejected(1), rejected(2, "validate")])
         other = pipeline | "Other" >> beam.Create([rejected(3, "../odd")])
@@ -70,7 +70,7 @@ def test_they_are_filed_by_stage_and_day(run, lake):
     }
 
 
-def test_every_kind_of_faulty_sample_fits_the_schema(run, lake, db):
+def test_rejections_of_every_kind_of_faulty_sample_fit_the_schema(run, lake, db):
     samples = hp.testing.sample_events(300, seed=5, faults=0.5)
     lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", hp.testing.sample_lines(samples))
 
@@ -92,7 +92,7 @@ def test_every_kind_of_faulty_sample_fits_the_schema(run, lake, db):
     assert sorted(from_document(d).raw for _, d in found.values()) == sorted(s.line for s in samples if s.fault)
 
 
-def test_it_can_be_the_end_of_beams_error_handler(run, lake):
+def test_it_can_be_the_consumer_of_an_error_handler(run, lake):
     lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", b"broken\n" + hp.testing.sample_events(1)[0].line)
 
     def build(pipeline):

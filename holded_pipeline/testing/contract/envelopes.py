@@ -11,7 +11,7 @@ from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.envelopes import Envelope
-from holded_pipeline.reading.records import unusable
+from holded_pipeline.reading.records import find_event_problem
 from holded_pipeline.testing.contract.findings import Findings
 from holded_pipeline.testing.contract.quality_rules import is_described, travelled, twice
 from holded_pipeline.testing.samples.events import sample_documents
@@ -82,7 +82,7 @@ def _wrong_with(outcome: Any, whose: str) -> str | None:
         return f"raised {describe_error(outcome)}"
     if not isinstance(outcome, Event):
         return f"returned {type(outcome).__name__}"
-    wrong = unusable(outcome)
+    wrong = find_event_problem(outcome)
     return None if wrong is None else f"returned an Event whose {wrong}"
 
 

@@ -1,4 +1,4 @@
-"""Fails a run in which too much was rejected, after all of it was written."""
+"""Fails a run in which too many records were rejected, after they were written."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ TALLY = "tally"
 
 
 class WriteCounted(WriteObjects):
-    """Writes rejected records and tells, at the end of each bundle, how many of what it wrote.
+    """Writes rejected records and outputs, at the end of each bundle, a `Tally` of them.
 
-    It counts by bundle, since one that is tried again would count twice otherwise. Past a limit that is a count it
-    stores what it holds and gives up, rather than fill the store with what one wrong schema makes.
+    It counts by bundle, since a bundle that is retried would count twice otherwise. Past a limit that is a count it
+    writes what it has buffered and fails, so that one wrong schema does not fill the store.
     """
 
     def __init__(self, *arguments: Any, budget: ErrorBudget, **settings: Any) -> None:
@@ -40,7 +40,7 @@ class WriteCounted(WriteObjects):
         breach = self._budget.breach(self._tally, None)
         if breach is not None:
             for _ in super().finish_bundle():
-                pass  # stored, which is all that matters in a bundle that fails
+                pass  # only that they are stored matters: the bundle fails
             raise TooManyRejectedError(breach)
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -51,7 +51,7 @@ class WriteCounted(WriteObjects):
 
 
 class CheckBudget(beam.PTransform):
-    """Takes the tallies of what was written, and fails the run when they exceed the budget."""
+    """Fails the run if the tallies of what was written exceed the budget."""
 
     def __init__(self, budget: ErrorBudget, of: Iterable[beam.PCollection]) -> None:
         super().__init__()
@@ -59,12 +59,12 @@ class CheckBudget(beam.PTransform):
         self._of = tuple(of)
 
     def expand(self, tallies: beam.PCollection) -> beam.PCollection:
-        """Sums up both sides; only counts are shuffled."""
+        """Sums up the rejections and the records; only counts are shuffled."""
         summed = (
             tallies | "AllWindows" >> beam.WindowInto(GlobalWindows()) | "SumUp" >> beam.CombineGlobally(_SumTallies())
         )
         if not self._of:
-            return summed | "Check" >> beam.ParDo(_Check(self._budget))
+            return summed | "Check" >> beam.ParDo(_CheckTally(self._budget))
         counts = tuple(
             records
             | f"AllWindows{number}" >> beam.WindowInto(GlobalWindows())
@@ -72,7 +72,7 @@ class CheckBudget(beam.PTransform):
             for number, records in enumerate(self._of, 1)
         )
         total = counts | "JoinCounts" >> beam.Flatten() | "Total" >> beam.CombineGlobally(sum)
-        return summed | "Check" >> beam.ParDo(_Check(self._budget), beam.pvalue.AsSingleton(total))
+        return summed | "Check" >> beam.ParDo(_CheckTally(self._budget), beam.pvalue.AsSingleton(total))
 
 
 class _SumTallies(beam.CombineFn):
@@ -80,20 +80,20 @@ class _SumTallies(beam.CombineFn):
         return Tally()
 
     def add_input(self, accumulator: Tally, element: Tally) -> Tally:
-        accumulator.take_in(element)
+        accumulator.merge(element)
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[Tally]) -> Tally:
         merged = Tally()
         for accumulator in accumulators:
-            merged.take_in(accumulator)
+            merged.merge(accumulator)
         return merged
 
     def extract_output(self, accumulator: Tally) -> Tally:
         return accumulator
 
 
-class _Check(beam.DoFn):
+class _CheckTally(beam.DoFn):
     def __init__(self, budget: ErrorBudget) -> None:
         self._budget = budget
 

@@ -1,0 +1,86 @@
+"""From a key pattern to read units: listing the objects, and splitting the large ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
+from typing import Any, Final
+
+import apache_beam as beam
+
+from holded_pipeline.model.errors import ObjectVanishedError
+from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
+from holded_pipeline.reading.layout import SNIFF_BYTES, sniff_layout
+from holded_pipeline.store.compression import is_compressed, without_compression_ending
+from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
+from holded_pipeline.transforms.beam.store_access import StoreDoFn
+
+LARGE: Final = "large"
+"""The output of `ListObjects` for objects that may be worth splitting."""
+
+
+class ListObjects(StoreDoFn):
+    """A key pattern to read units; objects above `unit_bytes` go to the output `LARGE`."""
+
+    def __init__(self, lake: MinIO, unit_bytes: int, unit_objects: int) -> None:
+        super().__init__(lake)
+        self._unit_bytes = unit_bytes
+        self._unit_objects = unit_objects
+
+    def process(self, pattern: str) -> Iterator[Any]:
+        large: list[StoredObject] = []
+        small = self._small_objects(pattern, large)
+        units = group_small(small, unit_bytes=self._unit_bytes, unit_objects=self._unit_objects)
+        for unit in units:
+            yield unit
+            while large:
+                yield beam.pvalue.TaggedOutput(LARGE, large.pop())
+        for stored in large:
+            yield beam.pvalue.TaggedOutput(LARGE, stored)
+
+    def _small_objects(self, pattern: str, large: list[StoredObject]) -> Iterator[StoredObject]:
+        matches = re.compile(glob_regex(pattern)).match
+        for stored in self._store.objects(glob_prefix(pattern)):
+            if not matches(stored.key):
+                continue
+            if stored.size > self._unit_bytes:
+                large.append(stored)
+            else:
+                yield stored
+
+
+class SplitLarge(StoreDoFn):
+    """A large object to slices if it is a plain line file, to one unit otherwise."""
+
+    def __init__(self, lake: MinIO, unit_bytes: int) -> None:
+        super().__init__(lake)
+        self._unit_bytes = unit_bytes
+
+    def process(self, stored: StoredObject) -> Iterable[ReadUnit]:
+        whole = Slice(stored.key, stored.etag, stored.size)
+        try:
+            is_split = self._is_plain_lines(stored)
+        except ObjectVanishedError:
+            is_split = False  # ReadUnits meets it again, and decides
+        return self._slices(stored, whole) if is_split else [ReadUnit((whole,))]
+
+    def _is_plain_lines(self, stored: StoredObject) -> bool:
+        heads = self._head_chunks(stored)
+        first = next(heads)
+        key = without_compression_ending(stored.key)
+        return not is_compressed(first) and sniff_layout(chain([first], heads), key)[0] == "lines"
+
+    def _head_chunks(self, stored: StoredObject) -> Iterator[bytes]:
+        """The object's first bytes, read as they are asked for: most layouts show in the first 64 KiB."""
+        for start, end in pairwise((0, *SNIFF_BYTES)):
+            if start < stored.size:
+                yield self._store.read(Slice(stored.key, stored.etag, stored.size, start, min(end, stored.size)))
+
+    def _slices(self, stored: StoredObject, whole: Slice) -> Iterable[ReadUnit]:
+        try:
+            # A list, so that an object which vanishes in the middle is not read in half of its slices.
+            return list(split_lines(stored, self._store.stream(whole), unit_bytes=self._unit_bytes))
+        except ObjectVanishedError:
+            return [ReadUnit((whole,))]

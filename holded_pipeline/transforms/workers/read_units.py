@@ -1,0 +1,106 @@
+"""From read units to events and rejections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.transforms.window import TimestampedValue
+
+from holded_pipeline.model.errors import ObjectVanishedError, RejectRecord
+from holded_pipeline.model.values import PayloadKind, Source
+from holded_pipeline.reading.framing import KEEP_BYTES, Record, frame
+from holded_pipeline.reading.layout import Layout
+from holded_pipeline.reading.records import RecordReader
+from holded_pipeline.rejected.rejections import reject
+from holded_pipeline.store.compression import decompress, find_damage, is_compressed, without_compression_ending
+from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.read_plan import ReadUnit, Slice
+from holded_pipeline.transforms.beam.outcome import Counters
+from holded_pipeline.transforms.beam.store_access import OpenChunks, StoreDoFn
+
+_STAGE = "read"
+
+
+class ReadUnits(StoreDoFn):
+    """A read unit to events and rejections."""
+
+    def __init__(self, lake: MinIO, reader: RecordReader, on_vanished: str, run_id: str, step: str) -> None:
+        super().__init__(lake)
+        self._reader = reader
+        self._on_vanished = on_vanished
+        self._run_id = run_id
+        self._step = step
+        self._counters = Counters(_STAGE)
+
+    def process(self, unit: ReadUnit) -> Iterator[Any]:
+        for unit_slice, open_chunks in self.bodies(unit):
+            yield from self._read_slice(unit_slice, open_chunks)
+
+    def _read_slice(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
+        self._counters.add("slices")
+        self._counters.add("bytes", unit_slice.length)
+        try:
+            yield from self._read_records(unit_slice, open_chunks)
+        except ObjectVanishedError as error:
+            if self._on_vanished == "fail":
+                raise
+            yield self._reject_object(unit_slice, RejectRecord("object_vanished", str(error)), b"", "nothing")
+
+    def _read_records(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
+        chunks = open_chunks()
+        text: Iterator[bytes] = chain([head := next(chunks, b"")], chunks)
+        if is_compressed(head):
+            fault = find_damage(text)
+            if fault is not None:
+                yield self._reject_object(unit_slice, fault, _first_bytes(open_chunks(), KEEP_BYTES), "object")
+                return
+            text = decompress(open_chunks())
+        layout: Layout | None = "lines" if unit_slice.length < unit_slice.size else None
+        key = without_compression_ending(unit_slice.key)
+        for record in frame(text, key=key, first_line=unit_slice.first_line, layout=layout):
+            self._counters.add("records")
+            yield self._event_or_rejection(unit_slice, record)
+
+    def _reject_object(
+        self, unit_slice: Slice, fault: RejectRecord, raw: bytes, kind: PayloadKind
+    ) -> beam.pvalue.TaggedOutput:
+        """Rejects an object, or a slice of it, as one record, since its records cannot be read."""
+        self._counters.add("records")
+        source = Source(self._lake.bucket, unit_slice.key, unit_slice.etag, unit_slice.first_line)
+        return self._reject(fault, raw, source, kind)
+
+    def _event_or_rejection(self, unit_slice: Slice, record: Record) -> Any:
+        source = Source(self._lake.bucket, unit_slice.key, unit_slice.etag, record.line, record.item)
+        try:
+            event = self._reader.read(record, source)
+        except RejectRecord as fault:
+            return self._reject(fault, record.raw, source, "record" if record.whole else "part")
+        self._counters.add("passed")
+        return TimestampedValue(event, event.occurred_at.timestamp())
+
+    def _reject(self, fault: RejectRecord, raw: bytes, source: Source, kind: PayloadKind) -> beam.pvalue.TaggedOutput:
+        return self._counters.rejected(
+            reject(
+                fault,
+                stage=_STAGE,
+                raw=raw,
+                run_id=self._run_id,
+                step=self._step,
+                rejected_at=datetime.now(UTC),
+                source=source,
+                payload_kind=kind,
+            )
+        )
+
+
+def _first_bytes(chunks: Iterator[bytes], size: int) -> bytes:
+    kept = bytearray()
+    for chunk in chunks:
+        kept += chunk[: size - len(kept)]
+        if len(kept) == size:
+            break
+    return bytes(kept)
