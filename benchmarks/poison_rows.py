@@ -51,7 +51,7 @@ def seconds(loader: TableLoader, columns: tuple[str, ...], batch: list[bytes], b
     began = time.perf_counter()
     loaded = loader.load(columns, batch)
     took = time.perf_counter() - began
-    assert (loaded.inserted, len(loaded.refused)) == (len(batch) - bad, bad)  # noqa: S101  else the figure means nothing
+    assert (loaded.inserted, len(loaded.rejected)) == (len(batch) - bad, bad)  # noqa: S101  else the figure means nothing
     return took
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import holded_pipeline as hp
 from holded_pipeline.model.reasons import ERRORS, REASONS
-from holded_pipeline.postgres.row_errors import ROW_CLASSES, ROW_CODES, condition
+from holded_pipeline.postgres.sqlstate import ErrorOrigin, classify_sqlstate, condition_name
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "holded_pipeline"
@@ -96,9 +96,9 @@ def conditions():
         state
         for kind in vars(psycopg.errors).values()
         if isinstance(kind, type) and isinstance(state := getattr(kind, "sqlstate", None), str)
-        if state.startswith(ROW_CLASSES) or state in ROW_CODES + CAUSED_BY_VALUES
+        if classify_sqlstate(state) is ErrorOrigin.ROW or state in CAUSED_BY_VALUES
     }
-    return [f"| `{condition(state)}` | {state} |" for state in sorted(states)]
+    return [f"| `{condition_name(state)}` | {state} |" for state in sorted(states)]
 
 
 def test_the_page_lists_every_condition_of_postgresql_that_rejects_a_row():

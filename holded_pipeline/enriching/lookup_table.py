@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
-from time import monotonic
+from functools import partial
 from typing import Any
 
 import attrs
@@ -17,9 +17,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, CITEXT
 
 from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import ConfigurationError
-from holded_pipeline.postgres.errors import is_transient_postgres_error, translate_postgres_error
 from holded_pipeline.postgres.postgres import Postgres
-from holded_pipeline.postgres.time_limit import TimeLimit
+from holded_pipeline.postgres.retried_call import call_postgres
+from holded_pipeline.postgres.time_limit import Deadline
 
 _LARGEST = {sa.SmallInteger: 2**15, sa.BigInteger: 2**63}
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -65,20 +65,10 @@ class TableRows:
             ConfigurationError: a grant, the table or a column is missing, the key is not unique, or a column
                 holds what JSON has no form for.
         """
-        db = self._source.db
-        ends = monotonic() + db.retry.deadline
-        try:
-            return db.retry.call(
-                lambda: self._attempt(keys, ends), server=str(db), is_transient=is_transient_postgres_error
-            )
-        except Exception as error:
-            translated = translate_postgres_error(error, db)
-            if translated is error:
-                raise
-            raise translated from error
+        return call_postgres(self._source.db, partial(self._attempt, keys))
 
-    def _attempt(self, keys: Collection[str], ends: float) -> dict[str, dict[str, Any]]:
-        with TimeLimit.until(ends, least=self._source.db.connect_timeout).connect(self._engine) as connection:
+    def _attempt(self, keys: Collection[str], deadline: Deadline) -> dict[str, dict[str, Any]]:
+        with deadline.time_limit().connect(self._engine) as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT")
             if self._query is None:
                 self._query = _Query.of(self._source, connection)
@@ -171,11 +161,7 @@ def _parameter_of(key: sa.Column[Any], source: TableSource) -> Callable[[str], A
 
 
 def _text(text: str) -> str | None:
-    return text if _can_be_sent(text) else None
-
-
-def _can_be_sent(text: str) -> bool:
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return text if json_codec.is_storable(text) else None
 
 
 def _uuid(text: str) -> uuid.UUID | None:

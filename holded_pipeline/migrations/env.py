@@ -1,4 +1,4 @@
-"""What Alembic runs: the migrations, on the connection that `postgres.migrate` opened and locked."""
+"""The script that Alembic executes: it runs the migrations on the connection that `postgres.migrate` opened."""
 
 from alembic import context
 

@@ -7,10 +7,10 @@ down_revision = ${repr(down_revision)}
 
 
 def upgrade() -> None:
-    """To this revision."""
+    """Migrates to this revision."""
     ${upgrades if upgrades else "pass"}
 
 
 def downgrade() -> None:
-    """Back from it."""
+    """Undoes this revision."""
     ${downgrades if downgrades else "pass"}

@@ -1,18 +1,17 @@
-"""Whether the summaries say what the events say."""
+"""Compares the summaries with the events."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import attrs
 import sqlalchemy as sa
 
-from holded_pipeline.postgres.errors import is_transient_postgres_error, translate_postgres_error
 from holded_pipeline.postgres.postgres import Postgres
-from holded_pipeline.postgres.time_limit import TimeLimit
+from holded_pipeline.postgres.retried_call import call_postgres
+from holded_pipeline.postgres.time_limit import Deadline
 
-_COMPANIES = """
+_COMPANY_ANALYTICS = """
     SELECT company_id AS key, count(*) AS total_events, min(occurred_at) AS first_event_at,
         max(occurred_at) AS last_event_at, avg(data_quality_score) AS avg_data_quality,
         (
@@ -23,7 +22,7 @@ _COMPANIES = """
         ) AS business_contexts
     FROM business_events GROUP BY company_id"""
 
-_TYPES = """
+_EVENT_TYPE_SUMMARIES = """
     SELECT event_type AS key, count(*) AS total_count, count(DISTINCT company_id) AS unique_companies,
         avg(data_quality_score) AS avg_quality_score, max(occurred_at) AS last_occurrence
     FROM business_events GROUP BY event_type"""
@@ -33,20 +32,20 @@ _CHECKS = (
         "company_analytics",
         "company_id",
         ("total_events", "first_event_at", "last_event_at", "avg_data_quality", "business_contexts"),
-        _COMPANIES,
+        _COMPANY_ANALYTICS,
     ),
     (
         "event_type_summaries",
         "event_type",
         ("total_count", "unique_companies", "avg_quality_score", "last_occurrence"),
-        _TYPES,
+        _EVENT_TYPE_SUMMARIES,
     ),
 )
 
 
 @attrs.frozen
 class AnalyticsDifference:
-    """One value of a summary that is not what the events say; `stored` is None where the whole row is missing."""
+    """One value of a summary that differs from the events; `stored` is None where the whole row is missing."""
 
     table: str
     key: str
@@ -56,7 +55,7 @@ class AnalyticsDifference:
 
 
 def verify_analytics(db: Postgres) -> list[AnalyticsDifference]:
-    """Counts the summaries again from the events, in one snapshot, and compares.
+    """Computes the summaries again from the events, in one snapshot, and compares.
 
     Args:
         db: a database with the business tables.
@@ -69,32 +68,27 @@ def verify_analytics(db: Postgres) -> list[AnalyticsDifference]:
         TransientError: the server did not answer within `db.retry`; counting very many events needs a longer deadline.
     """
     engine = db.engine(poolclass=sa.NullPool, isolation_level="REPEATABLE READ")
-    ends = time.monotonic() + db.retry.deadline
 
-    def attempt() -> list[AnalyticsDifference]:
-        limit = TimeLimit.until(ends, least=db.connect_timeout)
+    def attempt(deadline: Deadline) -> list[AnalyticsDifference]:
+        limit = deadline.time_limit()
         with limit.connect(engine) as connection:
-            connection.exec_driver_sql(limit.on_the_server())
+            connection.exec_driver_sql(limit.set_timeouts_sql())
             return [difference for check in _CHECKS for difference in _compare(connection, *check)]
 
-    try:
-        return db.retry.call(attempt, server=str(db), is_transient=is_transient_postgres_error)
-    except Exception as error:
-        translated = translate_postgres_error(error, db)
-        if translated is error:
-            raise
-        raise translated from error
+    return call_postgres(db, attempt)
 
 
 def _compare(
     connection: sa.Connection, table: str, key: str, columns: tuple[str, ...], expected: str
 ) -> list[AnalyticsDifference]:
-    sides = [(column, _value("stored", column), _value("expected", column)) for column in columns]
-    pairs = ", ".join(f"{ours} AS stored_{column}, {theirs} AS expected_{column}" for column, ours, theirs in sides)
-    differs = " OR ".join(f"{ours} IS DISTINCT FROM {theirs}" for _, ours, theirs in sides)
+    pairs = [(column, _comparable("stored", column), _comparable("expected", column)) for column in columns]
+    selected = ", ".join(
+        f"{stored} AS stored_{column}, {wanted} AS expected_{column}" for column, stored, wanted in pairs
+    )
+    differs = " OR ".join(f"{stored} IS DISTINCT FROM {wanted}" for _, stored, wanted in pairs)
     rows = connection.execute(
         sa.text(
-            f"SELECT coalesce(stored.{key}, expected.key) AS key, {pairs} "
+            f"SELECT coalesce(stored.{key}, expected.key) AS key, {selected} "
             f"FROM {table} AS stored FULL JOIN ({expected}) AS expected ON stored.{key} = expected.key "
             f"WHERE stored.{key} IS NULL OR expected.key IS NULL OR {differs} ORDER BY 1"
         )
@@ -107,6 +101,6 @@ def _compare(
     ]
 
 
-def _value(side: str, column: str) -> str:
-    """Averages to twelve digits: how many more PostgreSQL keeps depends on the scores that were ever summed."""
+def _comparable(side: str, column: str) -> str:
+    """A column as SQL; averages to twelve digits, since how many more there are depends on all scores ever summed."""
     return f"round({side}.{column}, 12)" if column.startswith("avg_") else f"{side}.{column}"

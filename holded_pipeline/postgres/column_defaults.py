@@ -1,7 +1,7 @@
-"""The defaults that a SQLAlchemy table declares, for columns that a row leaves out.
+"""The defaults that a SQLAlchemy table declares, for columns that a row omits.
 
-What Python makes is made on the client: a `default` for each row, an `onupdate` for each batch. SQL, and a sequence, is
-written into the merge. A `server_default` needs nothing: the database knows it.
+A Python default is evaluated on the client: `default` for each row, `onupdate` for each batch. An SQL expression or a
+sequence is written into the merge statement. A `server_default` needs nothing: the database applies it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.postgres.dialect import DIALECT
 
 
-def filled_by_client(table: sa.Table, columns: Sequence[str]) -> tuple[sa.Column[Any], ...]:
-    """The columns that rows leave out, when they give `columns`, and that Python has a default for."""
+def client_default_columns(table: sa.Table, columns: Sequence[str]) -> tuple[sa.Column[Any], ...]:
+    """The columns with a Python default among those that rows with `columns` omit."""
     return tuple(
         column
         for column in table.columns
@@ -26,14 +26,14 @@ def filled_by_client(table: sa.Table, columns: Sequence[str]) -> tuple[sa.Column
     )
 
 
-def filled_by_merge(table: sa.Table, columns: Sequence[str]) -> dict[str, str]:
-    """The SQL of the defaults of columns that rows leave out, by the column's name."""
+def sql_defaults(table: sa.Table, columns: Sequence[str]) -> dict[str, str]:
+    """The SQL defaults of columns that rows with `columns` omit, by the column's name."""
     defaults = ((column.name, default_sql(column.default)) for column in table.columns if column.name not in columns)
     return {name: sql for name, sql in defaults if sql is not None}
 
 
 def default_sql(default: Any) -> str | None:
-    """A default or onupdate as SQL; None where it is none."""
+    """A default or onupdate as SQL; None where it is not SQL."""
     if default is None:
         return None
     if default.is_sequence and not default.optional:  # an optional one is for databases without SERIAL
@@ -46,54 +46,57 @@ def default_sql(default: Any) -> str | None:
 
 
 def default_value(column: sa.Column[Any], kind: str) -> Any:
-    """What Python's `default` or `onupdate` of a column, as `kind` says, gives now.
+    """The value now of a column's Python `default` or `onupdate`, as `kind` says.
 
     Raises:
-        ConfigurationError: it is a function that asks for the statement it is called for.
+        ConfigurationError: it is a function that reads SQLAlchemy's context of the statement.
     """
     default = getattr(column, kind)
-    return default.arg(_NoContext(described(column, kind))) if default.is_callable else default.arg
+    return default.arg(_MissingContext(describe_default(column, kind))) if default.is_callable else default.arg
 
 
-def check_defaults(table: sa.Table) -> None:
-    """Makes sure that defaults in SQL can be written out, and the others be sent to workers.
+def validate_defaults(table: sa.Table) -> None:
+    """Makes sure that SQL defaults can be written into a statement, and makes Python defaults picklable.
 
     Raises:
-        ValueError: SQL cannot be written out.
+        ValueError: an SQL default cannot be written.
     """
     for column in table.columns:
         for kind in ("default", "onupdate"):
             default = getattr(column, kind)
             if default is not None and default.is_callable:
-                _shed_class(default.arg)
+                _remove_class_attributes(default.arg)
             try:
                 default_sql(default)
             except sa.exc.CompileError as error:
                 raise ValueError(
-                    f"the {described(column, kind)} cannot be written as SQL ({error}); use a server_default, or have "
-                    "the row function fill the column"
+                    f"the {describe_default(column, kind)} cannot be written as SQL ({error}); "
+                    "use a server_default, or have the row function fill the column"
                 ) from error
 
 
-def described(column: sa.Column[Any], kind: str) -> str:
-    """A default's name in messages."""
+def describe_default(column: sa.Column[Any], kind: str) -> str:
+    """A default's name in messages, e.g. `onupdate of column 'w' of orders`."""
     return f"{kind} of column {column.name!r} of {column.table.name}"
 
 
-def _shed_class(function: Any) -> None:
-    """Takes off what SQLAlchemy's wrapper of a class (`default=dict`) has copied of it, and what cannot be pickled."""
+def _remove_class_attributes(function: Any) -> None:
+    """Removes the attributes that SQLAlchemy's wrapper of a class (`default=dict`) has copied from it.
+
+    They cannot be pickled, and the wrapper works without them.
+    """
     if isinstance(getattr(function, "__wrapped__", None), type):
         vars(function).clear()
 
 
-class _NoContext:
-    """Stands for the statement's context, which SQLAlchemy hands to functions that take an argument."""
+class _MissingContext:
+    """Takes the place of the statement's context, which SQLAlchemy passes to functions with an argument."""
 
     def __init__(self, default: str) -> None:
         self._default = default
 
     def __getattr__(self, name: str) -> NoReturn:
         raise ConfigurationError(
-            f"the {self._default} reads {name} of the statement it is called for, and rows are copied without one; "
+            f"the {self._default} reads {name} of its statement, and rows are copied without one; "
             "have the row function fill the column"
         )

@@ -1,4 +1,4 @@
-"""COPY of lines that are formatted already."""
+"""COPY of formatted lines into a staging table."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import Any
 
 
 def copy_lines(cursor: Any, table: str, columns: Sequence[str], lines: Sequence[bytes]) -> None:
-    """Copies lines of COPY's text format into a staging table, numbered from 0 in `holded_place`; names are quoted."""
-    with cursor.copy(f"COPY {table} (holded_place, {', '.join(columns)}) FROM STDIN") as copy:
+    """Copies lines of COPY's text format into a staging table. `table` and `columns` are quoted.
+
+    Its column `holded_position` numbers the lines from 0.
+    """
+    # The lines b"1\ta\n" and b"2\tb\n" are sent as b"0\t1\ta\n" and b"1\t2\tb\n".
+    with cursor.copy(f"COPY {table} (holded_position, {', '.join(columns)}) FROM STDIN") as copy:
         copy.write(b"".join(b"%d\t%b" % numbered for numbered in enumerate(lines)))

@@ -1,20 +1,20 @@
-"""PostgreSQL's dialect as SQLAlchemy speaks it: types, and names that need no trust."""
+"""PostgreSQL's dialect of SQLAlchemy: how types and names are written as SQL."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-# With the driver's own way of writing parameters each % would be doubled, and ours are statements without any.
+# In the driver's own paramstyle SQLAlchemy would double each %; our statements have no parameters.
 DIALECT = sa.make_url("postgresql+psycopg://").get_dialect()(paramstyle="named")  # type: ignore[call-arg]
-# What SQLAlchemy finds out on a connection: a backslash in a literal is one (standard_conforming_strings).
+# SQLAlchemy reads this from a connection: in a literal a backslash is a backslash (standard_conforming_strings).
 DIALECT._backslash_escapes = False  # type: ignore[attr-defined]  # noqa: SLF001
 
 
-def quoted(name: str) -> str:
-    """A name as an SQL identifier, whatever is in it."""
+def quote_name(name: str) -> str:
+    """A name as an SQL identifier, whatever characters it has."""
     return str(DIALECT.identifier_preparer.quote_identifier(name))
 
 
-def quoted_table(table: sa.Table) -> str:
-    """A table's name, with its schema if it has one."""
-    return f"{quoted(table.schema)}.{quoted(table.name)}" if table.schema else quoted(table.name)
+def quote_table(table: sa.Table) -> str:
+    """A table's name as SQL, with its schema if it has one."""
+    return f"{quote_name(table.schema)}.{quote_name(table.name)}" if table.schema else quote_name(table.name)

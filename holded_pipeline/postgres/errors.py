@@ -1,4 +1,4 @@
-"""What an error of PostgreSQL means that is no row's own fault (see `row_faults`): an outage, or a wrong setting."""
+"""Errors of PostgreSQL that end a run: an outage, or a wrong setting. For those of rows see `row_errors`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,8 @@ import sqlalchemy as sa
 
 from holded_pipeline.model.errors import ConfigurationError, HoldedPipelineError
 from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.postgres.sqlstate import ErrorOrigin, classify_sqlstate, driver_error, sqlstate_of
 
-# https://www.postgresql.org/docs/current/errcodes-appendix.html
-_TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
-# 25006: a standby that is not yet, or no longer, the primary. 25P03, 25P04: the server ended what took too long.
-_TRANSIENT_CODES = ("25006", "25P03", "25P04", "55006", "55P03")
-_SETTING_CLASSES = ("0A", "28", "2F", "3D", "3F", "42")
 _ADVICE = {
     "0A000": 'on_conflict="update" needs an ordinary table, neither a partitioned one nor a view',
     "28": "check the user and the password",
@@ -26,9 +22,9 @@ _ADVICE = {
     "42703": "the table in the database lacks a column that the rows have; migrate it",
     "42P10": "the key of the table needs a unique constraint in the database",
 }
-_MANUAL = "see the SQLSTATE in PostgreSQL's manual"
-# A refused connection has no SQLSTATE on the client's side, only the words of the server, of libpq or of OpenSSL.
-_REFUSALS = re.compile(
+_DEFAULT_ADVICE = "see the SQLSTATE in PostgreSQL's manual"
+# A connection that was denied has no SQLSTATE on the client's side, only words of the server, of libpq or of OpenSSL.
+_CONNECTION_DENIED = re.compile(
     r"authentication failed for user|no password supplied|pg_hba\.conf|role \".*\" does not exist"
     r"|database \".*\" does not exist|permission denied|is not permitted to log in|not currently accepting connections"
     r"|unrecognized configuration parameter|invalid value for parameter|parameter \".*\" cannot be"
@@ -38,9 +34,9 @@ _REFUSALS = re.compile(
     r"|does not support SSL|certificate|private key file|unknown ca|alert (handshake failure|protocol version)"
     r"|unsupported protocol|wrong version number"
 )
-_PASSING = re.compile(r"starting up|shutting down|too many")
-_DENIED = re.compile(r"permission denied for (?P<kind>[a-z ]+?) (?P<name>\S.*)")
-_TEMPORARY = re.compile(r"permission denied to create temporary tables in (?P<name>database \".*\")")
+_TEMPORARILY_DENIED = re.compile(r"starting up|shutting down|too many")
+_OBJECT_DENIED = re.compile(r"permission denied for (?P<kind>[a-z ]+?) (?P<name>\S.*)")
+_TEMPORARY_TABLES_DENIED = re.compile(r"permission denied to create temporary tables in (?P<name>database \".*\")")
 _GRANTS = {
     "table": "SELECT, INSERT and UPDATE",
     "view": "SELECT, INSERT and UPDATE",
@@ -52,61 +48,50 @@ _GRANTS = {
 }
 
 
-def cause_of(error: BaseException) -> BaseException:
-    """The driver's error inside SQLAlchemy's."""
-    return error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig is not None else error
-
-
 def is_transient_postgres_error(error: Exception) -> bool:
-    """Whether the server may well do it if asked again."""
+    """Whether the same call may succeed when it is made again."""
     if isinstance(error, HoldedPipelineError):
         return False
-    state = _sqlstate(error)
-    if state is not None:
-        return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_CODES
-    cause = cause_of(error)
+    sqlstate = sqlstate_of(error)
+    if sqlstate is not None:
+        return classify_sqlstate(sqlstate) is ErrorOrigin.OUTAGE
+    cause = driver_error(error)
     if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
         text = str(cause)
-        return bool(_PASSING.search(text)) or not _REFUSALS.search(text)
+        return bool(_TEMPORARILY_DENIED.search(text)) or not _CONNECTION_DENIED.search(text)
     return isinstance(cause, ConnectionError | TimeoutError | sa.exc.TimeoutError)
 
 
 def translate_postgres_error(error: Exception, db: Postgres) -> Exception:
-    """The error for a user; what is no fault of the database's or the settings' stays as it is."""
-    cause = cause_of(error)
+    """The error for a user; an error that comes from neither the database nor its settings is returned as it is."""
+    cause = driver_error(error)
     if not isinstance(cause, psycopg.Error):
         return error
-    state = cause.sqlstate
-    if state is None:
+    sqlstate = cause.sqlstate
+    if sqlstate is None:
+        return ConfigurationError(f"{db} cannot be used as it is set up: {_first_line(cause)}; check url and password")
+    message = cause.diag.message_primary or _first_line(cause)
+    origin = classify_sqlstate(sqlstate)
+    if origin in (ErrorOrigin.SETTING, ErrorOrigin.MAYBE_ROW):
+        advice = _advise_grant(message) or _ADVICE.get(sqlstate) or _ADVICE.get(sqlstate[:2]) or _DEFAULT_ADVICE
+        return ConfigurationError(f"{db} rejected the request: {message} (SQLSTATE {sqlstate}); {advice}")
+    if origin is not ErrorOrigin.OUTAGE:
         return ConfigurationError(
-            f"{db} cannot be used as it is set up: {_without_target(cause)}; check url and password"
-        )
-    if state.startswith(_SETTING_CLASSES):
-        said = cause.diag.message_primary or _without_target(cause)
-        advice = _missing_grant(said) or _ADVICE.get(state) or _ADVICE.get(state[:2]) or _MANUAL
-        return ConfigurationError(f"{db} refused: {said} (SQLSTATE {state}); {advice}")
-    if not is_transient_postgres_error(error):
-        return ConfigurationError(
-            f"{db} failed: {cause.diag.message_primary or _without_target(cause)} (SQLSTATE {state}), which is neither "
-            "an outage nor known as a row's fault; see the server's log. A trigger refuses a row by SQLSTATE P0001, "
-            "22xxx or 23xxx"
+            f"{db} failed: {message} (SQLSTATE {sqlstate}), which is neither an outage nor known as an error of a row; "
+            "see the server's log. A trigger rejects a row by SQLSTATE P0001, 22xxx or 23xxx"
         )
     return error
 
 
-def _missing_grant(said: str) -> str | None:
+def _advise_grant(message: str) -> str | None:
     """What to grant, where the server says in English what it denied."""
-    if temporary := _TEMPORARY.search(said):
+    if temporary := _TEMPORARY_TABLES_DENIED.search(message):
         return f"grant the user TEMPORARY on {temporary['name']}"
-    denied = _DENIED.search(said)
+    denied = _OBJECT_DENIED.search(message)
     grants = denied and _GRANTS.get(denied["kind"])
     return f"grant the user {grants} on {denied['kind']} {denied['name']}" if denied and grants else None
 
 
-def _sqlstate(error: BaseException) -> str | None:
-    cause = cause_of(error)
-    return cause.sqlstate if isinstance(cause, psycopg.Error) else None
-
-
-def _without_target(cause: psycopg.Error) -> str:
+def _first_line(cause: psycopg.Error) -> str:
+    """Without the lines below it, which show the connection or the statement."""
     return str(cause).strip().splitlines()[0]

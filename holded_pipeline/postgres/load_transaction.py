@@ -1,4 +1,4 @@
-"""One transaction of a load: bounded in time, tried again whole, and looked up where its end is not known."""
+"""One transaction of a load: bounded in time, safe to retry as a whole, and looked up where its outcome is unknown."""
 
 from __future__ import annotations
 
@@ -9,107 +9,102 @@ import attrs
 import sqlalchemy as sa
 
 from holded_pipeline.model.errors import RejectRecord
-from holded_pipeline.postgres.time_limit import TimeLimit
+from holded_pipeline.postgres.time_limit import Deadline
 
 Cursor = Any  # psycopg's, whose type parameters say nothing here
 
 
 @attrs.frozen
-class Loaded:
-    """What became of a batch: `inserted + updated + duplicates + len(refused)` is the number of its lines.
+class LoadResult:
+    """What became of a batch: `inserted + updated + duplicates + len(rejected)` is the number of its lines.
 
-    `refused` holds the places of refused lines in the batch, with their reasons.
+    `rejected` holds the positions of rejected lines in the batch, each with its rejection.
     """
 
     inserted: int = 0
     updated: int = 0
     duplicates: int = 0
-    refused: tuple[tuple[int, RejectRecord], ...] = ()
+    rejected: tuple[tuple[int, RejectRecord], ...] = ()
 
-    def __add__(self, other: Loaded) -> Loaded:
-        return Loaded(
+    def __add__(self, other: LoadResult) -> LoadResult:
+        return LoadResult(
             self.inserted + other.inserted,
             self.updated + other.updated,
             self.duplicates + other.duplicates,
-            self.refused + other.refused,
+            self.rejected + other.rejected,
         )
 
 
-Fill = Callable[[Cursor, Sequence[bytes]], Loaded]
+LoadLines = Callable[[Cursor, Sequence[bytes]], LoadResult]
+"""Loads lines in an open transaction."""
 
 
 @attrs.frozen
-class _Commit:
-    """A commit whose answer has not come."""
+class _PendingCommit:
+    """A commit whose answer has not arrived."""
 
     transaction: str
-    lifetime: str | None
-    loaded: Loaded
+    statistics_reset: str | None
+    result: LoadResult
 
 
-# A crash forgets the statistics and begins them anew, whichever process it took; a stop in order keeps them.
-_LIFETIME = "(SELECT stats_reset::text FROM pg_stat_bgwriter)"
+# A crash resets the statistics, whichever process crashed; an orderly stop keeps them. So the time of the last reset
+# is the same as long as the server has not crashed.
+_STATISTICS_RESET = "(SELECT stats_reset::text FROM pg_stat_bgwriter)"
 
 
 class LoadTransaction:
-    """All of some lines or none, which can be tried again; a commit whose answer was lost is looked up, not guessed.
+    """Loads all of some lines or none. `run` may be retried: a commit whose answer was lost is looked up.
 
-    A server that crashed may have forgotten the transaction before it was on disk, and may give its number to another
-    one, which then is committed. So after a crash the lines are loaded again, which tells whether they are there.
+    A server that crashed may have lost the transaction before it was on disk, and may give its number to another one,
+    which is committed. So after a crash the lines are loaded again, which shows whether they are in the table.
 
     Args:
-        engine: where to.
-        fill: loads the lines, in a transaction that is open.
-        ends: the time, by `time.monotonic()`, at which whoever waits for it gives up.
-        least: seconds that an attempt has however late it begins.
+        engine: of the database.
+        load_lines: loads the lines.
     """
 
-    def __init__(self, engine: sa.Engine, fill: Fill, *, ends: float, least: float) -> None:
+    def __init__(self, engine: sa.Engine, load_lines: LoadLines) -> None:
         self._engine = engine
-        self._fill = fill
-        self._ends = ends
-        self._least = least
-        self._in_doubt: _Commit | None = None
+        self._load_lines = load_lines
+        self._pending: _PendingCommit | None = None
 
-    def run(self, lines: Sequence[bytes]) -> Loaded:
+    def run(self, lines: Sequence[bytes], deadline: Deadline) -> LoadResult:
         """Loads the lines."""
-        if self._in_doubt is not None:
-            committed = self._committed(self._in_doubt)
+        if self._pending is not None:
+            committed = self._is_committed(self._pending, deadline)
             if committed:
-                return self._in_doubt.loaded
+                return self._pending.result
             if committed is False:
-                self._in_doubt = None
-        with self._limit().connect(self._engine) as connection:
+                self._pending = None
+        with deadline.time_limit().connect(self._engine) as connection:
             connection.begin()
             raw: Any = connection.connection.driver_connection
             with raw.cursor() as cursor:
-                # Off, it would take a null in an array for a text.
+                # With array_nulls off, the server would read a null in an array as text.
                 cursor.execute("SET LOCAL client_min_messages = warning; SET LOCAL array_nulls = on")
-                cursor.execute(self._limit().on_the_server())
-                loaded = self._fill(cursor, lines)
-                if self._in_doubt is not None and not loaded.inserted + loaded.updated:
-                    loaded = self._in_doubt.loaded  # all of it is there: it was committed
-                cursor.execute(f"SELECT pg_current_xact_id()::text, {_LIFETIME}")
-                transaction, lifetime = cursor.fetchone()
-            self._in_doubt = _Commit(transaction, lifetime, loaded)
+                cursor.execute(deadline.time_limit().set_timeouts_sql())
+                result = self._load_lines(cursor, lines)
+                if self._pending is not None and not result.inserted + result.updated:
+                    result = self._pending.result  # every row is there already: the first attempt was committed
+                cursor.execute(f"SELECT pg_current_xact_id()::text, {_STATISTICS_RESET}")
+                transaction, statistics_reset = cursor.fetchone()
+            self._pending = _PendingCommit(transaction, statistics_reset, result)
             connection.commit()
-        return loaded
+        return result
 
-    def _limit(self) -> TimeLimit:
-        return TimeLimit.until(self._ends, least=self._least)
-
-    def _committed(self, commit: _Commit) -> bool | None:
-        """Whether it was; None where the server cannot tell."""
-        with self._limit().connect(self._engine) as connection:
-            status, lifetime = connection.execute(
-                # A number that the server has not given yet, it has forgotten; asked about it raises.
+    def _is_committed(self, pending: _PendingCommit, deadline: Deadline) -> bool | None:
+        """Whether it was committed; None where the server cannot tell."""
+        with deadline.time_limit().connect(self._engine) as connection:
+            status, statistics_reset = connection.execute(
+                # A server that lost the transaction has not given its number yet; to ask for its status raises.
                 sa.text(
                     "SELECT CASE WHEN CAST(:transaction AS xid8) < pg_snapshot_xmax(pg_current_snapshot()) "
-                    f"THEN pg_xact_status(CAST(:transaction AS xid8)) END, {_LIFETIME}"
+                    f"THEN pg_xact_status(CAST(:transaction AS xid8)) END, {_STATISTICS_RESET}"
                 ),
-                {"transaction": commit.transaction},
+                {"transaction": pending.transaction},
             ).one()
-        if lifetime != commit.lifetime:
+        if statistics_reset != pending.statistics_reset:
             return None
         if status == "in progress":
             raise ConnectionError("the server has not yet ended the transaction whose connection broke")

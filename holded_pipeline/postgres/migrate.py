@@ -1,8 +1,7 @@
-"""Makes and migrates the business tables."""
+"""Creates and migrates the business tables."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import alembic.command
@@ -14,21 +13,21 @@ from alembic.script import ScriptDirectory
 
 from holded_pipeline import migrations
 from holded_pipeline.model.errors import ConfigurationError
-from holded_pipeline.postgres.errors import is_transient_postgres_error, translate_postgres_error
 from holded_pipeline.postgres.postgres import Postgres
-from holded_pipeline.postgres.time_limit import TimeLimit
+from holded_pipeline.postgres.retried_call import call_postgres
+from holded_pipeline.postgres.time_limit import Deadline
 
 VERSION_TABLE = "holded_pipeline_version"
-_LOCK = 0x686F_6C64_6564  # "holded": whoever migrates these tables takes the same advisory lock
+_LOCK = 0x686F_6C64_6564  # "holded": every process that migrates these tables takes this advisory lock
 
 
 def migrate(db: Postgres, revision: str = "head") -> None:
-    """Brings the business tables of a database to a revision; what is there already is left alone.
+    """Migrates the business tables of a database to a revision; other tables stay as they are.
 
     Safe to call from many processes at once: one migrates, the others wait for it. All or nothing.
 
     Args:
-        db: the database. The tables are made in the first schema of its search path.
+        db: the database. The tables are created in the first schema of its search path.
         revision: `head`, or a revision of `holded_pipeline/migrations/versions`.
 
     Raises:
@@ -39,22 +38,15 @@ def migrate(db: Postgres, revision: str = "head") -> None:
     if revision == "base":
         raise ValueError("migrate goes forward only; drop the tables yourself, or by alembic.command.downgrade")
     engine = db.engine(poolclass=sa.NullPool)
-    ends = time.monotonic() + db.retry.deadline
 
-    def attempt() -> None:
-        limit = TimeLimit.until(ends, least=db.connect_timeout)
+    def attempt(deadline: Deadline) -> None:
+        limit = deadline.time_limit()
         with limit.connect(engine) as connection, connection.begin():
-            connection.exec_driver_sql(limit.on_the_server("lock_timeout"))
+            connection.exec_driver_sql(limit.set_timeouts_sql("lock_timeout"))
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             _upgrade(connection, db, revision)
 
-    try:
-        db.retry.call(attempt, server=str(db), is_transient=is_transient_postgres_error)
-    except Exception as error:
-        translated = translate_postgres_error(error, db)
-        if translated is error:
-            raise
-        raise translated from error
+    call_postgres(db, attempt)
 
 
 def _upgrade(connection: sa.Connection, db: Postgres, revision: str) -> None:
@@ -70,6 +62,6 @@ def _upgrade(connection: sa.Connection, db: Postgres, revision: str) -> None:
         alembic.command.upgrade(config, revision)
     except alembic.util.CommandError as error:
         raise ConfigurationError(
-            f"{db} is at revision {current} of the business tables and cannot be brought to {revision!r}: {error}; "
-            "it may have been migrated by a newer version of holded-pipeline, which is then to be installed here"
+            f"{db} is at revision {current} of the business tables and cannot be migrated to {revision!r}: {error}; "
+            "if a newer version of holded-pipeline migrated it, install that version here"
         ) from error

@@ -1,9 +1,9 @@
-"""The rows of a batch that PostgreSQL refuses, found on the server, and the others loaded: in one transaction.
+"""The rows of a batch that PostgreSQL rejects, found on the server, and the other rows loaded: in one transaction.
 
-The lines are staged as text, so that a bad number stops no COPY. Then the batch is bisected: each part is merged in a
-sub-transaction that is rolled back again, until the bad rows stand alone; at last the good ones are merged together.
-A trial gives its locks back at once, and the last merge takes its own in the order of their keys, so writers cannot
-wait for each other in a circle. What is stored, and the summaries with it, is what one merge of the good rows makes.
+The lines are staged as text, so a bad number does not stop the COPY. Then the batch is bisected: each range of rows is
+merged in a sub-transaction that is rolled back again, until the bad rows are single; at last the good ones are merged
+together. A trial releases its locks at once, and the last merge takes its own in the order of their keys, so writers
+cannot deadlock. What is stored, the summaries included, is what one merge of the good rows stores.
 """
 
 from __future__ import annotations
@@ -14,22 +14,24 @@ import attrs
 import psycopg
 
 from holded_pipeline.postgres.copy_lines import copy_lines
-from holded_pipeline.postgres.load_transaction import Cursor, Loaded
-from holded_pipeline.postgres.row_errors import (
-    OTHERS_CLASSES,
-    ROW_CLASSES,
-    ROW_CODES,
-    VALUE_CLASSES,
-    Diagnostic,
-    ErrorOrigin,
-    classify_error,
-    refusal,
-    row_errors,
-)
+from holded_pipeline.postgres.load_transaction import Cursor, LoadResult
+from holded_pipeline.postgres.row_errors import Diagnostic, rejection_of, row_errors
+from holded_pipeline.postgres.sqlstate import ErrorOrigin, classes_of, classify_error, classify_sqlstate, codes_of
 
-_SINGLE_OUT = 8  # rows of a part that is refused which are tried one by one: where one is bad, others often are
-_GOOD = "HP000"  # a SQLSTATE of nobody's, by which a trial rolls itself back
+_SINGLE_ROWS = 8  # a rejected range of up to so many rows is tried row by row: where one is bad, others often are
+_TRIAL_PASSED = "HP000"  # a SQLSTATE that nothing else uses: a trial that passed raises it to roll itself back
 
+# A stack of ranges [start, end) of positions, the left half on top. A range known to be bad is split without a trial.
+#
+# 32 rows, of which 3 and 20 are bad:
+#   [0, 32)   known to be bad, since the ordinary load rejected it          -> split
+#   [0, 16)   tried, rejected                                               -> split
+#   [0, 8)    tried, rejected, no more than 8 rows                          -> each row tried: 3 is recorded
+#   [8, 16)   tried, passes
+#   [16, 32)  tried, rejected (its left neighbour was rejected, so nothing was known of it)   -> split
+#   [16, 24)  tried, rejected, no more than 8 rows                          -> each row tried: 20 is recorded
+#   [24, 32)  tried, passes
+# Had [0, 16) passed, [16, 32) would be known to be bad.
 _SEARCH = """
 DO {quote}
 DECLARE
@@ -41,9 +43,9 @@ DECLARE
     holded_end int;
     holded_middle int;
     holded_left boolean;
-    holded_refused boolean;
-    holded_made bigint; holded_touched bigint;
-    holded_sure boolean := true; -- the whole was refused already; so is the right half of a part whose left one passes
+    holded_bad boolean;
+    holded_inserted bigint; holded_touched bigint;
+    holded_known boolean := true; -- bad without a trial: the whole batch, or a right half whose left half passed
     holded_state text; holded_message text; holded_detail text;
     holded_table text; holded_column text; holded_constraint text;
     holded_where text;
@@ -53,38 +55,39 @@ BEGIN
         holded_end := holded_ends[holded_top];
         holded_left := holded_lefts[holded_top];
         holded_top := holded_top - 1;
-        holded_refused := true;
-        IF NOT holded_sure OR holded_end - holded_start = 1 THEN
+        holded_bad := true;
+        IF NOT holded_known OR holded_end - holded_start = 1 THEN
             BEGIN
                 {trial};
-                RAISE EXCEPTION USING ERRCODE = '{good}';
-            EXCEPTION WHEN OTHERS OR ASSERT_FAILURE THEN -- not QUERY_CANCELED, which OTHERS leaves out too
+                RAISE EXCEPTION USING ERRCODE = '{passed}';
+            EXCEPTION WHEN OTHERS OR ASSERT_FAILURE THEN -- not QUERY_CANCELED, which OTHERS omits too
                 GET STACKED DIAGNOSTICS
                     holded_state := RETURNED_SQLSTATE, holded_message := MESSAGE_TEXT,
                     holded_detail := PG_EXCEPTION_DETAIL, holded_table := TABLE_NAME,
                     holded_column := COLUMN_NAME, holded_constraint := CONSTRAINT_NAME,
                     holded_where := PG_EXCEPTION_CONTEXT;
                 holded_where := split_part(holded_where, E'\\n', 1);
-                IF holded_state = '{good}' THEN
-                    holded_refused := false;
+                IF holded_state = '{passed}' THEN
+                    holded_bad := false;
                 ELSIF NOT (
-                    left(holded_state, 2) = ANY ('{classes}')
-                    OR holded_state = ANY ('{codes}')
-                    -- said by the trial itself of a value, not by a trigger
-                    OR left(holded_state, 2) = ANY ('{value_classes}') AND holded_where LIKE '%WITH merged%'
-                    OR left(holded_state, 2) <> ALL ('{others}') AND holded_where LIKE '%RAISE%'
+                    left(holded_state, 2) = ANY ('{row_classes}')
+                    OR holded_state = ANY ('{row_codes}')
+                    -- of a value: raised by the trial itself, not by a trigger
+                    OR left(holded_state, 2) = ANY ('{maybe_classes}') AND holded_where LIKE '%WITH merged%'
+                    -- of any code that is not listed: a trigger's RAISE
+                    OR left(holded_state, 2) <> ALL ('{other_classes}') AND holded_where LIKE '%RAISE%'
                 ) THEN
                     RAISE;
                 ELSIF holded_end - holded_start = 1 THEN
-                    INSERT INTO {faults} VALUES (
+                    INSERT INTO {rejected} VALUES (
                         holded_start, holded_state, holded_message, holded_detail,
                         holded_table, holded_column, holded_constraint
                     );
                 END IF;
             END;
         END IF;
-        holded_sure := holded_left AND NOT holded_refused;
-        IF holded_refused AND holded_end - holded_start > {single_out} THEN
+        holded_known := holded_left AND NOT holded_bad;
+        IF holded_bad AND holded_end - holded_start > {single_rows} THEN
             holded_middle := (holded_start + holded_end) / 2;
             holded_starts[holded_top + 1] := holded_middle;
             holded_ends[holded_top + 1] := holded_end;
@@ -93,7 +96,7 @@ BEGIN
             holded_ends[holded_top + 2] := holded_middle;
             holded_lefts[holded_top + 2] := true;
             holded_top := holded_top + 2;
-        ELSIF holded_refused AND holded_end - holded_start > 1 THEN
+        ELSIF holded_bad AND holded_end - holded_start > 1 THEN
             FOR holded_single IN REVERSE holded_end - 1 .. holded_start LOOP
                 holded_top := holded_top + 1;
                 holded_starts[holded_top] := holded_single;
@@ -105,9 +108,10 @@ BEGIN
 END {quote}"""
 
 
-# The columns, their names as literals, their types, and whether a cast reads text as their input function does: it has
-# no length, is no domain, which may have one, and there is no cast of the type's own. And JSON, or a domain over it.
-_TYPES = """
+# Of each column: its name quoted, its name as a literal, its type, and whether a cast reads text as the type's input
+# function does. A cast does for a type without a length that is no domain (a domain may have a length) and has no cast
+# from text of its own; and for JSON and domains over JSON, where json_to_record would take text for a JSON string.
+_COLUMN_TYPES = """
 WITH RECURSIVE bases (number, type) AS (
     SELECT attnum, atttypid FROM pg_attribute WHERE attrelid = %(table)s::regclass AND attnum > 0
     UNION ALL
@@ -124,14 +128,14 @@ WHERE attrelid = %(table)s::regclass AND attnum > 0 AND NOT attisdropped"""
 
 
 @attrs.frozen
-class TextStaging:
-    """The temporary tables of one set of columns: the lines as text, and what was wrong with some of them.
+class TextStagingTable:
+    """The temporary tables of one set of columns: the lines as text, and the errors of the rejected ones.
 
     Attributes:
-        name: of the table of lines; that of the faults is made from it.
-        target: the table they are for, quoted.
-        columns: quoted.
-        merge: makes the merge statement that takes its rows from what it is given, a FROM item.
+        name: of the table of lines; the name of the table of errors is made from it.
+        target: the table that the rows are for, quoted.
+        columns: those that the lines fill, quoted.
+        merge: makes the merge statement from the FROM item that its rows come from.
     """
 
     name: str
@@ -140,51 +144,61 @@ class TextStaging:
     merge: Callable[[str], str]
 
     @property
-    def _faults(self) -> str:
-        return f"{self.name}_faults"
+    def _rejected(self) -> str:
+        return f"{self.name}_rejected"
 
-    def load_good(self, cursor: Cursor, lines: Sequence[bytes]) -> Loaded:
-        """Loads the rows that PostgreSQL takes, and tells about the others.
+    def load_good_rows(self, cursor: Cursor, lines: Sequence[bytes]) -> LoadResult:
+        """Loads the rows that PostgreSQL accepts, and returns the rejections of the others.
 
         Raises:
-            psycopg.Error: also a row's fault, where rows are good one by one but not together.
+            RowRejectedError: the rows are good one by one but not together, or the COPY failed.
+            psycopg.Error: an error that comes from no row.
         """
-        texts = ", ".join(f"{column} text" for column in self.columns)
-        cursor.execute(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.name} (holded_place int PRIMARY KEY, {texts}) "
-            "ON COMMIT DELETE ROWS"
-        )
-        cursor.execute(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self._faults} (place int, state text, message text, "
-            "detail text, at_table text, at_column text, at_constraint text) ON COMMIT DELETE ROWS"
-        )
+        self._create_tables(cursor)
         with row_errors(len(lines)):
             copy_lines(cursor, self.name, self.columns, lines)
-        read = self._read(cursor)
-        cursor.execute("EXPLAIN " + self.merge(self._rows(read, "true")))  # fails for what is missing, and takes no row
+        typed = self._typed_columns(cursor)
+        # EXPLAIN fails for what is missing, and takes no row.
+        cursor.execute("EXPLAIN " + self.merge(self._select_rows(typed, "true")))
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute(self._search(read, len(lines)))
-        cursor.execute(f"SELECT * FROM {self._faults} ORDER BY place")
-        faults = {place: Diagnostic(*said) for place, *said in cursor.fetchall()}
-        if len(faults) == len(lines):
-            self._ask_again(cursor, read, faults)
-        good = self._rows(read, f"NOT EXISTS (SELECT FROM {self._faults} WHERE place = holded_place)")
+        cursor.execute(self._search(typed, len(lines)))
+        cursor.execute(f"SELECT * FROM {self._rejected} ORDER BY position")
+        diagnostics = {position: Diagnostic(*fields) for position, *fields in cursor.fetchall()}
+        if len(diagnostics) == len(lines):
+            self._raise_setting_error(cursor, typed, diagnostics)
+        good = self._select_rows(typed, f"NOT EXISTS (SELECT FROM {self._rejected} WHERE position = holded_position)")
         with row_errors(len(lines)):
             cursor.execute(self.merge(good))
             inserted, touched = cursor.fetchone()
-        refused = tuple((place, refusal(said)) for place, said in faults.items())
-        return Loaded(inserted, touched - inserted, len(lines) - len(refused) - touched, refused)
+        rejected = tuple((position, rejection_of(diagnostic)) for position, diagnostic in diagnostics.items())
+        return LoadResult(inserted, touched - inserted, len(lines) - len(rejected) - touched, rejected)
 
-    def _ask_again(self, cursor: Cursor, read: str, faults: Mapping[int, Diagnostic]) -> None:
-        """Where no row is good: what may be a setting's fault, and is said of all rows that it is said of, is raised.
+    def _create_tables(self, cursor: Cursor) -> None:
+        texts = ", ".join(f"{column} text" for column in self.columns)
+        cursor.execute(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.name} (holded_position int PRIMARY KEY, {texts}) "
+            "ON COMMIT DELETE ROWS"
+        )
+        cursor.execute(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self._rejected} (position int, state text, message text, "
+            "detail text, at_table text, at_column text, at_constraint text) ON COMMIT DELETE ROWS"
+        )
 
-        So is a grant that a column's default lacks, but not a policy that lets none of the rows in: the search does
-        not see which of them spoke.
+    def _raise_setting_error(self, cursor: Cursor, typed: str, diagnostics: Mapping[int, Diagnostic]) -> None:
+        """Where no row is good: raises the error of a setting, which the search took for one of each row.
+
+        An error that may be a setting's, and is the same for all rows that have one of this kind, is provoked once
+        more by one row, because the client sees more of it than the search does. A missing grant of a column's
+        default is found like this; a policy that lets none of the rows in rejects them.
         """
-        doubtful = {place: said for place, said in faults.items() if said.state.startswith(VALUE_CLASSES)}
-        if len({(said.state, said.message) for said in doubtful.values()}) != 1:
+        doubtful = {
+            position: diagnostic
+            for position, diagnostic in diagnostics.items()
+            if classify_sqlstate(diagnostic.sqlstate) is ErrorOrigin.MAYBE_ROW
+        }
+        if len({(diagnostic.sqlstate, diagnostic.message) for diagnostic in doubtful.values()}) != 1:
             return
-        row = self._rows(read, f"holded_place = {min(doubtful)}")
+        row = self._select_rows(typed, f"holded_position = {min(doubtful)}")
         for statement, reading in ((f"SELECT staged FROM {row}", True), (self.merge(row), False)):
             try:
                 with cursor.connection.transaction(force_rollback=True):
@@ -194,42 +208,46 @@ class TextStaging:
                     raise
                 return
 
-    def _search(self, read: str, count: int) -> str:
-        part = self._rows(read, "holded_place >= holded_start AND holded_place < holded_end")
+    def _search(self, typed: str, count: int) -> str:
+        rows = self._select_rows(typed, "holded_position >= holded_start AND holded_position < holded_end")
         return _SEARCH.format(
             quote=f"${self.name}$",
             rows=count,
-            trial=f"{self.merge(part)} INTO holded_made, holded_touched",
-            good=_GOOD,
-            classes=_array(ROW_CLASSES),
-            codes=_array(ROW_CODES),
-            value_classes=_array(VALUE_CLASSES),
-            others=_array(OTHERS_CLASSES),
-            faults=self._faults,
-            single_out=_SINGLE_OUT,
+            trial=f"{self.merge(rows)} INTO holded_inserted, holded_touched",
+            passed=_TRIAL_PASSED,
+            row_classes=_array(classes_of(ErrorOrigin.ROW)),
+            row_codes=_array(codes_of(ErrorOrigin.ROW)),
+            maybe_classes=_array(classes_of(ErrorOrigin.MAYBE_ROW)),
+            other_classes=_array(classes_of(*set(ErrorOrigin) - {ErrorOrigin.ROW})),
+            rejected=self._rejected,
+            single_rows=_SINGLE_ROWS,
         )
 
-    def _rows(self, read: str, condition: str) -> str:
-        return f"(SELECT holded_place, {read} WHERE {condition}) AS staged"
+    def _select_rows(self, typed: str, condition: str) -> str:
+        return f"(SELECT holded_position, {typed} WHERE {condition}) AS staged"
 
-    def _read(self, cursor: Cursor) -> str:
-        """What selects the columns, read as COPY reads them: by the input functions of their types, with their lengths.
+    def _typed_columns(self, cursor: Cursor) -> str:
+        """The columns and the FROM clause that read the texts as COPY reads them: by the types' input functions.
 
-        A cast cuts text off at a length without a word, and some types have casts of their own. Where there is neither
-        it costs less; and JSON would be taken for a string otherwise.
+        A cast cuts text at a column's length without an error, and some types have casts of their own. Where neither
+        is so, a cast costs less; and JSON needs one.
         """
-        cursor.execute(_TYPES, {"table": self.target})
+        # Columns k int, v varchar(3) of the table of lines "holded_texts_1":
+        #
+        #   holded_texts_1."k"::integer AS "k", typed."v" FROM holded_texts_1,
+        #   json_to_record(json_object(ARRAY['v'], ARRAY[holded_texts_1."v"])) AS typed ("v" character varying(3))
+        cursor.execute(_COLUMN_TYPES, {"table": self.target})
         known = {column: (key, kind, cast) for column, key, kind, cast in cursor.fetchall()}
         cast = [column for column in self.columns if known[column][2]]
         read = [column for column in self.columns if column not in cast]
-        chosen = [f"{self.name}.{column}::{known[column][1]} AS {column}" for column in cast]
+        selected = [f"{self.name}.{column}::{known[column][1]} AS {column}" for column in cast]
         if not read:
-            return f"{', '.join(chosen)} FROM {self.name}"
+            return f"{', '.join(selected)} FROM {self.name}"
         keys = ", ".join(known[column][0] for column in read)
         texts = ", ".join(f"{self.name}.{column}" for column in read)
         kinds = ", ".join(f"{column} {known[column][1]}" for column in read)
         return (
-            f"{', '.join(chosen + [f'typed.{column}' for column in read])} FROM {self.name}, "
+            f"{', '.join(selected + [f'typed.{column}' for column in read])} FROM {self.name}, "
             f"json_to_record(json_object(ARRAY[{keys}], ARRAY[{texts}])) AS typed ({kinds})"
         )
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL database: what it takes to reach it."""
+"""A PostgreSQL database: how to connect to it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from holded_pipeline.servers.secret import Secret
 _DRIVER = "postgresql+psycopg"
 _PASSWORD = "password"  # noqa: S105  a parameter's name
 _OTHER_SECRETS = {"sslpassword", "oauth_client_secret"}  # of libpq's parameters
-# A network that swallows everything is noticed after about a minute, rather than after the system's two hours.
-_LIVELINESS = {
+# A network that drops every packet is noticed after about a minute, not after the two hours of the system's default.
+_KEEPALIVE = {
     "keepalives_idle": 30,  # seconds
     "keepalives_interval": 10,
     "keepalives_count": 3,
@@ -33,8 +33,8 @@ class Postgres:
             too, is moved into a `Secret`.
         password: a `Secret`, or a plain string that becomes one.
         connect_timeout: seconds for a connection to be made.
-        retry: how long an outage is waited out; also how long a load, a migration, `verify_analytics` or a lookup may
-            wait for a lock or for a server that has stopped to answer, but never less than `connect_timeout`.
+        retry: how long calls are retried during an outage; also how long a load, a migration, `verify_analytics` or a
+            lookup may wait for a lock or for a server that does not answer, but never less than `connect_timeout`.
     """
 
     url: str
@@ -51,11 +51,11 @@ class Postgres:
         retry: Retry | None = None,
     ) -> None:
         parsed = _parse(url)
-        parsed, given = _without_passwords(parsed)
-        if given:
-            if password is not None or len(given) > 1:
-                raise ValueError("the password stands twice, in the URL or in password=; give it once")
-            (password,) = given
+        parsed, passwords = _split_passwords(parsed)
+        if passwords:
+            if password is not None or len(passwords) > 1:
+                raise ValueError("the password is given twice, in the URL or in password=; give it once")
+            (password,) = passwords
         if connect_timeout <= 0:
             raise ValueError(f"connect_timeout must be more than 0 seconds, got {connect_timeout}")
         secret = None if password is None else Secret.of(password)
@@ -67,15 +67,15 @@ class Postgres:
         url = make_url(self.url).set(drivername=_DRIVER)
         if self.password is not None:
             url = url.set(password=self.password.reveal())
-        wanted = {"connect_timeout": max(1, round(self.connect_timeout)), **_LIVELINESS}
+        defaults = {"connect_timeout": max(1, round(self.connect_timeout)), **_KEEPALIVE}
         settings: dict[str, Any] = {
             # Lines for COPY are bytes of UTF-8, whatever encoding the database or the environment prefers.
-            "connect_args": {name: value for name, value in wanted.items() if name not in url.query}
+            "connect_args": {name: value for name, value in defaults.items() if name not in url.query}
             | {"client_encoding": "utf8"},
             "pool_pre_ping": True,
         }
         engine = sa.create_engine(url, **(settings | overrides))
-        sa.event.listen(engine, "handle_error", _forget_password)
+        sa.event.listen(engine, "handle_error", _remove_password)
         return engine
 
     def __str__(self) -> str:
@@ -83,39 +83,39 @@ class Postgres:
         return f"PostgreSQL {url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
 
 
-def _forget_password(context: sa.engine.ExceptionContext) -> None:
-    """Psycopg's error about a connection that failed carries all of its parameters, for whoever prints attributes."""
+def _remove_password(context: sa.engine.ExceptionContext) -> None:
+    """Removes the connection from psycopg's error: its attributes show every parameter, the password among them."""
     if isinstance(context.original_exception, psycopg.Error):
         context.original_exception._pgconn = None  # noqa: SLF001  there is no public way
 
 
 def _parse(url: str) -> URL:
-    parsed = _made(url)
+    parsed = _parse_or_none(url)
     if parsed is None:
-        # The text may hold a password, so it is not repeated here.
+        # The text may contain a password, so the message does not show it.
         raise ValueError("the database URL must look like postgresql://user@host:5432/database")
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise ValueError(f"a postgresql:// URL is needed, got one for {parsed.get_backend_name()!r}")
     for name in _OTHER_SECRETS & set(parsed.query):
         raise ValueError(
-            f"the database URL holds {name}, which would show in logs; keep it in libpq's service file, and name that "
-            "by ?service="
+            f"the database URL has {name}, which would show in logs; keep it in libpq's service file, and name "
+            "the service by ?service="
         )
     return parsed
 
 
-def _made(url: str) -> URL | None:
+def _parse_or_none(url: str) -> URL | None:
     try:
         return make_url(url)
-    except (sa.exc.ArgumentError, ValueError):  # whose words hold parts of the URL
+    except (sa.exc.ArgumentError, ValueError):  # their messages show parts of the URL
         return None
 
 
-def _without_passwords(url: URL) -> tuple[URL, list[str]]:
-    """A URL without the passwords in it, and these."""
-    asked = url.query.get(_PASSWORD, ())
-    given = [asked] if isinstance(asked, str) else list(asked)
+def _split_passwords(url: URL) -> tuple[URL, list[str]]:
+    """A URL without the passwords in it, and the passwords."""
+    in_query = url.query.get(_PASSWORD, ())
+    passwords = [in_query] if isinstance(in_query, str) else list(in_query)
     if url.password is not None:
-        given.append(str(url.password))
+        passwords.append(str(url.password))
         url = url._replace(password=None)  # URL.set takes None for 'leave it as it is'
-    return url.difference_update_query([_PASSWORD]), given
+    return url.difference_update_query([_PASSWORD]), passwords

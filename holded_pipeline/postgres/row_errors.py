@@ -1,10 +1,8 @@
-"""Whose fault an error of PostgreSQL's is that comes from rows, and the rejection that it makes."""
+"""Errors that come from rows, and the rejections that they make."""
 
 from __future__ import annotations
 
 import contextlib
-import enum
-import re
 from collections.abc import Iterator
 
 import attrs
@@ -12,83 +10,38 @@ import psycopg
 
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Violation
-from holded_pipeline.postgres.errors import cause_of
-
-# https://www.postgresql.org/docs/current/errcodes-appendix.html
-ROW_CLASSES = ("22", "23", "54")
-# A subquery of a trigger's, the check option of a view, and a trigger that refuses the row or finds none or too many.
-ROW_CODES = ("21000", "44000", "P0001", "P0002", "P0003", "P0004")
-VALUE_CLASSES = ("0A", "3F", "42")
-"""What settings are said to lack, and values too: by types such as tsquery, jsonpath and regclass, and by policies."""
-OTHERS_CLASSES = ("0A", "08", "25", "28", "2F", "3D", "3F", "40", "42", "53", "55", "57", "58")
-"""Outages and settings, also where a trigger says so; by any other code a trigger refuses the row."""
-_SYNTAX_OF_A_VALUE = ("42601", "42602")  # of SQL itself it is said with a position
-
-
-class ErrorOrigin(enum.Enum):
-    """Whose fault it is; PERHAPS the row's, if it is not the same for every row."""
-
-    ROW = enum.auto()
-    PERHAPS = enum.auto()
-    OTHERS = enum.auto()
-
-
-def classify_error(error: BaseException, *, reading: bool = False) -> ErrorOrigin:
-    """Whose fault an error is; `reading`: it came up where texts were read as values of their columns' types."""
-    cause = cause_of(error)
-    if not isinstance(cause, psycopg.Error) or cause.sqlstate is None:
-        return ErrorOrigin.OTHERS
-    state = cause.sqlstate
-    raised = cause.diag.source_function == "exec_stmt_raise"  # RAISE in PL/pgSQL
-    if state.startswith(ROW_CLASSES) or state in ROW_CODES or (raised and not state.startswith(OTHERS_CLASSES)):
-        return ErrorOrigin.ROW
-    if not state.startswith(VALUE_CLASSES) or raised:
-        return ErrorOrigin.OTHERS
-    return _blame_value(state, cause.diag, reading=reading)
-
-
-def _blame_value(state: str, said: psycopg.errors.Diagnostic, *, reading: bool) -> ErrorOrigin:
-    """A position says that SQL was not understood; a context, that it was in code of the user's, or in COPY."""
-    context = said.context or ""
-    copied = context.startswith("COPY ")
-    if said.statement_position or said.internal_position or (context and not copied):
-        return ErrorOrigin.OTHERS
-    if state == "42501":  # a grant, or the policy of a table with row-level security
-        return ErrorOrigin.ROW if said.source_function == "ExecWithCheckOptions" else ErrorOrigin.OTHERS
-    if state in _SYNTAX_OF_A_VALUE or ((copied or reading) and not state.startswith("0A")):
-        return ErrorOrigin.ROW
-    return ErrorOrigin.PERHAPS
+from holded_pipeline.postgres.sqlstate import ErrorOrigin, classify_error, condition_name
 
 
 class RowRejectedError(Exception):
-    """A row of some is at fault; which one is not known unless it is alone."""
+    """One of some rows is rejected; which one is not known unless it is the only one."""
 
-    def __init__(self, fault: RejectRecord) -> None:
-        super().__init__(fault)
-        self.fault = fault
+    def __init__(self, rejection: RejectRecord) -> None:
+        super().__init__(rejection)
+        self.rejection = rejection
 
 
 @contextlib.contextmanager
 def row_errors(count: int) -> Iterator[None]:
-    """Around statements that take so many rows, and around no others: these fail for want of something else.
+    """Around the statements that take so many rows, and around no others: what fails there comes from no row.
 
     Raises:
-        RowRefusedError: one of the rows is at fault, or perhaps is and is not alone, so that it can be found out.
+        RowRejectedError: one of the rows caused the error; or perhaps did, and there are others to find that out with.
     """
     try:
         yield
     except psycopg.Error as error:
-        found = classify_error(error)
-        if found is ErrorOrigin.ROW or (found is ErrorOrigin.PERHAPS and count > 1):
-            raise RowRejectedError(row_fault(error)) from error
+        origin = classify_error(error)
+        if origin is ErrorOrigin.ROW or (origin is ErrorOrigin.MAYBE_ROW and count > 1):
+            raise RowRejectedError(rejection_of_error(error)) from error
         raise
 
 
 @attrs.frozen
 class Diagnostic:
-    """What PostgreSQL said about a row; texts are empty or None where it said nothing."""
+    """What PostgreSQL reported about a row; texts are empty or None where it reported nothing."""
 
-    state: str
+    sqlstate: str
     message: str | None
     detail: str | None
     table: str | None
@@ -96,37 +49,31 @@ class Diagnostic:
     constraint: str | None
 
 
-def row_fault(error: psycopg.Error) -> RejectRecord:
-    """The rejection of the row that caused it."""
-    said = error.diag
-    return refusal(
+def rejection_of_error(error: psycopg.Error) -> RejectRecord:
+    """The rejection of the row that caused an error."""
+    reported = error.diag
+    return rejection_of(
         Diagnostic(
             str(error.sqlstate),
-            said.message_primary or str(error),
-            said.message_detail,
-            said.table_name,
-            said.column_name,
-            said.constraint_name,
+            reported.message_primary or str(error),
+            reported.message_detail,
+            reported.table_name,
+            reported.column_name,
+            reported.constraint_name,
         )
     )
 
 
-def refusal(said: Diagnostic) -> RejectRecord:
+def rejection_of(diagnostic: Diagnostic) -> RejectRecord:
     """The rejection of a row; its reason is PostgreSQL's own name of the condition, e.g. `not_null_violation`."""
-    named = (("table", said.table), ("column", said.column), ("constraint", said.constraint))
-    place = "".join(f", {kind} {name!r}" for kind, name in named if name)
-    detail = f": {said.detail}" if said.detail else ""
-    message = f"PostgreSQL refused the row: {said.message}{detail} (SQLSTATE {said.state}{place})"
+    objects = (("table", diagnostic.table), ("column", diagnostic.column), ("constraint", diagnostic.constraint))
+    location = "".join(f", {kind} {name!r}" for kind, name in objects if name)
+    detail = f": {diagnostic.detail}" if diagnostic.detail else ""
+    sqlstate = diagnostic.sqlstate
+    message = f"PostgreSQL rejected the row: {diagnostic.message}{detail} (SQLSTATE {sqlstate}{location})"
     violation = Violation(
-        f"/{said.column}" if said.column else "", said.constraint or said.state, said.message or said.state
+        f"/{diagnostic.column}" if diagnostic.column else "",
+        diagnostic.constraint or sqlstate,
+        diagnostic.message or sqlstate,
     )
-    return RejectRecord(condition(said.state), message, [violation])
-
-
-def condition(state: str) -> str:
-    """PostgreSQL's own name of a SQLSTATE; `sqlstate_<code>` where it has none."""
-    try:
-        kind = psycopg.errors.lookup(state)
-    except KeyError:
-        return f"sqlstate_{state}"
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower().rstrip("_")
+    return RejectRecord(condition_name(sqlstate), message, [violation])

@@ -1,4 +1,4 @@
-"""The business tables, as SQLAlchemy sees them. The migrations make them; see `migrations/versions`."""
+"""The business tables as SQLAlchemy tables. The migrations create them; see `migrations/versions`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 metadata = sa.MetaData()
 
 VOLATILE = {"volatile": True}
-"""`Column.info` of columns that may differ between two loads of the same thing: no reason to update a row."""
+"""`Column.info` of columns that may differ between two loads of the same event, which is no reason to update a row."""
 
 _NOW = sa.text("now()")
 
@@ -52,7 +52,7 @@ company_analytics = sa.Table(
     sa.Column("scored_events", sa.BigInteger, nullable=False),
     sa.Column("quality_sum", sa.Numeric, nullable=False),
 )
-"""One row for each company; kept by triggers. The last two columns are what the average is made of."""
+"""One row for each company; maintained by triggers. The average is computed from the last two columns."""
 
 event_type_summaries = sa.Table(
     "event_type_summaries",
@@ -66,7 +66,7 @@ event_type_summaries = sa.Table(
     sa.Column("scored_events", sa.BigInteger, nullable=False),
     sa.Column("quality_sum", sa.Numeric, nullable=False),
 )
-"""One row for each event type; kept by triggers."""
+"""One row for each event type; maintained by triggers."""
 
 event_type_companies = sa.Table(
     "event_type_companies",
@@ -75,4 +75,4 @@ event_type_companies = sa.Table(
     sa.Column("company_id", sa.Text, primary_key=True),
     sa.Column("events", sa.BigInteger, nullable=False),
 )
-"""How many events of a type a company has: what `unique_companies` is counted from. Kept by triggers."""
+"""How many events of a type a company has; `unique_companies` counts its rows. Maintained by triggers."""

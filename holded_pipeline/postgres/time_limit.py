@@ -1,7 +1,7 @@
-"""An end to statements that would hang: on a lock, on a frozen server, on a network that swallows everything.
+"""An end to statements that would hang: on a lock, on a frozen server, on a network that drops every packet.
 
-The server ends what it knows of by itself (`lock_timeout`, `statement_timeout`). A server that does not get to it, or
-whose words do not arrive, is left by closing the connection under the statement: libpq has no timeout for reading.
+The server itself ends what waits too long (`lock_timeout`, `statement_timeout`). If it cannot, or if its answer does
+not arrive, the client closes the connection under the statement: libpq has no timeout for reading.
 """
 
 from __future__ import annotations
@@ -18,29 +18,28 @@ import attrs
 import psycopg
 import sqlalchemy as sa
 
-# Shares of the time, so that the server speaks before the connection is cut, and the clearer error comes first.
+# Shares of the time: the server's timeouts come before the connection is closed, because its error is the clearer one.
 _SHARES = {"lock_timeout": 0.8, "statement_timeout": 0.9}
-# PostgreSQL counts milliseconds in 31 bits: whoever has more patience tries again after these 24 days.
+# PostgreSQL counts milliseconds in 31 bits. With a later deadline than these 24 days the attempt is repeated.
 _LONGEST = (2**31 - 1) / 1_000
 
 
-def _bounded(seconds: float) -> float:
+def _limit_seconds(seconds: float) -> float:
     return min(seconds, _LONGEST)
 
 
 @attrs.frozen
 class TimeLimit:
-    """A time in seconds that a connection may be used for, from before it is made: no more than 24 days."""
+    """How many seconds a connection may be used for, connecting included: no more than 24 days."""
 
-    seconds: float = attrs.field(converter=_bounded)
+    seconds: float = attrs.field(converter=_limit_seconds)
 
-    @classmethod
-    def until(cls, ends: float, *, least: float) -> TimeLimit:
-        """What is left until a time of `time.monotonic()`, but no less than some seconds."""
-        return cls(max(ends - time.monotonic(), least))
+    def set_timeouts_sql(self, *names: str) -> str:
+        """The statement that sets the server's timeouts for the transaction, where the user has not set them.
 
-    def on_the_server(self, *names: str) -> str:
-        """What sets it for a transaction: those of `lock_timeout` and `statement_timeout` that nobody else has set."""
+        Args:
+            names: `lock_timeout` or `statement_timeout`; both if none is given.
+        """
         settings = ", ".join(
             f"CASE current_setting('{name}') WHEN '0' "
             f"THEN set_config('{name}', '{max(1, round(self.seconds * _SHARES[name] * 1_000))}', true) END"
@@ -50,40 +49,58 @@ class TimeLimit:
 
     @contextlib.contextmanager
     def connect(self, engine: sa.Engine) -> Iterator[sa.Connection]:
-        """A connection that is cut when the time is over; what was waiting on it fails as by an outage.
+        """A connection that is closed when the time is over; what was waiting on it fails as by an outage.
 
-        That goes for all that is said on it: by SQLAlchemy when it is new, and by a rollback at the end. Making it is
-        bounded by the driver's `connect_timeout`. The engine must not ping, and is used by one thread at a time.
+        This bounds every statement on it, those of SQLAlchemy on a new connection and a rollback at the end included.
+        Connecting is bounded by the driver's `connect_timeout`. The engine must not ping, and is used by one thread at
+        a time.
 
         Raises:
             TimeoutError: the time was over.
         """
-        cut = _Cut()
-        timer = threading.Timer(self.seconds, cut)
+        closer = _ConnectionCloser()
+        timer = threading.Timer(self.seconds, closer)
         timer.daemon = True
         timer.start()
-        sa.event.listen(engine, "connect", cut.watch, insert=True)  # before SQLAlchemy's own first questions
+        sa.event.listen(engine, "connect", closer.watch, insert=True)  # before SQLAlchemy's own first statements
         try:
             with engine.connect() as connection:
                 raw: Any = connection.connection.driver_connection
-                cut.watch(raw)
+                closer.watch(raw)
                 try:
                     yield connection
                 finally:
                     if raw.closed:
                         connection.invalidate()
         except Exception as error:
-            if cut.expired:
-                raise TimeoutError(f"no answer in {self.seconds:.1f} s, so that the connection was given up") from error
+            if closer.expired:
+                raise TimeoutError(f"no answer in {self.seconds:.1f} s, so the connection was closed") from error
             raise
         finally:
-            sa.event.remove(engine, "connect", cut.watch)
+            sa.event.remove(engine, "connect", closer.watch)
             timer.cancel()
             timer.join()
 
 
-class _Cut:
-    """Ends the connection that another thread is waiting on, once it is called; also one that is made only then."""
+@attrs.frozen
+class Deadline:
+    """When a call with several attempts gives up.
+
+    Attributes:
+        ends: a time of `time.monotonic()`.
+        minimum: seconds that an attempt has, however late it begins.
+    """
+
+    ends: float
+    minimum: float
+
+    def time_limit(self) -> TimeLimit:
+        """The limit of a connection that is made now."""
+        return TimeLimit(max(self.ends - time.monotonic(), self.minimum))
+
+
+class _ConnectionCloser:
+    """Closes the connection that another thread is waiting on when it is called; and one that is made afterwards."""
 
     def __init__(self) -> None:
         self.expired = False
@@ -94,17 +111,17 @@ class _Cut:
         with self._lock:
             self._raw = raw
             if self.expired:
-                self._end()
+                self._close()
 
     def __call__(self) -> None:
         with self._lock:
             self.expired = True
             if self._raw is not None:
-                self._end()
+                self._close()
 
-    def _end(self) -> None:
+    def _close(self) -> None:
         with (
             contextlib.suppress(OSError, psycopg.Error),
-            socket.socket(fileno=os.dup(self._raw.fileno())) as doubled,
+            socket.socket(fileno=os.dup(self._raw.fileno())) as duplicate,
         ):
-            doubled.shutdown(socket.SHUT_RDWR)
+            duplicate.shutdown(socket.SHUT_RDWR)

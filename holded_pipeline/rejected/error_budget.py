@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from holded_pipeline.model.stages import STAGES
+from holded_pipeline.model.stages import STAGES, suggest_stage
 
 ALL_STAGES = "*"
 """The key of the limit for all stages together."""

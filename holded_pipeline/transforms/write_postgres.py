@@ -1,4 +1,4 @@
-"""WritePostgres: elements to rows, without a JVM and without losing one."""
+"""WritePostgres: elements to rows of a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import apache_beam as beam
 import sqlalchemy as sa
 
 from holded_pipeline.model.values import Outcome
-from holded_pipeline.postgres.column_defaults import check_defaults
+from holded_pipeline.postgres.column_defaults import validate_defaults
 from holded_pipeline.postgres.event_row import event_row
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.table_loader import Keep, OnConflict
@@ -18,44 +18,52 @@ from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingT
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.load_rows import LoadReceipt, LoadRows, LoadSettings, RowFunction
 
-_OLD_CHOICES = {("on_conflict", "error"): "reject", ("keep", "newest"): "last"}
+_RENAMED_CHOICES = {("on_conflict", "error"): "reject", ("keep", "newest"): "last"}
 
 
 class WritePostgres(RejectingTransform[LoadReceipt]):
     """Loads elements into PostgreSQL by COPY and merge.
 
-    Takes a PCollection of `Event` for the table `business_events`, or with `table` and `row` one of anything.
-    Gives an `Outcome`: `passed` is a PCollection of `LoadReceipt`, one for each batch, `rejected` one of `Rejected`
+    Takes a PCollection of `Event` for the table `business_events`, or of any element with `table` and `row`.
+    Returns an `Outcome`: `passed` is a PCollection of `LoadReceipt`, one for each batch, `rejected` one of `Rejected`
     with stage `write`.
 
     Args:
         db: the database.
-        table: a SQLAlchemy table that exists in the database. None for `business_events`, which is made and migrated
-            as needed (see `migrate`), with triggers that keep `company_analytics` and `event_type_summaries`.
+        table: a SQLAlchemy table that exists in the database. None for `business_events`, which is created and
+            migrated as needed (see `migrate`), with triggers that maintain `company_analytics` and
+            `event_type_summaries`.
         row: a function `(element) -> {column: value}` for `table`, with the columns' names in the database; it may
             raise `RejectRecord`. An element of another shape than it expects (`KeyError`, `TypeError` and the like) is
-            rejected with reason `row_error`. Columns it leaves out get their defaults, the client's and the server's.
-        on_conflict: what a row does whose primary key is there already: `ignore` leaves the stored row as it is,
-            `update` replaces it where they differ (columns with `Column.info["volatile"]` are no difference),
-            `error` rejects the new one with reason `unique_violation`. Rows that leave out a part of the key, for the
-            database to generate, are all inserted.
-        keep: which of several rows with one key in one batch counts: `first`, or with `update` also `newest`,
-            the one that came last.
-        migrate: whether `business_events` is made and migrated by the workers.
+            rejected with reason `row_error`. Columns it omits get their defaults, the client's and the server's.
+        on_conflict: what happens to a row whose primary key is in the table already: `ignore` keeps the stored row,
+            `update` replaces it where they differ (in columns without `Column.info["volatile"]`), `reject` rejects the
+            new row with reason `unique_violation`. Rows that omit a part of the key, for the database to generate, are
+            all inserted.
+        keep: which of several rows with one key in one batch counts: the `first`, or with `update` also the `last`.
+        migrate: whether the workers create and migrate `business_events`.
         batch_rows: rows loaded together at most.
-        batch_bytes: bytes loaded together at most, and held by the batches of one worker that are not yet being loaded.
-        batch_seconds: a batch this old is loaded when another element comes.
+        batch_bytes: bytes loaded together at most; also the most that one worker collects before it loads a batch.
+        batch_seconds: a batch this old is loaded when the next element arrives.
+
+    Example:
+        >>> with beam.Pipeline(runner="FnApiRunner") as p:
+        ...     raw = p | hp.ReadMinIO(lake, "raw/")
+        ...     enriched = raw.passed | hp.Enrich("business_context", "quality")
+        ...     loaded = enriched.passed | hp.WritePostgres(db, on_conflict="update", keep="last")
+        >>> hp.verify_analytics(db)
+        []
 
     Raises:
-        ValueError: an argument is wrong, or the table has a default in SQL that cannot be written out.
+        ValueError: an argument is wrong, or the table has an SQL default that cannot be written into a statement.
         ConfigurationError: (running) a grant, the table, a column or the database is missing; the message says which.
         TransientError: (running) the server did not answer within `db.retry`.
 
-    **Guarantees:** a row is committed before its bundle ends; a bundle that is tried again changes nothing the second
-    time (where rows name their primary key, and not with `on_conflict="reject"`). Only a row's own fault (SQLSTATE
-    class 22, 23 or 54, an error that a trigger or view of yours raises, or a value its column cannot hold) rejects it;
-    its neighbours commit. Rows without the whole key are inserted at least once. No order across batches. Parallel
-    over bundles, safe for overlapping keys.
+    **Guarantees:** a row is committed before its bundle ends; a bundle that is retried changes nothing the second
+    time (where rows have their primary key, and not with `on_conflict="reject"`). A row is rejected only for an error
+    of its own (SQLSTATE class 22, 23 or 54, an error that a trigger or view of yours raises, or a value that its column
+    cannot hold); the other rows of its batch commit. Rows without the whole key are inserted at least once. No order
+    across batches. Parallel over bundles, safe for overlapping keys.
     """
 
     def __init__(
@@ -72,9 +80,9 @@ class WritePostgres(RejectingTransform[LoadReceipt]):
         batch_seconds: float = 10.0,
     ) -> None:
         super().__init__()
-        on_conflict = _present_name("on_conflict", on_conflict)
-        keep = _present_name("keep", keep)
-        _check_choices(table, row, on_conflict, keep)
+        on_conflict = _current_name("on_conflict", on_conflict)
+        keep = _current_name("keep", keep)
+        _validate_choices(table, row, on_conflict, keep)
         for name, value in (("batch_rows", batch_rows), ("batch_bytes", batch_bytes)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -91,32 +99,32 @@ class WritePostgres(RejectingTransform[LoadReceipt]):
         )
 
     def expand(self, elements: beam.PCollection) -> Outcome:
-        """One ParDo: elements are loaded where they are."""
+        """One ParDo; elements are not shuffled."""
         load = LoadRows(self._db, self._settings, run_id_of(elements.pipeline), step_of(elements.pipeline))
         outputs = elements | "LoadRows" >> beam.ParDo(load).with_outputs(REJECTED, main=PASSED)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], LoadReceipt)
         return outcome
 
 
-def _present_name(argument: str, choice: Any) -> Any:
-    """The present name of a choice; old names are taken until 0.2."""
-    present = _OLD_CHOICES.get((argument, choice))
-    if present is None:
+def _current_name(argument: str, choice: Any) -> Any:
+    """The current name of a choice; old names are accepted until 0.2."""
+    current = _RENAMED_CHOICES.get((argument, choice))
+    if current is None:
         return choice
-    warnings.warn(f'{argument}="{choice}" is now {argument}="{present}"', DeprecationWarning, stacklevel=3)
-    return present
+    warnings.warn(f'{argument}="{choice}" is now {argument}="{current}"', DeprecationWarning, stacklevel=3)
+    return current
 
 
-def _check_choices(table: Any, row: Any, on_conflict: str, keep: str) -> None:
+def _validate_choices(table: Any, row: Any, on_conflict: str, keep: str) -> None:
     if (table is None) != (row is None):
-        raise ValueError("table and row go together: a table of your own needs a function that makes its rows")
+        raise ValueError("table and row go together: a table of your own needs a function that returns its rows")
     if table is not None and not isinstance(table, sa.Table):
         raise TypeError(f"table must be a sqlalchemy.Table, got {type(table).__name__}")
     if table is not None:
-        check_defaults(table)
+        validate_defaults(table)
     if on_conflict not in ("ignore", "update", "reject"):
         raise ValueError(f'on_conflict must be "ignore", "update" or "reject", got {on_conflict!r}')
     if keep not in ("first", "last"):
         raise ValueError(f'keep must be "first" or "last", got {keep!r}')
     if keep == "last" and on_conflict != "update":
-        raise ValueError('keep="last" needs on_conflict="update": otherwise the first row to come stays')
+        raise ValueError('keep="last" needs on_conflict="update": otherwise the first row is kept')

@@ -1,4 +1,4 @@
-"""Servers that may be taken away, and a network that may be cut: a proxy between a client and a real server."""
+"""Servers that stop, and connections that break: a proxy between a client and a real server."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from urllib.parse import urlsplit
 import apache_beam as beam
 import attrs
 import pytest
-import sqlalchemy as sa
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 from sqlalchemy.engine import make_url
+from store_contents import objects_below, put_object
+from table_contents import rows_of
 
 import holded_pipeline as hp
 from holded_pipeline.rejected.rejections import from_document
 
 PASS, CUT, HALF, DEAF = "pass", "cut", "half", "deaf"
-"""What becomes of some bytes on their way: forwarded; the connection is cut instead; cut after half of them;
-forwarded, but the connection is cut as soon as the other side has answered."""
+"""What the proxy does with bytes: forwards them; cuts the connection instead; cuts it after half of them; forwards
+them, but cuts the connection as soon as the other side has answered."""
 
 Hook = Callable[[bytes], "str | bytes"]
 
 
 class Proxy:
-    """Forwards one port to another, and does to the bytes what `upward` and `downward` say.
+    """Forwards one port to another; the hooks `upward` and `downward` decide what it does with the bytes.
 
-    A hook may return bytes as well: an answer to the client in the server's place, before the connection is cut.
+    A hook may return bytes as well: they are sent to the client in the server's place, and the connection is cut.
     """
 
     def __init__(self, port: int) -> None:
         self._target = port
         self.upward: Hook = lambda _: PASS
         self.downward: Hook = lambda _: PASS
-        self.silent = threading.Event()  # nothing is forwarded any more, and nothing closed
+        self.silent = threading.Event()  # set: nothing is forwarded any more, and nothing closed
         self.done: list[str] = []
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -48,7 +49,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def once(self, pattern: bytes, action: str | bytes | Callable[[], str | bytes], *, times: int = 1) -> Hook:
-        """A hook that acts on the first bytes with a pattern in them; what it did stands in `done`."""
+        """A hook that acts on the first bytes that match a pattern; `done` lists how often it acted."""
         matches = re.compile(pattern, re.DOTALL).search
         lock = threading.Lock()
 
@@ -144,7 +145,7 @@ def proxy_to() -> Iterator[Callable[[int], Proxy]]:
 
 @pytest.fixture
 def cut_postgres(database, proxy_to):
-    """A database behind a proxy, with little patience, and the proxy."""
+    """A database behind a proxy, with a short deadline, and the proxy."""
     url = make_url(database.url)
     proxy = proxy_to(url.port)
     there = url.set(port=proxy.port).render_as_string()
@@ -153,7 +154,7 @@ def cut_postgres(database, proxy_to):
 
 @pytest.fixture
 def cut_store(store, proxy_to):
-    """A store behind a proxy, with little patience, and the proxy."""
+    """A store behind a proxy, with a short deadline, and the proxy."""
     proxy = proxy_to(urlsplit(store.endpoint).port)
     there = attrs.evolve(
         store, endpoint=f"http://127.0.0.1:{proxy.port}", timeout=2, retry=hp.Retry(10, first_wait=0.05)
@@ -163,13 +164,7 @@ def cut_store(store, proxy_to):
 
 @pytest.fixture
 def query():
-    def run(db, text):
-        engine = db.engine(poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            result = connection.execute(sa.text(text))
-            return [tuple(row) for row in result] if result.returns_rows else []
-
-    return run
+    return rows_of
 
 
 @pytest.fixture
@@ -196,53 +191,51 @@ def flow():
 
 @pytest.fixture
 def samples(store):
-    """600 sample records that lie under `raw/`, some of them faulty."""
-    made = hp.testing.sample_events(600, seed=5, faults=0.05)
+    """600 sample records below `raw/`, some of them faulty."""
+    records = hp.testing.sample_events(600, seed=5, faults=0.05)
     per_object = 200
-    for start in range(0, len(made), per_object):
-        body = hp.testing.sample_lines(made[start : start + per_object])
-        store.filesystem().pipe(f"{store.bucket}/raw/{start}.jsonl", body)
-    return made
+    for start in range(0, len(records), per_object):
+        put_object(store, f"raw/{start}.jsonl", hp.testing.sample_lines(records[start : start + per_object]))
+    return records
 
 
-class Accounts:
-    """What lies in the store and in the database, held against what was sent."""
+class StoredResults:
+    """Compares the store and the database with what was sent."""
 
     def __init__(self, store, database, samples, query) -> None:
         self._store, self._database, self._query = store, database, query
-        read_faults = {"read", "write"}  # without a schema, what only a schema refuses passes
+        read_faults = {"read", "write"}  # without a schema, records that only a schema rejects pass
         self.faulty = {s.line for s in samples if s.fault and s.fault.stage in read_faults}
         self.good = {s.event_id for s in samples if not (s.fault and s.fault.stage in read_faults)}
 
     def documents(self, prefix):
-        """By key; each object must be whole."""
-        filesystem = self._store.filesystem()
+        """The JSON values of each object below a prefix, by key; fails if an object is not whole."""
         return {
-            path.partition("/")[2]: [json.loads(line) for line in gzip.decompress(filesystem.cat(path)).splitlines()]
-            for path in filesystem.find(f"{self._store.bucket}/{prefix}")
+            key: [json.loads(line) for line in gzip.decompress(body).splitlines()]
+            for key, body in objects_below(self._store, prefix).items()
         }
 
-    def refused(self):
+    def rejected(self):
         return [from_document(each).raw for found in self.documents("rejected/").values() for each in found]
 
-    def assert_nothing_refused_in_vain(self):
+    def assert_only_faulty_rejected(self):
         self.documents("enriched/")
-        assert set(self.refused()) <= self.faulty
+        assert set(self.rejected()) <= self.faulty
 
     def assert_complete(self):
-        self.assert_nothing_refused_in_vain()
-        assert set(self.refused()) == self.faulty
+        self.assert_only_faulty_rejected()
+        assert set(self.rejected()) == self.faulty
         rows = [each for (each,) in self._query(self._database, "SELECT event_id FROM business_events")]
         assert sorted(rows) == sorted(self.good)
         assert {each["id"] for found in self.documents("enriched/").values() for each in found} >= self.good
         assert hp.verify_analytics(self._database) == []
 
-    def everything(self):
-        """All that a run could change."""
+    def all_tables(self):
+        """The rows of every table that a run changes."""
         tables = ("business_events", "company_analytics", "event_type_summaries", "event_type_companies")
         return [sorted(map(str, self._query(self._database, f"SELECT * FROM {table}"))) for table in tables]
 
 
 @pytest.fixture
 def accounts(store, database, samples, query):
-    return Accounts(store, database, samples, query)
+    return StoredResults(store, database, samples, query)

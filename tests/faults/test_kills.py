@@ -1,4 +1,4 @@
-"""A whole pipeline ended by kill -9, and run again. `benchmarks/kill_loop.py --kills 200` does it more often."""
+"""A whole pipeline ended by kill -9, and run again. `benchmarks/kill_loop.py --kills 200` kills it more often."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 
 
-def test_a_pipeline_killed_at_random_moments_loses_nothing_and_doubles_nothing():
+def test_a_pipeline_killed_at_random_moments_loses_and_doubles_nothing():
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "kill_loop.py", "--kills", "3", "--seed", "11"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""PostgreSQL ended, frozen, locked, cut and restarted under a load: nothing lost, nothing twice, nothing rejected."""
+"""PostgreSQL backends that end, freeze or lock during a load, and broken connections: no row is lost or rejected."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def batch(first=0, poison=()):
         for n in range(first, first + ROWS)
     ]
     rows = [event_row(event) for event in events]
-    for place in poison:
-        rows[place]["event_type"] = None
+    for position in poison:
+        rows[position]["event_type"] = None
     columns = form.columns(rows[0])
     return columns, [form.line(row, columns) for row in rows]
 
@@ -45,7 +45,7 @@ def load(db, *, poison=()):
 
 
 def counts(loaded):
-    return loaded.inserted, loaded.updated, loaded.duplicates, len(loaded.refused)
+    return loaded.inserted, loaded.updated, loaded.duplicates, len(loaded.rejected)
 
 
 def impatient(db, seconds=1.0):
@@ -71,7 +71,7 @@ def end_backends(query, database):
 
 
 RAISES = """CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    IF nextval('tries') <= {times} THEN RAISE EXCEPTION 'as told' USING ERRCODE = '{state}'; END IF;
+    IF nextval('tries') <= {times} THEN RAISE EXCEPTION 'the message' USING ERRCODE = '{state}'; END IF;
     RETURN NULL; END $$"""
 
 
@@ -81,38 +81,38 @@ def fail_with(query, database, state, times):
     query(database, "CREATE TRIGGER fail BEFORE INSERT ON business_events FOR EACH STATEMENT EXECUTE FUNCTION fail()")
 
 
-PASSING = ("08006", "25006", "40001", "40P01", "53100", "53200", "53300", "55P03", "57014", "57P01", "57P03", "58030")
+OUTAGES = ("08006", "25006", "40001", "40P01", "53100", "53200", "53300", "55P03", "57014", "57P01", "57P03", "58030")
 SETTINGS = {"28000": "user and the password", "3D000": "create the database", "3F000": "create the schema"} | {
     "42501": "grant the user INSERT", "42P01": "create the table", "42703": "lacks a column", "42P10": "unique"
 }  # fmt: skip
 
 
-def test_an_error_that_passes_is_tried_again_and_leaves_no_trace(query, database):
-    """Each class of them, one after the other."""
+def test_an_outage_is_retried_and_changes_nothing(query, database):
+    """One SQLSTATE of each class, one after the other."""
     query(database, "CREATE SEQUENCE tries")
     query(
         database,
         "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE state text; BEGIN "
-        f"state := ('{{{','.join(PASSING)}}}'::text[])[nextval('tries')]; "
-        "IF state IS NOT NULL THEN RAISE EXCEPTION 'as told' USING ERRCODE = state; END IF; RETURN NULL; END $$",
+        f"state := ('{{{','.join(OUTAGES)}}}'::text[])[nextval('tries')]; "
+        "IF state IS NOT NULL THEN RAISE EXCEPTION 'the message' USING ERRCODE = state; END IF; RETURN NULL; END $$",
     )
     query(database, "CREATE TRIGGER fail BEFORE INSERT ON business_events FOR EACH STATEMENT EXECUTE FUNCTION fail()")
     eager = attrs.evolve(database, retry=hp.Retry(60, first_wait=0.01, longest_wait=0.02))
     assert counts(load(eager)) == (ROWS, 0, 0, 0)
-    assert query(database, "SELECT last_value FROM tries") == [(len(PASSING) + 1,)]
+    assert query(database, "SELECT last_value FROM tries") == [(len(OUTAGES) + 1,)]
     assert hp.verify_analytics(database) == []
 
 
 @pytest.mark.parametrize("state", ["53100", "57P03", "40001"])
-def test_an_error_that_does_not_pass_fails_past_the_deadline_and_names_server_and_cause(query, database, state):
+def test_an_outage_past_the_deadline_names_server_and_cause(query, database, state):
     fail_with(query, database, state, 10**9)
-    with pytest.raises(hp.TransientError, match=rf"{database}.*within 0\.2 s.*as told"):
+    with pytest.raises(hp.TransientError, match=rf"{database}.*within 0\.2 s.*the message"):
         load(impatient(database, 0.2))
     assert stored(query, database) == (0, 0)
 
 
 @pytest.mark.parametrize("state", SETTINGS)
-def test_a_wrong_setting_fails_at_the_first_try_and_says_what_to_do(query, database, state):
+def test_a_wrong_setting_fails_at_the_first_attempt(query, database, state):
     fail_with(query, database, state, 10**9)
     with pytest.raises(hp.ConfigurationError, match=f"{state}.*{SETTINGS[state]}"):
         load(database)
@@ -121,7 +121,7 @@ def test_a_wrong_setting_fails_at_the_first_try_and_says_what_to_do(query, datab
 
 @pytest.mark.parametrize("poison", [(), (17, 333)], ids=["good", "poisoned"])
 @pytest.mark.parametrize("moment", [COPY_DATA, COMMIT], ids=["in COPY", "before COMMIT"])
-def test_a_backend_that_is_ended_costs_an_attempt(query, database, cut_postgres, moment, poison):
+def test_a_terminated_backend_costs_an_attempt(query, database, cut_postgres, moment, poison):
     db, proxy = cut_postgres
     proxy.upward = proxy.once(moment, lambda: end_backends(query, database))
     assert counts(load(db, poison=poison)) == (ROWS - len(poison), 0, 0, len(poison))
@@ -132,8 +132,8 @@ def test_a_backend_that_is_ended_costs_an_attempt(query, database, cut_postgres,
 
 @pytest.mark.parametrize("poison", [(), (17, 333)], ids=["good", "poisoned"])
 @pytest.mark.parametrize("action", ["cut", "deaf"], ids=["COMMIT lost", "its answer lost"])
-def test_a_commit_in_doubt_is_looked_up_and_counted_right(query, database, cut_postgres, action, poison):
-    """Committed or not: `inserted`, where a guess would make duplicates of it or lose it."""
+def test_a_commit_without_an_answer_is_looked_up_and_counted(query, database, cut_postgres, action, poison):
+    """Committed or not, the rows count as `inserted`; a guess would count duplicates or lose them."""
     db, proxy = cut_postgres
     proxy.upward = proxy.once(COMMIT, action)
     assert counts(load(db, poison=poison)) == (ROWS - len(poison), 0, 0, len(poison))
@@ -142,7 +142,7 @@ def test_a_commit_in_doubt_is_looked_up_and_counted_right(query, database, cut_p
     assert hp.verify_analytics(database) == []
 
 
-def test_a_commit_in_doubt_is_asked_for_until_there_is_an_answer(query, database, cut_postgres):
+def test_a_commit_without_an_answer_is_looked_up_until_known(query, database, cut_postgres):
     db, proxy = cut_postgres
     proxy.upward = proxy.once(rb"COMMIT\x00|pg_xact_status", lambda: "deaf" if len(proxy.done) == 1 else "cut", times=4)
     assert counts(load(db)) == (ROWS, 0, 0, 0)
@@ -151,7 +151,7 @@ def test_a_commit_in_doubt_is_asked_for_until_there_is_an_answer(query, database
 
 
 @pytest.mark.parametrize("direction", ["upward", "downward"])
-def test_a_connection_that_breaks_in_the_middle_costs_an_attempt(query, database, cut_postgres, direction):
+def test_a_connection_that_breaks_during_a_load_costs_an_attempt(query, database, cut_postgres, direction):
     db, proxy = cut_postgres
     setattr(proxy, direction, proxy.once(COPY_DATA if direction == "upward" else b"COPY 600", "half"))
     assert counts(load(db)) == (ROWS, 0, 0, 0)
@@ -161,7 +161,7 @@ def test_a_connection_that_breaks_in_the_middle_costs_an_attempt(query, database
 
 
 @pytest.mark.parametrize("moment", [COPY_DATA, COMMIT], ids=["in COPY", "at COMMIT"])
-def test_a_network_that_swallows_everything_is_left_at_the_deadline(query, database, cut_postgres, moment):
+def test_a_network_that_drops_every_packet_fails_at_the_deadline(query, database, cut_postgres, moment):
     db, proxy = cut_postgres
     proxy.upward = proxy.once(moment, proxy.go_silent)
     began = time.monotonic()
@@ -170,12 +170,12 @@ def test_a_network_that_swallows_everything_is_left_at_the_deadline(query, datab
     assert time.monotonic() - began < 30  # forever, otherwise
     proxy.silent.clear()
     again = load(db)
-    assert (again.inserted + again.duplicates, again.refused) == (ROWS, ())
+    assert (again.inserted + again.duplicates, again.rejected) == (ROWS, ())
     assert stored(query, database) == (ROWS, ROWS)
     assert hp.verify_analytics(database) == []
 
 
-def test_a_server_that_is_frozen_is_left_at_the_deadline(query, database, cut_postgres):
+def test_a_frozen_server_fails_at_the_deadline(query, database, cut_postgres):
     db, proxy = cut_postgres
     frozen = []
 
@@ -207,7 +207,7 @@ LOCKS = {
 
 @pytest.fixture
 def locked(database):
-    """`locked(sql)` holds a lock until it is told to let go."""
+    """`locked(sql)` takes a lock, and returns the connection that holds it."""
     engine = database.engine(poolclass=sa.NullPool)
     connection = engine.connect()
     yield lambda text: (connection.execute(sa.text(text)), connection)[1]
@@ -215,7 +215,7 @@ def locked(database):
 
 
 @pytest.mark.parametrize("what", LOCKS)
-def test_a_lock_that_somebody_holds_is_waited_for_until_the_deadline(query, database, locked, what):
+def test_a_lock_of_another_session_fails_at_the_deadline(query, database, locked, what):
     if what == "a summary":
         query(
             database,
@@ -227,28 +227,28 @@ def test_a_lock_that_somebody_holds_is_waited_for_until_the_deadline(query, data
         load(impatient(database))
 
 
-def test_a_lock_that_is_let_go_in_time_costs_nothing_but_the_wait(query, database, locked):
+def test_a_lock_that_is_released_in_time_is_waited_for(query, database, locked):
     connection = locked(LOCKS["the table"])
 
-    def let_go():
+    def release():
         while query(database, "SELECT count(*) FROM pg_locks WHERE NOT granted") == [(0,)]:
             time.sleep(0.01)
         connection.rollback()
 
-    thread = threading.Thread(target=let_go)
+    thread = threading.Thread(target=release)
     thread.start()
     loaded = load(database)
     thread.join()
     assert counts(loaded) == (ROWS, 0, 0, 0)
 
 
-def test_a_migration_that_somebody_else_holds_up_is_waited_for_until_the_deadline(database, locked):
+def test_a_migration_of_another_session_fails_at_the_deadline(database, locked):
     locked(f"SELECT pg_advisory_xact_lock({0x686F_6C64_6564})")
     with pytest.raises(hp.TransientError, match="lock timeout"):
         hp.migrate(impatient(database))
 
 
-def test_a_time_limit_of_the_users_own_stays(query, database):
+def test_timeouts_that_the_user_has_set_are_kept(query, database):
     fail_with(query, database, "57014", 0)
     query(
         database,

@@ -1,4 +1,4 @@
-"""Connections that PostgreSQL refuses for good, that break under TLS, and what a server ends for taking too long."""
+"""Connections that PostgreSQL denies, that break under TLS, or that the server ends because they take too long."""
 
 from __future__ import annotations
 
@@ -13,35 +13,29 @@ import attrs
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
+from table_contents import load_rows
 
 import holded_pipeline as hp
 from holded_pipeline.postgres import table_loader
-from holded_pipeline.postgres.copy_format import RowFormat
-from holded_pipeline.postgres.table_loader import TableLoader
 
 table = sa.Table("t", sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True))
-PATIENCE = hp.Retry(60, first_wait=0.05)
+LONG_RETRY = hp.Retry(60, first_wait=0.05)
 
 
 def load(db):
-    form = RowFormat(table)
-    loader = TableLoader(db, table, on_conflict="ignore", keep="first")
-    try:
-        return loader.load(("k",), [form.line({"k": 1}, ("k",))])
-    finally:
-        loader.close()
+    return load_rows(db, table, [{"k": 1}])
 
 
 @pytest.fixture(autouse=True)
-def made(database, query):
+def granted_table(database, query):
     query(database, "CREATE TABLE t (k int PRIMARY KEY)")
     query(database, "GRANT ALL ON t TO public")
 
 
 @pytest.fixture
-def turned_away(stack, database, query):
-    """`turned_away(how)`: the database as a user sees it whom `pg_hba.conf` treats like this."""
-    name = "stranger_" + database.url.rpartition("_")[2]
+def denied_user(stack, database, query):
+    """`denied_user(how)`: the database for a user whom `pg_hba.conf` treats like this."""
+    name = "denied_" + database.url.rpartition("_")[2]
     query(database, f"CREATE ROLE {name} LOGIN")
     rules = stack.folder / "postgres" / "pg_hba.conf"
     before = rules.read_text()
@@ -50,36 +44,36 @@ def turned_away(stack, database, query):
         rules.write_text(text)
         query(database, "SELECT pg_reload_conf()")
 
-    def treat(how):
+    def deny(how):
         reload(f"host all {name} 127.0.0.1/32 {how}\n{before}")
-        there = hp.Postgres(database.url.replace("holded@", f"{name}@"), retry=PATIENCE)
+        there = hp.Postgres(database.url.replace("holded@", f"{name}@"), retry=LONG_RETRY)
         until = time.monotonic() + 10
-        while time.monotonic() < until:  # the server reads its rules in its own time
+        while time.monotonic() < until:  # the server reloads its rules some time later
             with contextlib.suppress(sa.exc.OperationalError), there.engine(poolclass=sa.NullPool).connect():
                 time.sleep(0.02)
                 continue
             break
         return there
 
-    yield treat
+    yield deny
     reload(before)
 
 
 @pytest.mark.parametrize("how", ["reject", "ident", "scram-sha-256"])
-def test_a_user_who_is_turned_away_is_told_at_once(turned_away, how):
+def test_a_denied_user_fails_at_once(denied_user, how):
     began = time.monotonic()
     with pytest.raises(hp.ConfigurationError, match="cannot be used as it is set up.*check url and password"):
-        load(turned_away(how))
+        load(denied_user(how))
     assert time.monotonic() - began < 20
 
 
 WRONG = {
-    "a setting that is none": "options=-c%20statement_timout%3D7s",
-    "a value that is none": "options=-c%20statement_timeout%3Dx",
+    "an unknown setting": "options=-c%20statement_timout%3D7s",
+    "an invalid value": "options=-c%20statement_timeout%3Dx",
     "a setting of the server's": "options=-c%20shared_buffers%3D1GB",
-    "an option that is none": "foo=1",
-    "an sslmode that is none": "sslmode=foo",
-    "a service that is none": "service=nope",
+    "an unknown option": "foo=1",
+    "an unknown sslmode": "sslmode=foo",
+    "an unknown service": "service=nope",
     "TLS that the server lacks": "sslmode=require",
     "another way to authenticate": "require_auth=scram-sha-256",
     "channel binding": "channel_binding=require",
@@ -90,19 +84,19 @@ WRONG = {
 def test_a_wrong_url_fails_at_once(database, what):
     began = time.monotonic()
     with pytest.raises(hp.ConfigurationError, match="cannot be used as it is set up"):
-        load(hp.Postgres(f"{database.url}?{WRONG[what]}", retry=PATIENCE))
+        load(hp.Postgres(f"{database.url}?{WRONG[what]}", retry=LONG_RETRY))
     assert time.monotonic() - began < 20
 
 
-def test_a_database_that_takes_nobody_in_is_a_setting(database, query):
+def test_a_database_without_connections_fails_at_once(database, query):
     name = database.url.rpartition("/")[2] + "_closed"
     query(database, f"CREATE DATABASE {name} ALLOW_CONNECTIONS false")
     with pytest.raises(hp.ConfigurationError, match="not currently accepting connections"):
-        load(hp.Postgres(f"{database.url.rpartition('/')[0]}/{name}", retry=PATIENCE))
+        load(hp.Postgres(f"{database.url.rpartition('/')[0]}/{name}", retry=LONG_RETRY))
 
 
-class Tls:
-    """Speaks TLS to a client and plainly to a server, and ends one connection, as told, when rows are staged."""
+class TlsProxy:
+    """A TLS proxy of a server without TLS. `how` ends its first connection when rows are staged."""
 
     def __init__(self, port, certificate, how):
         self._target, self._how = port, how
@@ -166,7 +160,7 @@ def over_tls(database, certificate):
 
     def make(how, options="sslmode=require"):
         url = make_url(database.url)
-        made.append(Tls(url.port, certificate, how))
+        made.append(TlsProxy(url.port, certificate, how))
         there = url.set(port=made[-1].port).render_as_string()
         return hp.Postgres(f"{there}?{options}", retry=hp.Retry(8, first_wait=0.05)), made[-1].done
 
@@ -187,12 +181,12 @@ def test_a_certificate_that_is_not_trusted_fails_at_once(over_tls):
         db, _ = over_tls(fin, options)
         began = time.monotonic()
         with pytest.raises(hp.ConfigurationError, match="certificate"):
-            load(attrs.evolve(db, retry=PATIENCE))
+            load(attrs.evolve(db, retry=LONG_RETRY))
         assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize("setting", ["transaction_timeout", "idle_in_transaction_session_timeout"])
-def test_what_the_server_ends_for_taking_too_long_is_tried_again(database, query, monkeypatch, setting):
+def test_a_transaction_that_the_server_ends_is_retried(database, query, monkeypatch, setting):
     query(database, f"ALTER DATABASE {database.url.rpartition('/')[2]} SET {setting} = '300ms'")
     slow = [0.6]
     if setting == "transaction_timeout":

@@ -1,4 +1,4 @@
-"""Servers that stop, crash and come back in the middle of a run of the whole flow, before the deadline and after it."""
+"""Servers that stop or crash during a run of the whole flow, and are back before or after the deadline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHORT, LONG = hp.Retry(3, first_wait=0.05), hp.Retry(60, first_wait=0.05)
 
 @pytest.fixture(scope="module")
 def stack():
-    """Servers of these tests' own."""
+    """Servers for these tests only, since they are stopped."""
     with local.stack() as running:
         yield running
 
@@ -41,10 +41,10 @@ def test_postgres_restarted_before_the_deadline(stack, store, accounts, flow, cu
 
 
 @pytest.mark.parametrize("committed", [False, True], ids=["before COMMIT", "after COMMIT"])
-def test_a_crash_at_a_commit_is_no_commit_though_another_got_its_number(
+def test_a_commit_lost_in_a_crash_is_found_missing(
     stack, store, accounts, flow, cut_postgres, query, database, committed
 ):
-    """What was not on disk is forgotten, number and all, and the next transactions take the numbers again."""
+    """A transaction that was not on disk is lost with its number, and the next transactions get the same numbers."""
     db, proxy = cut_postgres
     for setting in ("ALTER SYSTEM SET wal_writer_delay = '10s'", "SELECT pg_reload_conf()"):
         query(database, setting)
@@ -98,13 +98,13 @@ def test_postgres_back_after_the_deadline(stack, store, accounts, flow, cut_post
         assert proxy.done
     finally:
         stack.start_postgres()
-    accounts.assert_nothing_refused_in_vain()
+    accounts.assert_only_faulty_rejected()
     flow(store, database, "r2")
     accounts.assert_complete()
-    before = accounts.everything()
+    before = accounts.all_tables()
     counts = flow(store, database, "r3")
     assert (counts.get("write.inserted"), counts["write.duplicates"]) == (None, len(accounts.good))
-    assert accounts.everything() == before
+    assert accounts.all_tables() == before
 
 
 @pytest.mark.parametrize(("how", "moment"), [("crash", GET), ("stop", PUT)], ids=["reading", "writing"])
@@ -134,7 +134,7 @@ def test_the_store_back_after_the_deadline(stack, accounts, flow, cut_store, dat
         assert proxy.done
     finally:
         stack.start_minio()
-    accounts.assert_nothing_refused_in_vain()
+    accounts.assert_only_faulty_rejected()
     # After a crash SeaweedFS may take more than 10 s over a first write.
     flow(attrs.evolve(lake, timeout=20, retry=LONG), database, "r2")
     accounts.assert_complete()

@@ -1,4 +1,4 @@
-"""No credential in a log, an error, a rejection, display data or the pipeline's graph: looked for in every disguise."""
+"""No credential in a log, an error, a rejection, display data or the pipeline's graph, in any encoding of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOKEN = "t0ken-0123456789abcdefghij"
 
 
 class Servers:
-    """Servers that look at credentials: a store, a database that demands a password, a registry that does."""
+    """Servers that check credentials: a store, a database and a registry."""
 
     def __init__(self, stack, registry_url) -> None:
         self.lake = stack.minio
@@ -57,12 +57,12 @@ class Servers:
 @pytest.fixture(scope="module")
 def registry_url():
     basic = base64.b64encode(f"{REGISTRY_USER}:{REGISTRY_PASSWORD}".encode()).decode()
-    welcome = {f"Basic {basic}", f"Bearer {TOKEN}"}
+    accepted = {f"Basic {basic}", f"Bearer {TOKEN}"}
     schema = json.dumps({"type": "object", "required": ["id"]})
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            known = self.headers.get("Authorization") in welcome
+            known = self.headers.get("Authorization") in accepted
             answer = {"subject": "s", "version": 1, "id": 1, "schemaType": "JSON", "schema": schema}
             body = json.dumps(answer if known else {"error_code": 401, "message": "Unauthorized"}).encode()
             self.send_response(200 if known else 401)
@@ -104,8 +104,8 @@ def environment(servers, monkeypatch):
     monkeypatch.setenv("TEST_TOKEN", TOKEN)
 
 
-def disguises(servers):
-    """Each secret as it is, as URLs write it, and in base64, alone and behind its user."""
+def encodings_of_secrets(servers):
+    """Each secret as it is, as in a URL, and in base64, alone and behind its user."""
     found = {}
     for user, secret in (
         (servers.lake.access_key, servers.secret_key), ("guarded", PG_PASSWORD), (REGISTRY_USER, REGISTRY_PASSWORD),
@@ -120,17 +120,17 @@ def disguises(servers):
 
 def assert_none_in(servers, text):
     data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
-    shown = {secret for form, secret in disguises(servers).items() if form in data}
+    shown = {secret for form, secret in encodings_of_secrets(servers).items() if form in data}
     assert shown == set()
 
 
 def unpacked(data, depth=0):
-    """Bytes, and what is packed in them as Beam packs pickles: base64 of bz2 or zlib."""
+    """Bytes, and the pickles in them as Beam packs them: base64 of bz2 or zlib."""
     yield data
     if depth > 3:
         return
     for run in re.findall(rb"[A-Za-z0-9+/=]{40,}", data):
-        for cut in range(4):  # a run may begin with a letter of what stands before it
+        for cut in range(4):  # the first characters of a run may belong to what is before it
             try:
                 packed = base64.b64decode(run[cut : len(run) - (len(run) - cut) % 4])
             except ValueError:
@@ -142,8 +142,8 @@ def unpacked(data, depth=0):
                     continue
 
 
-class Refuses:
-    """An enricher that refuses some."""
+class RejectsSome:
+    """An enricher that rejects some events."""
 
     def __call__(self, event):
         if event.id.endswith("7"):
@@ -155,15 +155,15 @@ def build(lake, db, registry):
     p = beam.Pipeline(runner="FnApiRunner")
     raw = p | hp.ReadMinIO(lake, "raw/")
     checked = raw.passed | hp.ValidateSchema(registry, subject="s")
-    enriched = checked.passed | hp.Enrich("processing", "quality", hp.Enricher("refuses", Refuses()))
+    enriched = checked.passed | hp.Enrich("processing", "quality", hp.Enricher("refuses", RejectsSome()))
     _ = enriched.passed | hp.WriteMinIO(lake, "enriched/")
     loaded = enriched.passed | hp.WritePostgres(db)
     _ = (raw.rejected, checked.rejected, enriched.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
     return p
 
 
-def everything_about(error):
-    """An error's texts, arguments and notes, and those of all that led to it."""
+def texts_of(error):
+    """The text, arguments and notes of an error and of all its causes."""
     seen, pending, texts = set(), [error], ["".join(traceback.format_exception(error))]
     while pending:
         each = pending.pop()
@@ -178,20 +178,20 @@ def everything_about(error):
 
 GOOD = {}
 CASES = {
-    "all is well": (GOOD, GOOD, GOOD, None),
-    "all is well, by token": (GOOD, GOOD, {"token": "env"}, None),
+    "no error": (GOOD, GOOD, GOOD, None),
+    "no error, with a token": (GOOD, GOOD, {"token": "env"}, None),
     "no such bucket": ({"bucket": "nowhere"}, GOOD, GOOD, hp.ConfigurationError),
     "wrong secret key": ({"access_key": "nobody"}, GOOD, GOOD, hp.ConfigurationError),
     "no store": ({"endpoint": "http://127.0.0.1:1"}, GOOD, GOOD, hp.TransientError),
     "wrong password": (GOOD, {"variable": "TEST_TOKEN"}, GOOD, hp.ConfigurationError),
     "no such database": (GOOD, {"database": "nowhere"}, GOOD, hp.ConfigurationError),
     "no database server": (GOOD, {"port": 1}, GOOD, hp.TransientError),
-    "registry refuses": (GOOD, GOOD, {"username": "nobody"}, hp.ConfigurationError),
+    "wrong user of the registry": (GOOD, GOOD, {"username": "nobody"}, hp.ConfigurationError),
     "no registry": (GOOD, GOOD, {"url": "http://127.0.0.1:1"}, hp.TransientError),
 }
 
 
-def made(servers, store, database, registry):
+def connect_all(servers, store, database, registry):
     lake = servers.store(**store)
     url = make_url(servers.url).set(**{k: v for k, v in database.items() if k != "variable"}).render_as_string()
     db = servers.database(url, database.get("variable", "TEST_PG_PASSWORD"))
@@ -205,9 +205,9 @@ def made(servers, store, database, registry):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_no_secret_shows_whatever_goes_wrong(servers, caplog, capfd, case):
+def test_no_secret_is_in_logs_and_errors(servers, caplog, capfd, case):
     *settings, expected = CASES[case]
-    lake, db, registry = made(servers, *settings)
+    lake, db, registry = connect_all(servers, *settings)
     for name in [None, *logging.root.manager.loggerDict]:
         logger = logging.getLogger(name)
         if not (name or "").startswith("apache_beam.") and logger.level != logging.NOTSET:
@@ -219,8 +219,8 @@ def test_no_secret_shows_whatever_goes_wrong(servers, caplog, capfd, case):
     else:
         with pytest.raises(expected) as caught:
             p.run().wait_until_finish()
-        assert_none_in(servers, everything_about(caught.value))
-    assert len(caplog.records) > 100  # the drivers' own words among them
+        assert_none_in(servers, texts_of(caught.value))
+    assert len(caplog.records) > 100  # those of the drivers among them
     assert_none_in(servers, caplog.text)
     assert_none_in(servers, "\n".join(repr(vars(record)) for record in caplog.records))
     printed = capfd.readouterr()
@@ -230,7 +230,7 @@ def test_no_secret_shows_whatever_goes_wrong(servers, caplog, capfd, case):
 
 
 def test_no_secret_is_in_what_was_stored(servers):
-    lake, db, registry = made(servers, GOOD, GOOD, GOOD)
+    lake, db, registry = connect_all(servers, GOOD, GOOD, GOOD)
     build(lake, db, registry).run().wait_until_finish()
     filesystem = servers.lake.filesystem()
     objects = [key for key in filesystem.find(servers.lake.bucket) if "/raw/" not in key]
@@ -244,7 +244,7 @@ def test_no_secret_is_in_what_was_stored(servers):
 
 
 def test_no_secret_is_in_the_graph_or_in_display_data(servers):
-    p = build(*made(servers, GOOD, GOOD, GOOD))
+    p = build(*connect_all(servers, GOOD, GOOD, GOOD))
     for data in unpacked(p.to_runner_api().SerializeToString()):
         assert_none_in(servers, data)
     assert_none_in(servers, str(DisplayData.create_from(p._root_transform().transform or p._options).items))
@@ -258,9 +258,9 @@ def test_no_secret_is_in_the_graph_or_in_display_data(servers):
 
 
 def test_the_search_would_find_a_secret_in_the_graph(servers):
-    """A plain value has to travel; the variable's name travels instead of a value."""
+    """A plain value is pickled with the graph; of `Secret.env` only the name of the variable is."""
     plain = hp.Postgres(servers.url, password=PG_PASSWORD)
     p = build(servers.store(), plain, servers.registry(token=hp.Secret.env("TEST_TOKEN")))
-    pieces = list(unpacked(p.to_runner_api().SerializeToString()))
-    assert any(PG_PASSWORD.encode() in data for data in pieces)
-    assert any(b"TEST_S3_SECRET" in data for data in pieces)
+    packed = list(unpacked(p.to_runner_api().SerializeToString()))
+    assert any(PG_PASSWORD.encode() in data for data in packed)
+    assert any(b"TEST_S3_SECRET" in data for data in packed)

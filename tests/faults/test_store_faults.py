@@ -1,4 +1,4 @@
-"""A store whose connections are cut, whose answers are lost, which is slow, or which will not have us."""
+"""A store that is slow, loses answers or denies access, connections that break, and gateways in its place."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ BODY = bytes(range(256)) * 8_000
 
 
 def answer(status, code):
-    return page(status, f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>as told</Message></Error>", "xml")
+    return page(status, f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>the message</Message></Error>", "xml")
 
 
 def page(status, body, kind="html", more=""):
-    """What a gateway answers, in the store's place."""
-    head = f"HTTP/1.1 {status} As Told\r\nContent-Type: text/{kind}\r\nContent-Length: {len(body)}\r\n{more}"
+    """The answer of a gateway in the store's place."""
+    head = f"HTTP/1.1 {status} Status\r\nContent-Type: text/{kind}\r\nContent-Length: {len(body)}\r\n{more}"
     return f"{head}Connection: close\r\n\r\n{body}".encode()
 
 
 @pytest.mark.parametrize("action", ["cut", "half"])
 @pytest.mark.parametrize("direction", ["upward", "downward"])
-def test_a_read_that_breaks_off_is_read_again_whole(store, cut_store, direction, action):
+def test_a_read_that_breaks_off_is_retried(store, cut_store, direction, action):
     lake, proxy = cut_store
     client = ObjectStore(lake)
     etag = ObjectStore(store).write("k", BODY)
@@ -43,7 +43,7 @@ def test_a_read_that_breaks_off_is_read_again_whole(store, cut_store, direction,
 
 @pytest.mark.parametrize("action", ["cut", "half", "deaf"])
 def test_a_write_that_breaks_off_leaves_one_whole_object(store, cut_store, action):
-    """Also where the store has it and only its answer was lost."""
+    """Also if the store has the object and only its answer was lost."""
     lake, proxy = cut_store
     client = ObjectStore(lake)
     proxy.upward = proxy.once(rb"\x00\x01\x02" if action != "deaf" else rb"\xfe\xff$", action)
@@ -70,7 +70,7 @@ def test_a_connection_cut_in_the_middle_of_a_run_changes_nothing(accounts, flow,
      (408, "RequestTimeout"), (400, "RequestTimeout"), (400, "BadDigest"), (400, "IncompleteBody"),
      (507, "XMinioStorageFull"), (509, "BandwidthLimitExceeded"), (598, "Odd")],
 )  # fmt: skip
-def test_an_answer_that_passes_is_waited_out(store, cut_store, status, code):
+def test_a_temporary_error_of_the_store_is_retried(store, cut_store, status, code):
     lake, proxy = cut_store
     etag = ObjectStore(store).write("k", BODY)
     client = ObjectStore(lake)
@@ -80,7 +80,7 @@ def test_an_answer_that_passes_is_waited_out(store, cut_store, status, code):
     client.close()
 
 
-def test_a_call_that_the_store_does_not_have_is_no_outage(cut_store):
+def test_a_call_that_the_store_does_not_support_is_no_outage(cut_store):
     lake, proxy = cut_store
     client = ObjectStore(lake)
     proxy.upward = proxy.once(rb"^PUT", answer(501, "NotImplemented"), times=10**9)
@@ -90,9 +90,9 @@ def test_a_call_that_the_store_does_not_have_is_no_outage(cut_store):
 
 
 HTML = "<html><body>default backend</body></html>"
-NO_STORE = {
+NOT_A_STORE = {
     "not found": page(404, HTML),
-    "not found, without a word": page(404, ""),
+    "not found, with an empty body": page(404, ""),
     "forbidden": page(403, HTML),
     "precondition failed": page(412, HTML),
     "moved": page(302, HTML, more="Location: https://login.test/\r\n"),
@@ -102,7 +102,7 @@ NO_STORE = {
     "no such method": page(501, HTML),
     "maintenance": page(200, HTML),
     "maintenance, in bad XML": page(200, "<html><br>maintenance"),
-    "maintenance, without a word": page(200, ""),
+    "maintenance, with an empty body": page(200, ""),
     "maintenance, with an ETag": page(200, HTML, more='ETag: W/"29-abc"\r\n'),
     "a page as long as the object": page(200, "x" * 3),
     "a listing that breaks off": page(200, "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"),
@@ -116,14 +116,14 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("what", NO_STORE)
-def test_an_answer_that_no_store_gives_is_an_outage(store, cut_store, what, call):
-    """Waited out; neither a missing object, nor an empty bucket, nor an object that is stored."""
+@pytest.mark.parametrize("what", NOT_A_STORE)
+def test_an_answer_of_another_server_is_an_outage(store, cut_store, what, call):
+    """It is retried: the object is not missing, the bucket not empty, the object not stored."""
     lake, proxy = cut_store
     etag = ObjectStore(store).write("k", b"abc")
     pattern, work = CALLS[call]
     client = ObjectStore(lake)
-    proxy.upward = proxy.once(pattern, NO_STORE[what])
+    proxy.upward = proxy.once(pattern, NOT_A_STORE[what])
     assert work(client, etag) == work(ObjectStore(store), etag)
     assert len(proxy.done) == 1
     client.close()
@@ -131,29 +131,29 @@ def test_an_answer_that_no_store_gives_is_an_outage(store, cut_store, what, call
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("what", ["not found", "maintenance"])
-def test_an_endpoint_where_no_store_answers_is_told_past_the_deadline(store, cut_store, what, call):
+def test_an_answer_of_another_server_is_reported_past_the_deadline(store, cut_store, what, call):
     lake, proxy = cut_store
     etag = ObjectStore(store).write("k", b"abc")
     pattern, work = CALLS[call]
     client = ObjectStore(attrs.evolve(lake, retry=hp.Retry(0.3, first_wait=0.05)))
-    proxy.upward = proxy.once(pattern, NO_STORE[what], times=10**9)
+    proxy.upward = proxy.once(pattern, NOT_A_STORE[what], times=10**9)
     words = r"HTTP (200|404) \(text/html\) .* the endpoint is not an S3 server, or a proxy answered|41 bytes of k came"
     with pytest.raises(hp.TransientError, match=words):
         work(client, etag)
     client.close()
 
 
-def test_a_readiness_check_does_not_take_a_page_for_a_store(cut_store):
+def test_a_readiness_check_fails_for_a_web_page(cut_store):
     lake, proxy = cut_store
     client = ObjectStore(lake)
-    proxy.upward = proxy.once(rb"^GET", NO_STORE["maintenance"])
+    proxy.upward = proxy.once(rb"^GET", NOT_A_STORE["maintenance"])
     with pytest.raises(Exception, match="the endpoint is not an S3 server, or a proxy answered"):
         client.check()
     client.check()
     client.close()
 
 
-def test_an_object_that_is_gone_is_told_in_the_stores_own_words(store):
+def test_a_missing_object_raises_object_vanished(store):
     client = ObjectStore(store)
     etag = client.write("k", b"abc")
     for gone in (Slice("nothing", etag, 3), Slice("k", "0" * 32, 3), Slice("k", etag, 30, 10, 20)):
@@ -164,16 +164,16 @@ def test_an_object_that_is_gone_is_told_in_the_stores_own_words(store):
 
 @pytest.mark.parametrize("moment", [GET, PUT, rb"^GET [^ ]*list-type"], ids=["reading", "writing", "listing"])
 @pytest.mark.parametrize("what", ["not found", "maintenance"])
-def test_a_gateway_that_answers_for_a_while_changes_no_run(accounts, flow, cut_store, database, moment, what):
+def test_answers_of_a_gateway_change_no_run(accounts, flow, cut_store, database, moment, what):
     lake, proxy = cut_store
-    proxy.upward = proxy.once(moment, NO_STORE[what], times=3)
+    proxy.upward = proxy.once(moment, NOT_A_STORE[what], times=3)
     counts = flow(lake, database, "r1")
     assert proxy.done
     assert counts["write.inserted"] == len(accounts.good)
     accounts.assert_complete()
 
 
-def test_an_answer_that_does_not_pass_fails_past_the_deadline_and_names_store_and_cause(store, cut_store):
+def test_an_outage_past_the_deadline_names_store_and_cause(store, cut_store):
     lake, proxy = cut_store
     etag = ObjectStore(store).write("k", BODY)
     client = ObjectStore(attrs.evolve(lake, timeout=10, retry=hp.Retry(0.5, first_wait=0.05)))
@@ -184,7 +184,7 @@ def test_an_answer_that_does_not_pass_fails_past_the_deadline_and_names_store_an
 
 
 @pytest.mark.parametrize("direction", ["upward", "downward"])
-def test_a_store_that_falls_silent_is_left_at_the_deadline(store, cut_store, direction):
+def test_a_store_that_stops_answering_fails_at_the_deadline(store, cut_store, direction):
     lake, proxy = cut_store
     etag = ObjectStore(store).write("k", BODY)
     client = ObjectStore(attrs.evolve(lake, timeout=1, retry=hp.Retry(1, first_wait=0.05)))
@@ -196,8 +196,8 @@ def test_a_store_that_falls_silent_is_left_at_the_deadline(store, cut_store, dir
     client.close()
 
 
-def test_a_store_that_answers_in_drops_is_left_at_the_deadline(store, cut_store):
-    """Each drop comes in time for the timeout of a read."""
+def test_a_store_that_answers_byte_by_byte_fails_at_the_deadline(store, cut_store):
+    """Each byte arrives before the timeout of a read."""
     lake, proxy = cut_store
     client = ObjectStore(attrs.evolve(lake, timeout=1, retry=hp.Retry(1, first_wait=0.05)))
 
@@ -235,17 +235,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize("words", WRONG)
-def test_a_wrong_setting_fails_at_once_and_says_what_to_do(guarded, words):
+def test_a_wrong_setting_fails_at_once(guarded, words):
     client = ObjectStore(attrs.evolve(guarded, **WRONG[words]))
     began = time.monotonic()
     with pytest.raises(hp.ConfigurationError, match=words) as error:
         client.write("k", BODY)
-    assert time.monotonic() - began < 20  # and is not waited out for the 30 s of an outage
+    assert time.monotonic() - began < 20  # and is not retried for the 30 s of an outage
     assert "0123456789" not in str(error.value)
     client.close()
 
 
-def test_a_clock_that_is_wrong_is_told(guarded, monkeypatch):
+def test_a_wrong_clock_is_reported(guarded, monkeypatch):
     wrong = datetime.now(UTC) - timedelta(hours=2)
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda **_: wrong.replace(tzinfo=None))
     client = ObjectStore(guarded)
@@ -254,7 +254,7 @@ def test_a_clock_that_is_wrong_is_told(guarded, monkeypatch):
     client.close()
 
 
-def test_an_event_in_the_objects_of_two_runs_can_be_read_once(accounts, flow, store, database, cut_postgres):
+def test_events_in_the_objects_of_two_runs_can_be_read_once(accounts, flow, store, database, cut_postgres):
     """A run that fails after its objects were stored leaves them; the next one stores the events again."""
     db, proxy = cut_postgres
     hp.migrate(database)

@@ -1,4 +1,4 @@
-"""The summaries say what the events say, after whatever was done to the events and by however many."""
+"""The summaries match the events after loads, updates and deletes, by any number of writers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from table_contents import load_rows, rows_of, run_statements
 
 import holded_pipeline as hp
-from holded_pipeline.postgres.copy_format import RowFormat
-from holded_pipeline.postgres.table_loader import TableLoader
 from holded_pipeline.postgres.tables import business_events
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -37,20 +36,8 @@ def row(number, **changes):
     }
 
 
-def load(db, rows, **settings):
-    loader = TableLoader(db, business_events, **({"on_conflict": "ignore", "keep": "first"} | settings))
-    form = RowFormat(business_events)
-    columns = form.columns(rows[0])
-    try:
-        return loader.load(columns, [form.line(each, columns) for each in rows])
-    finally:
-        loader.close()
-
-
-def execute(db, *texts):
-    engine = db.engine(poolclass=sa.NullPool)
-    with engine.begin() as connection:
-        return [connection.execute(sa.text(text)) for text in texts]
+def load_events(db, rows, **settings):
+    return load_rows(db, business_events, rows, **settings)
 
 
 @pytest.fixture
@@ -61,9 +48,9 @@ def tables(db):
 
 def test_after_a_first_and_a_repeated_load(tables):
     rows = [row(number) for number in range(500)]
-    assert load(tables, rows).inserted == 500
+    assert load_events(tables, rows).inserted == 500
     assert hp.verify_analytics(tables) == []
-    assert load(tables, rows).duplicates == 500
+    assert load_events(tables, rows).duplicates == 500
     assert hp.verify_analytics(tables) == []
 
 
@@ -77,18 +64,17 @@ def test_after_four_writers_at_once_on_overlapping_events(tables, on_conflict):
         for turn in range(12):
             numbers = [(writer * 13 + turn * 40 + step * 7) % 600 for step in range(150)]
             rows = [row(number, data={"writer": writer}, company_id=f"c{(number + turn) % 5}") for number in numbers]
-            total += load(tables, rows, on_conflict=on_conflict).inserted
+            total += load_events(tables, rows, on_conflict=on_conflict).inserted
         return total
 
     with ThreadPoolExecutor(4) as pool:
         inserted = sum(pool.map(write, range(4)))
-    (result,) = execute(tables, "SELECT count(*) FROM business_events")
-    assert result.scalar_one() == inserted
+    assert rows_of(tables, "SELECT count(*) FROM business_events") == [(inserted,)]
     assert hp.verify_analytics(tables) == []
 
 
-def test_after_updates_and_deletes_by_anybody(tables):
-    load(tables, [row(number) for number in range(200)])
+def test_after_updates_and_deletes_by_other_clients(tables):
+    load_events(tables, [row(number) for number in range(200)])
     for statement in (
         "UPDATE business_events SET company_id = 'c3' WHERE company_id = 'c1'",
         "UPDATE business_events SET event_type = 'new', data_quality_score = 1 WHERE event_type = 't2'",
@@ -99,29 +85,31 @@ def test_after_updates_and_deletes_by_anybody(tables):
         "DELETE FROM business_events WHERE occurred_at = (SELECT max(occurred_at) FROM business_events)",
         "DELETE FROM business_events WHERE occurred_at = (SELECT min(occurred_at) FROM business_events)",
     ):
-        execute(tables, statement)
+        run_statements(tables, statement)
         assert hp.verify_analytics(tables) == [], statement
-    execute(tables, "TRUNCATE business_events")
+    run_statements(tables, "TRUNCATE business_events")
     assert hp.verify_analytics(tables) == []
-    assert execute(tables, "SELECT count(*) FROM company_analytics")[0].scalar_one() == 0
+    assert rows_of(tables, "SELECT count(*) FROM company_analytics") == [(0,)]
 
 
-def test_after_a_score_with_many_digits_went(tables):
-    load(tables, [row(n, company_id="c", event_type="t", data_quality_score=n % 2) for n in range(3)])
-    load(tables, [row(9, company_id="c", event_type="t", data_quality_score=Decimal("0.12345678901234567890123"))])
+def test_after_a_score_with_many_digits_is_deleted(tables):
+    load_events(tables, [row(n, company_id="c", event_type="t", data_quality_score=n % 2) for n in range(3)])
+    load_events(
+        tables, [row(9, company_id="c", event_type="t", data_quality_score=Decimal("0.12345678901234567890123"))]
+    )
     assert hp.verify_analytics(tables) == []
-    execute(tables, "DELETE FROM business_events WHERE event_id = 'e9'")
+    run_statements(tables, "DELETE FROM business_events WHERE event_id = 'e9'")
     assert hp.verify_analytics(tables) == []
 
 
 @pytest.mark.parametrize("score", ["NaN", "Infinity", "-Infinity"])
-def test_a_score_that_no_sum_could_lose_again_is_refused(tables, score):
-    done = load(tables, [row(1), row(2, data_quality_score=Decimal(score))])
-    ((place, fault),) = done.refused
-    assert (done.inserted, place, fault.reason) == (1, 1, "check_violation")
+def test_a_score_that_no_sum_could_lose_again_is_rejected(tables, score):
+    done = load_events(tables, [row(1), row(2, data_quality_score=Decimal(score))])
+    ((position, rejection),) = done.rejected
+    assert (done.inserted, position, rejection.reason) == (1, 1, "check_violation")
 
 
-def test_a_writers_own_temporary_tables_are_not_taken_for_the_summaries(tables):
+def test_triggers_ignore_temporary_tables_of_the_writer(tables):
     engine = tables.engine(poolclass=sa.NullPool)
     with engine.begin() as connection:
         for name in ("company_analytics", "event_type_summaries", "event_type_companies"):
@@ -136,19 +124,19 @@ def test_a_writers_own_temporary_tables_are_not_taken_for_the_summaries(tables):
 
 
 def test_in_a_schema_of_any_name_and_for_writers_with_another_search_path(db):
-    execute(db, 'CREATE SCHEMA "Ünï order"')
+    run_statements(db, 'CREATE SCHEMA "Ünï order"')
     there = hp.Postgres(db.url + "?options=" + quote(r'-csearch_path="Ünï\ order"'))
     hp.migrate(there)
-    load(there, [row(number) for number in range(20)])
-    execute(db, "UPDATE \"Ünï order\".business_events SET company_id = 'c0'")
+    load_events(there, [row(number) for number in range(20)])
+    run_statements(db, "UPDATE \"Ünï order\".business_events SET company_id = 'c0'")
     assert hp.verify_analytics(there) == []
-    assert execute(there, "SELECT total_events FROM company_analytics")[0].scalar_one() == 20
+    assert rows_of(there, "SELECT total_events FROM company_analytics") == [(20,)]
 
 
-def test_a_summary_that_is_wrong_is_found(tables):
-    load(tables, [row(number) for number in range(20)])
-    execute(tables, "UPDATE company_analytics SET total_events = total_events + 1 WHERE company_id = 'c1'")
-    execute(tables, "DELETE FROM event_type_summaries WHERE event_type = 't2'")
+def test_a_wrong_summary_is_found(tables):
+    load_events(tables, [row(number) for number in range(20)])
+    run_statements(tables, "UPDATE company_analytics SET total_events = total_events + 1 WHERE company_id = 'c1'")
+    run_statements(tables, "DELETE FROM event_type_summaries WHERE event_type = 't2'")
     found = {(d.table, d.key, d.column) for d in hp.verify_analytics(tables)}
     assert ("company_analytics", "c1", "total_events") in found
     assert ("event_type_summaries", "t2", "total_count") in found
@@ -175,18 +163,18 @@ steps = st.one_of(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=st.lists(steps, min_size=1, max_size=6))
 def test_after_any_mixture_of_loads_updates_and_deletes(tables, plan):
-    execute(tables, "TRUNCATE business_events")
+    run_statements(tables, "TRUNCATE business_events")
     for what, arguments in plan:
         if what == "delete":
             listed = ", ".join(f"'e{key}'" for key in arguments)
-            execute(tables, f"DELETE FROM business_events WHERE event_id IN ({listed})")
+            run_statements(tables, f"DELETE FROM business_events WHERE event_id IN ({listed})")
         else:
             rows = [row(key, **change) for key, change in arguments]
-            done = load(tables, rows, on_conflict="update" if what == "update" else "ignore")
+            done = load_events(tables, rows, on_conflict="update" if what == "update" else "ignore")
             assert done.inserted + done.updated + done.duplicates == len(rows)
         assert hp.verify_analytics(tables) == []
 
 
-def test_without_the_tables_it_says_what_to_do(db):
+def test_without_the_tables_the_error_says_what_to_do(db):
     with pytest.raises(hp.ConfigurationError, match=r"does not exist.*migrate\(\)"):
         hp.verify_analytics(db)

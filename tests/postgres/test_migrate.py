@@ -1,9 +1,12 @@
-"""The business tables are made once, by whoever comes first, and are what the code takes them for."""
+"""The business tables are created once, by whichever process comes first; a released migration is frozen."""
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import alembic.autogenerate
 import alembic.command
@@ -32,12 +35,16 @@ for _ in range(8):
 sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
 """
 
+VERSIONS = Path(migrations.__path__[0]) / "versions"
+RELEASED = {"0001": "d535c335046b23e7952afb03322a08f20048e5f9cc982c74abc74443decb8e60"}
+"""Of each released revision the SHA-256 of its files, those whose names begin with its number."""
+
 
 def names(db):
     return set(sa.inspect(db.engine()).get_table_names())
 
 
-def test_eight_processes_at_once_make_them_once(db):
+def test_eight_processes_at_once_create_the_tables_once(db):
     command = [sys.executable, "-c", EIGHT_TIMES, db.url]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -50,7 +57,7 @@ def test_eight_processes_at_once_make_them_once(db):
     }
 
 
-def test_the_tables_are_what_the_code_takes_them_for(db):
+def test_the_migrated_tables_are_those_that_the_code_declares(db):
     hp.migrate(db)
     with db.engine().connect() as connection:
         context = MigrationContext.configure(
@@ -60,7 +67,7 @@ def test_the_tables_are_what_the_code_takes_them_for(db):
         assert alembic.autogenerate.compare_metadata(context, tables.metadata) == []
 
 
-def test_what_is_there_is_left_alone(db):
+def test_other_tables_are_left_alone(db):
     hp.migrate(db)
     with db.engine().begin() as connection:
         connection.execute(sa.text("CREATE TABLE mine (n int)"))
@@ -68,7 +75,7 @@ def test_what_is_there_is_left_alone(db):
     assert "mine" in names(db)
 
 
-def test_it_can_be_taken_back_by_alembics_own_means(db):
+def test_alembic_can_downgrade_it(db):
     hp.migrate(db)
     config = alembic.config.Config()
     config.set_main_option("script_location", migrations.__path__[0])
@@ -83,7 +90,7 @@ def test_it_can_be_taken_back_by_alembics_own_means(db):
     assert "business_events" in names(db)
 
 
-def test_a_database_of_a_newer_version_is_refused(db):
+def test_a_database_of_a_newer_version_is_an_error(db):
     hp.migrate(db)
     with db.engine().begin() as connection:
         connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
@@ -91,6 +98,38 @@ def test_a_database_of_a_newer_version_is_refused(db):
         hp.migrate(db)
 
 
-def test_going_back_is_not_taken_for_going_forward(db):
+def test_base_is_no_revision_to_migrate_to(db):
     with pytest.raises(ValueError, match="forward only"):
         hp.migrate(db, "base")
+
+
+def digest(revision):
+    """The SHA-256 of the names and texts of a revision's files."""
+    files = sorted(path for path in VERSIONS.glob(f"{revision}_*") if path.is_file())
+    assert files, f"revision {revision} is gone"
+    return hashlib.sha256(b"".join(path.name.encode() + b"\0" + path.read_bytes() for path in files)).hexdigest()
+
+
+@pytest.mark.parametrize("revision", RELEASED)
+def test_a_released_migration_stays_as_it_is(revision):
+    changed = digest(revision) != RELEASED[revision]
+    assert not changed, f"revision {revision} was edited: a released migration is frozen: add a new one"
+
+
+def test_every_file_of_a_migration_belongs_to_a_released_revision():
+    found = {path.name.partition("_")[0] for path in VERSIONS.iterdir() if path.is_file()}
+    unknown = {revision: digest(revision) for revision in found - set(RELEASED)}
+    assert unknown == {}, f"add to RELEASED in {Path(__file__).name} what is new: {unknown}"
+
+
+@pytest.mark.parametrize("path", sorted(VERSIONS.glob("*.py")), ids=lambda path: path.name)
+def test_a_migration_imports_nothing_from_the_package(path):
+    """What it imported could change, and what it makes of a database with it."""
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").partition(".")[0] if node.level == 0 else "holded_pipeline")
+    assert imported
+    assert "holded_pipeline" not in imported, f"{path.name}: a migration is frozen text; copy into it what it needs"

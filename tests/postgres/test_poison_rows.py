@@ -1,4 +1,4 @@
-"""Rows that PostgreSQL refuses: found, told apart, and everything else stored, at a cost that is counted."""
+"""Rows that PostgreSQL rejects: found and reported, and every other row stored, at a cost that is counted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from table_contents import load_rows, rows_of, run_statements
 
 import holded_pipeline as hp
 from holded_pipeline.postgres.copy_format import RowFormat
@@ -28,37 +29,21 @@ table = sa.Table(
 )
 
 
-def execute(db, *texts):
-    engine = db.engine(poolclass=sa.NullPool)
-    with engine.begin() as connection:
-        for text in texts:
-            connection.execute(sa.text(text))
-
-
 def stored(db, what="k, n, v"):
-    engine = db.engine(poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(sa.text(f"SELECT {what} FROM t ORDER BY k"))]
+    return rows_of(db, f"SELECT {what} FROM t ORDER BY k")
 
 
-def lines(rows):
-    form = RowFormat(table)
-    return [form.line(dict(zip(COLUMNS, row, strict=True)), COLUMNS) for row in rows]
+def load_tuples(db, rows, **settings):
+    dicts = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    return load_rows(db, table, dicts, columns=COLUMNS, **settings)
 
 
-def load(db, rows, *, on_conflict="ignore", keep="first"):
-    loader = TableLoader(db, table, on_conflict=on_conflict, keep=keep)
-    try:
-        return loader.load(COLUMNS, lines(rows))
-    finally:
-        loader.close()
+def reasons(loaded):
+    """The reasons of rejected rows, by position."""
+    return {position: rejection.reason for position, rejection in loaded.rejected}
 
 
-def refused(loaded):
-    return {place: fault.reason for place, fault in loaded.refused}
-
-
-COUNTED = (
+COUNT_MERGES = (
     "CREATE SEQUENCE merges",  # not rolled back, so that trials count as well
     """CREATE FUNCTION count_merge() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN PERFORM nextval('merges'); RETURN NULL; END $$""",
@@ -67,9 +52,8 @@ COUNTED = (
 
 
 def merges(db):
-    engine = db.engine(poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        return connection.execute(sa.text("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM merges")).scalar()
+    ((count,),) = rows_of(db, "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM merges")
+    return count
 
 
 @pytest.fixture
@@ -77,7 +61,9 @@ def transactions(monkeypatch):
     counted = []
     original = LoadTransaction.run
     monkeypatch.setattr(
-        LoadTransaction, "run", lambda self, lines: (counted.append(len(lines)), original(self, lines))[1]
+        LoadTransaction,
+        "run",
+        lambda self, lines, deadline: (counted.append(len(lines)), original(self, lines, deadline))[1],
     )
     return counted
 
@@ -87,35 +73,35 @@ BAD = {"overflow": (2**40, "v"), "check": (13, "v"), "too long": (1, "far too lo
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_one_bad_row_in_five_thousand_costs_about_two_log_steps(db, transactions, kind):
-    execute(db, CREATE, *COUNTED)
-    loaded = load(db, [(k, *(BAD[kind] if k == 3_333 else (k + 100, "v"))) for k in range(5_000)])
-    assert (loaded.inserted, list(refused(loaded))) == (4_999, [3_333])
+def test_one_bad_row_in_five_thousand_costs_few_merges(db, transactions, kind):
+    run_statements(db, CREATE, *COUNT_MERGES)
+    loaded = load_tuples(db, [(k, *(BAD[kind] if k == 3_333 else (k + 100, "v"))) for k in range(5_000)])
+    assert (loaded.inserted, list(reasons(loaded))) == (4_999, [3_333])
     assert len(transactions) == 2
     assert merges(db) <= 2 * 13 + 8
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_nothing_but_bad_rows_stays_bounded(db, transactions, kind):
-    execute(db, CREATE, *COUNTED)
-    loaded = load(db, [(k, *BAD[kind]) for k in range(5_000)])
-    assert list(refused(loaded)) == list(range(5_000))
+def test_bad_rows_alone_cost_a_bounded_number_of_merges(db, transactions, kind):
+    run_statements(db, CREATE, *COUNT_MERGES)
+    loaded = load_tuples(db, [(k, *BAD[kind]) for k in range(5_000)])
+    assert list(reasons(loaded)) == list(range(5_000))
     assert len(transactions) == 2
     assert merges(db) <= 5_000 + 5_000 // 2
     assert stored(db) == []
 
 
-def test_rows_that_are_good_alone_but_not_together_stay_bounded_too(db, transactions):
-    execute(db, "CREATE TABLE t (k int PRIMARY KEY, n int, v text UNIQUE)", *COUNTED)
-    loaded = load(db, [(k, k, "the same") for k in range(1_000)])
+def test_rows_that_are_good_only_alone_cost_a_bounded_number_too(db, transactions):
+    run_statements(db, "CREATE TABLE t (k int PRIMARY KEY, n int, v text UNIQUE)", *COUNT_MERGES)
+    loaded = load_tuples(db, [(k, k, "the same") for k in range(1_000)])
     assert stored(db, "k") == [(0,)]
-    assert set(refused(loaded).values()) == {"unique_violation"}
-    assert (loaded.inserted, len(loaded.refused)) == (1, 999)
+    assert set(reasons(loaded).values()) == {"unique_violation"}
+    assert (loaded.inserted, len(loaded.rejected)) == (1, 999)
     assert len(transactions) <= 4 * 10
     assert merges(db) <= 10 * 1_000
 
 
-KINDS = {
+BAD_ROWS = {
     "not null": ("k int PRIMARY KEY, n int NOT NULL, v text", (None, ""), "not_null_violation", "23502"),
     "check": ("k int PRIMARY KEY, n int CHECK (n > 0), v text", (-1, ""), "check_violation", "23514"),
     "foreign key": ("k int PRIMARY KEY, n int REFERENCES p, v text", (7, ""), "foreign_key_violation", "23503"),
@@ -167,46 +153,46 @@ SETUP = (
     "CREATE DOMAIN code AS varchar(3)",
 )
 TRIGGER = (
-    """CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    """CREATE FUNCTION check_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     IF new.n = 666 THEN RAISE EXCEPTION 'not that one'; END IF;
     IF new.n = 667 THEN RAISE EXCEPTION 'nor that' USING ERRCODE = 'restrict_violation', CONSTRAINT = 'mine'; END IF;
     IF new.n = 668 THEN SELECT p.n INTO STRICT new.n FROM p WHERE p.n = 668; END IF;
     IF new.n = 669 THEN RAISE EXCEPTION 'nor this' USING ERRCODE = 'HO001'; END IF;
     RETURN new; END $$""",
-    "CREATE TRIGGER look BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION look()",
+    "CREATE TRIGGER check_row BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION check_row()",
 )
-NEUTRAL = {"enum": "fine", "date": "2026-01-01", "date out of range": "2026-01-01", "array": "{a}"} | {
+GOOD_VALUES = {"enum": "fine", "date": "2026-01-01", "date out of range": "2026-01-01", "array": "{a}"} | {
     "a name of nothing": "pg_class"
 }  # fmt: skip
-DISTINCT = {"another unique", "deferred unique", "exclusion", "json", "nul in json", "too long for an index"}
+UNIQUE_VALUES = {"another unique", "deferred unique", "exclusion", "json", "nul in json", "too long for an index"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_bad_row_is_refused_alone_with_the_servers_words(db, kind):
-    columns, (n, v), reason, state = KINDS[kind]
-    execute(db, *SETUP, f"CREATE TABLE t ({columns})")
+@pytest.mark.parametrize("kind", BAD_ROWS)
+def test_each_kind_of_bad_row_is_rejected_alone_with_the_servers_message(db, kind):
+    columns, (n, v), reason, state = BAD_ROWS[kind]
+    run_statements(db, *SETUP, f"CREATE TABLE t ({columns})")
     if kind == "no partition":
-        execute(db, "CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (0) TO (13)")
-        execute(db, "CREATE TABLE t_2 PARTITION OF t FOR VALUES FROM (14) TO (100)")
+        run_statements(db, "CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (0) TO (13)")
+        run_statements(db, "CREATE TABLE t_2 PARTITION OF t FOR VALUES FROM (14) TO (100)")
     else:
-        execute(db, *TRIGGER)
+        run_statements(db, *TRIGGER)
     if kind == "too long for an index":
         v = "".join(chr(0x4E00 + (number * number * 7919) % 20_000) for number in range(8_000))
-    rows = [(k, 1, str(k) if kind in DISTINCT else NEUTRAL.get(kind, "ok")) for k in range(20)]
+    rows = [(k, 1, str(k) if kind in UNIQUE_VALUES else GOOD_VALUES.get(kind, "ok")) for k in range(20)]
     rows[13] = (13, n, v)
-    loaded = load(db, rows)
-    assert refused(loaded) == {13: reason}
-    ((_, fault),) = loaded.refused
-    assert f"SQLSTATE {state}" in fault.message
+    loaded = load_tuples(db, rows)
+    assert reasons(loaded) == {13: reason}
+    ((_, rejection),) = loaded.rejected
+    assert f"SQLSTATE {state}" in rejection.message
     assert len(stored(db)) == loaded.inserted == 19
     if state.startswith("23") and state != "23502" and kind != "no partition":
-        assert "constraint" in fault.message
+        assert "constraint" in rejection.message
 
 
-def test_a_refusal_found_among_others_says_what_one_alone_says(db):
-    execute(db, "CREATE TABLE t (k int PRIMARY KEY, n int CONSTRAINT positive CHECK (n > 0), v text)")
-    ((_, alone),) = load(db, [(1, -1, "")]).refused
-    ((_, among),) = load(db, [(1, -1, ""), (2, 2, "")]).refused
+def test_a_rejection_says_the_same_for_a_row_alone_and_among_others(db):
+    run_statements(db, "CREATE TABLE t (k int PRIMARY KEY, n int CONSTRAINT positive CHECK (n > 0), v text)")
+    ((_, alone),) = load_tuples(db, [(1, -1, "")]).rejected
+    ((_, among),) = load_tuples(db, [(1, -1, ""), (2, 2, "")]).rejected
     assert (alone.reason, alone.message, alone.violations) == (among.reason, among.message, among.violations)
     assert among.violations == (
         hp.Violation("", "positive", 'new row for relation "t" violates check constraint "positive"'),
@@ -214,57 +200,53 @@ def test_a_refusal_found_among_others_says_what_one_alone_says(db):
 
 
 def test_of_two_rows_with_one_key_the_good_one_is_stored(db):
-    execute(db, CREATE)
-    loaded = load(db, [(1, 2**40, "bad"), (1, 1, "good"), (2, 2, "good"), (2, 13, "bad")])
+    run_statements(db, CREATE)
+    loaded = load_tuples(db, [(1, 2**40, "bad"), (1, 1, "good"), (2, 2, "good"), (2, 13, "bad")])
     assert stored(db) == [(1, 1, "good"), (2, 2, "good")]
-    assert refused(loaded)[0] == "numeric_value_out_of_range"
-    assert loaded.inserted + loaded.duplicates + len(loaded.refused) == 4
+    assert reasons(loaded)[0] == "numeric_value_out_of_range"
+    assert loaded.inserted + loaded.duplicates + len(loaded.rejected) == 4
 
 
-@pytest.mark.parametrize(("keep", "kept"), [("first", 1), ("newest", 3)])
-def test_keys_twice_in_a_batch_with_a_bad_row_are_collapsed_and_counted(db, keep, kept):
-    execute(db, CREATE)
+@pytest.mark.parametrize(("keep", "kept"), [("first", 1), ("last", 3)])
+def test_duplicate_keys_beside_a_bad_row_are_merged_and_counted(db, keep, kept):
+    run_statements(db, CREATE)
     rows = [(1, 1, "a"), (2, 2**40, "bad"), (1, 2, "a"), (3, 3, "a"), (1, 3, "a"), (1, 13, "bad")]
-    loaded = load(db, rows, on_conflict="update", keep=keep)
+    loaded = load_tuples(db, rows, on_conflict="update", keep=keep)
     assert stored(db) == [(1, kept, "a"), (3, 3, "a")]
-    assert loaded.inserted + loaded.updated + loaded.duplicates + len(loaded.refused) == 6
-    assert set(refused(loaded)) == {1, 5} if keep == "newest" else set(refused(loaded)) >= {1}
+    assert loaded.inserted + loaded.updated + loaded.duplicates + len(loaded.rejected) == 6
+    assert set(reasons(loaded)) == {1, 5} if keep == "last" else set(reasons(loaded)) >= {1}
 
 
 def test_a_row_may_need_another_one_of_its_batch(db):
     """Neither their order nor a bad row between them matters."""
-    execute(db, "CREATE TABLE t (k int PRIMARY KEY, n int REFERENCES t (k), v varchar(5))")
+    run_statements(db, "CREATE TABLE t (k int PRIMARY KEY, n int REFERENCES t (k), v varchar(5))")
     rows = [(k, k + 1 if k < 39 else None, "v") for k in range(40)]
     rows.insert(11, (100, None, "far too long"))
     rows.append((101, 100, "v"))
-    loaded = load(db, rows)
-    assert refused(loaded) == {11: "string_data_right_truncation", 41: "foreign_key_violation"}
+    loaded = load_tuples(db, rows)
+    assert reasons(loaded) == {11: "string_data_right_truncation", 41: "foreign_key_violation"}
     assert len(stored(db)) == loaded.inserted == 40
 
 
-def test_the_check_option_of_a_view_is_a_fault_of_the_row(db):
-    execute(db, "CREATE TABLE base (k int PRIMARY KEY, n int, v text)")
-    execute(db, "CREATE VIEW t AS SELECT * FROM base WHERE n > 0 WITH CHECK OPTION")
-    loaded = load(db, [(1, 1, ""), (2, -2, "")])
-    assert (loaded.inserted, refused(loaded)) == (1, {1: "with_check_option_violation"})
+def test_the_check_option_of_a_view_rejects_the_row(db):
+    run_statements(db, "CREATE TABLE base (k int PRIMARY KEY, n int, v text)")
+    run_statements(db, "CREATE VIEW t AS SELECT * FROM base WHERE n > 0 WITH CHECK OPTION")
+    loaded = load_tuples(db, [(1, 1, ""), (2, -2, "")])
+    assert (loaded.inserted, reasons(loaded)) == (1, {1: "with_check_option_violation"})
 
 
-def test_any_name_of_a_table_or_column_is_taken(db):
+def test_any_name_of_a_table_or_column_is_accepted(db):
     odd = sa.Table(
         'o"d %s $1 {x}', sa.MetaData(), sa.Column('k"% {y}', sa.Integer, primary_key=True), sa.Column("%n", sa.Integer)
     )
     odd.metadata.create_all(db.engine())
     columns = tuple(column.name for column in odd.columns)
-    form = RowFormat(odd)
-    loader = TableLoader(db, odd, on_conflict="update", keep="first")
-    loaded = loader.load(
-        columns, [form.line(dict(zip(columns, row, strict=True)), columns) for row in [(1, 1), (2, 2**40)]]
-    )
-    loader.close()
-    assert (loaded.inserted, list(refused(loaded))) == (1, [1])
+    rows = [dict(zip(columns, row, strict=True)) for row in [(1, 1), (2, 2**40)]]
+    loaded = load_rows(db, odd, rows, on_conflict="update")
+    assert (loaded.inserted, list(reasons(loaded))) == (1, [1])
 
 
-def an_event(number, company, **changes):
+def make_row(number, company, **changes):
     return event_row(
         hp.Event(f"e{number}", f"type {number % 3}", company, NOON + timedelta(seconds=number), {}, **changes)
     )
@@ -279,20 +261,20 @@ def business_lines(rows):
     return columns, [form.line(row, columns) for row in rows]
 
 
-def test_writers_with_overlapping_poisoned_batches_do_not_deadlock_and_the_summaries_are_exact(db):
+def test_writers_of_overlapping_poisoned_batches_do_not_deadlock(db):
     hp.migrate(db)
-    execute(db, "ALTER TABLE business_events ADD CONSTRAINT named CHECK (company_id <> '')")
-    faults, found = [], []
+    run_statements(db, "ALTER TABLE business_events ADD CONSTRAINT named CHECK (company_id <> '')")
+    errors, found = [], []
 
     def write(seed):
         loader = TableLoader(db, business_events, on_conflict="ignore", keep="first")
         try:
             for turn in range(6):
                 numbers = [(seed * 37 + turn * 50 + step * (seed * 2 + 1)) % 211 for step in range(120)]
-                rows = [an_event(n, "" if n % 40 == 7 else f"c{n % 5}") for n in numbers]
+                rows = [make_row(n, "" if n % 40 == 7 else f"c{n % 5}") for n in numbers]
                 found.append(loader.load(*business_lines(rows)))
         except Exception as error:  # noqa: BLE001  whatever it is, the test shows it
-            faults.append(error)
+            errors.append(error)
         finally:
             loader.close()
 
@@ -302,18 +284,15 @@ def test_writers_with_overlapping_poisoned_batches_do_not_deadlock_and_the_summa
         thread.start()
     for thread in threads:
         thread.join()
-    assert faults == []
+    assert errors == []
     assert deadlocks(db) == before
     assert sum(loaded.inserted for loaded in found) == len({n for n in range(211) if n % 40 != 7})
     assert hp.verify_analytics(db) == []
 
 
 def deadlocks(db):
-    engine = db.engine(poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        return connection.execute(
-            sa.text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
-        ).scalar_one()
+    ((count,),) = rows_of(db, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    return count
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -323,20 +302,20 @@ def deadlocks(db):
         max_size=40,
     )
 )
-def test_every_line_is_stored_a_duplicate_or_refused_and_no_good_key_is_missing(db, rows):
-    execute(db, "DROP TABLE IF EXISTS t", CREATE)
-    loaded = load(db, rows)
+def test_every_row_is_stored_a_duplicate_or_rejected(db, rows):
+    run_statements(db, "DROP TABLE IF EXISTS t", CREATE)
+    loaded = load_tuples(db, rows)
     good = {k for k, n, v in rows if n in (1, 2, 3) and v != "too long"}
     assert {k for (k,) in stored(db, "k")} == good
     assert loaded.inserted == len(good)
-    assert loaded.inserted + loaded.duplicates + len(loaded.refused) == len(rows)
-    bad = {place for place, (_, n, v) in enumerate(rows) if n in (13, 2**40) or v == "too long"}
-    assert set(refused(loaded)) <= bad
+    assert loaded.inserted + loaded.duplicates + len(loaded.rejected) == len(rows)
+    bad = {position for position, (_, n, v) in enumerate(rows) if n in (13, 2**40) or v == "too long"}
+    assert set(reasons(loaded)) <= bad
 
 
-def test_an_error_that_is_no_rows_fault_is_not_taken_for_one_in_the_middle_of_a_search(db):
-    execute(db, CREATE)
-    execute(
+def test_an_outage_during_the_search_rejects_no_row(db):
+    run_statements(db, CREATE)
+    run_statements(
         db,
         "CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF new.n = 5 THEN "
         "RAISE EXCEPTION 'the disk is full' USING ERRCODE = 'disk_full'; END IF; RETURN new; END $$",
@@ -344,34 +323,34 @@ def test_an_error_that_is_no_rows_fault_is_not_taken_for_one_in_the_middle_of_a_
     )
     impatient = hp.Postgres(db.url, retry=hp.Retry(0.3, first_wait=0.05))
     with pytest.raises(hp.TransientError, match="the disk is full"):
-        load(impatient, [(1, 1, ""), (2, 13, ""), (3, 5, ""), (4, Decimal(4), "")])
+        load_tuples(impatient, [(1, 1, ""), (2, 13, ""), (3, 5, ""), (4, Decimal(4), "")])
     assert stored(db) == []
 
 
-BROKEN = {
-    "DECLARE c refcursor := 'none'; r record; BEGIN FETCH c INTO r; RETURN new; END": r"34000\), which is neither",
+BROKEN_TRIGGERS = {
+    "DECLARE c refcursor := 'missing'; r record; BEGIN FETCH c INTO r; RETURN new; END": r"34000\), which is neither",
     "BEGIN PERFORM * FROM no_such_table; RETURN new; END": r"42P01\); create the table",
     "BEGIN RAISE EXCEPTION 'so it is' USING ERRCODE = '42501'; END": r"42501\); grant",
 }
 
 
 @pytest.mark.parametrize("rows", [[(1, 1, "")], [(1, 13, ""), (2, 1, "")]], ids=["alone", "beside a bad row"])
-@pytest.mark.parametrize("body", BROKEN)
-def test_a_trigger_that_is_broken_is_no_fault_of_the_rows(db, body, rows):
-    execute(
+@pytest.mark.parametrize("body", BROKEN_TRIGGERS)
+def test_a_broken_trigger_rejects_no_row(db, body, rows):
+    run_statements(
         db,
         CREATE,
         f"CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$",
         "CREATE TRIGGER broken BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION broken()",
     )
-    with pytest.raises(hp.ConfigurationError, match=BROKEN[body]):
-        load(db, rows)
+    with pytest.raises(hp.ConfigurationError, match=BROKEN_TRIGGERS[body]):
+        load_tuples(db, rows)
     assert stored(db) == []
 
 
 def test_the_grants_of_an_ordinary_load_are_enough(db):
-    execute(db, CREATE)
+    run_statements(db, CREATE)
     name = "plain_" + db.url.rpartition("_")[2]
-    execute(db, f"CREATE ROLE {name} LOGIN", f"GRANT SELECT, INSERT, UPDATE ON t TO {name}")
-    loaded = load(hp.Postgres(db.url.replace("holded@", f"{name}@")), [(1, 1, ""), (2, 13, "")])
-    assert (loaded.inserted, refused(loaded)) == (1, {1: "check_violation"})
+    run_statements(db, f"CREATE ROLE {name} LOGIN", f"GRANT SELECT, INSERT, UPDATE ON t TO {name}")
+    loaded = load_tuples(hp.Postgres(db.url.replace("holded@", f"{name}@")), [(1, 1, ""), (2, 13, "")])
+    assert (loaded.inserted, reasons(loaded)) == (1, {1: "check_violation"})

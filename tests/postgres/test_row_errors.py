@@ -1,4 +1,4 @@
-"""Whose fault a refusal is: what depends on a row's value is the row's, what is the same for every row a setting's."""
+"""Errors of rows and of settings: one that depends on a value rejects its row, one of every row ends the run."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from table_contents import load_rows, rows_of, run_statements
 
 import holded_pipeline as hp
-from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.load_transaction import LoadTransaction
-from holded_pipeline.postgres.table_loader import TableLoader
 
 COLUMNS = ("k", "n", "v")
 table = sa.Table(
@@ -22,28 +21,18 @@ table = sa.Table(
 )
 
 
-def execute(db, *texts):
-    with db.engine(poolclass=sa.NullPool).begin() as connection:
-        for text in texts:
-            connection.exec_driver_sql(text)
-
-
 def stored(db, what="k, v::text"):
-    with db.engine(poolclass=sa.NullPool).connect() as connection:
-        return [tuple(row) for row in connection.execute(sa.text(f"SELECT {what} FROM t ORDER BY k"))]
+    return rows_of(db, f"SELECT {what} FROM t ORDER BY k")
 
 
-def load(db, rows, **wanted):
-    form = RowFormat(table)
-    loader = TableLoader(db, table, **({"on_conflict": "ignore", "keep": "first"} | wanted))
-    try:
-        return loader.load(COLUMNS, [form.line(dict(zip(COLUMNS, row, strict=True)), COLUMNS) for row in rows])
-    finally:
-        loader.close()
+def load_tuples(db, rows, **settings):
+    dicts = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    return load_rows(db, table, dicts, columns=COLUMNS, **settings)
 
 
-def refused(loaded):
-    return {place: fault.reason for place, fault in loaded.refused}
+def reasons(loaded):
+    """The reasons of rejected rows, by position."""
+    return {position: rejection.reason for position, rejection in loaded.rejected}
 
 
 TYPES = {
@@ -100,29 +89,30 @@ CASES = [(kind, text) for kind, texts in TYPES.items() for text in texts]
 
 
 def alone_and_beside(db, kind, text):
-    """What becomes of a row on its own, and beside one that a check refuses."""
+    """The rejection and the stored rows of a row on its own, and of it beside one that a check rejects."""
     found = []
     for rows in ([(1, 1, text)], [(1, 1, text), (2, -1, TYPES[kind][0])]):
-        execute(db, "DROP TABLE IF EXISTS t", f"CREATE TABLE t (k int PRIMARY KEY, n int CHECK (n > 0), v {kind})")
-        loaded = load(db, rows)
-        faults = {place: (fault.reason, fault.message) for place, fault in loaded.refused}
-        assert (1 in faults) == (len(rows) == 2)
-        found.append((faults.get(0), stored(db)))
+        run_statements(
+            db, "DROP TABLE IF EXISTS t", f"CREATE TABLE t (k int PRIMARY KEY, n int CHECK (n > 0), v {kind})"
+        )
+        loaded = load_tuples(db, rows)
+        rejected = {position: (each.reason, each.message) for position, each in loaded.rejected}
+        assert (1 in rejected) == (len(rows) == 2)
+        found.append((rejected.get(0), stored(db)))
     return found
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_value_is_stored_beside_a_bad_row_as_it_is_alone_or_refused_in_both(db, kind):
-    execute(db, *DOMAINS)
+def test_a_bad_row_beside_it_does_not_change_how_a_value_is_stored(db, kind):
+    run_statements(db, *DOMAINS)
     for text in TYPES[kind]:
         alone, beside = alone_and_beside(db, kind, text)
         assert beside == alone, text
 
 
 def has_domains(db):
-    """Whether the domains are there."""
-    with db.engine(poolclass=sa.NullPool).connect() as connection:
-        return connection.exec_driver_sql("SELECT to_regtype('mood') IS NOT NULL").scalar()
+    """Whether the domains were created already."""
+    return rows_of(db, "SELECT to_regtype('mood') IS NOT NULL") == [(True,)]
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -131,14 +121,14 @@ def has_domains(db):
     text=st.sampled_from(sorted({text for _, text in CASES if text is not None}))
     | st.text("ab1 {}(),.:\\\"'-é", max_size=8),
 )
-def test_so_is_any_text_of_any_type(db, kind, text):
+def test_a_bad_row_beside_it_does_not_change_any_text_of_any_type(db, kind, text):
     if not has_domains(db):
-        execute(db, *DOMAINS)
+        run_statements(db, *DOMAINS)
     alone, beside = alone_and_beside(db, kind, text)
     assert beside == alone
 
 
-ROW_FAULTS = {
+ROW_ERRORS = {
     "a check's own cast": ("k int PRIMARY KEY, n int, v text CHECK (v::jsonpath IS NOT NULL)", "$.a", "$$$ b", "42601"),
     "a generated column": (
         "k int PRIMARY KEY, n int, v text, g tsquery GENERATED ALWAYS AS (to_tsquery('simple', v)) STORED",
@@ -148,47 +138,47 @@ ROW_FAULTS = {
         "k int PRIMARY KEY, n int, v text CHECK (to_tsvector(v::regconfig, 'x') IS NOT NULL)",
         "simple", "klingon", "42704",
     ),
-    "a schema that is none": ("k int PRIMARY KEY, n int, v regnamespace", "public", "nope", "3F000"),
+    "a missing schema": ("k int PRIMARY KEY, n int, v regnamespace", "public", "nope", "3F000"),
     "what a jsonpath lacks": (
         "k int PRIMARY KEY, n int, v jsonpath", "$", '$ ? (@ like_regex "a" flag "x")', "0A000"
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ROW_FAULTS)
-def test_what_depends_on_the_value_rejects_its_row(db, kind):
-    columns, good, bad, state = ROW_FAULTS[kind]
-    execute(db, f"CREATE TABLE t ({columns})")
-    loaded = load(db, [(1, 1, good), (2, 1, bad), (3, 1, good)])
-    ((place, fault),) = loaded.refused
-    assert (loaded.inserted, place) == (2, 1)
-    assert f"SQLSTATE {state}" in fault.message
+@pytest.mark.parametrize("kind", ROW_ERRORS)
+def test_an_error_that_depends_on_the_value_rejects_its_row(db, kind):
+    columns, good, bad, state = ROW_ERRORS[kind]
+    run_statements(db, f"CREATE TABLE t ({columns})")
+    loaded = load_tuples(db, [(1, 1, good), (2, 1, bad), (3, 1, good)])
+    ((position, rejection),) = loaded.rejected
+    assert (loaded.inserted, position) == (2, 1)
+    assert f"SQLSTATE {state}" in rejection.message
 
 
-@pytest.mark.parametrize("kind", ["a check's own cast", "a generated column", "a schema that is none"])
+@pytest.mark.parametrize("kind", ["a check's own cast", "a generated column", "a missing schema"])
 @pytest.mark.parametrize("count", [1, 3])
-def test_so_does_a_syntax_or_a_type_of_its_own_without_any_good_row(db, kind, count):
-    columns, _, bad, _ = ROW_FAULTS[kind]
-    execute(db, f"CREATE TABLE t ({columns})")
-    assert list(refused(load(db, [(k, 1, bad) for k in range(count)]))) == list(range(count))
+def test_a_syntax_error_of_a_value_rejects_its_row_without_good_rows(db, kind, count):
+    columns, _, bad, _ = ROW_ERRORS[kind]
+    run_statements(db, f"CREATE TABLE t ({columns})")
+    assert list(reasons(load_tuples(db, [(k, 1, bad) for k in range(count)]))) == list(range(count))
 
 
 @pytest.fixture
 def limited(db):
-    """`limited(*grants)`: the database as a user sees it who has these grants and no others."""
+    """`limited(*grants)`: the database for a user who has these grants and no others."""
     name = "limited_" + db.url.rpartition("_")[2]
-    execute(db, f"CREATE ROLE {name} LOGIN")
+    run_statements(db, f"CREATE ROLE {name} LOGIN")
 
     def grant(*grants):
-        execute(db, *(f"GRANT {each} TO {name}" for each in grants))
+        run_statements(db, *(f"GRANT {each} TO {name}" for each in grants))
         return hp.Postgres(db.url.replace("holded@", f"{name}@"), retry=hp.Retry(2))
 
     return grant
 
 
 @pytest.mark.parametrize("bad", [[(2, -2, "")], [(k, -k, "") for k in range(1, 200)]], ids=["one", "all"])
-def test_what_a_policy_refuses_rejects_its_row(db, limited, bad):
-    execute(
+def test_a_row_level_policy_rejects_its_row(db, limited, bad):
+    run_statements(
         db,
         "CREATE TABLE t (k int PRIMARY KEY, n int, v text)",
         "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
@@ -197,13 +187,13 @@ def test_what_a_policy_refuses_rejects_its_row(db, limited, bad):
     )
     user = limited("SELECT, INSERT, UPDATE ON t")
     good = [] if len(bad) > 1 else [(1, 1, ""), (3, 3, "")]
-    loaded = load(user, good + bad)
-    assert (loaded.inserted, set(refused(loaded).values())) == (len(good), {"insufficient_privilege"})
-    assert len(loaded.refused) == len(bad)
-    assert refused(load(user, bad[:1])) == {0: "insufficient_privilege"}
+    loaded = load_tuples(user, good + bad)
+    assert (loaded.inserted, set(reasons(loaded).values())) == (len(good), {"insufficient_privilege"})
+    assert len(loaded.rejected) == len(bad)
+    assert reasons(load_tuples(user, bad[:1])) == {0: "insufficient_privilege"}
 
 
-BESIDE = {"alone": [(1, 1, "")], "together": [(1, 1, ""), (2, 2, "")], "beside a bad row": [(1, 1, ""), (2, 2**40, "")]}
+ROWS = {"alone": [(1, 1, "")], "together": [(1, 1, ""), (2, 2, "")], "beside a bad row": [(1, 1, ""), (2, 2**40, "")]}
 SETTINGS = {
     "a grant on a sequence": (
         (
@@ -235,20 +225,20 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("rows", BESIDE.values(), ids=BESIDE)
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
 @pytest.mark.parametrize("missing", SETTINGS)
-def test_what_is_missing_for_every_row_rejects_none(db, limited, missing, rows):
+def test_a_setting_that_every_row_misses_rejects_none(db, limited, missing, rows):
     setup, words = SETTINGS[missing]
-    execute(db, *setup)
+    run_statements(db, *setup)
     user = limited("SELECT, UPDATE ON t" if missing == "the right to insert" else "SELECT, INSERT, UPDATE ON t")
     with pytest.raises(hp.ConfigurationError, match=words):
-        load(user, rows)
+        load_tuples(user, rows)
     assert stored(db) == []
 
 
-@pytest.mark.parametrize("rows", BESIDE.values(), ids=BESIDE)
-def test_what_refuses_the_statements_around_the_rows_rejects_none(db, rows):
-    execute(
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+def test_an_error_of_statements_around_the_rows_rejects_none(db, rows):
+    run_statements(
         db,
         "CREATE TABLE t (k int PRIMARY KEY, n int, v text)",
         "CREATE FUNCTION forbid() RETURNS event_trigger LANGUAGE plpgsql AS "
@@ -256,7 +246,7 @@ def test_what_refuses_the_statements_around_the_rows_rejects_none(db, rows):
         "CREATE EVENT TRIGGER forbid ON ddl_command_start EXECUTE FUNCTION forbid()",
     )
     with pytest.raises(hp.ConfigurationError, match="no tables today"):
-        load(db, rows)
+        load_tuples(db, rows)
 
 
 @pytest.fixture
@@ -264,28 +254,30 @@ def transactions(monkeypatch):
     counted = []
     original = LoadTransaction.run
     monkeypatch.setattr(
-        LoadTransaction, "run", lambda self, lines: (counted.append(len(lines)), original(self, lines))[1]
+        LoadTransaction,
+        "run",
+        lambda self, lines, deadline: (counted.append(len(lines)), original(self, lines, deadline))[1],
     )
     return counted
 
 
 @pytest.mark.parametrize("count", [1, 200])
-def test_what_a_trigger_asserts_is_found_like_the_rest(db, transactions, count):
-    execute(
+def test_an_assertion_of_a_trigger_rejects_its_row(db, transactions, count):
+    run_statements(
         db,
         "CREATE TABLE t (k int PRIMARY KEY, n int, v text)",
-        "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS "
+        "CREATE FUNCTION check_row() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN ASSERT new.n > 0, 'negative'; RETURN new; END $$",
-        "CREATE TRIGGER look BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION look()",
+        "CREATE TRIGGER check_row BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION check_row()",
     )
-    loaded = load(db, [(k, -1 if k < count else 1, "") for k in range(400)])
-    assert (loaded.inserted, len(loaded.refused)) == (400 - count, count)
-    assert set(refused(loaded).values()) == {"assert_failure"}
+    loaded = load_tuples(db, [(k, -1 if k < count else 1, "") for k in range(400)])
+    assert (loaded.inserted, len(loaded.rejected)) == (400 - count, count)
+    assert set(reasons(loaded).values()) == {"assert_failure"}
     assert len(transactions) == 2
 
 
-def test_a_row_that_takes_too_long_is_no_bad_row(db):
-    execute(
+def test_a_row_that_takes_too_long_is_not_rejected(db):
+    run_statements(
         db,
         "CREATE TABLE t (k int PRIMARY KEY, n int CHECK (n > 0), v text)",
         "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS "
@@ -294,5 +286,5 @@ def test_a_row_that_takes_too_long_is_no_bad_row(db):
     )
     impatient = hp.Postgres(db.url, connect_timeout=1, retry=hp.Retry(1, first_wait=0.05))
     with pytest.raises(hp.TransientError, match="statement timeout"):
-        load(impatient, [(1, -1, ""), (2, 9, "")])
+        load_tuples(impatient, [(1, -1, ""), (2, 9, "")])
     assert stored(db) == []

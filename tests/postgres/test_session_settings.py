@@ -10,9 +10,7 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TSTZRANGE, Range
-
-from holded_pipeline.postgres.copy_format import RowFormat
-from holded_pipeline.postgres.table_loader import TableLoader
+from table_contents import load_rows
 
 SETTINGS = {
     "none": (),
@@ -23,7 +21,9 @@ SETTINGS = {
     "strings with backslashes": ("standard_conforming_strings = off", "backslash_quote = on"),
     "outputs": ("bytea_output = 'escape'", "extra_float_digits = -15", "xmloption = 'document'"),
 }
-AS_USUAL = "SET intervalstyle = 'postgres'; SET datestyle = 'ISO'; SET bytea_output = 'hex'; SET extra_float_digits = 1"
+DEFAULT_SETTINGS = (
+    "SET intervalstyle = 'postgres'; SET datestyle = 'ISO'; SET bytea_output = 'hex'; SET extra_float_digits = 1"
+)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 VALUES = {
     "interval": (sa.Interval(), timedelta(seconds=-1)),
@@ -45,7 +45,7 @@ VALUES = {
 }
 
 
-def tables(name):
+def table_for(name):
     return sa.Table(
         'odd "t\\" %s', sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True), sa.Column("v\\'", VALUES[name][0])
     )
@@ -53,29 +53,25 @@ def tables(name):
 
 @pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a bad row"])
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_a_value_is_read_as_it_was_meant(db, setting, beside):
+def test_a_value_is_stored_alike_under_every_session_setting(db, setting, beside):
     with db.engine(isolation_level="AUTOCOMMIT").connect() as connection:
         for each in SETTINGS[setting]:
             connection.exec_driver_sql(f"ALTER DATABASE {db.url.rpartition('/')[2]} SET {each}")
     for name, (_, value) in VALUES.items():
-        table = tables(name)
+        table = table_for(name)
         engine = db.engine(poolclass=sa.NullPool)
         table.metadata.drop_all(engine)
         table.metadata.create_all(engine)
         rows = [{"k": 1, "v\\'": value}, *([{"k": 2**40, "v\\'": value}] if beside else [])]
-        form = RowFormat(table)
-        columns = form.columns(rows[0])
-        loader = TableLoader(db, table, on_conflict="ignore", keep="first")
-        loaded = loader.load(columns, [form.line(row, columns) for row in rows])
-        loader.close()
-        assert (loaded.inserted, len(loaded.refused)) == (1, len(rows) - 1), name
+        loaded = load_rows(db, table, rows)
+        assert (loaded.inserted, len(loaded.rejected)) == (1, len(rows) - 1), name
         with engine.connect() as connection:
-            connection.exec_driver_sql(AS_USUAL)
+            connection.exec_driver_sql(DEFAULT_SETTINGS)
             assert connection.execute(sa.select(table.c["v\\'"])).scalar_one() == value, name
 
 
-def test_bytes_are_written_alike_before_and_after_the_first_connection():
-    """What libpq escapes, it escapes as the connection before last was told."""
+def test_bytes_are_formatted_alike_before_the_first_connection():
+    """libpq escapes bytes by the settings of an earlier connection, so its escaping is not used."""
     program = (
         "import sqlalchemy as sa; from holded_pipeline.postgres.copy_format import RowFormat; "
         "t = sa.Table('t', sa.MetaData(), sa.Column('v', sa.LargeBinary)); "

@@ -1,4 +1,4 @@
-"""What a value becomes on its way into a column, and what counts as another value."""
+"""How values are stored in a column, and which values count as an update."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, NUMERIC
-
-from holded_pipeline.postgres.copy_format import RowFormat
-from holded_pipeline.postgres.table_loader import TableLoader
+from table_contents import load_rows, rows_of
 
 
-class Named(sa.types.UserDefinedType):
-    """A type of PostgreSQL's by its name; values are its texts."""
+class TypeByName(sa.types.UserDefinedType):
+    """A type of PostgreSQL by its name; values are written as text."""
 
     cache_ok = True
 
@@ -30,24 +28,18 @@ def table_of(db, *columns):
     return table
 
 
-def load(db, table, *rows, on_conflict="update"):
-    form = RowFormat(table)
-    columns = form.columns(rows[0])
-    loader = TableLoader(db, table, on_conflict=on_conflict, keep="last")
-    try:
-        loaded = loader.load(columns, [form.line(row, columns) for row in rows])
-    finally:
-        loader.close()
+def load_last(db, table, *rows):
+    """Loads rows with on_conflict="update" and keep="last": the counts, and the reasons of rejections."""
+    loaded = load_rows(db, table, rows, on_conflict="update", keep="last")
     counts = (loaded.inserted, loaded.updated, loaded.duplicates)
-    return counts, [fault.reason for _, fault in loaded.refused]
+    return counts, [rejection.reason for _, rejection in loaded.rejected]
 
 
 def stored(db, what):
-    with db.engine(poolclass=sa.NullPool).connect() as connection:
-        return list(connection.execute(sa.text(f"SELECT {what} FROM t ORDER BY k")).scalars())
+    return [value for (value,) in rows_of(db, f"SELECT {what} FROM t ORDER BY k")]
 
 
-OTHER_VALUES = {
+DIFFERENT_VALUES = {
     "interval": ("1 mon", "30 days"),  # equal to PostgreSQL
     "circle": ("<(0,0),1>", "<(9,9),1>"),  # of one area
     "box": ("(1,1),(0,0)", "(3,3),(2,2)"),
@@ -61,20 +53,20 @@ OTHER_VALUES = {
 }
 
 
-@pytest.mark.parametrize("kind", OTHER_VALUES)
-def test_an_update_is_what_arrives_otherwise_and_nothing_else(db, kind):
-    table = table_of(db, sa.Column("v", Named(kind)))
-    first, other = OTHER_VALUES[kind]
-    seen = [load(db, table, {"k": 1, "v": value})[0] for value in (first, first, other, other, None, None, first)]
+@pytest.mark.parametrize("kind", DIFFERENT_VALUES)
+def test_only_a_value_that_is_written_differently_updates_a_row(db, kind):
+    table = table_of(db, sa.Column("v", TypeByName(kind)))
+    first, other = DIFFERENT_VALUES[kind]
+    seen = [load_last(db, table, {"k": 1, "v": value})[0] for value in (first, first, other, other, None, None, first)]
     assert seen == [(1, 0, 0), (0, 0, 1), (0, 1, 0), (0, 0, 1), (0, 1, 0), (0, 0, 1), (0, 1, 0)]
     assert stored(db, "v::text") == [first]
 
 
 @pytest.mark.parametrize("kind", [JSON, JSONB])
-def test_documents_of_any_size_are_told_apart(db, kind):
+def test_documents_of_any_size_are_compared(db, kind):
     table = table_of(db, sa.Column("v", kind))
     large = {"lines": [{"n": n, "text": "word " * 10} for n in range(2_000)]}
-    seen = [load(db, table, {"k": 1, "v": value})[0] for value in (large, large, {**large, "more": 1})]
+    seen = [load_last(db, table, {"k": 1, "v": value})[0] for value in (large, large, {**large, "more": 1})]
     assert seen == [(1, 0, 0), (0, 0, 1), (0, 1, 0)]
 
 
@@ -95,19 +87,19 @@ def test_documents_of_any_size_are_told_apart(db, kind):
     ],
     ids=["numbers", "none", "floats", "nested", "booleans", "texts", "bytes"],
 )
-def test_lists_are_arrays_whatever_stands_beside_what(db, kind, value, expected):
+def test_lists_with_elements_of_several_types_are_stored_as_arrays(db, kind, value, expected):
     table = table_of(db, sa.Column("v", ARRAY(kind)))
-    assert load(db, table, {"k": 1, "v": value}) == ((1, 0, 0), [])
+    assert load_last(db, table, {"k": 1, "v": value}) == ((1, 0, 0), [])
     assert stored(db, "v::text") == [expected]
 
 
-def test_rows_that_are_good_only_together_are_so_beside_a_bad_one(db):
+def test_rows_that_are_good_only_together_are_stored_beside_a_bad_one(db):
     table = table_of(
         db, sa.Column("other", sa.ForeignKey("t.k")), sa.Column("n", sa.Integer, sa.CheckConstraint("n > 0"))
     )
     rows = [{"k": 1, "other": 2, "n": 1}, {"k": 2, "other": 1, "n": 1}, {"k": 3, "other": None, "n": -1}]
-    assert load(db, table, *rows) == ((2, 0, 0), ["check_violation"])
+    assert load_last(db, table, *rows) == ((2, 0, 0), ["check_violation"])
     lost = [{"k": 4, "other": 5, "n": 1}, {"k": 5, "other": 99, "n": 1}, {"k": 6, "other": None, "n": -1}]
     reasons = ["foreign_key_violation", "foreign_key_violation", "check_violation"]
-    assert load(db, table, *lost) == ((0, 0, 0), reasons)
+    assert load_last(db, table, *lost) == ((0, 0, 0), reasons)
     assert stored(db, "k") == [1, 2]

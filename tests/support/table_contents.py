@@ -37,3 +37,10 @@ def load_rows(
         return loader.load(columns, [form.line(row, columns) for row in rows])
     finally:
         loader.close()
+
+
+def run_statements(db: hp.Postgres, *statements: str) -> None:
+    """Runs statements in one transaction."""
+    with db.engine(poolclass=sa.NullPool).begin() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))

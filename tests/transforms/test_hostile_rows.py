@@ -1,4 +1,4 @@
-"""Row functions, column types and elements of strangers: what they raise is one element's rejection, well formed."""
+"""What row functions, column types and elements of users raise rejects one element, with a valid rejection."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import apache_beam as beam
 import jsonschema
 import pytest
 import sqlalchemy as sa
+from store_contents import documents_below, objects_below
+from table_contents import rows_of
 
 import holded_pipeline as hp
 from holded_pipeline.rejected import rejections
@@ -21,7 +23,7 @@ SCHEMA = jsonschema.Draft202012Validator(
 )
 
 
-class Why(enum.Enum):
+class Reason(enum.Enum):
     BAD = 404
 
 
@@ -32,7 +34,7 @@ class OwnError(Exception):
 
 class OwnReject(hp.RejectRecord):
     def __init__(self):
-        """Without what a RejectRecord holds."""
+        """Without the attributes of a RejectRecord."""
 
 
 def raising(error):
@@ -50,7 +52,7 @@ def table_of(kind=sa.Integer):
 
 @pytest.fixture
 def load(run, lake, db):
-    """`load(row)`: what is stored of 1, 2 and 3, and what was rejected of them, as it lies in the store."""
+    """`load(row)`: which of 1, 2 and 3 are stored, and the dead letters of the others."""
 
     def load(row, *, table=None, elements=(1, 2, 3), **settings):
         table_of().create(db.engine())
@@ -61,15 +63,11 @@ def load(run, lake, db):
                 | beam.Create(elements)
                 | hp.WritePostgres(db, table=table_of() if table is None else table, row=row)
             )
-            # A second input, so that rejections travel through their coder.
+            # A reshuffle, so that rejections pass through their coder.
             return {"w": loaded.rejected | beam.Reshuffle() | hp.WriteRejected(lake, "rejected/", **settings)}
 
         run(build)
-        filesystem = lake.filesystem()
-        paths = filesystem.find(f"{lake.bucket}/rejected/")
-        pile = [json.loads(line) for path in paths for line in gzip.decompress(filesystem.cat(path)).splitlines()]
-        with db.engine().connect() as connection:
-            return sorted(connection.execute(sa.text("SELECT k FROM t")).scalars()), pile
+        return [k for (k,) in rows_of(db, "SELECT k FROM t ORDER BY k")], documents_below(lake, "rejected/")
 
     return load
 
@@ -89,7 +87,7 @@ RAISED = {
         "row_error",
         "the reason 404, which is not a snake_case code: m",
     ),
-    "an enum for a reason": (hp.RejectRecord(Why.BAD, "m"), "row_error", "not a snake_case code"),
+    "an enum for a reason": (hp.RejectRecord(Reason.BAD, "m"), "row_error", "not a snake_case code"),
     "no reason": (hp.RejectRecord("", "m"), "row_error", "not a snake_case code"),
     "no message": (hp.RejectRecord("r", None), "r", "None (rejected"),
     "mappings for violations": (hp.RejectRecord("r", "m", [{"pointer": "/a"}]), "r", "m (rejected"),
@@ -122,11 +120,11 @@ def test_what_a_row_function_raises_rejects_its_element_alone(load, lake, what):
 def test_an_outage_in_a_row_function_ends_the_run_and_names_it(load, lake, error, kind, words):
     with pytest.raises(kind, match=words):
         load(raising(error))
-    assert lake.filesystem().find(f"{lake.bucket}/rejected/") == []
+    assert objects_below(lake, "rejected/") == {}
 
 
-class Guarded(sa.types.TypeDecorator):
-    """A type of a user's, which looks at what is bound."""
+class Checked(sa.types.TypeDecorator):
+    """A user's type, which checks the value."""
 
     impl = sa.Integer
     cache_ok = True
@@ -137,28 +135,28 @@ class Guarded(sa.types.TypeDecorator):
         return value
 
 
-class Shy:
+class WithoutRepr:
     def __repr__(self):
         raise RuntimeError("not me")
 
     def __eq__(self, other):
-        return isinstance(other, Shy)
+        return isinstance(other, WithoutRepr)
 
     __hash__ = None
 
 
-def test_a_type_of_the_users_that_raises_rejects_the_element_alone(load):
-    stored, (rejected,) = load(lambda n: {"k": n}, table=table_of(Guarded))
+def test_a_column_type_of_the_users_that_raises_rejects_its_element(load):
+    stored, (rejected,) = load(lambda n: {"k": n}, table=table_of(Checked))
     assert (stored, rejected["reason"]) == ([1, 3], "invalid_value")
-    assert "the column 'k' of t cannot hold the value as Guarded()" in rejected["message"]
+    assert "the column 'k' of t cannot hold the value as Checked()" in rejected["message"]
     assert "RuntimeError: half \\ud800 a \\0 pair" in rejected["message"]
     SCHEMA.validate(rejected)
 
 
-def test_an_element_that_has_not_even_a_repr_is_rejected(load):
+def test_an_element_whose_repr_raises_is_rejected(load):
     def row(element):
         return {"k": element} if isinstance(element, int) else {}[0]
 
-    stored, (rejected,) = load(row, elements=[1, Shy(), 3])
+    stored, (rejected,) = load(row, elements=[1, WithoutRepr(), 3])
     assert (stored, rejected["reason"]) == ([1, 3], "row_error")
-    assert "Shy object at" in rejected["record"]["content"]
+    assert "WithoutRepr object at" in rejected["record"]["content"]

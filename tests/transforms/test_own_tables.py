@@ -8,10 +8,11 @@ import uuid
 from datetime import UTC, datetime
 from decimal import Decimal
 
-import apache_beam as beam
 import pytest
 import sqlalchemy as sa
+from pipeline_runs import run_load
 from sqlalchemy.dialects.postgresql import JSONB
+from table_contents import rows_of, run_statements
 
 import holded_pipeline as hp
 
@@ -19,30 +20,20 @@ TYPES = {"serial": sa.Integer, "identity": sa.BigInteger, "uuid": sa.Uuid, "sql"
 CHOICES = ["ignore", "update", "reject"]
 
 
-def load(run, db, table, rows, **settings):
-    def build(pipeline):
-        made = pipeline | beam.Create(rows, reshuffle=False) | hp.WritePostgres(db, table=table, row=dict, **settings)
-        return {"receipts": made.passed, "rejected": made.rejected}
-
-    ran = run(build)
+def load_counts(run, db, table, rows, **settings):
+    """Loads rows: inserted, updated, duplicates and rejected, then the reason and message of each rejection."""
+    ran = run_load(run, db, rows, table=table, row=dict, **settings)
     names = ("inserted", "updated", "duplicates", "rejected")
     counts = tuple(sum(getattr(receipt, name) for receipt in ran["receipts"]) for name in names)
     return counts, [(each.reason, each.message) for each in ran["rejected"]]
 
 
 def create(db, table):
-    engine = db.engine(poolclass=sa.NullPool)
-    table.metadata.create_all(engine)
+    table.metadata.create_all(db.engine(poolclass=sa.NullPool))
     return table
 
 
-def query(db, text):
-    engine = db.engine(poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(sa.text(text))]
-
-
-def a_table(*columns):
+def own_table(*columns):
     return sa.Table("own", sa.MetaData(), *columns)
 
 
@@ -65,56 +56,56 @@ def generated_key(kind):
 @pytest.mark.parametrize("on_conflict", CHOICES)
 @pytest.mark.parametrize("kind", TYPES)
 def test_rows_without_the_key_are_all_inserted_in_their_order(run, db, kind, on_conflict):
-    table = create(db, a_table(generated_key(kind), sa.Column("v", sa.Integer, sa.CheckConstraint("v <> 3"))))
+    table = create(db, own_table(generated_key(kind), sa.Column("v", sa.Integer, sa.CheckConstraint("v <> 3"))))
     rows = [{"v": v} for v in (5, 5, 3, 4)]
-    counts, rejected = load(run, db, table, rows, on_conflict=on_conflict)
+    counts, rejected = load_counts(run, db, table, rows, on_conflict=on_conflict)
     assert (counts, [reason for reason, _ in rejected]) == ((3, 0, 0, 1), ["check_violation"])
-    assert sorted(query(db, "SELECT v FROM own")) == [(4,), (5,), (5,)]
+    assert sorted(rows_of(db, "SELECT v FROM own")) == [(4,), (5,), (5,)]
     if kind not in ("uuid", "sql"):
-        assert query(db, "SELECT v FROM own ORDER BY id") == [(5,), (5,), (4,)]
+        assert rows_of(db, "SELECT v FROM own ORDER BY id") == [(5,), (5,), (4,)]
 
 
 def test_rows_with_and_without_the_key_can_be_mixed(run, db):
-    table = create(db, a_table(sa.Column("id", sa.Integer, primary_key=True), sa.Column("v", sa.Text)))
-    load(run, db, table, [{"v": "old"}])
-    counts, _ = load(run, db, table, [{"id": 1, "v": "changed"}, {"v": "new"}], on_conflict="update")
+    table = create(db, own_table(sa.Column("id", sa.Integer, primary_key=True), sa.Column("v", sa.Text)))
+    load_counts(run, db, table, [{"v": "old"}])
+    counts, _ = load_counts(run, db, table, [{"id": 1, "v": "changed"}, {"v": "new"}], on_conflict="update")
     assert counts == (1, 1, 0, 0)
-    assert query(db, "SELECT * FROM own ORDER BY 1") == [(1, "changed"), (2, "new")]
+    assert rows_of(db, "SELECT * FROM own ORDER BY 1") == [(1, "changed"), (2, "new")]
 
 
 @pytest.mark.parametrize("on_conflict", CHOICES)
-def test_a_part_of_the_key_may_be_left_out(run, db, on_conflict):
-    """Whether the database makes the same key again is its own affair: then the row is refused, never dropped."""
+def test_rows_may_omit_a_part_of_the_key(run, db, on_conflict):
+    """If the database generates a key that is taken, the row is rejected, never dropped."""
     table = create(
         db,
-        a_table(
+        own_table(
             sa.Column("a", sa.Text, primary_key=True),
             sa.Column("b", sa.Integer, primary_key=True, server_default="7"),
             sa.Column("v", sa.Integer),
         ),
     )
     rows = [{"a": "x", "v": 1}, {"a": "y", "v": 2}, {"a": "x", "v": 3}]
-    counts, rejected = load(run, db, table, rows, on_conflict=on_conflict)
+    counts, rejected = load_counts(run, db, table, rows, on_conflict=on_conflict)
     assert (counts, [reason for reason, _ in rejected]) == ((2, 0, 0, 1), ["unique_violation"])
-    assert query(db, "SELECT * FROM own ORDER BY 1") == [("x", 7, 1), ("y", 7, 2)]
+    assert rows_of(db, "SELECT * FROM own ORDER BY 1") == [("x", 7, 1), ("y", 7, 2)]
 
 
-def test_a_sequence_that_lags_behind_costs_no_row_in_silence(run, db):
-    table = create(db, a_table(sa.Column("id", sa.Integer, primary_key=True), sa.Column("v", sa.Text)))
-    load(run, db, table, [{"id": 1, "v": "there"}])
-    counts, rejected = load(run, db, table, [{"v": "first"}], on_conflict="ignore")
+def test_a_generated_key_that_is_taken_rejects_the_row(run, db):
+    table = create(db, own_table(sa.Column("id", sa.Integer, primary_key=True), sa.Column("v", sa.Text)))
+    load_counts(run, db, table, [{"id": 1, "v": "there"}])
+    counts, rejected = load_counts(run, db, table, [{"v": "first"}], on_conflict="ignore")
     assert (counts, [reason for reason, _ in rejected]) == ((0, 0, 0, 1), ["unique_violation"])
 
 
 @pytest.mark.parametrize("on_conflict", CHOICES)
-def test_another_unique_constraint_than_the_key_refuses_the_later_row(run, db, on_conflict):
+def test_a_unique_constraint_beside_the_key_rejects_the_later_row(run, db, on_conflict):
     columns = sa.Column("id", sa.Integer, primary_key=True), sa.Column("v", sa.Text, unique=True)
-    table = create(db, a_table(*columns))
+    table = create(db, own_table(*columns))
     rows = [{"id": 1, "v": "x"}, {"id": 2, "v": "x"}, {"id": 3, "v": "y"}]
-    counts, ((reason, message),) = load(run, db, table, rows, on_conflict=on_conflict)
+    counts, ((reason, message),) = load_counts(run, db, table, rows, on_conflict=on_conflict)
     assert (counts, reason) == ((2, 0, 0, 1), "unique_violation")
     assert "constraint 'own_v_key'" in message
-    assert query(db, "SELECT * FROM own ORDER BY 1") == [(1, "x"), (3, "y")]
+    assert rows_of(db, "SELECT * FROM own ORDER BY 1") == [(1, "x"), (3, "y")]
 
 
 # Names
@@ -125,28 +116,28 @@ NAMED = (sa.Column("the id", sa.Integer, primary_key=True, key="id"), sa.Column(
 
 @pytest.mark.parametrize("on_conflict", CHOICES)
 def test_rows_name_columns_as_the_database_does(run, db, on_conflict):
-    table = create(db, a_table(*(column._copy() for column in NAMED)))
-    load(run, db, table, [{"the id": 1, "val": 5}])
+    table = create(db, own_table(*(column._copy() for column in NAMED)))
+    load_counts(run, db, table, [{"the id": 1, "val": 5}])
     rows = [{"the id": 1, "val": 6}, {"the id": 2, "val": {}}, {"the id": 3, "val": 2**40}]
-    counts, rejected = load(run, db, table, rows, on_conflict=on_conflict)
+    counts, rejected = load_counts(run, db, table, rows, on_conflict=on_conflict)
     assert sorted(reason for reason, _ in rejected) == sorted(
         ["invalid_value", "numeric_value_out_of_range", *(["unique_violation"] if on_conflict == "reject" else [])]
     )
     assert any("column 'val' of own" in message for _, message in rejected)
-    assert query(db, "SELECT * FROM own") == [(1, 6 if on_conflict == "update" else 5)]
+    assert rows_of(db, "SELECT * FROM own") == [(1, 6 if on_conflict == "update" else 5)]
     assert counts[1] == (on_conflict == "update")
 
 
-def test_a_row_that_names_a_column_by_its_key_is_told_the_name(run, db):
-    table = create(db, a_table(*(column._copy() for column in NAMED)))
+def test_the_error_for_a_column_named_by_its_key_says_the_name(run, db):
+    table = create(db, own_table(*(column._copy() for column in NAMED)))
     with pytest.raises(hp.ConfigurationError, match=r"the row has 'value', .*; .* 'val', not by the key 'value'"):
-        load(run, db, table, [{"the id": 1, "value": 5}])
+        load_counts(run, db, table, [{"the id": 1, "value": 5}])
 
 
 # Defaults
 
 
-def test_defaults_on_the_client_are_made_for_each_row(run, db):
+def test_python_defaults_are_evaluated_for_each_row(run, db):
     numbers = itertools.count(1)
     columns = (
         sa.Column("id", sa.Uuid, primary_key=True, default=uuid.uuid4),
@@ -156,19 +147,19 @@ def test_defaults_on_the_client_are_made_for_each_row(run, db):
         sa.Column("tags", JSONB, default=dict),
         sa.Column("at", sa.TIMESTAMP(timezone=True), default=lambda: datetime(2026, 3, 1, tzinfo=UTC)),
     )
-    table = create(db, a_table(*columns))
+    table = create(db, own_table(*columns))
     rows = [{"n": 1}, {"n": 2}, {"n": 3, "state": None}, {"n": 4, "state": "sent", "place": 99}]
-    counts, rejected = load(run, db, table, rows)
+    counts, rejected = load_counts(run, db, table, rows)
     assert (counts, [reason for reason, _ in rejected]) == ((3, 0, 0, 1), ["not_null_violation"])
-    assert query(db, "SELECT n, state, tags, at = '2026-03-01 00:00Z' FROM own ORDER BY 1") == [
+    assert rows_of(db, "SELECT n, state, tags, at = '2026-03-01 00:00Z' FROM own ORDER BY 1") == [
         (1, "new\t\\", {}, True),
         (2, "new\t\\", {}, True),
         (4, "sent", {}, True),
     ]
-    assert query(db, "SELECT count(DISTINCT id), count(DISTINCT place) FROM own") == [(3, 3)]
+    assert rows_of(db, "SELECT count(DISTINCT id), count(DISTINCT place) FROM own") == [(3, 3)]
 
 
-def test_defaults_in_sql_are_made_by_the_server(run, db):
+def test_sql_defaults_are_evaluated_by_the_server(run, db):
     columns = (
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("at", sa.TIMESTAMP(timezone=True), default=sa.func.now()),
@@ -177,18 +168,17 @@ def test_defaults_in_sql_are_made_by_the_server(run, db):
         sa.Column("most", sa.Integer, default=sa.select(sa.func.max(sa.column("n"))).select_from(sa.text("most"))),
         sa.Column("odd", sa.Text, default=sa.func.lower("50% \\ OFF")),
     )
-    table = a_table(*columns)
-    with db.engine(poolclass=sa.NullPool).begin() as connection:
-        connection.execute(sa.text("CREATE TABLE most AS SELECT 12 AS n"))
+    table = own_table(*columns)
+    run_statements(db, "CREATE TABLE most AS SELECT 12 AS n")
     create(db, table)
-    assert load(run, db, table, [{"id": 1}, {"id": 2}, {"id": 2}, {"id": 2**40}])[0] == (2, 0, 1, 1)
-    assert query(db, "SELECT id, at IS NOT NULL, number >= 7, tags, most, odd FROM own ORDER BY 1") == [
+    assert load_counts(run, db, table, [{"id": 1}, {"id": 2}, {"id": 2}, {"id": 2**40}])[0] == (2, 0, 1, 1)
+    assert rows_of(db, "SELECT id, at IS NOT NULL, number >= 7, tags, most, odd FROM own ORDER BY 1") == [
         (1, True, True, {"a": 1}, 12, "50% \\ off"),
         (2, True, True, {"a": 1}, 12, "50% \\ off"),
     ]
 
 
-def test_a_default_is_for_new_rows_and_changes_no_stored_one(run, db):
+def test_a_default_changes_no_stored_row(run, db):
     columns = (
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("v", sa.Integer),
@@ -196,13 +186,13 @@ def test_a_default_is_for_new_rows_and_changes_no_stored_one(run, db):
         sa.Column("mark", sa.Uuid, default=uuid.uuid4),
         sa.Column("price", sa.Numeric, default=sa.text("1.5")),
     )
-    table = create(db, a_table(*columns))
-    load(run, db, table, [{"id": 1, "v": 1, "state": "done", "price": Decimal(2)}])
-    before = query(db, "SELECT * FROM own")
-    assert load(run, db, table, [{"id": 1, "v": 1}], on_conflict="update")[0] == (0, 0, 1, 0)
-    assert query(db, "SELECT * FROM own") == before
-    assert load(run, db, table, [{"id": 1, "v": 2}], on_conflict="update")[0] == (0, 1, 0, 0)
-    assert query(db, "SELECT state, price, v FROM own") == [("done", Decimal(2), 2)]
+    table = create(db, own_table(*columns))
+    load_counts(run, db, table, [{"id": 1, "v": 1, "state": "done", "price": Decimal(2)}])
+    before = rows_of(db, "SELECT * FROM own")
+    assert load_counts(run, db, table, [{"id": 1, "v": 1}], on_conflict="update")[0] == (0, 0, 1, 0)
+    assert rows_of(db, "SELECT * FROM own") == before
+    assert load_counts(run, db, table, [{"id": 1, "v": 2}], on_conflict="update")[0] == (0, 1, 0, 0)
+    assert rows_of(db, "SELECT state, price, v FROM own") == [("done", Decimal(2), 2)]
 
 
 ODD = "50% '\\ \t\v\r\b\f\x01\n é\u00a0 {x} $$"
@@ -222,40 +212,40 @@ ODD = "50% '\\ \t\v\r\b\f\x01\n é\u00a0 {x} $$"
     ids=["function", "text", "json", "number", "sql", "time", "null"],
 )
 @pytest.mark.parametrize("poison", [False, True], ids=["clean", "with a bad row"])
-def test_onupdate_is_set_where_a_row_is_updated_and_nowhere_else(run, db, kind, onupdate, expected, poison):
+def test_onupdate_is_set_in_updated_rows_only(run, db, kind, onupdate, expected, poison):
     columns = (
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("v", sa.Integer),
         sa.Column("w", kind, onupdate=onupdate, server_default=sa.null()),
     )
-    table = create(db, a_table(*columns))
-    load(run, db, table, [{"id": 1, "v": 1}, {"id": 2, "v": 2}])
-    assert query(db, "SELECT count(w) FROM own") == [(0,)]
+    table = create(db, own_table(*columns))
+    load_counts(run, db, table, [{"id": 1, "v": 1}, {"id": 2, "v": 2}])
+    assert rows_of(db, "SELECT count(w) FROM own") == [(0,)]
     rows = [{"id": 1, "v": 1}, {"id": 2, "v": 3}, {"id": 3, "v": 3}, *([{"id": 4, "v": 2**40}] if poison else [])]
-    assert load(run, db, table, rows, on_conflict="update")[0] == (1, 1, 1, int(poison))
-    assert query(db, "SELECT id, w FROM own ORDER BY 1") == [(1, None), (2, expected), (3, None)]
+    assert load_counts(run, db, table, rows, on_conflict="update")[0] == (1, 1, 1, int(poison))
+    assert rows_of(db, "SELECT id, w FROM own ORDER BY 1") == [(1, None), (2, expected), (3, None)]
 
 
-def test_a_default_that_cannot_be_written_says_which(run, db):
+def test_the_error_for_a_default_that_cannot_be_written_names_it(run, db):
     columns = sa.Column("id", sa.Integer, primary_key=True), sa.Column("v", sa.Integer)
-    wrong = create(db, a_table(*columns, sa.Column("w", JSONB, default=object)))
-    ((reason, message),) = load(run, db, wrong, [{"id": 1, "v": 1}])[1]
+    wrong = create(db, own_table(*columns, sa.Column("w", JSONB, default=object)))
+    ((reason, message),) = load_counts(run, db, wrong, [{"id": 1, "v": 1}])[1]
     assert (reason, "column 'w' of own" in message) == ("invalid_value", True)
-    wrong = a_table(*(column._copy() for column in columns), sa.Column("w", JSONB, onupdate=object))
+    wrong = own_table(*(column._copy() for column in columns), sa.Column("w", JSONB, onupdate=object))
     with pytest.raises(hp.ConfigurationError, match=r"onupdate of column 'w' of own .*cannot hold the value"):
-        load(run, db, wrong, [{"id": 1, "v": 1}], on_conflict="update")
+        load_counts(run, db, wrong, [{"id": 1, "v": 1}], on_conflict="update")
 
 
-def test_a_default_that_reads_the_statements_context_is_told_that_there_is_none(run, db):
+def test_a_default_that_reads_the_statements_context_is_an_error(run, db):
     column = sa.Column("v", sa.Integer, default=lambda context: context.get_current_parameters()["id"])
-    table = create(db, a_table(sa.Column("id", sa.Integer, primary_key=True), column))
-    with pytest.raises(hp.ConfigurationError, match=r"reads get_current_parameters of the statement.*row function"):
-        load(run, db, table, [{"id": 1}])
+    table = create(db, own_table(sa.Column("id", sa.Integer, primary_key=True), column))
+    with pytest.raises(hp.ConfigurationError, match=r"reads get_current_parameters of its statement.*row function"):
+        load_counts(run, db, table, [{"id": 1}])
 
 
-@pytest.mark.parametrize("place", ["default", "onupdate"])
-def test_sql_that_cannot_be_written_out_fails_when_it_is_written(db, place):
+@pytest.mark.parametrize("kind", ["default", "onupdate"])
+def test_an_sql_default_that_cannot_be_written_raises_at_construction(db, kind):
     expression = sa.func.f(sa.literal(object()))
-    table = a_table(sa.Column("id", sa.Integer, primary_key=True), sa.Column("v", sa.Integer, **{place: expression}))
-    with pytest.raises(ValueError, match=re.escape(f"the {place} of column 'v' of own cannot be written as SQL")):
+    table = own_table(sa.Column("id", sa.Integer, primary_key=True), sa.Column("v", sa.Integer, **{kind: expression}))
+    with pytest.raises(ValueError, match=re.escape(f"the {kind} of column 'v' of own cannot be written as SQL")):
         hp.WritePostgres(db, table=table, row=dict)

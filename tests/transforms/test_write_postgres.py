@@ -1,55 +1,33 @@
-"""WritePostgres on a real database: every element is a row, a duplicate or a rejection, and says which."""
+"""WritePostgres on a real database: every element is a row, a duplicate or a rejection."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-import apache_beam as beam
-import attrs
 import pytest
 import sqlalchemy as sa
+from event_factory import make_event
+from pipeline_runs import run_load
 from sqlalchemy.dialects.postgresql import JSONB
+from table_contents import rows_of, run_statements
 
 import holded_pipeline as hp
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def event(number, **changes):
-    made = hp.Event(
-        id=f"e{number}",
-        type=r"Holded\Wallet\Domain\Account\Events\AccountCreatedEvent",
-        company_id=f"c{number % 3}",
-        user_id="u",
-        occurred_at=NOON + timedelta(microseconds=number),
-        data={"n": number},
-        metadata={"quality": {"score": 0.25}},
-        source=hp.Source("b", "k", "t", number + 1),
-        raw=b'{"as": "sent"}',
-    )
-    return attrs.evolve(made, **changes)
-
-
-def load(run, db, elements, **settings):
-    def build(pipeline):
-        loaded = pipeline | beam.Create(elements, reshuffle=False) | hp.WritePostgres(db, **settings)
-        return {"receipts": loaded.passed, "rejected": loaded.rejected}
-
-    return run(build)
-
-
-def query(db, text):
-    engine = db.engine(poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(sa.text(text))]
-
-
-def execute(db, *texts):
-    engine = db.engine(poolclass=sa.NullPool)
-    with engine.begin() as connection:
-        for text in texts:
-            connection.execute(sa.text(text))
+def account_created(number, **fields):
+    defaults = {
+        "type": r"Holded\Wallet\Domain\Account\Events\AccountCreatedEvent",
+        "company_id": f"c{number % 3}",
+        "user_id": "u",
+        "occurred_at": NOON + timedelta(microseconds=number),
+        "metadata": {"quality": {"score": 0.25}},
+        "source": hp.Source("b", "k", "t", number + 1),
+        "raw": b'{"as": "sent"}',
+    }
+    return make_event(number, **(defaults | fields))
 
 
 def totals(ran):
@@ -57,16 +35,17 @@ def totals(ran):
     return {name: sum(getattr(receipt, name) for receipt in ran["receipts"]) for name in names}
 
 
-def test_an_event_is_a_row_with_all_it_holds(run, db):
-    ran = load(run, db, [event(7)])
+def test_every_field_of_an_event_is_stored(run, db):
+    ran = run_load(run, db, [account_created(7)])
     assert totals(ran) == {"rows": 1, "inserted": 1, "updated": 0, "duplicates": 0, "rejected": 0}
     columns = "event_id, event_type, company_id, user_id, occurred_at, business_context, data_quality_score, source"
-    ((*row, source),) = query(db, f"SELECT {columns} FROM business_events")
-    assert row == ["e7", event(7).type, "c1", "u", event(7).occurred_at, "account_management", Decimal("0.25")]
+    ((*row, source),) = rows_of(db, f"SELECT {columns} FROM business_events")
+    event = account_created(7)
+    assert row == ["e7", event.type, "c1", "u", event.occurred_at, "account_management", Decimal("0.25")]
     assert source == {"bucket": "b", "key": "k", "etag": "t", "line": 8, "item": None}
 
 
-def test_numbers_of_any_size_and_any_text_arrive_unaltered(run, db):
+def test_numbers_of_any_size_and_any_text_are_stored_unaltered(run, db):
     data = {
         "big": 10**200 + 1,
         "long": Decimal("0.1234567890123456789012345678901234567890"),
@@ -75,8 +54,8 @@ def test_numbers_of_any_size_and_any_text_arrive_unaltered(run, db):
         "nested": {"a": [1, {"b": None}], "": True},
         "key\twith\\odd\nthings": 1,
     }
-    load(run, db, [event(1, data=data)])
-    ((big, long, text, nested, odd),) = query(
+    run_load(run, db, [account_created(1, data=data)])
+    ((big, long, text, nested, odd),) = rows_of(
         db,
         "SELECT data->>'big', data->>'long', data->>'text', data->'nested', "
         r"data ? E'key\twith\\odd\nthings' FROM business_events",
@@ -86,15 +65,16 @@ def test_numbers_of_any_size_and_any_text_arrive_unaltered(run, db):
     )  # fmt: skip
 
 
-def test_the_same_again_changes_nothing(run, db):
-    events = [event(number) for number in range(50)]
-    load(run, db, events)
-    before = query(db, "SELECT * FROM business_events ORDER BY 1"), query(db, "SELECT * FROM company_analytics")
-    ran = load(run, db, [*events, *events[:10]], batch_rows=17)
+def test_a_repeated_load_changes_nothing(run, db):
+    events = [account_created(number) for number in range(50)]
+    run_load(run, db, events)
+    before = rows_of(db, "SELECT * FROM business_events ORDER BY 1"), rows_of(db, "SELECT * FROM company_analytics")
+    ran = run_load(run, db, [*events, *events[:10]], batch_rows=17)
     assert totals(ran) == {"rows": 60, "inserted": 0, "updated": 0, "duplicates": 60, "rejected": 0}
-    assert (query(db, "SELECT * FROM business_events ORDER BY 1"), query(db, "SELECT * FROM company_analytics")) == (
-        before
-    )
+    assert (
+        rows_of(db, "SELECT * FROM business_events ORDER BY 1"),
+        rows_of(db, "SELECT * FROM company_analytics"),
+    ) == (before)
     assert hp.verify_analytics(db) == []
 
 
@@ -103,33 +83,35 @@ def test_the_same_again_changes_nothing(run, db):
     [
         ({}, "old", (0, 2)),
         ({"on_conflict": "update"}, "first", (1, 1)),
-        ({"on_conflict": "update", "keep": "newest"}, "last", (1, 1)),
+        ({"on_conflict": "update", "keep": "last"}, "last", (1, 1)),
     ],
 )
-def test_a_key_that_is_there_already_stays_or_is_replaced(run, db, settings, kept, counts):
-    load(run, db, [event(1, data={"v": "old"})])
-    ran = load(run, db, [event(1, data={"v": "first"}), event(1, data={"v": "last"})], **settings)
-    assert query(db, "SELECT data->>'v' FROM business_events") == [(kept,)]
+def test_a_row_with_a_known_key_is_kept_or_replaced(run, db, settings, kept, counts):
+    run_load(run, db, [account_created(1, data={"v": "old"})])
+    ran = run_load(
+        run, db, [account_created(1, data={"v": "first"}), account_created(1, data={"v": "last"})], **settings
+    )
+    assert rows_of(db, "SELECT data->>'v' FROM business_events") == [(kept,)]
     assert (totals(ran)["updated"], totals(ran)["duplicates"]) == counts
     assert hp.verify_analytics(db) == []
 
 
-def test_an_update_that_says_the_same_touches_no_row(run, db):
-    load(run, db, [event(1)])
-    before = query(db, "SELECT updated_at FROM business_events")
-    again = event(1, metadata={"quality": {"score": 0.25}, "processing": {"run_id": "another"}})
-    ran = load(run, db, [again], on_conflict="update")
+def test_an_update_with_equal_values_updates_no_row(run, db):
+    run_load(run, db, [account_created(1)])
+    before = rows_of(db, "SELECT updated_at FROM business_events")
+    again = account_created(1, metadata={"quality": {"score": 0.25}, "processing": {"run_id": "another"}})
+    ran = run_load(run, db, [again], on_conflict="update")
     assert totals(ran)["duplicates"] == 1
-    assert query(db, "SELECT updated_at FROM business_events") == before
-    changed = event(1, company_id="c9")
-    assert totals(load(run, db, [changed], on_conflict="update"))["updated"] == 1
-    assert query(db, "SELECT updated_at FROM business_events") > before
+    assert rows_of(db, "SELECT updated_at FROM business_events") == before
+    changed = account_created(1, company_id="c9")
+    assert totals(run_load(run, db, [changed], on_conflict="update"))["updated"] == 1
+    assert rows_of(db, "SELECT updated_at FROM business_events") > before
     assert hp.verify_analytics(db) == []
 
 
-def test_a_conflict_can_be_an_error_of_the_new_row(run, db):
-    load(run, db, [event(1)])
-    ran = load(run, db, [event(0), event(1), event(2)], on_conflict="reject")
+def test_a_conflict_can_reject_the_new_row(run, db):
+    run_load(run, db, [account_created(1)])
+    ran = run_load(run, db, [account_created(0), account_created(1), account_created(2)], on_conflict="reject")
     assert totals(ran) == {"rows": 3, "inserted": 2, "updated": 0, "duplicates": 0, "rejected": 1}
     (rejected,) = ran["rejected"]
     assert (rejected.stage, rejected.reason, rejected.event_id) == ("write", "unique_violation", "e1")
@@ -137,11 +119,11 @@ def test_a_conflict_can_be_an_error_of_the_new_row(run, db):
     assert "(e1) already exists" in rejected.message
 
 
-def test_a_row_that_postgres_refuses_is_alone_in_it(run, db):
-    events = [event(number) for number in range(500)]
-    events[123] = event(123, data={"n": Decimal("1e200000")})
-    events[377] = event(377, data={"n": [Decimal("-1e200000")]})
-    ran = load(run, db, events)
+def test_postgresql_rejects_bad_rows_and_stores_the_others(run, db):
+    events = [account_created(number) for number in range(500)]
+    events[123] = account_created(123, data={"n": Decimal("1e200000")})
+    events[377] = account_created(377, data={"n": [Decimal("-1e200000")]})
+    ran = run_load(run, db, events)
     assert totals(ran) == {"rows": 500, "inserted": 498, "updated": 0, "duplicates": 0, "rejected": 2}
     assert {rejected.event_id for rejected in ran["rejected"]} == {"e123", "e377"}
     assert {rejected.reason for rejected in ran["rejected"]} == {"numeric_value_out_of_range"}
@@ -162,7 +144,7 @@ parts = sa.Table(
 )
 
 
-def a_part(number, **changes):
+def make_part(number, **changes):
     return {"id": number, "Name": "ok", "price": Decimal("1.50"), **changes}
 
 
@@ -190,86 +172,86 @@ def with_half_a_pair(row):
         ({"extra": {"a": "\0"}}, "untranslatable_character"),
     ],
 )
-def test_each_kind_of_bad_row_costs_itself_alone(run, db, bad, reason):
+def test_each_kind_of_bad_row_is_rejected_alone(run, db, bad, reason):
     metadata.create_all(db.engine())
-    rows = [a_part(number) for number in range(20)]
-    rows[13] = a_part(13, **bad)
-    ran = load(run, db, rows, table=parts, row=with_half_a_pair)
-    assert query(db, 'SELECT count(*) FROM "odd parts"') == [(19,)]
+    rows = [make_part(number) for number in range(20)]
+    rows[13] = make_part(13, **bad)
+    ran = run_load(run, db, rows, table=parts, row=with_half_a_pair)
+    assert rows_of(db, 'SELECT count(*) FROM "odd parts"') == [(19,)]
     (rejected,) = ran["rejected"]
     assert rejected.reason == reason
     assert rejected.event_id is None
 
 
-def test_any_table_takes_any_element_and_leaves_the_rest_to_its_defaults(run, db):
+def test_omitted_columns_of_any_table_get_their_defaults(run, db):
     metadata.create_all(db.engine())
     rows = [
-        a_part(1, tags=["a", 'b"c', "d,e", None], made=NOON.date()),
-        a_part(2, parent=1, extra={"x": [1, None]}),
+        make_part(1, tags=["a", 'b"c', "d,e", None], made=NOON.date()),
+        make_part(2, parent=1, extra={"x": [1, None]}),
         {"id": 3, "Name": "bare"},
     ]
-    assert totals(load(run, db, rows, table=parts, row=dict))["inserted"] == 3
-    assert query(db, 'SELECT id, "Name", price, parent, tags, made, extra FROM "odd parts" ORDER BY 1') == [
+    assert totals(run_load(run, db, rows, table=parts, row=dict))["inserted"] == 3
+    assert rows_of(db, 'SELECT id, "Name", price, parent, tags, made, extra FROM "odd parts" ORDER BY 1') == [
         (1, "ok", Decimal("1.50"), None, ["a", 'b"c', "d,e", None], NOON.date(), {}),
         (2, "ok", Decimal("1.50"), 1, None, None, {"x": [1, None]}),
         (3, "bare", None, None, None, None, {}),
     ]
 
 
-def test_a_row_function_may_refuse_its_element(run, db):
+def test_a_row_function_may_reject_its_element(run, db):
     metadata.create_all(db.engine())
 
     def row(number):
         if number == 2:
             raise hp.RejectRecord("unlucky", "no twos")
-        return a_part(number)
+        return make_part(number)
 
-    ran = load(run, db, [1, 2, 3], table=parts, row=row)
+    ran = run_load(run, db, [1, 2, 3], table=parts, row=row)
     (rejected,) = ran["rejected"]
     assert (rejected.reason, rejected.raw) == ("unlucky", b"2")
-    assert query(db, 'SELECT id FROM "odd parts" ORDER BY 1') == [(1,), (3,)]
+    assert rows_of(db, 'SELECT id FROM "odd parts" ORDER BY 1') == [(1,), (3,)]
 
 
-def test_a_table_without_a_key_takes_every_row(run, db):
+def test_a_table_without_a_key_stores_every_row(run, db):
     table = sa.Table("log", sa.MetaData(), sa.Column("n", sa.Integer))
     table.metadata.create_all(db.engine())
-    assert totals(load(run, db, [1, 1, 2], table=table, row=lambda n: {"n": n}))["inserted"] == 3
+    assert totals(run_load(run, db, [1, 1, 2], table=table, row=lambda n: {"n": n}))["inserted"] == 3
 
 
-def test_a_missing_table_column_or_grant_fails_at_once_and_says_what_to_do(run, db):
+def test_a_missing_table_column_or_constraint_fails_at_once(run, db):
     table = sa.Table("nowhere", sa.MetaData(), sa.Column("n", sa.Integer, primary_key=True))
     with pytest.raises(hp.ConfigurationError, match='"nowhere" does not exist.*42P01.*create the table'):
-        load(run, db, [1], table=table, row=lambda n: {"n": n})
-    execute(db, "CREATE TABLE nowhere (m int)")
+        run_load(run, db, [1], table=table, row=lambda n: {"n": n})
+    run_statements(db, "CREATE TABLE nowhere (m int)")
     with pytest.raises(hp.ConfigurationError, match='column "n".*42703.*lacks a column'):
-        load(run, db, [1], table=table, row=lambda n: {"n": n})
-    execute(db, "DROP TABLE nowhere", "CREATE TABLE nowhere (n int)")
+        run_load(run, db, [1], table=table, row=lambda n: {"n": n})
+    run_statements(db, "DROP TABLE nowhere", "CREATE TABLE nowhere (n int)")
     with pytest.raises(hp.ConfigurationError, match="42P10.*unique constraint"):
-        load(run, db, [1], table=table, row=lambda n: {"n": n})
+        run_load(run, db, [1], table=table, row=lambda n: {"n": n})
 
 
-def test_a_user_without_grants_is_told_which(run, db):
+def test_the_error_for_a_user_without_grants_names_them(run, db):
     name = "poor_" + db.url.rpartition("_")[2]
     hp.migrate(db)
-    execute(db, f"CREATE ROLE {name} LOGIN PASSWORD 'hunter2hunter2'")
+    run_statements(db, f"CREATE ROLE {name} LOGIN PASSWORD 'hunter2hunter2'")
     poor = hp.Postgres(db.url.replace("holded@", f"{name}:hunter2hunter2@"))
     with pytest.raises(hp.ConfigurationError, match="permission denied.*42501.*grant") as error:
-        load(run, poor, [event(1)])
+        run_load(run, poor, [account_created(1)])
     assert "hunter2" not in str(error.value)
-    execute(db, f"DROP ROLE {name}")
+    run_statements(db, f"DROP ROLE {name}")
 
 
-def test_a_database_or_user_that_is_not_there_fails_at_once(run, db):
+def test_a_missing_database_or_user_fails_at_once(run, db):
     for wrong in (db.url + "_not", db.url.replace("holded@", "nobody:hunter2hunter2@")):
         with pytest.raises(hp.ConfigurationError, match="does not exist") as error:
-            load(run, hp.Postgres(wrong), [event(1)])
+            run_load(run, hp.Postgres(wrong), [account_created(1)])
         assert "hunter2" not in str(error.value)
 
 
-def test_a_row_with_a_column_that_the_table_lacks_is_a_fault_of_the_function(run, db):
+def test_a_row_with_an_unknown_column_fails_the_run(run, db):
     metadata.create_all(db.engine())
     with pytest.raises(hp.ConfigurationError, match="the row has 'colour', which the table odd parts has no"):
-        load(run, db, [1], table=parts, row=lambda n: a_part(n, colour="red"))
+        run_load(run, db, [1], table=parts, row=lambda n: make_part(n, colour="red"))
 
 
 @pytest.mark.parametrize(
@@ -277,23 +259,23 @@ def test_a_row_with_a_column_that_the_table_lacks_is_a_fault_of_the_function(run
     [
         ({"table": parts}, "table and row go together"),
         ({"on_conflict": "merge"}, "on_conflict must be"),
-        ({"keep": "last"}, "keep must be"),
-        ({"keep": "newest"}, 'needs on_conflict="update"'),
+        ({"keep": "middle"}, "keep must be"),
+        ({"keep": "last"}, 'needs on_conflict="update"'),
         ({"batch_rows": 0}, "batch_rows must be at least 1"),
     ],
 )
-def test_a_wrong_argument_fails_when_it_is_written(db, settings, words):
+def test_a_wrong_argument_raises_at_construction(db, settings, words):
     with pytest.raises(ValueError, match=words):
         hp.WritePostgres(db, **settings)
 
 
-def test_an_element_that_the_row_function_cannot_read_is_alone_in_it(run, db):
+def test_an_element_that_the_row_function_cannot_read_is_rejected(run, db):
     metadata.create_all(db.engine())
-    ran = load(run, db, [{"n": 1}, {"m": 2}, {"n": 3}], table=parts, row=lambda element: a_part(element["n"]))
+    ran = run_load(run, db, [{"n": 1}, {"m": 2}, {"n": 3}], table=parts, row=lambda element: make_part(element["n"]))
     (rejected,) = ran["rejected"]
     assert (rejected.reason, rejected.raw) == ("row_error", b'{"m":2}')
     assert "KeyError: 'n'" in rejected.message
-    assert query(db, 'SELECT id FROM "odd parts" ORDER BY 1') == [(1,), (3,)]
+    assert rows_of(db, 'SELECT id FROM "odd parts" ORDER BY 1') == [(1,), (3,)]
 
 
 @pytest.mark.parametrize(
@@ -307,14 +289,14 @@ def test_an_element_that_the_row_function_cannot_read_is_alone_in_it(run, db):
 )
 def test_a_row_function_that_returns_no_row_fails_the_run(run, db, returned, words):
     with pytest.raises(hp.ConfigurationError, match=words):
-        load(run, db, [1], table=parts, row=lambda _: returned)
+        run_load(run, db, [1], table=parts, row=lambda _: returned)
 
 
-def test_rows_of_ever_other_columns_do_not_hold_more_than_one_batch_may(run, db):
+def test_batches_with_different_columns_share_one_limit_of_bytes(run, db):
     columns = [sa.Column(f"c{number}", sa.Text) for number in range(10)]
     table = sa.Table("wide", sa.MetaData(), sa.Column("id", sa.Integer, primary_key=True), *columns)
     table.metadata.create_all(db.engine())
     row = lambda n: {"id": n, f"c{n % 10}": "x" * 100}  # noqa: E731  a row function is often one
-    ran = load(run, db, range(40), table=table, row=row, batch_bytes=500)
+    ran = run_load(run, db, range(40), table=table, row=row, batch_bytes=500)
     assert totals(ran)["inserted"] == 40
     assert len(ran["receipts"]) > 20

@@ -1,39 +1,38 @@
-"""The business tables, and the triggers that keep the summaries."""
+"""The business tables, and the triggers that keep the summaries right. Released, and therefore frozen."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
-
-from holded_pipeline.migrations import summary_triggers
 
 revision = "0001"
 down_revision = None
 
 _TIME = sa.TIMESTAMP(timezone=True)
 _NOW = sa.text("now()")
+_TRIGGERS = Path(__file__).with_name("0001_summary_triggers.sql")
 
 
 def upgrade() -> None:
-    """Makes everything."""
-    _make_events()
-    _make_summaries()
-    op.execute(sa.text(summary_triggers.SEARCH_PATH))
-    for statement in summary_triggers.CREATE:
-        op.execute(sa.text(statement))
+    """Creates the tables, then the triggers."""
+    _create_events()
+    _create_summaries()
+    op.execute(sa.text(_TRIGGERS.read_text(encoding="utf-8")))
 
 
 def downgrade() -> None:
-    """Drops everything, the data too."""
+    """Drops the tables with their data, and the functions of the triggers."""
     op.drop_table("business_events")
     for table in ("company_analytics", "event_type_summaries", "event_type_companies"):
         op.drop_table(table)
-    for statement in summary_triggers.DROP:
-        op.execute(sa.text(statement))
+    for event in ("inserted", "updated", "deleted", "truncated"):
+        op.execute(sa.text(f"DROP FUNCTION holded_events_{event}()"))
+    op.execute(sa.text("DROP FUNCTION holded_add_contexts(jsonb, jsonb)"))
 
 
-def _make_events() -> None:
+def _create_events() -> None:
     op.create_table(
         "business_events",
         sa.Column("event_id", sa.Text, primary_key=True),
@@ -48,7 +47,7 @@ def _make_events() -> None:
         sa.Column("source", JSONB),
         sa.Column("created_at", _TIME, nullable=False, server_default=_NOW),
         sa.Column("updated_at", _TIME, nullable=False, server_default=_NOW),
-        # NaN counts as more than Infinity. None of them could be taken out of a sum again.
+        # NaN sorts above Infinity, so this excludes all three. A sum that took one in could not lose it again.
         sa.CheckConstraint(
             "data_quality_score > '-Infinity' AND data_quality_score < 'Infinity'",
             name="business_events_score_is_finite",
@@ -74,7 +73,7 @@ def _average_parts() -> tuple[sa.Column[int], sa.Column[Decimal]]:
     )
 
 
-def _make_summaries() -> None:
+def _create_summaries() -> None:
     op.create_table(
         "company_analytics",
         sa.Column("company_id", sa.Text, primary_key=True),

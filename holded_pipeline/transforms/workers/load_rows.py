@@ -19,7 +19,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.model.values import Event
 from holded_pipeline.postgres.copy_format import RowFormat
-from holded_pipeline.postgres.load_transaction import Loaded
+from holded_pipeline.postgres.load_transaction import LoadResult
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.table_loader import Keep, OnConflict, TableLoader
@@ -28,7 +28,7 @@ from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.user_code.errors import pipeline_error_for, result_or_error
 
 _STAGE = "write"
-_IN_FLIGHT = 2  # batches handed to the writer thread and not yet done; more would only hold memory
+_MAX_LOADING = 2  # batches passed to the writer thread and not loaded yet; more would only hold memory
 
 RowFunction = Callable[[Any], Mapping[str, Any]]
 
@@ -42,8 +42,8 @@ class LoadReceipt:
         rows: elements in the batch.
         inserted: rows that were new.
         updated: rows that replaced an older one that differed.
-        duplicates: rows whose key was there already, in the table or in the batch, and that changed nothing.
-        rejected: rows that were refused; each is an element of the `rejected` output.
+        duplicates: rows whose key was in the table or in the batch already, and that changed nothing.
+        rejected: rows that were rejected; each is an element of the `rejected` output.
     """
 
     table: str
@@ -69,8 +69,8 @@ class LoadSettings:
 
 
 @attrs.frozen
-class _Row:
-    """An element on its way, with what its rejection would need."""
+class _BatchElement:
+    """An element of a batch, with what its rejection or the receipt needs."""
 
     element: Any
     timestamp: Timestamp
@@ -81,19 +81,19 @@ class _Batch:
     """Rows that fill the same columns."""
 
     def __init__(self, now: float) -> None:
-        self.begun = now
-        self.rows: list[_Row] = []
+        self.started = now
+        self.items: list[_BatchElement] = []
         self.lines: list[bytes] = []
         self.size = 0
 
-    def add(self, row: _Row, line: bytes) -> None:
-        self.rows.append(row)
+    def add(self, item: _BatchElement, line: bytes) -> None:
+        self.items.append(item)
         self.lines.append(line)
         self.size += len(line)
 
 
 class LoadRows(beam.DoFn):
-    """Formats rows while a thread of its own loads the batches before."""
+    """Formats rows while its writer thread loads earlier batches."""
 
     def __init__(self, db: Postgres, settings: LoadSettings, run_id: str, step: str) -> None:
         self._db = db
@@ -105,7 +105,7 @@ class LoadRows(beam.DoFn):
     def setup(self) -> None:
         if self._settings.migrate:
             migrate(self._db)
-        self._format = RowFormat(self._settings.table)
+        self._row_format = RowFormat(self._settings.table)
         self._loader = TableLoader(
             self._db, self._settings.table, on_conflict=self._settings.on_conflict, keep=self._settings.keep
         )
@@ -113,7 +113,7 @@ class LoadRows(beam.DoFn):
 
     def start_bundle(self) -> None:
         self._batches: dict[tuple[str, ...], _Batch] = {}
-        self._loading: deque[tuple[_Batch, Future[Loaded]]] = deque()
+        self._loading: deque[tuple[_Batch, Future[LoadResult]]] = deque()
 
     def process(
         self,
@@ -121,34 +121,34 @@ class LoadRows(beam.DoFn):
         timestamp: Timestamp = beam.DoFn.TimestampParam,
         window: BoundedWindow = beam.DoFn.WindowParam,
     ) -> Iterator[Any]:
-        row = _Row(element, timestamp, window)
+        item = _BatchElement(element, timestamp, window)
         try:
-            self._add(row)
-        except RejectRecord as fault:
-            yield self._rejected(row, fault)
+            self._add(item)
+        except RejectRecord as rejection:
+            yield self._reject(item, rejection)
         yield from self._load_due(time.monotonic())
 
     def finish_bundle(self) -> Iterator[Any]:
         for columns in list(self._batches):
             yield from self._load(columns)
         while self._loading:
-            yield from self._done()
+            yield from self._finish_oldest()
 
     def teardown(self) -> None:
         if hasattr(self, "_writer"):
             self._writer.shutdown(cancel_futures=True)
             self._loader.close()
 
-    def _add(self, row: _Row) -> None:
-        values = self._values(row.element)
-        columns = self._format.columns(values)
-        line = self._format.line(values, columns)
+    def _add(self, item: _BatchElement) -> None:
+        values = self._row_of(item.element)
+        columns = self._row_format.columns(values)
+        line = self._row_format.line(values, columns)
         if columns not in self._batches:
             self._batches[columns] = _Batch(time.monotonic())
-        self._batches[columns].add(row, line)
+        self._batches[columns].add(item, line)
 
-    def _values(self, element: Any) -> Mapping[str, Any]:
-        values = result_or_error(self._made, element)
+    def _row_of(self, element: Any) -> Mapping[str, Any]:
+        values = result_or_error(self._call_row_function, element)
         if isinstance(values, dict) and values:
             return values
         name = f"the row function for {self._settings.table.name}"
@@ -157,55 +157,55 @@ class LoadRows(beam.DoFn):
         what = "no column" if isinstance(values, dict) else type(values).__name__
         raise ConfigurationError(
             f"{name} returned {what}; it must return {{column: value}}, "
-            "or raise hp.RejectRecord for an element that makes no row"
+            "or raise hp.RejectRecord for an element that has no row"
         )
 
-    def _made(self, element: Any) -> Any:
+    def _call_row_function(self, element: Any) -> Any:
         values = self._settings.row(element)
-        # Looking into a mapping of another kind may run a stranger's code.
+        # Reading a mapping of another kind may run user code.
         return dict(values) if isinstance(values, Mapping) and not isinstance(values, dict) else values
 
     def _load_due(self, now: float) -> Iterator[Any]:
         settings = self._settings
         for columns, batch in list(self._batches.items()):
-            if len(batch.rows) >= settings.batch_rows or now - batch.begun >= settings.batch_seconds:
+            if len(batch.items) >= settings.batch_rows or now - batch.started >= settings.batch_seconds:
                 yield from self._load(columns)
         # Rows that fill different columns are different batches, and there may be as many as rows.
         while sum(batch.size for batch in self._batches.values()) >= settings.batch_bytes:
             yield from self._load(max(self._batches, key=lambda columns: self._batches[columns].size))
 
     def _load(self, columns: tuple[str, ...]) -> Iterator[Any]:
-        while len(self._loading) >= _IN_FLIGHT:
-            yield from self._done()
+        while len(self._loading) >= _MAX_LOADING:
+            yield from self._finish_oldest()
         batch = self._batches.pop(columns)
         self._loading.append((batch, self._writer.submit(self._loader.load, columns, batch.lines)))
 
-    def _done(self) -> Iterator[Any]:
-        """Waits for the oldest batch; its failure is the bundle's."""
+    def _finish_oldest(self) -> Iterator[Any]:
+        """Waits for the oldest batch; if it failed, the bundle fails."""
         batch, future = self._loading.popleft()
-        loaded = future.result()
-        for place, fault in loaded.refused:
-            yield self._rejected(batch.rows[place], fault)
+        result = future.result()
+        for position, rejection in result.rejected:
+            yield self._reject(batch.items[position], rejection)
         for name in ("inserted", "updated", "duplicates"):
-            if amount := getattr(loaded, name):
+            if amount := getattr(result, name):
                 self._counters.add(name, amount)
         receipt = LoadReceipt(
             table=self._settings.table.name,
-            rows=len(batch.rows),
-            inserted=loaded.inserted,
-            updated=loaded.updated,
-            duplicates=loaded.duplicates,
-            rejected=len(loaded.refused),
+            rows=len(batch.items),
+            inserted=result.inserted,
+            updated=result.updated,
+            duplicates=result.duplicates,
+            rejected=len(result.rejected),
         )
-        last = batch.rows[-1]
+        last = batch.items[-1]
         yield WindowedValue(receipt, last.timestamp, (last.window,))
 
-    def _rejected(self, row: _Row, fault: RejectRecord) -> beam.pvalue.TaggedOutput:
-        event = row.element if isinstance(row.element, Event) else None
+    def _reject(self, item: _BatchElement, rejection: RejectRecord) -> beam.pvalue.TaggedOutput:
+        event = item.element if isinstance(item.element, Event) else None
         rejected = reject(
-            fault,
+            rejection,
             stage=_STAGE,
-            raw=raw_of(row.element),
+            raw=raw_of(item.element),
             payload_kind="element",
             run_id=self._run_id,
             step=self._step,
@@ -213,5 +213,5 @@ class LoadRows(beam.DoFn):
             event=event,
         )
         output = self._counters.rejected(rejected)
-        output.value = WindowedValue(output.value, row.timestamp, (row.window,))
+        output.value = WindowedValue(output.value, item.timestamp, (item.window,))
         return output
