@@ -17,7 +17,7 @@ from holded_pipeline.transforms.workers.write_objects import WriteObjects
 TALLY = "tally"
 
 
-class WriteCounted(WriteObjects):
+class WriteAndTally(WriteObjects):
     """Writes rejected records and tells, at the end of each bundle, how many of what it wrote.
 
     It counts by bundle, since one that is tried again would count twice otherwise. Past a limit that is a count it
