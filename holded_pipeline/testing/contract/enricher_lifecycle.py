@@ -96,7 +96,7 @@ class EnricherLifecycle:
             return
         for one, other, event in zip(first, second, events, strict=False):
             if one is not None and other is not None and one != other:
-                seen = f"for {_label(event)} it gave {_describe(one)} and, {when}, {_describe(other)}"
+                seen = f"for {_label(event)} it gave {_result_text(one)} and, {when}, {_result_text(other)}"
                 self._broken_rules.add("same_again", seen)
 
     def _call_with_batches(self, callee: Callable[[Any], Any], singles: Sequence[CallResult]) -> None:
@@ -120,7 +120,9 @@ class EnricherLifecycle:
         for event, single, outcome in zip(events, singles, outcomes, strict=True):
             result = _result_for_event(self._enricher, event, outcome, self._broken_rules)
             if self._enricher.deterministic and None not in (result, single) and result != single:
-                seen = f"for {_label(event)} it gave {_describe(result)} among others and {_describe(single)} alone"
+                seen = (
+                    f"for {_label(event)} it gave {_result_text(result)} among others and {_result_text(single)} alone"
+                )
                 self._broken_rules.add("batch", seen)
 
 
@@ -162,6 +164,6 @@ def _label(event: Event) -> str:
     return f"the event {event.id!r}"
 
 
-def _describe(result: CallResult) -> str:
+def _result_text(result: CallResult) -> str:
     text = result.decode() if isinstance(result, bytes) else f"a rejection ({result})"
     return shorten(text, _SHOWN_CHARACTERS)
