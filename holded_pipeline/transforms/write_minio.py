@@ -24,15 +24,15 @@ _BY_DATE = "date={date}"
 class WriteMinIO(beam.PTransform):
     """Writes elements as JSON lines to any S3-compatible store.
 
-    Takes a PCollection of `Event`, or with `encode` of anything, and gives a PCollection of `WrittenObject`
+    Takes a PCollection of `Event`, or with `encode` of any type, and returns a PCollection of `WrittenObject`
     (key, etag, records, bytes).
 
     Args:
         lake: the store and its bucket.
         prefix: what all keys begin with, e.g. `enriched/`.
-        partition: where an element is filed below it: a template over `{date}`, `{hour}`, `{month}` (of the event's
-            time, UTC), `{type}`, `{type_name}` and `{company_id}`, a function `(element) -> str`, or None. With
-            `encode`, elements need not be events, so a template does not go with it and the default is None.
+        partition: the folder of an element below the prefix: a template over `{date}`, `{hour}`, `{month}` (of the
+            event's time, UTC), `{type}`, `{type_name}` and `{company_id}`, a function `(element) -> str`, or None. A
+            template needs events, so with `encode` it is not allowed, and the default is None.
         encode: a function `(element) -> bytes` that makes one line, without its end; by default an event's JSON
             form, which `ReadMinIO(envelope="event")` reads back.
         compression: `gzip`, `zstd` or None.

@@ -187,7 +187,7 @@ def rejecting_every_other_time(document, source):
         ("rule_id", plugin(rule=hp.QualityRule("Mine", "validity", 1, has_content)), "the id 'Mine'", "vat.number"),
         ("verdict", plugin(rule=raising), "mine.good: KeyError: 'answer'", "for every event"),
         ("verdict", plugin(rule=answering_no), "mine.good: it answered bool", "hp.NOT_APPLICABLE"),
-        ("verdict_same_again", plugin(rule=changing_verdict), "mine.good said", "from chance"),
+        ("verdict_same_again", plugin(rule=changing_verdict), "mine.good answered", "no random values"),
         ("envelope", plugin(envelope=careless), "envelope mine raised KeyError: 'id'", "raise hp.RejectRecord"),
         ("envelope", plugin(envelope=lambda document, source: {}), "returned dict", "return an hp.Event"),
         ("envelope", plugin(envelope=without_a_code), "'No Way', which is no snake_case code", "hp.RejectRecord"),
@@ -217,7 +217,7 @@ def rejecting_every_other_time(document, source):
             "envelope_same_again",
             plugin(envelope=event_with(id=uuid4_text)),
             "called again, gave another id",
-            "from chance",
+            "no random values",
         ),
         (
             "envelope_same_again",

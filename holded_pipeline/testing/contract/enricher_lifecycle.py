@@ -20,7 +20,9 @@ from holded_pipeline.user_code.read_only import CHANGED
 CallResult = bytes | str | None
 """Of one call: the result as canonical JSON, the reason of a rejection, or None if the call broke a rule."""
 
-_OUTAGE_ADVICE = "let what it asks be there when it is checked, and declare its errors with Enricher(transient=...)"
+_OUTAGE_ADVICE = (
+    "start the servers that it asks before the check, and declare their errors with Enricher(transient=...)"
+)
 _RULE_OF_REASON = {"enricher_timeout": "in_time", "enricher_output": "json", "enricher_error": "survives"}
 _SHOWN_CHARACTERS = 120
 

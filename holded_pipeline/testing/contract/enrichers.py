@@ -30,13 +30,13 @@ ADVICE: Final = {
     "read_only": "return what is to be added; to work on the data, take a copy: copy.deepcopy(event.data)",
     "json": "return a mapping from texts to texts, numbers, booleans, None, lists and mappings: texts of dates and "
     "ids, sorted lists of sets",
-    "same_again": "take nothing from the clock, from chance, from earlier events or from the order of a set (sort it); "
-    "or declare deterministic = False on the object or function",
+    "same_again": "use no clock, no random values, no earlier events and not the order of a set (sort it); or "
+    "declare deterministic = False on the object or function",
     "in_time": "do less for each event, prepare in __enter__, ask a server once for many events with enrich_batch; or "
     "check it with another budget_seconds",
     "batch": "let enrich_batch return a list with one item for each event, in their order, [] for none; the item of an "
     "event at fault is its exception",
-    "closes": "close in __exit__ what __enter__ opened; what a call opens, let it close: with open(...) as file",
+    "closes": "close in __exit__ what __enter__ opened; close in a call what the call opens: with open(...) as file",
 }
 """What to do where a rule does not hold."""
 
@@ -99,7 +99,7 @@ def check_enricher(
     _check_enter_and_exit(subject, broken_rules)
     events = contract_events() if events is None else list(events)
     if not events:
-        raise ValueError("events is empty, and an enricher that is called with nothing breaks no rule; give some")
+        raise ValueError("events is empty, and an enricher that is never called breaks no rule; give some")
     pickled = _pickle_enricher(subject, broken_rules)
     results: list[list[CallResult]] = []
     copies: list[Enricher] = []
@@ -128,7 +128,7 @@ def _enricher_for_run(enricher: Enricher) -> Enricher:
     try:
         subject = enricher.for_run("contract-check")
     except HoldedPipelineError as error:
-        advice = "let for_run(run_id) return the enricher of the run; what it asks, let be there when it is checked"
+        advice = "let for_run(run_id) return the enricher of the run; start the servers that it asks before the check"
         raise ContractError(f"the enricher {enricher}", [BrokenRule("shape", str(error), 1, advice)]) from error
     return attrs.evolve(subject, on_error="reject", retry=None)
 

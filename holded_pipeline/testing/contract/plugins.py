@@ -21,14 +21,14 @@ from holded_pipeline.testing.contract.user_functions import has_docstring
 _PLUGIN_ADVICE: Final = {
     "hooks": "write the hooks as holded_pipeline.plugins.hookspecs names them, each marked with @hp.hookimpl",
     "brings": "call register in a hook for each thing that the plugin brings",
-    "described": "write a docstring: what it says of an event, and what it needs",
+    "described": "write a docstring: what it adds or checks, and which fields it needs",
     "version": 'register("name", function, version="1.0"), so that each event says which version enriched it',
     "rule_id": "name a rule by what it looks at and what is good, e.g. vat.number: lower case, with a dot between",
     "verdict": "answer why the event fails (a text), None if it passes, or hp.NOT_APPLICABLE; for every event",
-    "verdict_same_again": "take nothing from the clock, from chance or from earlier events",
+    "verdict_same_again": "use no clock, no random values and no earlier events",
     "envelope": "return an hp.Event of texts and JSON, or raise hp.RejectRecord(reason, message) for a document that "
     "is no event",
-    "envelope_same_again": "take the id and all else from the document, nothing from the clock or from chance: a "
+    "envelope_same_again": "make the id and all other fields from the document, with no clock and no random values: a "
     "record that is read again must be the same event",
 }
 PLUGIN_RULES: Final[tuple[str, ...]] = tuple(_PLUGIN_ADVICE)

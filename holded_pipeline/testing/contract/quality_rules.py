@@ -47,7 +47,7 @@ def check_quality_rule(
             if isinstance(first, BaseException):
                 broken_rules.add("verdict", f"for the event {event.id!r}, {component}: {first}", component=component)
             elif first != second:
-                differing = f"for the event {event.id!r}, {rule.id} said {first!r} and {second!r}"
+                differing = f"for the event {event.id!r}, {rule.id} answered {first!r} and then {second!r}"
                 broken_rules.add("verdict_same_again", differing, component=component)
     finally:
         bounded.close()

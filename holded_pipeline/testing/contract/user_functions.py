@@ -14,7 +14,7 @@ from holded_pipeline.user_code.errors import EnricherFault, describe_error
 
 
 def call_twice(bounded: BoundedCalls, call: Callable[[Any], Any], argument: Any) -> tuple[Any, Any]:
-    """The outcomes of two calls; if the first does not end in time, its outcome stands for both."""
+    """The outcomes of two calls; if the first does not end in time, its outcome is returned twice."""
     first = bounded.result_or_error(call, argument)
     return first, first if isinstance(first, EnricherFault) else bounded.result_or_error(call, argument)
 
