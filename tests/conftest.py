@@ -1,4 +1,4 @@
-"""The real servers that tests run on: one stack for the session, a bucket and a database of its own for each test."""
+"""Real servers for the tests: one stack for the session, a new bucket and a new database for each test."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from hypothesis import settings
 import holded_pipeline as hp
 from holded_pipeline import local
 
-# The same code passes or fails each time; a search at random, for an hour that nobody waits for, is asked for.
+# By default the same code passes or fails each time; HYPOTHESIS_PROFILE=search looks for new cases at random.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.register_profile("search", max_examples=2_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 def pytest_collection_finish() -> None:
-    gc.freeze()  # what was imported stays: no need for the collector to look through it again and again
+    gc.freeze()  # imported modules stay, so the collector need not scan them again and again
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +47,7 @@ def db(stack: local.Stack) -> hp.Postgres:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A key and a certificate for 127.0.0.1 that it signed itself."""
+    """A file with a key and a self-signed certificate for 127.0.0.1."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Benchmarks run: each file of `benchmarks/` that takes `--smoke` does its work once, on tiny sizes."""
+"""Benchmarks run: each file of `benchmarks/` that has the option `--smoke` runs once, with tiny sizes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_there_are_benchmarks():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_it_says_what_it_measures(path):
+def test_its_docstring_says_what_it_measures(path):
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
 
 

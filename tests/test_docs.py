@@ -17,7 +17,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_code_runs(page, stack, lake, db, tmp_path, monkeypatch):
-    """Where the text names servers of the reader's, those of the test stand in."""
+    """The servers of the test replace those that the page names."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("MINIO_SECRET_KEY", lake.secret_key.reveal())
     monkeypatch.setenv("PGPASSWORD", "unused: this server trusts")

@@ -1,4 +1,4 @@
-"""What users hold: exactly these names, each described, and importing them starts nothing."""
+"""The public names: exactly these, each with a docstring, and importing them starts nothing."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def test_an_old_choice_means_the_new_one_and_warns(old, new):
     assert step._settings == hp.WritePostgres(db, **new)._settings
 
 
-def test_nothing_else_stands_in_the_open():
+def test_the_module_has_no_other_public_name():
     rooms = {path.name for path in (ROOT / "holded_pipeline").iterdir() if path.is_dir()}  # Python adds the folders
     assert {name for name in vars(hp) if not name.startswith("_")} - rooms == set(NAMES) - rooms
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_is_described(name):
+def test_each_has_a_docstring(name):
     value = getattr(hp, name)
     if name != "hookimpl":  # pluggy's own marker
         assert (inspect.getdoc(value) or "").strip()
@@ -73,7 +73,7 @@ def test_main_arguments_are_positional_and_the_rest_keyword_only(transform):
     assert all(p.kind is p.KEYWORD_ONLY for p in optional)
 
 
-def test_importing_takes_no_network_and_starts_nothing():
+def test_importing_uses_no_network_and_starts_nothing():
     script = (
         "import socket, subprocess, threading\n"
         "def no(*a, **k): raise AssertionError('importing did something')\n"

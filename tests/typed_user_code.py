@@ -1,4 +1,4 @@
-"""What a user's own code looks like to a type checker. `mypy` reads it strictly; nobody runs it."""
+"""User code as a type checker sees it. `mypy` checks it strictly; it is never run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def enricher(event: hp.Event) -> Mapping[str, Any]:
 
 
 class Opened:
-    """A user's enricher that is opened on a worker."""
+    """A user's enricher that opens something on a worker."""
 
     def __enter__(self) -> Self:
         """Opens it."""
@@ -43,23 +43,23 @@ class Opened:
         """Closes it."""
 
     def __call__(self, event: hp.Event) -> Mapping[str, Any]:
-        """What is called."""
+        """Is called with each event."""
         return {"company": event.company_id}
 
 
 class Batched:
-    """A user's enricher of many events at once."""
+    """A user's batch enricher."""
 
     def enrich_batch(self, events: Sequence[hp.Event]) -> list[Mapping[str, Any] | Exception]:
-        """One item for each."""
+        """Returns one item for each event."""
         return [{"n": 1} if event.data else hp.RejectRecord("empty", "give it data") for event in events]
 
 
-class Answering:
-    """A user's context manager whose `__enter__` returns what is called."""
+class OpensFunction:
+    """A user's context manager whose `__enter__` returns a function."""
 
     def __enter__(self) -> Callable[[hp.Event], Mapping[str, Any]]:
-        """Gives a function."""
+        """Returns the function to call."""
         return enricher
 
     def __exit__(self, *error: object) -> None:
@@ -93,7 +93,7 @@ class Plugin:
 
     @hp.hookimpl
     def register_enrichers(self, register: Any) -> None:
-        """Brings one enricher."""
+        """Registers one enricher."""
         register("size", enricher, version="1", timeout=2, retry=hp.Retry(5), transient=(LookupError,))
 
 
@@ -107,7 +107,7 @@ def pipeline(p: beam.Pipeline) -> beam.PCollection:
         hp.Enricher("n", enricher, on_error="skip", timeout=1.5),
         hp.Enricher("opened", Opened()),
         hp.Enricher("batched", Batched(), batch_size=10, batch_seconds=0.5),
-        hp.Enricher("answering", Answering()),
+        hp.Enricher("answering", OpensFunction()),
         *shipped,
         hp.Enricher("slow", shipped[0], batch_size=500, timeout=30),
         hp.Lateness(900),
@@ -131,14 +131,14 @@ def replay(p: beam.Pipeline) -> beam.PCollection:
     return back.passed | hp.SettleRejected(lake, "rejected/", after=(loaded.passed, again))
 
 
-def foresee() -> int:
+def forecast_replay() -> int:
     """A user's forecast."""
     found: hp.Forecast = hp.forecast(lake, "rejected/", [hp.Enrich("quality")], stage="validate")
     return found.passes
 
 
-def afterwards() -> list[str]:
-    """A user's check."""
+def check_after_run() -> list[str]:
+    """A user's check after a run."""
     differences: list[hp.AnalyticsDifference] = hp.verify_analytics(db)
     samples = hp.testing.sample_events(10, seed=1)
     report: hp.testing.EnricherReport = hp.testing.check_enricher(enricher, budget_seconds=0.5, rules=["json"])

@@ -1,4 +1,4 @@
-"""WriteMinIO: elements to JSON lines in a store."""
+"""WriteMinIO: writes elements as JSON lines to a store."""
 
 from __future__ import annotations
 
@@ -24,30 +24,35 @@ _BY_DATE = "date={date}"
 class WriteMinIO(beam.PTransform):
     """Writes elements as JSON lines to any S3-compatible store.
 
-    Takes a PCollection of `Event`, or with `encode` of anything, and gives a PCollection of `WrittenObject`
+    Takes a PCollection of `Event`, or with `encode` of any type, and returns a PCollection of `WrittenObject`
     (key, etag, records, bytes).
 
     Args:
         lake: the store and its bucket.
         prefix: what all keys begin with, e.g. `enriched/`.
-        partition: where an element is filed below it: a template over `{date}`, `{hour}`, `{month}` (of the event's
-            time, UTC), `{type}`, `{type_name}` and `{company_id}`, a function `(element) -> str`, or None. With
-            `encode`, elements need not be events, so a template does not go with it and the default is None.
+        partition: the folder of an element below the prefix: a template over `{date}`, `{hour}`, `{month}` (of the
+            event's time, UTC), `{type}`, `{type_name}` and `{company_id}`, a function `(element) -> str`, or None. A
+            template needs events, so with `encode` it is not allowed, and the default is None.
         encode: a function `(element) -> bytes` that makes one line, without its end; by default an event's JSON
             form, which `ReadMinIO(envelope="event")` reads back.
         compression: `gzip`, `zstd` or None.
         object_bytes: an object is stored when it has this many bytes, compressed.
-        object_seconds: or when it is this old and another element comes.
-        buffer_bytes: what the open objects of one worker may hold together.
+        object_seconds: an object is also stored when it is this old and another element arrives.
+        buffer_bytes: the limit for all open objects of one worker together.
+
+    Example:
+        >>> with beam.Pipeline(runner="FnApiRunner") as p:
+        ...     raw = p | hp.ReadMinIO(lake, "raw/")
+        ...     written = raw.passed | hp.WriteMinIO(lake, "copies/", partition="{type_name}/{date}")
 
     Raises:
         ValueError: an argument is wrong.
         ConfigurationError: (running) the bucket, the keys or the endpoint are wrong.
         TransientError: (running) the store did not answer within `lake.retry`.
 
-    **Guarantees:** an object appears whole or not at all. Each element is in at least one object. Names hold the
-    run's id and a digest of the step, the window and every line, so what differs never overwrites each other; a
-    bundle that is tried again with the same events replaces its objects. No order across objects. Parallel over
+    **Guarantees:** an object appears whole or not at all. Each element is in at least one object. The name of an object
+    has the run's id and a digest of the step, the window and every line, so different objects never overwrite each
+    other; a bundle that is retried with the same events replaces its objects. No order across objects. Parallel over
     bundles.
     """
 
@@ -69,7 +74,7 @@ class WriteMinIO(beam.PTransform):
                 raise ValueError("with encode=, partition must be a function or None: a template is for events")
             partition = None
         self._lake = lake
-        self._encode = encode_event if encode is None else _OneLine(encode)
+        self._encode = encode_event_line if encode is None else _SingleLineEncoder(encode)
         self._settings = ObjectSettings(
             prefix=prefix,
             partition=partition_template(partition) if isinstance(partition, str) else partition,
@@ -80,7 +85,7 @@ class WriteMinIO(beam.PTransform):
         )
 
     def expand(self, elements: beam.PCollection) -> beam.PCollection:
-        """One ParDo: elements are written where they are."""
+        """One ParDo: elements are written on the worker that has them, without a shuffle."""
         write = WriteObjects(
             self._lake,
             self._encode,
@@ -92,8 +97,8 @@ class WriteMinIO(beam.PTransform):
         return elements | "WriteObjects" >> beam.ParDo(write).with_output_types(WrittenObject)
 
 
-class _OneLine:
-    """A user's `encode`, held to its word; an object rather than a closure, so that it travels by reference."""
+class _SingleLineEncoder:
+    """A user's `encode` with its result validated; an object, not a closure, so that it is pickled by reference."""
 
     def __init__(self, encode: Callable[[Any], Any]) -> None:
         self._encode = encode
@@ -106,11 +111,11 @@ class _OneLine:
         return line
 
 
-def encode_event(event: Event) -> bytes:
-    """An event's line.
+def encode_event_line(event: Event) -> bytes:
+    """The line of an event, without its end.
 
     Raises:
-        TypeError: its data or metadata hold something that JSON has no form for, such as NaN.
+        TypeError: its data or metadata have a value that JSON has no form for, such as NaN.
     """
     document = event_document(event)
     for name in ("data", "metadata"):

@@ -13,9 +13,9 @@ from holded_pipeline.rejected.rejections import to_line
 from holded_pipeline.store.compression import Compression
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import rejected_partition
-from holded_pipeline.transforms.beam.outcome import in_the_global_window
+from holded_pipeline.transforms.beam.outcome import to_global_window
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
-from holded_pipeline.transforms.workers.error_budget import TALLY, CheckBudget, WriteCounted
+from holded_pipeline.transforms.workers.error_budget import TALLY, CheckBudget, WriteAndTally
 from holded_pipeline.transforms.workers.write_objects import ObjectSettings, WriteObjects, WrittenObject
 
 
@@ -84,7 +84,7 @@ class WriteRejected(beam.PTransform):
     def expand(self, rejected: beam.PCollection | Iterable[beam.PCollection]) -> beam.PCollection:
         """Writes each input by itself; with a budget the inputs are joined first, to be counted together."""
         given = (rejected,) if isinstance(rejected, beam.PCollection) else tuple(rejected)
-        parts = tuple(in_the_global_window(part, f"ToGlobalWindow{number}") for number, part in enumerate(given, 1))
+        parts = tuple(to_global_window(part, f"ToGlobalWindow{number}") for number, part in enumerate(given, 1))
         if self._budget is not None:
             joined = parts[0] if len(parts) == 1 else parts | "JoinRejected" >> beam.Flatten()
             return self._write_counted(joined, self._budget)
@@ -98,7 +98,7 @@ class WriteRejected(beam.PTransform):
         return written[0] if len(written) == 1 else written | "JoinWritten" >> beam.Flatten()
 
     def _write_counted(self, rejected: beam.PCollection, budget: ErrorBudget) -> beam.PCollection:
-        writer = self._writer(WriteCounted, rejected, budget=budget)
+        writer = self._writer(WriteAndTally, rejected, budget=budget)
         outputs = rejected | "WriteObjects" >> beam.ParDo(writer).with_outputs(TALLY, main="written")
         outputs.written.element_type = WrittenObject
         _ = outputs[TALLY] | "CheckBudget" >> CheckBudget(budget, self._of)

@@ -1,4 +1,4 @@
-"""The contract kit: each rule catches an enricher that breaks it, with words; good enrichers pass."""
+"""check_enricher: each rule finds the enricher that breaks it and says what to do; good enrichers pass."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ SOCKET = socket.socket()
 
 
 def broken_by(enricher, events=FEW, **settings):
-    """The rules that it breaks, each with what was seen and what to do."""
+    """The rules that an enricher breaks, by name."""
     with pytest.raises(ContractError) as caught:
         check_enricher(enricher, events, **{"elsewhere": False, **settings})
     return {broken.rule: broken for broken in caught.value.broken}
 
 
-def good(event):
+def count_fields(event):
     return {"fields": len(event.data)}
 
 
 class Opened:
-    """A context manager whose resource a call needs."""
+    """A context manager with a file and a thread that calls need."""
 
     name = "opened"
 
@@ -61,12 +61,13 @@ class Batches:
 
     def enrich_batch(self, events):
         return [
-            good(event) if event.data else hp.RejectRecord("no_content", "an event says something") for event in events
+            count_fields(event) if event.data else hp.RejectRecord("no_content", "an event says something")
+            for event in events
         ]
 
 
 def test_good_enrichers_pass_and_are_reported():
-    report = check_enricher(hp.Enricher("good", good, version="1.0"), elsewhere=False)
+    report = check_enricher(hp.Enricher("good", count_fields, version="1.0"), elsewhere=False)
     assert (report.name, report.version, report.events) == ("good", "1.0", len(contract_events()))
     assert (report.rejected, report.deterministic) == (0, True)
 
@@ -91,12 +92,12 @@ def test_a_lookup_keeps_the_contract(lake):
 
 
 class HalfOpen:
-    """Has one end of a context manager only."""
+    """Has only one method of a context manager."""
 
     name = "half_open"
 
     def __call__(self, event):
-        return good(event)
+        return count_fields(event)
 
     def __enter__(self):
         return self
@@ -113,7 +114,7 @@ class CannotOpen(Opened):
         raise RuntimeError("no licence")
 
 
-class HidesWhatIsWrong(NotEntered):
+class SuppressesErrors(NotEntered):
     def __exit__(self, *_):
         self.stop.set()
         self.file.close()
@@ -167,7 +168,7 @@ def mutating(event):
     return {}
 
 
-def mutating_by_the_back_door(event):
+def mutating_past_the_read_only_view(event):
     dict.__setitem__(event.data, "seen", True)
     return {}
 
@@ -182,15 +183,15 @@ def mutating_the_event(event):
     return {}
 
 
-def lacking_a_field(event):
+def needing_a_field(event):
     return {"answer": event.data["answer"]}
 
 
-def asking_a_server_that_is_away(event):
+def asking_a_server_that_is_down(event):
     raise ConnectionRefusedError("nobody listens")
 
 
-def refusing_without_a_code(event):
+def rejecting_without_a_code(event):
     raise hp.RejectRecord("Not A Code", "because")
 
 
@@ -207,7 +208,7 @@ class Counting:
 CREATED_HERE = itertools.count()
 
 
-def remembering_for_ever(event):
+def remembering_earlier_calls(event):
     return {"call": next(CREATED_HERE)}
 
 
@@ -235,8 +236,8 @@ class BatchOf:
         return self.function.__name__
 
 
-class OfNoRun:
-    name = "of_no_run"
+class FailsForRun:
+    name = "fails_for_run"
 
     def __call__(self, event):
         return {}
@@ -270,7 +271,7 @@ def sorted_by_id(events):
     return [{"id": event.id} for event in sorted(events, key=lambda event: event.id)]
 
 
-def not_none(events):
+def one_for_an_empty_batch(events):
     return [{"first": (events[0].id == event.id and 1) or 1} for event in events] + ([] if events else [{}])
 
 
@@ -287,39 +288,44 @@ def all_or_nothing(events):
         breaks("shape", lambda event: {}, "needs a name", "give it a name"),
         breaks("shape", "no_such_one", "there is no enricher 'no_such_one'", "write a function"),
         breaks(
-            "shape", OfNoRun(), "for_run of the enricher of_no_run raised KeyError: 'region'", "let for_run(run_id)"
+            "shape",
+            FailsForRun(),
+            "for_run of the enricher fails_for_run raised KeyError: 'region'",
+            "let for_run(run_id)",
         ),
         breaks("picklable", hp.Enricher("socket", lambda event, held=SOCKET: {}), "cannot be pickled", "in __enter__"),
         breaks("opens", CannotOpen(), "__enter__ raised RuntimeError: no licence", "let __enter__ return"),
         breaks("opens", NotEntered(), "its __enter__ returned None", "usually self"),
-        breaks("opens", HidesWhatIsWrong(), "its __enter__ returned None", "usually self"),
+        breaks("opens", SuppressesErrors(), "its __enter__ returned None", "usually self"),
         breaks("opens", NothingToCall(), "type NothingToCall; give it a __call__(self, event)", "usually self, with a"),
         breaks("opens", ExitsWhenOpened(), "__enter__ raised SystemExit: 3", "let __enter__ return"),
         breaks("picklable", ExitsWhenPickled(), "SystemExit: 3", "in __enter__"),
-        breaks("survives", lacking_a_field, "raised KeyError: 'answer'", "raise hp.RejectRecord"),
-        breaks("survives", asking_a_server_that_is_away, "a run would fail", "let what it asks be there"),
-        breaks("survives", refusing_without_a_code, "not a snake_case code", "hp.RejectRecord(reason, message)"),
+        breaks("survives", needing_a_field, "raised KeyError: 'answer'", "raise hp.RejectRecord"),
+        breaks("survives", asking_a_server_that_is_down, "a run would fail", "start the servers that it asks"),
+        breaks("survives", rejecting_without_a_code, "not a snake_case code", "hp.RejectRecord(reason, message)"),
         breaks("read_only", mutating, "tried to change the event", "copy.deepcopy(event.data)"),
-        breaks("read_only", mutating_by_the_back_door, "was another", "copy.deepcopy(event.data)"),
+        breaks("read_only", mutating_past_the_read_only_view, "was another", "copy.deepcopy(event.data)"),
         breaks("read_only", mutating_metadata, "tried to change the event", "copy.deepcopy(event.data)"),
         breaks("read_only", mutating_the_event, "tried to change the event", "copy.deepcopy(event.data)"),
         breaks("json", hp.Enricher("none", print), "returned NoneType", "return a mapping"),
         breaks("json", hp.Enricher("date", lambda _: {"at": dt.date(2026, 1, 1)}), "date", "texts of dates"),
         breaks("json", hp.Enricher("set", lambda _: {"set": {1}}), "set", "sorted lists of sets"),
         breaks("json", hp.Enricher("nan", lambda _: {"n": float("nan")}), "nan", "return a mapping"),
-        breaks("same_again", hp.Enricher("random", lambda _: {"id": str(uuid.uuid4())}), "called again", "from chance"),
-        breaks("same_again", Counting(), "called again", "from earlier events"),
-        breaks("same_again", remembering_for_ever, "called again", "deterministic = False"),
+        breaks(
+            "same_again", hp.Enricher("random", lambda _: {"id": str(uuid.uuid4())}), "called again", "no random values"
+        ),
+        breaks("same_again", Counting(), "called again", "no earlier events"),
+        breaks("same_again", remembering_earlier_calls, "called again", "deterministic = False"),
         breaks("in_time", hanging, "did not answer within 0.05 s", "do less", budget_seconds=0.05),
         breaks("batch", BatchOf(too_few), "with one event it returned a list of 0", "one item for each event"),
         breaks("batch", BatchOf(no_list), "returned a dict", "let enrich_batch return a list"),
         breaks("batch", BatchOf(sorted_by_id), "among others and", "in their order", events=FEW[::-1]),
-        breaks("batch", BatchOf(not_none), "with 0 events it returned a list of 1", "[] for none"),
+        breaks("batch", BatchOf(one_for_an_empty_batch), "with 0 events it returned a list of 1", "[] for none"),
         breaks("batch", BatchOf(all_or_nothing), "there is an odd one", "its exception", events=None),
         breaks("closes", HalfOpen(), "has __enter__ and no __exit__", "write __exit__ too"),
         breaks("closes", LeavesFile(), "/dev/null", "close in __exit__"),
         breaks("closes", LeavesThread(), "the thread 'forgotten' was left behind", "close in __exit__"),
-        breaks("closes", LeavesSocket(), "a socket", "what a call opens, let it close"),
+        breaks("closes", LeavesSocket(), "a socket", "close in a call what the call opens"),
         breaks("closes", CannotClose(), "__exit__ raised RuntimeError: stuck", "close in __exit__"),
     ],
 )
@@ -335,9 +341,11 @@ def test_every_rule_has_a_bad_enricher_above():
     assert {case.values[0] for case in marks[0].args[1]} == set(ENRICHER_RULES)
 
 
-@pytest.mark.parametrize("enricher", [good, mutating_by_the_back_door, lacking_a_field])
-def test_what_is_right_about_an_enricher_is_not_held_against_it(enricher):
-    expected = {"mutating_by_the_back_door": {"read_only"}, "lacking_a_field": {"survives"}}.get(enricher.__name__)
+@pytest.mark.parametrize("enricher", [count_fields, mutating_past_the_read_only_view, needing_a_field])
+def test_only_the_rule_that_is_broken_is_reported(enricher):
+    expected = {"mutating_past_the_read_only_view": {"read_only"}, "needing_a_field": {"survives"}}.get(
+        enricher.__name__
+    )
     if expected is None:
         check_enricher(enricher, FEW, elsewhere=False)
     else:
@@ -359,12 +367,12 @@ def test_the_message_lists_every_broken_rule():
     assert str(caught.value).count("What to do: ") == 2
 
 
-def test_one_rule_can_be_looked_at_alone():
-    check_enricher(lacking_a_field, FEW, rules=["json", "closes"], elsewhere=False)
-    assert set(broken_by(lacking_a_field, rules=["survives"])) == {"survives"}
+def test_one_rule_can_be_checked_alone():
+    check_enricher(needing_a_field, FEW, rules=["json", "closes"], elsewhere=False)
+    assert set(broken_by(needing_a_field, rules=["survives"])) == {"survives"}
 
 
-def test_one_that_says_that_it_is_not_deterministic_may_differ():
+def test_an_enricher_that_is_declared_not_deterministic_may_differ():
     counting = Counting()
     counting.deterministic = False
     assert check_enricher(counting, FEW, elsewhere=False).deterministic is False
@@ -374,15 +382,15 @@ def unordered(event):
     return {"names": list({"a", "b", "c", "d", "e", "f", "g", "h"})}
 
 
-def test_another_process_shows_results_that_hang_on_the_order_of_a_set():
+def test_another_process_shows_results_that_depend_on_the_order_of_a_set():
     broken = broken_by(unordered, elsewhere=True)
     assert "in another process" in broken["same_again"].seen
-    assert "the order of a set" in broken["same_again"].advice
+    assert "not the order of a set" in broken["same_again"].advice
 
 
-def test_what_cannot_travel_back_from_another_process_is_nothing_against_an_enricher():
+def test_results_and_errors_in_another_process_need_not_be_picklable():
     class Answer(dict):
-        """Known nowhere else."""
+        """A class that no other process can import."""
 
     class UnknownCountryError(hp.RejectRecord):
         def __init__(self, country):
@@ -397,7 +405,7 @@ def test_what_cannot_travel_back_from_another_process_is_nothing_against_an_enri
 
 
 class OnlyHere:
-    """Unpickles nowhere but in this process."""
+    """Can be unpickled in this process only."""
 
     name = "only_here"
 
@@ -428,6 +436,6 @@ def test_the_events_are_of_every_type_and_of_all_shapes():
 @pytest.mark.parametrize(
     "settings", [{"rules": ["speed"]}, {"rules": []}, {"rules": "json"}, {"budget_seconds": 0}, {"events": []}]
 )
-def test_a_wrong_argument_is_refused(settings):
+def test_a_wrong_argument_raises(settings):
     with pytest.raises(ValueError, match="rules is a list of some of shape|budget_seconds|events is empty"):
-        check_enricher(good, **settings)
+        check_enricher(count_fields, **settings)

@@ -1,4 +1,4 @@
-"""The contract kit for whole plugins: each rule catches a plugin that breaks it, with words."""
+"""check_plugin: each rule finds the plugin that breaks it and says what to do; good plugins pass."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def has_content(event):
     return None if event.data else "it is empty"
 
 
-def mine(document, source):
+def envelope_by_id(document, source):
     """Reads documents with an `id`."""
     if not isinstance(document, dict) or not isinstance(document.get("id"), str):
         raise hp.RejectRecord("missing_id", "give it an id")
@@ -55,33 +55,33 @@ def plugin(*, enricher=None, rule=None, envelope=None, version="1.0"):
     return Plugin()
 
 
-class Misspelt:
+class MisspelledHook:
     @hp.hookimpl
     def register_enricher(self, register):
         register("mine", sizes)
 
 
-class Taken:
+class TakenName:
     @hp.hookimpl
     def register_enrichers(self, register):
         register("quality", sizes)
 
 
 def test_a_good_plugin_passes_and_is_reported():
-    report = check_plugin(plugin(enricher=sizes, rule=has_content, envelope=mine), elsewhere=False)
+    report = check_plugin(plugin(enricher=sizes, rule=has_content, envelope=envelope_by_id), elsewhere=False)
     assert [(each.name, each.version) for each in report.enrichers] == [("mine", "1.0")]
     assert (report.quality_rules, report.envelopes) == (("mine.good",), ("mine",))
 
 
 def test_the_built_in_rules_and_envelopes_keep_their_own_contract():
     class Renamed:
-        """The built-in things under other names, so that they are the plugin's."""
+        """Registers the built-in rules and envelopes under other names, as its own."""
 
         @hp.hookimpl
         def register_quality_rules(self, register):
             builtin.register_quality_rules(
                 register=lambda rule: register(
-                    hp.QualityRule(f"again.{rule.id}", rule.dimension, 1, sizes_of(rule.check))
+                    hp.QualityRule(f"again.{rule.id}", rule.dimension, 1, with_docstring(rule.check))
                 )
             )
 
@@ -94,7 +94,7 @@ def test_the_built_in_rules_and_envelopes_keep_their_own_contract():
     assert report.envelopes == ("again_holded", "again_flat", "again_event")
 
 
-def sizes_of(check):
+def with_docstring(check):
     def described(event):
         """A built-in rule."""
         return check(event)
@@ -103,22 +103,22 @@ def sizes_of(check):
 
 
 def raising(event):
-    """Needs what is not there."""
+    """Needs a field that no event has."""
     return None if event.data["answer"] else "no"
 
 
 def answering_no(event):
-    """Answers what is no verdict."""
+    """Returns a value that is not a verdict."""
     return False
 
 
-def moody(event):
+def changing_verdict(event):
     """Another answer each time."""
     return str(next(TURNS))
 
 
-def lacking(event):
-    """Needs what is not there."""
+def needing_a_field(event):
+    """Needs a field that no event has."""
     return {"answer": event.data["answer"]}
 
 
@@ -127,12 +127,12 @@ def uuid4_text():
 
 
 def careless(document, source):
-    """Takes an id for granted."""
+    """Reads a field without checking that it is there."""
     return document["id"]
 
 
-def rude(document, source):
-    """Gives no code."""
+def without_a_code(document, source):
+    """Raises RejectRecord with a reason that is no code."""
     raise hp.RejectRecord("No Way", "never")
 
 
@@ -140,25 +140,25 @@ def not_described(event):
     return {}
 
 
-class Holding:
-    """Holds what cannot be sent to a worker; a rule and an envelope."""
+class Connected:
+    """A rule and an envelope with a connection, which cannot be pickled."""
 
     def __init__(self):
         self.connection = sqlite3.connect(":memory:")
 
     def __call__(self, document, source=None):
         if source is not None:
-            raise hp.RejectRecord("none_of_mine", "it is none")
+            raise hp.RejectRecord("no_event", "it is no event")
 
 
 def sleeping(event, source=None):
-    """Takes its time, as a rule and as an envelope."""
+    """A slow rule and a slow envelope."""
     threading.Event().wait(30)
 
 
-def giving(**changes):
+def event_with(**changes):
     def envelope(document, source):
-        """Reads everything, and gives an event that is odd."""
+        """Returns an event with some invalid field."""
         made = {name: change() if callable(change) else change for name, change in changes.items()}
         usual = {"id": "i", "type": "t", "company_id": "c", "occurred_at": datetime(2026, 1, 1, tzinfo=UTC), "data": {}}
         return hp.Event(**{**usual, **made})
@@ -166,18 +166,18 @@ def giving(**changes):
     return envelope
 
 
-def wavering(document, source):
-    """Refuses every other time."""
+def rejecting_every_other_time(document, source):
+    """Rejects the document at every other call."""
     if next(TURNS) % 2:
-        raise hp.RejectRecord("none_of_mine", "it is none")
-    return giving()(document, source)
+        raise hp.RejectRecord("no_event", "it is no event")
+    return event_with()(document, source)
 
 
 @pytest.mark.parametrize(
     ("rule", "bad", "seen", "advice"),
     [
-        ("hooks", Misspelt(), "there is no such hook; call it register_enrichers", "marked with @hp.hookimpl"),
-        ("hooks", Taken(), "'quality' of the plugin Taken is registered already", "hookspecs"),
+        ("hooks", MisspelledHook(), "there is no such hook; call it register_enrichers", "marked with @hp.hookimpl"),
+        ("hooks", TakenName(), "'quality' of the plugin TakenName is registered already", "hookspecs"),
         ("hooks", object(), "has none of the hooks", "@hp.hookimpl"),
         ("brings", plugin(), "register nothing", "call register"),
         ("described", plugin(enricher=not_described), "the enricher mine has no docstring", "write a docstring"),
@@ -187,26 +187,56 @@ def wavering(document, source):
         ("rule_id", plugin(rule=hp.QualityRule("Mine", "validity", 1, has_content)), "the id 'Mine'", "vat.number"),
         ("verdict", plugin(rule=raising), "mine.good: KeyError: 'answer'", "for every event"),
         ("verdict", plugin(rule=answering_no), "mine.good: it answered bool", "hp.NOT_APPLICABLE"),
-        ("verdict_same_again", plugin(rule=moody), "mine.good said", "from chance"),
+        ("verdict_same_again", plugin(rule=changing_verdict), "mine.good answered", "no random values"),
         ("envelope", plugin(envelope=careless), "envelope mine raised KeyError: 'id'", "raise hp.RejectRecord"),
         ("envelope", plugin(envelope=lambda document, source: {}), "returned dict", "return an hp.Event"),
-        ("envelope", plugin(envelope=rude), "'No Way', which is not a snake_case code", "hp.RejectRecord"),
-        ("envelope", plugin(envelope=giving(id=7)), "returned an Event whose id is int; it must be text", "texts and"),
-        ("envelope", plugin(envelope=giving(id="")), "returned an Event whose id is empty", "texts and JSON"),
-        ("envelope", plugin(envelope=giving(company_id=None)), "whose company_id is NoneType", "texts and JSON"),
-        ("envelope", plugin(envelope=giving(data=[1])), "whose data is list; it must be a mapping", "texts and JSON"),
-        ("envelope", plugin(envelope=giving(data={"at": FEW[0].occurred_at})), "datetime at /at is not", "JSON"),
-        ("envelope", plugin(envelope=giving(data={"n": float("nan")})), "whose data is not JSON: nan at /n", "JSON"),
-        ("envelope", plugin(envelope=giving(metadata={"x": object()})), "whose metadata is not JSON: object", "JSON"),
-        ("envelope_same_again", plugin(envelope=giving(id=uuid4_text)), "called again, gave another id", "from chance"),
-        ("envelope_same_again", plugin(envelope=wavering), "gave another outcome (", "from the document"),
+        ("envelope", plugin(envelope=without_a_code), "'No Way', which is not a snake_case code", "hp.RejectRecord"),
+        (
+            "envelope",
+            plugin(envelope=event_with(id=7)),
+            "returned an Event whose id is int; it must be text",
+            "texts and",
+        ),
+        ("envelope", plugin(envelope=event_with(id="")), "returned an Event whose id is empty", "texts and JSON"),
+        ("envelope", plugin(envelope=event_with(company_id=None)), "whose company_id is NoneType", "texts and JSON"),
+        (
+            "envelope",
+            plugin(envelope=event_with(data=[1])),
+            "whose data is list; it must be a mapping",
+            "texts and JSON",
+        ),
+        ("envelope", plugin(envelope=event_with(data={"at": FEW[0].occurred_at})), "datetime at /at is not", "JSON"),
+        (
+            "envelope",
+            plugin(envelope=event_with(data={"n": float("nan")})),
+            "whose data is not JSON: nan at /n",
+            "JSON",
+        ),
+        (
+            "envelope",
+            plugin(envelope=event_with(metadata={"x": object()})),
+            "whose metadata is not JSON: object",
+            "JSON",
+        ),
+        (
+            "envelope_same_again",
+            plugin(envelope=event_with(id=uuid4_text)),
+            "called again, gave another id",
+            "no random values",
+        ),
+        (
+            "envelope_same_again",
+            plugin(envelope=rejecting_every_other_time),
+            "gave another outcome (",
+            "from the document",
+        ),
         (
             "picklable",
-            plugin(rule=Holding()),
+            plugin(rule=Connected()),
             "the quality rule mine.good cannot be pickled for a worker",
             "open connect",
         ),
-        ("picklable", plugin(envelope=Holding()), "the envelope mine cannot be pickled for a worker", "open connect"),
+        ("picklable", plugin(envelope=Connected()), "the envelope mine cannot be pickled for a worker", "open connect"),
         ("in_time", plugin(rule=sleeping), "mine.good did not answer within 0.2 s", "do less for each event"),
         ("in_time", plugin(envelope=sleeping), "the envelope mine did not answer within 0.2 s", "do less for each doc"),
         ("json", plugin(enricher=print), "the enricher mine 1.0: for the event", "return a mapping"),
@@ -221,12 +251,12 @@ def test_a_broken_rule_is_named_with_what_was_seen_and_what_to_do(rule, bad, see
     assert advice in broken[rule].advice
 
 
-def test_every_culprit_is_named():
+def test_every_component_that_breaks_a_rule_is_named():
     class Two:
         @hp.hookimpl
         def register_enrichers(self, register):
             for name in ("first", "second"):
-                register(name, lacking, version="1.0")
+                register(name, needing_a_field, version="1.0")
 
         @hp.hookimpl
         def register_quality_rules(self, register):
@@ -242,11 +272,11 @@ def test_every_culprit_is_named():
         check_plugin(Two(), FEW, elsewhere=False)
     assert [each.rule for each in caught.value.broken] == [*["survives"] * 2, *["verdict"] * 2, *["envelope"] * 2]
     assert all(each.times > 1 for each in caught.value.broken)
-    told = str(caught.value)
-    for culprit in ("enricher first", "enricher second", "rule mine.first", "rule mine.second", "envelope one"):
-        assert culprit in told
-    assert "envelope other" in told
-    assert told.startswith("the plugin Two breaks 3 rules of the contract")
+    message = str(caught.value)
+    for component in ("enricher first", "enricher second", "rule mine.first", "rule mine.second", "envelope one"):
+        assert component in message
+    assert "envelope other" in message
+    assert message.startswith("the plugin Two breaks 3 rules of the contract")
 
 
 def test_every_rule_has_a_bad_plugin_above():

@@ -1,4 +1,4 @@
-"""The schemas that ship with the examples fit the sample events, and refuse the faulty ones."""
+"""The schemas of the examples accept the good sample events and reject the faulty ones."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_schemas_are_written_in_two_drafts_and_share_definitions_by_id_and_by_pa
 
 
 @pytest.mark.parametrize("wrapped", [0.0, 1.0])
-def test_good_samples_fit_the_schema_of_their_type_and_the_one_for_all(rust_validators, wrapped):
+def test_good_samples_match_the_schema_of_their_type_and_the_common_one(rust_validators, wrapped):
     for sample in sample_events(3_000, seed=11, wrapped=wrapped, duplicates=0.02):
         message = sample.document.get("event", sample.document)
         for path in (file_of(headers(message)["type"]), ANY_EVENT):
@@ -88,19 +88,19 @@ def test_the_python_validator_agrees_on_good_samples():
 
 
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f.reason == "schema_violation"], ids=lambda fault: fault.name)
-def test_schema_faults_break_the_schema_of_their_type_and_the_one_for_all(rust_validators, fault):
+def test_schema_faults_violate_the_schema_of_their_type_and_the_common_one(rust_validators, fault):
     for sample in sample_events(60, seed=13, faults=1.0, kinds=[fault.name]):
         path = file_of(headers(sample.document)["type"])
         assert not rust_validators[path].is_valid(sample.document["data"])
         assert not rust_validators[ANY_EVENT].is_valid(sample.document["data"])
 
 
-def test_the_fault_of_an_unknown_type_has_no_schema():
+def test_an_unknown_type_has_no_schema():
     [sample] = sample_events(1, faults=1.0, kinds=["unknown_type"])
     assert not file_of(headers(sample.document)["type"]).exists()
 
 
-def test_a_number_out_of_reach_is_no_fault_to_the_schemas(rust_validators):
+def test_a_number_out_of_reach_is_valid_for_the_schemas(rust_validators):
     for sample in sample_events(60, seed=14, faults=1.0, kinds=["number_out_of_reach"]):
         data = sample.document["data"]
         assert data.pop("exchangeRate") == float("inf")

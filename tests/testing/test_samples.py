@@ -1,4 +1,4 @@
-"""Sample events: exactly what was asked for, the same every time."""
+"""Sample events: exactly as requested, and the same every time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def stamp(document: dict, name: str):
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 1_000])
-def test_there_are_exactly_as_many_as_asked_for(n):
+def test_there_are_exactly_n_samples(n):
     assert len(sample_events(n, faults=0.1, duplicates=0.1 if n > 1 else 0.0)) == n
 
 
@@ -49,10 +49,10 @@ def test_the_same_seed_gives_the_same_bytes_in_every_process_and_release():
     here = sample_lines(sample_events(500, seed=7, faults=0.1, duplicates=0.1, wrapped=0.5))
     for hash_seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
-        told = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
         )
-        assert told.stdout.strip() == hashlib.sha256(here).hexdigest()
+        assert done.stdout.strip() == hashlib.sha256(here).hexdigest()
 
 
 def test_other_seeds_give_other_events():
@@ -63,12 +63,12 @@ def test_more_events_begin_with_the_same_ones():
     assert sample_events(500, seed=3)[:100] == sample_events(100, seed=3)
 
 
-def test_good_samples_become_events_with_the_id_they_tell():
+def test_good_samples_become_events_with_their_event_id():
     samples = sample_events(2_000, seed=5, wrapped=0.3, duplicates=0.05)
     assert [event_of(sample).id for sample in samples] == [sample.event_id for sample in samples]
 
 
-def test_all_types_and_about_fifty_companies_of_unlike_size_occur():
+def test_all_types_and_fifty_companies_of_very_different_size_occur():
     events = [event_of(sample) for sample in sample_events(5_000)]
     assert {event.type for event in events} == set(EVENT_TYPES)
     sizes = [count for _, count in Counter(event.company_id for event in events).most_common()]
@@ -99,13 +99,13 @@ def test_several_currencies_and_alphabets_occur():
     assert all(letter in text for letter in ("ñ", "Ł", "θ", "И", "株", "🐟", "ß"))
 
 
-def test_letters_come_both_escaped_and_as_they_are():
+def test_non_ascii_letters_are_escaped_in_some_lines_only():
     lines = [sample.line for sample in sample_events(300)]
     assert any(b"\\u00" in line for line in lines)
     assert any(not line.isascii() for line in lines)
 
 
-def test_events_occur_within_the_days_asked_for():
+def test_events_occur_within_the_requested_days():
     times = [event_of(sample).occurred_at for sample in sample_events(2_000)]
     assert START <= min(times) < START + timedelta(hours=1)
     assert START + timedelta(days=6, hours=23) < max(times) < START + timedelta(days=7)
@@ -128,7 +128,7 @@ def test_scores_of_the_samples_vary_and_some_wrapped_ones_are_late():
     assert 0.02 < late / len(results) < 0.1
 
 
-def test_wrapped_samples_tell_which_came_in_one_package():
+def test_wrapped_samples_of_one_package_have_one_correlation_id():
     documents = sample_documents(500, wrapped=1.0)
     packages = Counter(document["correlation_id"] for document in documents)
     assert 1 < max(packages.values()) <= 20
@@ -138,7 +138,7 @@ def test_wrapped_samples_tell_which_came_in_one_package():
 # --- faults and duplicates
 
 
-def test_the_share_of_faulty_records_is_exact_and_holds_every_kind():
+def test_the_share_of_faulty_records_is_exact_and_has_every_kind():
     faulty = [sample for sample in sample_events(2_600, faults=0.02) if sample.fault]
     assert len(faulty) == 52
     assert Counter(sample.fault.name for sample in faulty) == {fault.name: 2 for fault in FAULTS}
@@ -153,11 +153,11 @@ def test_faults_can_be_chosen_by_name():
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.stage == "read"], ids=lambda fault: fault.name)
-def test_faults_of_reading_are_refused_for_their_reason(fault):
+def test_faults_of_reading_are_rejected_with_their_reason(fault):
     for sample in sample_events(60, seed=21, faults=1.0, kinds=[fault.name]):
-        with pytest.raises(RejectRecord) as refusal:
+        with pytest.raises(RejectRecord) as rejection:
             event_of(sample)
-        assert refusal.value.reason == fault.reason
+        assert rejection.value.reason == fault.reason
         assert sample.event_id is None
 
 
@@ -167,12 +167,12 @@ def test_faults_of_later_stages_can_be_read(fault):
         assert event_of(sample).id == sample.event_id
 
 
-def test_no_line_holds_a_line_break_so_that_lines_can_be_counted():
+def test_no_line_has_a_line_break_in_it():
     samples = sample_events(2_000, faults=0.3, wrapped=0.5)
     assert sample_lines(samples).split(b"\n") == [*(sample.line for sample in samples), b""]
 
 
-def test_a_message_sent_again_is_the_same_event():
+def test_a_resent_message_is_the_same_event():
     samples = sample_events(1_000, duplicates=0.1, faults=0.05, wrapped=0.5)
     again = [sample for sample in samples if sample.resent]
     first = {sample.event_id: sample for sample in samples if not (sample.resent or sample.fault)}
@@ -196,6 +196,6 @@ def test_a_message_sent_again_is_the_same_event():
         ({"n": 10, "start": datetime(2026, 1, 1)}, "time zone"),  # noqa: DTZ001  the mistake that is meant
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(arguments, hint):
+def test_invalid_arguments_raise(arguments, hint):
     with pytest.raises(ValueError, match=hint):
         sample_events(**arguments)

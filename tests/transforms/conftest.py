@@ -1,4 +1,4 @@
-"""Runs a pipeline in this process and hands out what its PCollections held."""
+"""Runs a pipeline in this process, and returns the elements of its PCollections."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
 
 
-class Keep(beam.DoFn):
-    """Appends elements to a file, since a list would be copied on its way to the worker."""
+class AppendToFile(beam.DoFn):
+    """Appends elements to a file; a list would be pickled, so the worker would fill a copy."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -28,7 +28,7 @@ class Keep(beam.DoFn):
 
 @attrs.frozen
 class Ran:
-    """What a run gave: `outputs[name]` is a list of elements, `counters[name]` a number."""
+    """The result of a run: `outputs[name]` is a list of elements, `counters[name]` a number."""
 
     outputs: Mapping[str, list[Any]]
     counters: Mapping[str, int]
@@ -37,16 +37,16 @@ class Ran:
         return self.outputs[name]
 
 
-def load(path: Path) -> list[Any]:
-    found: list[Any] = []
+def read_pickles(path: Path) -> list[Any]:
+    elements: list[Any] = []
     if path.exists():
         with path.open("rb") as file:
             while True:
                 try:
-                    found.append(pickle.load(file))
+                    elements.append(pickle.load(file))
                 except EOFError:
                     break
-    return found
+    return elements
 
 
 @pytest.fixture
@@ -58,13 +58,13 @@ def run(tmp_path: Path) -> Callable[..., Ran]:
         outputs = build(pipeline)
         paths = {name: tmp_path / f"{name}-{uuid.uuid4().hex}" for name in outputs}
         for name, output in outputs.items():
-            _ = output | f"Keep{name}" >> beam.ParDo(Keep(paths[name]))
+            _ = output | f"Keep{name}" >> beam.ParDo(AppendToFile(paths[name]))
         result = pipeline.run()
         result.wait_until_finish()
         counters = result.metrics().query(MetricsFilter().with_namespace("holded_pipeline"))["counters"]
         counted: dict[str, int] = {}
         for metric in counters:
             counted[metric.key.metric.name] = counted.get(metric.key.metric.name, 0) + metric.result
-        return Ran({name: load(path) for name, path in paths.items()}, counted)
+        return Ran({name: read_pickles(path) for name, path in paths.items()}, counted)
 
     return run_it

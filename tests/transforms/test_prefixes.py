@@ -1,4 +1,4 @@
-"""Every argument that is a prefix refuses one that a store may take for another, where it is written."""
+"""Every prefix argument is validated when it is written: no empty level, no `.` and no `..`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from holded_pipeline.api import create_app
 LAKE = hp.MinIO("http://127.0.0.1:1", bucket="b", access_key="a", secret_key="s")
 
 
-def settle(prefix):
+def settle_rejected(prefix):
     receipts = beam.Pipeline(runner="FnApiRunner") | beam.Create([1])
     return hp.SettleRejected(LAKE, prefix, after=receipts)
 
 
 @pytest.mark.parametrize("prefix", ["a//b/", "c/../d/", "./x/"])
 @pytest.mark.parametrize(
-    ("take", "name"),
+    ("create", "name"),
     [
         (lambda prefix: create_app(LAKE, prefix=prefix), "prefix"),
         (lambda prefix: create_app(LAKE, rejected_prefix=prefix), "rejected_prefix"),
@@ -26,10 +26,10 @@ def settle(prefix):
         (lambda prefix: hp.WriteMinIO(LAKE, prefix), "prefix"),
         (lambda prefix: hp.WriteRejected(LAKE, prefix), "prefix"),
         (lambda prefix: hp.ReadRejected(LAKE, prefix), "prefix"),
-        (settle, "prefix"),
+        (settle_rejected, "prefix"),
     ],
-    ids=["api", "api_rejected", "read", "write", "write_rejected", "read_rejected", "settle"],
+    ids=["api", "api_rejected", "read", "write", "write_rejected", "read_rejected", "settle_rejected"],
 )
-def test_an_odd_prefix_is_refused_where_it_is_written(take, name, prefix):
+def test_an_invalid_prefix_raises_when_it_is_written(create, name, prefix):
     with pytest.raises(ValueError, match=f"^{name} must be text such as 'raw/'"):
-        take(prefix)
+        create(prefix)

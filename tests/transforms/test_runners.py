@@ -1,11 +1,9 @@
-"""Beam's portable path: a job service and workers in processes of their own; and the runner that is refused."""
+"""The main job on Beam's job service with workers in other processes; and the runner that is rejected."""
 
 from __future__ import annotations
 
 import collections
-import gzip
 import importlib
-import json
 import os
 import subprocess
 import sys
@@ -13,8 +11,9 @@ from pathlib import Path
 
 import apache_beam as beam
 import pytest
-import sqlalchemy as sa
 from beam_processes import local_job_service, worker_pool
+from store_contents import documents_below, put_object
+from table_contents import rows_of
 
 import holded_pipeline as hp
 from holded_pipeline.rejected.rejections import from_document
@@ -33,7 +32,7 @@ def job_service(tmp_path_factory):
 
 @pytest.fixture
 def run_example(job_service, lake, db, tmp_path):
-    """Runs the main job, unchanged, on external workers that have the secret key, or lack it."""
+    """Runs the main job, unchanged, on external workers with or without the secret key."""
 
     def run(*, workers_know):
         secret = lake.secret_key.reveal()
@@ -53,62 +52,51 @@ def run_example(job_service, lake, db, tmp_path):
     return run
 
 
-def documents_below(lake, prefix):
-    filesystem = lake.filesystem()
-    return [
-        json.loads(line)
-        for path in filesystem.find(f"{lake.bucket}/{prefix}")
-        for line in gzip.decompress(filesystem.cat(path)).splitlines()
-    ]
-
-
-def test_the_main_job_runs_unchanged_on_external_workers_record_by_record(run_example, lake, db):
+def test_the_main_job_runs_unchanged_on_external_workers(run_example, lake, db):
     samples = hp.testing.sample_events(600, seed=21, faults=0.1, duplicates=0.1, wrapped=0.3)
     for number in range(3):
         part = hp.testing.sample_lines(samples[number::3])
-        lake.filesystem().pipe(f"{lake.bucket}/raw/{number}.jsonl", part)
+        put_object(lake, f"raw/{number}.jsonl", part)
     done = run_example(workers_know=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert lake.secret_key.reveal() not in done.stdout + done.stderr
 
     good = [sample for sample in samples if sample.fault is None]
-    with db.engine().connect() as connection:
-        rows = connection.execute(sa.text("SELECT event_id, data FROM business_events")).all()
-        total = connection.execute(sa.text("SELECT sum(total_events) FROM company_analytics")).scalar_one()
-    stored = dict(tuple(row) for row in rows)
+    stored = dict(rows_of(db, "SELECT event_id, data FROM business_events"))
+    ((total,),) = rows_of(db, "SELECT sum(total_events) FROM company_analytics")
     assert sorted(stored) == sorted({sample.event_id for sample in good})
     bare = {sample.event_id: sample.document["data"] for sample in good if "data" in sample.document}
     assert {event_id: stored[event_id] for event_id in bare} == bare
     assert total == len({sample.event_id for sample in good})
     assert hp.verify_analytics(db) == []
-    refused = [from_document(document) for document in documents_below(lake, "rejected/")]
-    told = collections.Counter((r.raw, r.stage, None if r.stage == "write" else r.reason) for r in refused)
-    assert told == collections.Counter((s.line, s.fault.stage, s.fault.reason) for s in samples if s.fault)
-    assert {each.run_id for each in refused} == {"portable"}
+    rejected = [from_document(document) for document in documents_below(lake, "rejected/")]
+    counts = collections.Counter((r.raw, r.stage, None if r.stage == "write" else r.reason) for r in rejected)
+    assert counts == collections.Counter((s.line, s.fault.stage, s.fault.reason) for s in samples if s.fault)
+    assert {each.run_id for each in rejected} == {"portable"}
 
 
-def test_workers_that_lack_a_secret_fail_the_run_and_say_which(run_example, lake):
-    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", hp.testing.sample_lines(hp.testing.sample_events(5, seed=1)))
+def test_workers_without_a_secret_fail_the_run_and_name_it(run_example, lake):
+    put_object(lake, "raw/a.jsonl", hp.testing.sample_lines(hp.testing.sample_events(5, seed=1)))
     done = run_example(workers_know=False)
     assert done.returncode == 1
     words = "error: the environment variable MINIO_SECRET_KEY is not set on this machine"
     assert done.stderr.splitlines()[-1].startswith(words)
 
 
-def test_the_example_passes_a_job_servers_own_options_on(monkeypatch):
+def test_the_example_passes_on_the_options_of_a_job_server(monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLE.parent)
     example = importlib.import_module("ingest_to_postgres")
     _, options = example.parse(["--runner=FlinkRunner", "--checkpointing_interval=1000", "--parallelism=2"])
-    told = options.get_all_options(retain_unknown_options=True, drop_default=True)
-    assert (str(told["checkpointing_interval"]), told["parallelism"]) == ("1000", 2)
+    passed = options.get_all_options(retain_unknown_options=True, drop_default=True)
+    assert (str(passed["checkpointing_interval"]), passed["parallelism"]) == ("1000", 2)
 
 
 class DaskRunner(beam.runners.PipelineRunner):
-    """Bears the name by which Beam's own is known, whose package need not be installed to be refused."""
+    """Has the name of Beam's own, whose package is not installed here."""
 
 
 class Derived(DaskRunner):
-    """Bears another."""
+    """A subclass with another name."""
 
 
 def apply_reading(pipeline, lake, db):
@@ -125,7 +113,7 @@ def apply_rejecting(pipeline, lake, db):
 
 @pytest.mark.parametrize("apply", [apply_reading, apply_writing, apply_rejecting])
 @pytest.mark.parametrize("runner", [DaskRunner(), Derived()], ids=["named", "derived"])
-def test_a_runner_that_loses_records_is_refused_by_each_transform_and_another_is_named(apply, runner):
+def test_each_transform_rejects_a_runner_that_loses_records_and_names_another(apply, runner):
     lake = hp.MinIO("http://127.0.0.1:1", bucket="b", access_key="a", secret_key="s")
     db = hp.Postgres("postgresql://a@127.0.0.1:1/b")
     with pytest.raises(hp.ConfigurationError, match='loses the rejected records.*use runner="FnApiRunner"'):

@@ -1,4 +1,4 @@
-"""WriteMinIO on a real store: whole objects, filed by date, that read back as the same events."""
+"""WriteMinIO on a real store: whole objects, partitioned by date, that read back as the same events."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import apache_beam as beam
 import attrs
 import pytest
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
+from event_factory import make_event
+from store_contents import objects_below, put_object
 
 import holded_pipeline as hp
 from holded_pipeline.transforms.beam.run_id import RunOptions
@@ -18,18 +20,17 @@ from holded_pipeline.transforms.beam.run_id import RunOptions
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def event(number, **changes):
-    made = hp.Event(
-        id=f"e{number}",
-        type=r"Holded\Sales\Order",
-        company_id="c/1",
-        occurred_at=NOON + timedelta(hours=8 * number),
-        data={"n": number, "big": 10**40 + number, "long": Decimal("0.12345678901234567890123"), "t": "ñ\n\u2028"},
-        metadata={"quality": {"score": 0.5}},
-        source=hp.Source("b", "raw/a", "etag", number + 1),
-        raw=b"{}",
-    )
-    return attrs.evolve(made, **changes)
+def sales_event(number, **changes):
+    fields = {
+        "type": r"Holded\Sales\Order",
+        "company_id": "c/1",
+        "occurred_at": NOON + timedelta(hours=8 * number),
+        "data": {"n": number, "big": 10**40 + number, "long": Decimal("0.12345678901234567890123"), "t": "ñ\n\u2028"},
+        "metadata": {"quality": {"score": 0.5}},
+        "source": hp.Source("b", "raw/a", "etag", number + 1),
+        "raw": b"{}",
+    }
+    return make_event(number, **fields | changes)
 
 
 def write(run, lake, elements, **settings):
@@ -39,15 +40,9 @@ def write(run, lake, elements, **settings):
     return run(build)
 
 
-def stored(lake, prefix="enriched/"):
-    filesystem = lake.filesystem()
-    found = filesystem.find(f"{lake.bucket}/{prefix}", detail=True)
-    return {path.removeprefix(f"{lake.bucket}/"): (filesystem.cat(path), info) for path, info in found.items()}
-
-
 @pytest.mark.parametrize("compression", ["gzip", "zstd", None])
 def test_what_was_written_reads_back_as_the_same_events(run, lake, compression):
-    events = [event(number) for number in range(7)]
+    events = [sales_event(number) for number in range(7)]
     write(run, lake, events, compression=compression)
 
     def build(pipeline):
@@ -59,41 +54,41 @@ def test_what_was_written_reads_back_as_the_same_events(run, lake, compression):
     assert sorted((attrs.evolve(e, raw=b"{}") for e in ran["passed"]), key=lambda e: e.id) == events
 
 
-def test_receipts_are_true_and_objects_are_filed_by_day(run, lake):
-    ran = write(run, lake, [event(number) for number in range(7)])
-    objects = stored(lake)
+def test_written_objects_are_as_reported_and_partitioned_by_day(run, lake):
+    ran = write(run, lake, [sales_event(number) for number in range(7)])
+    objects = objects_below(lake, "enriched/")
     assert {receipt.key for receipt in ran["written"]} == set(objects)
     for receipt in ran["written"]:
-        body, info = objects[receipt.key]
+        body = objects[receipt.key]
         assert receipt.bytes == len(body)
-        assert receipt.etag == info["ETag"].strip('"')
+        assert receipt.etag == lake.filesystem().info(f"{lake.bucket}/{receipt.key}")["ETag"].strip('"')
         assert receipt.records == len(gzip.decompress(body).splitlines())
-    days = {key.split("/")[1]: len(gzip.decompress(body).splitlines()) for key, (body, _) in objects.items()}
+    days = {key.split("/")[1]: len(gzip.decompress(body).splitlines()) for key, body in objects.items()}
     assert days == {"date=2026-03-01": 2, "date=2026-03-02": 3, "date=2026-03-03": 2}
 
 
 def test_the_partition_is_a_template_a_function_or_none(run, lake):
-    elements = [event(0)]
+    elements = [sales_event(0)]
     write(run, lake, elements, partition="{month}/{type_name}/company={company_id}")
     write(run, lake, elements, partition=lambda e: f"by/{e.id}")
     write(run, lake, elements, partition=None)
-    folders = {key.rpartition("/")[0] for key in stored(lake)}
+    folders = {key.rpartition("/")[0] for key in objects_below(lake, "enriched/")}
     assert folders == {"enriched/2026-03/Order/company=c%2F1", "enriched/by/e0", "enriched"}
 
 
-def test_objects_are_rolled_by_size(run, lake):
-    ran = write(run, lake, [event(0, id=f"e{n}") for n in range(50)], compression=None, object_bytes=2_000)
+def test_a_new_object_begins_at_object_bytes(run, lake):
+    ran = write(run, lake, [sales_event(0, id=f"e{n}") for n in range(50)], compression=None, object_bytes=2_000)
     assert len(ran["written"]) > 5
     assert sum(receipt.records for receipt in ran["written"]) == 50
     assert max(receipt.bytes for receipt in ran["written"]) < 3_000
 
 
-def test_two_runs_write_beside_each_other_and_a_repeated_bundle_replaces(run, lake):
-    elements = [event(number) for number in range(3)]
+def test_two_runs_write_other_objects_and_a_retried_bundle_the_same_ones(run, lake):
+    elements = [sales_event(number) for number in range(3)]
     write(run, lake, elements)
-    first = set(stored(lake))
+    first = set(objects_below(lake, "enriched/"))
     write(run, lake, elements)
-    second = set(stored(lake))
+    second = set(objects_below(lake, "enriched/"))
     assert len(second) == 2 * len(first)
 
     def same_run(pipeline):
@@ -101,18 +96,18 @@ def test_two_runs_write_beside_each_other_and_a_repeated_bundle_replaces(run, la
         return {"written": pipeline | beam.Create(elements) | hp.WriteMinIO(lake, "again/")}
 
     run(same_run)
-    once = set(stored(lake, "again/"))
+    once = set(objects_below(lake, "again/"))
     run(same_run)
-    assert set(stored(lake, "again/")) == once
+    assert set(objects_below(lake, "again/")) == once
 
 
-def test_anything_can_be_written_with_an_encoding_of_ones_own(run, lake):
+def test_any_element_can_be_written_with_a_function_that_encodes_it(run, lake):
     write(run, lake, [1, 2, 3], encode=lambda n: json.dumps({"n": n}).encode(), compression=None)
-    ((body, _),) = stored(lake).values()
+    (body,) = objects_below(lake, "enriched/").values()
     assert body == b'{"n": 1}\n{"n": 2}\n{"n": 3}\n'
 
 
-def test_elements_of_different_windows_are_kept_apart(run, lake):
+def test_elements_of_different_windows_are_in_different_objects(run, lake):
     def build(pipeline):
         elements = (
             pipeline
@@ -135,7 +130,7 @@ def test_elements_of_different_windows_are_kept_apart(run, lake):
         ({"encode": str.encode, "partition": "{month}"}, "a template is for events"),
     ],
 )
-def test_a_wrong_argument_fails_when_it_is_written(lake, settings, words):
+def test_a_wrong_argument_raises_when_it_is_written(lake, settings, words):
     with pytest.raises(ValueError, match=words):
         hp.WriteMinIO(lake, "enriched/", **settings)
 
@@ -149,20 +144,22 @@ def test_a_wrong_argument_fails_when_it_is_written(lake, settings, words):
         ({"encode": bytes, "partition": lambda _: "a/../../b"}, r"returned 'a/../../b'.*without the levels . and .."),
     ],
 )
-def test_a_function_that_returns_what_cannot_be_written_is_told(run, lake, settings, words):
+def test_a_function_that_returns_an_unusable_value_fails_the_run(run, lake, settings, words):
     with pytest.raises(hp.ConfigurationError, match=words):
         write(run, lake, [1], **settings)
 
 
 @pytest.mark.parametrize("entry", ["data", "metadata"])
 def test_a_number_that_json_does_not_have_is_never_written_as_null(run, lake, entry):
-    def build(pipeline):  # made on the worker, so that no coder meets it before
-        events = pipeline | beam.Create([1]) | beam.Map(lambda n: event(n, **{entry: {"x": float("nan"), "y": None}}))
+    def build(pipeline):  # made on the worker, so that no coder encodes it before
+        events = (
+            pipeline | beam.Create([1]) | beam.Map(lambda n: sales_event(n, **{entry: {"x": float("nan"), "y": None}}))
+        )
         return {"written": events | hp.WriteMinIO(lake, "enriched/")}
 
     with pytest.raises(TypeError, match="nan at /x is not a JSON number"):
         run(build)
-    assert lake.filesystem().find(f"{lake.bucket}/enriched") == []
+    assert objects_below(lake, "enriched") == {}
 
 
 def nested(levels):
@@ -170,9 +167,9 @@ def nested(levels):
 
 
 @pytest.mark.parametrize("levels", [98, 99, 100])
-def test_a_record_that_was_just_not_too_deep_reads_back_from_what_was_written(run, lake, levels):
+def test_a_record_of_the_greatest_depth_reads_back_after_writing(run, lake, levels):
     line = {"event_id": "e", "event_type": "t", "company_id": "c", "timestamp": 1, "tree": nested(levels - 1)}
-    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", json.dumps(line).encode())
+    put_object(lake, "raw/a.jsonl", json.dumps(line).encode())
     deep = hp.Enricher("deep", lambda _: {"tree": nested(levels - 1)})
 
     def store(pipeline):
@@ -188,10 +185,10 @@ def test_a_record_that_was_just_not_too_deep_reads_back_from_what_was_written(ru
     assert [event.data for event in ran["passed"]] == [{"tree": nested(levels - 1)}]
 
 
-def test_a_record_that_was_just_not_too_large_reads_back_from_what_was_written(run, lake):
+def test_a_record_of_the_greatest_size_reads_back_after_writing(run, lake):
     line = {"event_id": "e", "event_type": "t", "company_id": "c", "timestamp": 1, "n": [1e15] * 100}
     raw = json.dumps(line).replace("1000000000000000.0", "1e15").encode()
-    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", raw)
+    put_object(lake, "raw/a.jsonl", raw)
     limit = {"max_record_bytes": len(raw)}
 
     def store(pipeline):

@@ -1,4 +1,4 @@
-"""The checks of plugins, `check_enricher` and `check_plugin`: each rule is tried on what a plugin brings.
+"""The contract checks `check_enricher` and `check_plugin`: each rule is checked for each component of a plugin.
 
-The rules judge as the pipeline does, with its own code; a rule of the pipeline is never written a second time here.
+The checks call the code of the pipeline itself. A rule of the pipeline is never written a second time here.
 """

@@ -1,4 +1,4 @@
-"""Events of all shapes: what a plugin meets sooner or later, and should be shown before it is published."""
+"""Events of all shapes: a plugin meets them sooner or later, so it is tested with them before it is published."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.holded_envelope import holded
 from holded_pipeline.testing.samples.events import START, sample_events
 
-_OF_EACH_TYPE = 2
+_EVENTS_PER_TYPE = 2
 _SAMPLES = 200  # enough for two of the rarest type
 _DEPTH = 60
 
@@ -59,44 +59,44 @@ _ODD_DATA: Final[Mapping[str, Mapping[str, Any]]] = {
 
 def contract_events() -> list[Event]:
     """Events of all shapes: sample events of every type, and hand-made odd ones whose ids say what is odd."""
-    return [*_of_each_type(), *_odd()]
+    return [*_sample_events_of_each_type(), *_odd_events()]
 
 
-def _of_each_type() -> Iterator[Event]:
-    met: dict[str, int] = {}
+def _sample_events_of_each_type() -> Iterator[Event]:
+    counts: dict[str, int] = {}
     for number, sample in enumerate(sample_events(_SAMPLES, seed=4, wrapped=0.5), 1):
         source = Source("samples", "raw/events.jsonl", "etag", number)
         event = attrs.evolve(holded(json_codec.decode(sample.line), source), raw=sample.line)
-        met[event.type] = met.get(event.type, 0) + 1
-        if met[event.type] <= _OF_EACH_TYPE:
+        counts[event.type] = counts.get(event.type, 0) + 1
+        if counts[event.type] <= _EVENTS_PER_TYPE:
             yield event
 
 
-def _odd() -> Iterator[Event]:
+def _odd_events() -> Iterator[Event]:
     for name, data in _ODD_DATA.items():
-        yield _event(name, data)
+        yield _odd_event(name, data)
     nested: Any = "bottom"
     for level in range(_DEPTH):
         nested = {"inner": nested} if level % 2 else [nested]
-    yield _event("deep nesting", {"tree": nested})
+    yield _odd_event("deep nesting", {"tree": nested})
     plain = {"id": "plain", "amount": 12.5, "currency": "EUR"}
-    yield attrs.evolve(_event("an unknown type", plain), type="x")
-    yield attrs.evolve(_event("a type of odd characters", plain), type="\\\\Ñ/.. {}%s")
-    yield attrs.evolve(_event("nothing known but the event", plain), source=None, metadata={}, raw=b"")
-    yield attrs.evolve(_event("the first of all moments", plain), occurred_at=datetime(1, 1, 1, tzinfo=UTC))
+    yield attrs.evolve(_odd_event("an unknown type", plain), type="x")
+    yield attrs.evolve(_odd_event("a type of odd characters", plain), type="\\\\Ñ/.. {}%s")
+    yield attrs.evolve(_odd_event("nothing known but the event", plain), source=None, metadata={}, raw=b"")
+    yield attrs.evolve(_odd_event("the first of all moments", plain), occurred_at=datetime(1, 1, 1, tzinfo=UTC))
     yield attrs.evolve(
-        _event("the last of all moments", plain),
+        _odd_event("the last of all moments", plain),
         occurred_at=datetime.max.replace(tzinfo=UTC),
         metadata={"collected_at": "0001-01-01T00:00:00+00:00", "correlation_id": "c"},
     )
     yield attrs.evolve(
-        _event("metadata of another shape", plain),
+        _odd_event("metadata of another shape", plain),
         user_id="",
         metadata={"collected_at": 7, "schema": [], "headers": "none", "processing": [], "quality": "poor"},
     )
 
 
-def _event(name: str, data: Mapping[str, Any]) -> Event:
+def _odd_event(name: str, data: Mapping[str, Any]) -> Event:
     return Event(
         id=f"odd: {name}",
         type=r"Holded\Accounting\Domain\Invoice\Events\InvoiceIssuedEvent",

@@ -1,4 +1,4 @@
-"""check_plugin: whether everything that a plugin brings keeps the contract."""
+"""check_plugin: whether every component of a plugin keeps the contract."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from holded_pipeline.enriching.enricher import Enricher
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.model.values import Event
 from holded_pipeline.plugins.registry import PluginRegistry
+from holded_pipeline.testing.contract.broken_rules import BrokenRule, BrokenRules, ContractError
 from holded_pipeline.testing.contract.enrichers import ADVICE, EnricherReport, check_enricher
-from holded_pipeline.testing.contract.envelopes import try_envelope
+from holded_pipeline.testing.contract.envelopes import check_envelope
 from holded_pipeline.testing.contract.events import contract_events
-from holded_pipeline.testing.contract.findings import BrokenRule, ContractError, Findings
-from holded_pipeline.testing.contract.quality_rules import is_described, try_rule
+from holded_pipeline.testing.contract.quality_rules import check_quality_rule
+from holded_pipeline.testing.contract.user_functions import has_docstring
 
-_OWN: Final = {
+_PLUGIN_ADVICE: Final = {
     "hooks": "write the hooks as holded_pipeline.plugins.hookspecs names them, each marked with @hp.hookimpl",
     "brings": "call register in a hook for each thing that the plugin brings",
-    "described": "write a docstring: what it says of an event, and what it needs",
-    "version": 'register("name", function, version="1.0"), so that an event tells which version enriched it',
+    "described": "write a docstring: what it adds or checks, and which fields it needs",
+    "version": 'register("name", function, version="1.0"), so that each event says which version enriched it',
     "rule_id": "name a rule by what it looks at and what is good, e.g. vat.number: lower case, with a dot between",
     "verdict": "answer why the event fails (a text), None if it passes, or hp.NOT_APPLICABLE; for every event",
-    "verdict_same_again": "take nothing from the clock, from chance or from earlier events",
+    "verdict_same_again": "use no clock, no random values and no earlier events",
     "envelope": "return an hp.Event of texts and JSON, or raise hp.RejectRecord(reason, message) for a document that "
-    "is none",
-    "envelope_same_again": "take the id and all else from the document, nothing from the clock or from chance: a "
+    "is no event",
+    "envelope_same_again": "make the id and all other fields from the document, with no clock and no random values: a "
     "record that is read again must be the same event",
 }
-PLUGIN_RULES: Final[tuple[str, ...]] = tuple(_OWN)
-"""The rules that `check_plugin` looks at, beside `ENRICHER_RULES` for each enricher."""
+PLUGIN_RULES: Final[tuple[str, ...]] = tuple(_PLUGIN_ADVICE)
+"""The rules that `check_plugin` checks, beside `ENRICHER_RULES` for each enricher."""
 
 
 @attrs.frozen
@@ -39,7 +40,7 @@ class PluginReport:
     """A plugin that keeps the contract.
 
     Attributes:
-        enrichers: what was found of each enricher.
+        enrichers: the report on each enricher.
         quality_rules: the ids of its rules.
         envelopes: the names of its envelopes.
     """
@@ -56,7 +57,7 @@ def check_plugin(
     budget_seconds: float = 1.0,
     elsewhere: bool = True,
 ) -> PluginReport:
-    """Checks that a plugin keeps the contract: its hooks, and all that they bring.
+    """Checks that a plugin keeps the contract: its hooks, and all that they register.
 
     Args:
         plugin: the module or object that the entry point names.
@@ -65,46 +66,48 @@ def check_plugin(
         elsewhere: whether enrichers are called in another process too; see `check_enricher`.
 
     Returns:
-        What it brings.
+        What it registers.
 
     Raises:
         ContractError: it breaks rules; the message names each, what was seen, and what to do. An `AssertionError`.
     """
-    whole = f"the plugin {getattr(plugin, '__name__', type(plugin).__name__)}"
+    subject = f"the plugin {getattr(plugin, '__name__', type(plugin).__name__)}"
     try:
-        registry, known = PluginRegistry([plugin]), PluginRegistry()
+        registry, built_in = PluginRegistry([plugin]), PluginRegistry()
     except ConfigurationError as error:
-        raise ContractError(whole, [BrokenRule("hooks", str(error), 1, _OWN["hooks"])]) from error
-    given = contract_events() if events is None else list(events)
-    findings = Findings(ADVICE | _OWN)
-    enrichers = [each for name, each in registry.enrichers.items() if name not in known.enrichers]
-    rules = registry.quality_rules[len(known.quality_rules) :]
-    envelopes = {name: each for name, each in registry.envelopes.items() if name not in known.envelopes}
+        raise ContractError(subject, [BrokenRule("hooks", str(error), 1, _PLUGIN_ADVICE["hooks"])]) from error
+    events = contract_events() if events is None else list(events)
+    broken_rules = BrokenRules(ADVICE | _PLUGIN_ADVICE)
+    enrichers = [each for name, each in registry.enrichers.items() if name not in built_in.enrichers]
+    rules = registry.quality_rules[len(built_in.quality_rules) :]
+    envelopes = {name: each for name, each in registry.envelopes.items() if name not in built_in.envelopes}
     if not (enrichers or rules or envelopes):
-        findings.add("brings", "its hooks register nothing")
+        broken_rules.add("brings", "its hooks register nothing")
     reports = [
         report
         for enricher in enrichers
-        for report in _enricher(enricher, given, findings, budget_seconds=budget_seconds, elsewhere=elsewhere)
+        for report in _check_plugin_enricher(
+            enricher, events, broken_rules, budget_seconds=budget_seconds, elsewhere=elsewhere
+        )
     ]
     for rule in rules:
-        try_rule(rule, given, findings, budget_seconds)
+        check_quality_rule(rule, events, broken_rules, budget_seconds)
     for name, envelope in envelopes.items():
-        try_envelope(name, envelope, findings, budget_seconds)
-    findings.raise_for(whole, (*ADVICE, *_OWN))
+        check_envelope(name, envelope, broken_rules, budget_seconds)
+    broken_rules.raise_if_any(subject, (*ADVICE, *_PLUGIN_ADVICE))
     return PluginReport(tuple(reports), tuple(rule.id for rule in rules), tuple(envelopes))
 
 
-def _enricher(
-    enricher: Enricher, events: Sequence[Event], findings: Findings, *, budget_seconds: float, elsewhere: bool
+def _check_plugin_enricher(
+    enricher: Enricher, events: Sequence[Event], broken_rules: BrokenRules, *, budget_seconds: float, elsewhere: bool
 ) -> Iterator[EnricherReport]:
-    whose = f"the enricher {enricher}"
-    if not is_described(enricher.function):
-        findings.add("described", f"the enricher {enricher.name} has no docstring", culprit=whose)
+    component = f"the enricher {enricher}"
+    if not has_docstring(enricher.function):
+        broken_rules.add("described", f"the enricher {enricher.name} has no docstring", component=component)
     if enricher.version is None:
-        findings.add("version", f"the enricher {enricher.name} has no version", culprit=whose)
+        broken_rules.add("version", f"the enricher {enricher.name} has no version", component=component)
     try:
         yield check_enricher(enricher, events, budget_seconds=budget_seconds, elsewhere=elsewhere)
     except ContractError as error:
         for broken in error.broken:
-            findings.note(attrs.evolve(broken, seen=f"{whose}: {broken.seen}"), whose)
+            broken_rules.add_broken(attrs.evolve(broken, seen=f"{component}: {broken.seen}"), component)

@@ -1,96 +1,70 @@
-"""A quality rule at work: sent to a worker, asked within its time, twice, and judged as a pipeline would judge it."""
+"""Checks a quality rule as a worker runs it: unpickled, called twice within a time limit, its answer validated."""
 
 from __future__ import annotations
 
 import functools
-import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from holded_pipeline.enriching.drafts import Draft
 from holded_pipeline.enriching.quality import NOT_APPLICABLE, QualityRule, assess
 from holded_pipeline.model.values import Event
-from holded_pipeline.testing.contract.findings import Findings
-from holded_pipeline.transforms.beam.pickling import LET_IT_OPEN, pickle_roundtrip
+from holded_pipeline.testing.contract.broken_rules import BrokenRules
+from holded_pipeline.testing.contract.user_functions import call_twice, copy_for_worker, has_docstring
 from holded_pipeline.transforms.workers.bounded_calls import BoundedCalls
 from holded_pipeline.user_code.errors import EnricherFault, describe_error
 
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
-_QUICKER = "do less for each event, and ask no server: a rule is asked alone, for one event after the other"
+_SLOW_RULE_ADVICE = "do less for each event, and ask no server: a rule is asked alone, for one event after the other"
 
 
-def try_rule(rule: QualityRule, events: Sequence[Event], findings: Findings, budget_seconds: float) -> None:
-    """Asks a rule about events as a worker would, and notes what it breaks.
+def check_quality_rule(
+    rule: QualityRule, events: Sequence[Event], broken_rules: BrokenRules, budget_seconds: float
+) -> None:
+    """Calls a quality rule as a worker would, and collects the rules of the contract that it breaks.
 
     Args:
-        rule: the rule.
-        events: what it is asked about.
-        findings: where broken rules of the contract are noted.
+        rule: the quality rule.
+        events: what it is called with.
+        broken_rules: where broken rules of the contract are collected.
         budget_seconds: for each event.
     """
-    whose = f"the quality rule {rule.id}"
+    component = f"the quality rule {rule.id}"
     if not _RULE_ID.fullmatch(rule.id):
-        findings.add("rule_id", f"a quality rule has the id {rule.id!r}", culprit=whose)
-    if not is_described(rule.check):
-        findings.add("described", f"{whose} has a check without docstring", culprit=whose)
-    copy = travelled(rule, whose, findings)
-    bounded = BoundedCalls(whose, budget_seconds)
+        broken_rules.add("rule_id", f"a quality rule has the id {rule.id!r}", component=component)
+    if not has_docstring(rule.check):
+        broken_rules.add("described", f"{component} has a check without docstring", component=component)
+    copy = copy_for_worker(rule, component, broken_rules)
+    bounded = BoundedCalls(component, budget_seconds)
     try:
         for event in events:
-            first, second = twice(bounded, functools.partial(_judged, copy), event)
+            first, second = call_twice(bounded, functools.partial(_assess_one, copy), event)
             if isinstance(second, EnricherFault):
-                late = f"for the event {event.id!r}, {whose} did not answer within {budget_seconds:g} s"
-                findings.add("in_time", late, _QUICKER, culprit=whose)
+                late = f"for the event {event.id!r}, {component} did not answer within {budget_seconds:g} s"
+                broken_rules.add("in_time", late, _SLOW_RULE_ADVICE, component=component)
                 return  # every further event could hang as long
             if isinstance(first, BaseException):
-                findings.add("verdict", f"for the event {event.id!r}, {whose}: {first}", culprit=whose)
+                broken_rules.add("verdict", f"for the event {event.id!r}, {component}: {first}", component=component)
             elif first != second:
-                differing = f"for the event {event.id!r}, {rule.id} said {first!r} and {second!r}"
-                findings.add("verdict_same_again", differing, culprit=whose)
+                differing = f"for the event {event.id!r}, {rule.id} answered {first!r} and then {second!r}"
+                broken_rules.add("verdict_same_again", differing, component=component)
     finally:
         bounded.close()
 
 
-def twice(bounded: BoundedCalls, call: Callable[[Any], Any], argument: Any) -> tuple[Any, Any]:
-    """The outcomes of two calls; of one that did not answer in time the second stands for both."""
-    first = bounded.result_or_error(call, argument)
-    return first, first if isinstance(first, EnricherFault) else bounded.result_or_error(call, argument)
-
-
-def travelled(thing: Any, whose: str, findings: Findings) -> Any:
-    """The copy of a rule or an envelope that a worker gets; itself, where it gets none, which is noted."""
-    copy = pickle_roundtrip(thing)
-    if not isinstance(copy, BaseException):
-        return copy
-    findings.add(
-        "picklable", f"{whose} cannot be pickled for a worker: {describe_error(copy)}", LET_IT_OPEN, culprit=whose
-    )
-    return thing
-
-
 class _NoVerdictError(Exception):
-    """A rule has none, by its own fault."""
+    """A quality rule gave no usable verdict."""
 
 
-def _judged(rule: QualityRule, event: Event) -> Any:
-    """The verdict as the pipeline takes it."""
+def _assess_one(rule: QualityRule, event: Event) -> Any:
+    """The verdict as the pipeline stores it, or a `_NoVerdictError`."""
     try:
-        found = assess(Draft(event).view, [rule], "check")
-    except Exception as error:  # noqa: BLE001  what fails a run here is told to who wrote the rule
+        result = assess(Draft(event).view, [rule], "check")
+    except Exception as error:  # noqa: BLE001  what would fail a run is reported to the author of the rule
         return _NoVerdictError(f"a run would fail: {describe_error(error)}")
-    if found.get("errors"):
-        return _NoVerdictError(found["errors"][0]["error"])
-    if found["failed"]:
-        return found["failed"][0]["why"]
-    return None if found["dimensions"] else NOT_APPLICABLE
-
-
-def is_described(thing: Any) -> bool:
-    """Whether there is a docstring."""
-    while isinstance(thing, functools.partial):
-        thing = thing.func
-    if inspect.isroutine(thing):
-        return bool(inspect.getdoc(thing))
-    kind: type = type(thing)
-    return any(each.__doc__ for each in kind.__mro__ if each is not object)
+    if result.get("errors"):
+        return _NoVerdictError(result["errors"][0]["error"])
+    if result["failed"]:
+        return result["failed"][0]["why"]
+    return None if result["dimensions"] else NOT_APPLICABLE

@@ -1,4 +1,4 @@
-"""What sample documents are built from: ids, amounts, addresses, and the fields that all of them have."""
+"""Builds the fields of sample documents: ids, amounts, addresses, and the fields that all of them have."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from holded_pipeline.testing.samples import vocabulary as words
 
 
 class Context(NamedTuple):
-    """What a document has to agree with.
+    """The values that a document has to match.
 
     Attributes:
-        rng: where all chance comes from.
+        rng: the only source of random values.
         company_id: the company that the document belongs to.
         at: when it is dispatched; the document was last changed shortly before.
     """
@@ -28,43 +28,43 @@ Builder = Callable[[Context], dict[str, Any]]
 
 
 def object_id(rng: random.Random) -> str:
-    """24 hexadecimal digits, as Holded's document store gives them."""
+    """24 hexadecimal digits, like the ids of Holded's document store."""
     return f"{rng.getrandbits(96):024x}"
 
 
 def iso(moment: datetime) -> str:
-    """The form in which documents write moments."""
+    """The text that documents have for a time."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def money(rng: random.Random, low: float, high: float) -> float:
-    """Amounts of cents; small ones are frequent, large ones rare."""
+    """An amount with cents; small ones are frequent, large ones rare."""
     share = rng.random()
     return round(low + (high - low) * share * share * share, 2)
 
 
-def happens(rng: random.Random, share: float) -> bool:
-    """True so often."""
+def random_bool(rng: random.Random, share: float) -> bool:
+    """True in this share of the calls."""
     return rng.random() < share
 
 
 def digits(rng: random.Random, count: int) -> str:
-    """A text of so many digits."""
+    """A text of `count` digits."""
     return f"{rng.randrange(10**count):0{count}d}"
 
 
-def maybe(rng: random.Random, value: Any, share: float = 0.8) -> Any:
-    """The value, or None for the rest of the share."""
-    return value if happens(rng, share) else None
+def value_or_none(rng: random.Random, value: Any, share: float = 0.8) -> Any:
+    """The value in this share of the calls, else None."""
+    return value if random_bool(rng, share) else None
 
 
 def iban(rng: random.Random, country: str) -> str:
-    """What looks like an account number; its check digits are as random as the rest."""
+    """A text like an account number; its check digits are random, too."""
     return f"{country}{digits(rng, 2)}{digits(rng, 20)}"
 
 
 def email(rng: random.Random, name: str) -> str:
-    """An address below a domain that is nobody's."""
+    """An address at a domain that nobody owns."""
     plain = "".join(letter for letter in name.lower() if letter.isascii() and letter.isalnum())
     return f"{plain or 'contact'}{rng.randrange(100)}@{rng.choice(words.MAIL_DOMAINS)}"
 
@@ -84,7 +84,7 @@ def document(context: Context, statuses: tuple[str, ...], fields: dict[str, Any]
     rng, updated = context.rng, context.at - timedelta(milliseconds=context.rng.randrange(5, 4_000))
     changes = rng.randrange(1, 9)
     created = updated if changes == 1 else updated - timedelta(minutes=rng.randrange(1, 400_000))
-    if happens(rng, 0.01):  # a clock that is set wrong, as there always is one
+    if random_bool(rng, 0.01):  # a clock that is set wrong
         created, updated = updated + timedelta(minutes=1), created
     return {
         "id": object_id(rng),

@@ -1,4 +1,4 @@
-"""Sample events: as many as are wanted, the same for the same seed, faulty ones among them on request."""
+"""Sample events: any number, the same for the same seed, with faulty ones among them on request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from holded_pipeline.testing.samples.document_fields import happens
+from holded_pipeline.testing.samples.document_fields import random_bool
 from holded_pipeline.testing.samples.faults import FAULTS, Fault
 from holded_pipeline.testing.samples.messages import MESSAGE_ID, Messages
 
@@ -22,13 +22,13 @@ _LARGEST_PACKAGE = 20
 
 @attrs.frozen
 class Sample:
-    """One sample record, as it would stand on a line of an object.
+    """One sample record: one line of an object.
 
     Attributes:
-        line: its bytes, without the line's end.
-        event_id: the id that its event gets; None where it is too broken to become one.
-        fault: what is wrong with it; None for a good one.
-        resent: whether the same message was among the samples before it.
+        line: its bytes, without the end of the line.
+        event_id: the id of its event; None if the record cannot become an event.
+        fault: what is wrong with the record; None for a good one.
+        resent: whether the same message is among the samples before it.
     """
 
     line: bytes
@@ -41,7 +41,7 @@ class Sample:
         """The JSON value of the line.
 
         Raises:
-            ValueError: it has none; see `fault`.
+            ValueError: the line is not JSON; see `fault`.
         """
         return json.loads(self.line)
 
@@ -66,7 +66,7 @@ def sample_events(
 
     Args:
         n: how many records.
-        seed: what all chance comes from.
+        seed: the only source of random values.
         faults: the share of faulty records, 0 to 1; the kinds take turns, so that few are enough for all.
         duplicates: the share of records that are an earlier message sent once more.
         wrapped: the share of good records in the form that the collecting API stores: with `event_id`,
@@ -82,10 +82,11 @@ def sample_events(
         ValueError: a share is not between 0 and 1, they leave no good record to send again, a kind is unknown, or
             `start` has no time zone.
     """
-    chosen = _checked(n, {"faults": faults, "duplicates": duplicates, "wrapped": wrapped}, kinds, start)
+    _validate_arguments(n, {"faults": faults, "duplicates": duplicates, "wrapped": wrapped}, start)
+    chosen = _chosen_faults(kinds)
     rng = random.Random(seed)  # noqa: S311  samples, no secrets
     plan = _plan(n, round(n * faults), round(n * duplicates), random.Random(~seed), chosen)  # noqa: S311  as above
-    return list(_Maker(Messages(rng, start, days), rng, wrapped).samples(plan))
+    return list(_SampleGenerator(Messages(rng, start, days), rng, wrapped).samples(plan))
 
 
 def sample_documents(n: int, *, seed: int = 0, wrapped: float = 0.0) -> list[dict[str, Any]]:
@@ -99,79 +100,85 @@ def sample_lines(samples: Iterable[Sample]) -> bytes:
 
 
 _GOOD: Final = "good"
-_AGAIN: Final = "again"
+_RESENT: Final = "resent"
 
 
-def _plan(n: int, faulty: int, again: int, rng: random.Random, kinds: Sequence[Fault]) -> Iterator[Fault | str]:
-    """What each place holds: a good record, an earlier one again, or a fault. The first place is a good one."""
-    places = rng.sample(range(n), faulty)
-    turns = dict(zip(places, rng.sample(kinds, len(kinds)) * (faulty // len(kinds) + 1), strict=False))
-    others = [place for place in range(n) if place not in turns]
-    repeats = set(rng.sample(others[1:], again))
-    return (turns.get(place, _AGAIN if place in repeats else _GOOD) for place in range(n))
+def _plan(n: int, faulty: int, resent: int, rng: random.Random, faults: Sequence[Fault]) -> Iterator[Fault | str]:
+    """What each of `n` samples is: a good record, an earlier one sent again, or a fault.
+
+    With n=5, faulty=2 and resent=1, for instance: good, truncated, good, resent, broken_json. The first that is no
+    fault is always good, since only a good record can be sent again.
+    """
+    positions = rng.sample(range(n), faulty)
+    fault_at = dict(zip(positions, rng.sample(faults, len(faults)) * (faulty // len(faults) + 1), strict=False))
+    others = [position for position in range(n) if position not in fault_at]
+    resent_at = set(rng.sample(others[1:], resent))
+    return (fault_at.get(position, _RESENT if position in resent_at else _GOOD) for position in range(n))
 
 
-class _Maker:
-    """Makes samples after a plan."""
+class _SampleGenerator:
+    """Makes the samples of a plan."""
 
     def __init__(self, messages: Messages, rng: random.Random, wrapped: float) -> None:
         self._messages = messages
         self._rng = rng
         self._wrapped = wrapped
         self._correlation_id = ""
-        self._left_in_package = 0
+        self._remaining_in_package = 0
 
     def samples(self, plan: Iterable[Fault | str]) -> Iterator[Sample]:
         good: list[tuple[Sample, datetime]] = []
-        for turn in plan:
-            if turn == _AGAIN:
-                yield self._again(*self._rng.choice(good))
+        for step in plan:
+            if step == _RESENT:
+                yield self._send_again(*self._rng.choice(good))
                 continue
             message, at = self._messages.message()
-            if isinstance(turn, Fault):
-                event_id = None if turn.stage == "read" else _message_id(message)
-                yield Sample(turn.spoil(message), event_id, turn)
+            if isinstance(step, Fault):
+                event_id = None if step.stage == "read" else _id_of_message(message)
+                yield Sample(step.corrupt(message), event_id, step)
                 continue
-            sample = Sample(self._line(message, at), _message_id(message))
+            sample = Sample(self._line(message, at), _id_of_message(message))
             good.append((sample, at))
             yield sample
 
-    def _again(self, sample: Sample, at: datetime) -> Sample:
+    def _send_again(self, sample: Sample, at: datetime) -> Sample:
         message = sample.document
         return Sample(self._line(message.get("event", message), at), sample.event_id, resent=True)
 
     def _line(self, message: dict[str, Any], at: datetime) -> bytes:
-        """The message in JSON, wrapped or not, with other letters than ASCII escaped or not."""
-        if self._wrapped and happens(self._rng, self._wrapped):
-            message = self._messages.collected(message, at, self._package())
-        escaped = happens(self._rng, 0.5)
+        """The message in JSON; wrapped or not, and with non-ASCII letters escaped or not."""
+        if self._wrapped and random_bool(self._rng, self._wrapped):
+            message = self._messages.collected(message, at, self._next_correlation_id())
+        escaped = random_bool(self._rng, 0.5)
         return json.dumps(message, ensure_ascii=escaped, separators=(",", ":")).encode()
 
-    def _package(self) -> str:
-        if not self._left_in_package:
-            self._left_in_package = self._rng.randrange(1, _LARGEST_PACKAGE + 1)
+    def _next_correlation_id(self) -> str:
+        if not self._remaining_in_package:
+            self._remaining_in_package = self._rng.randrange(1, _LARGEST_PACKAGE + 1)
             self._correlation_id = self._messages.new_id()
-        self._left_in_package -= 1
+        self._remaining_in_package -= 1
         return self._correlation_id
 
 
-def _message_id(message: dict[str, Any]) -> str:
+def _id_of_message(message: dict[str, Any]) -> str:
     stamp = (message.get("headers") or message["attributes"])[MESSAGE_ID]
     return str(stamp["id"] if isinstance(stamp, dict) else stamp)
 
 
-def _checked(n: int, shares: dict[str, float], kinds: Collection[str] | None, start: datetime) -> Sequence[Fault]:
-    """The faults to choose from, once the arguments are known to be usable."""
+def _validate_arguments(n: int, shares: dict[str, float], start: datetime) -> None:
     if n < 0:
         raise ValueError(f"sample_events makes 0 or more records, not {n}")
     for name, share in shares.items():
         if not 0 <= share <= 1:
             raise ValueError(f"{name} is a share between 0 and 1, got {share}")
-    again = round(n * shares["duplicates"])
-    if again and n - round(n * shares["faults"]) - again < 1:
+    resent = round(n * shares["duplicates"])
+    if resent and n - round(n * shares["faults"]) - resent < 1:
         raise ValueError("faults and duplicates leave no good record that could be sent again; lower one of them")
     if start.tzinfo is None:
         raise ValueError(f"start must carry a time zone, got {start!r}; add one, e.g. tzinfo=UTC")
+
+
+def _chosen_faults(kinds: Collection[str] | None) -> Sequence[Fault]:
     known = {fault.name: fault for fault in FAULTS}
     unknown = sorted(set(kinds or ()) - set(known))
     if unknown or (kinds is not None and not kinds):

@@ -13,12 +13,12 @@ from holded_pipeline.testing.samples.document_fields import (
     digits,
     document,
     email,
-    happens,
     iban,
     iso,
-    maybe,
     money,
     object_id,
+    random_bool,
+    value_or_none,
 )
 
 _TAX_RATES = (0, 4, 10, 21)
@@ -43,7 +43,7 @@ def invoice(context: Context) -> dict[str, Any]:
     subtotal = round(sum(line["total"] for line in lines), 2)
     tax = round(sum(line["total"] * line["taxRate"] for line in lines) / 100, 2)
     total = round(subtotal + tax, 2)
-    if happens(rng, 0.02):  # somebody rounded every line
+    if random_bool(rng, 0.02):  # somebody rounded every line
         total = round(total + 0.05, 2)
     fields = {
         "number": f"F{context.at:%y}-{rng.randrange(1, 99_999):05d}",
@@ -68,12 +68,12 @@ def contact(context: Context) -> dict[str, Any]:
     fields = {
         "name": name,
         "kind": rng.choice(("client", "supplier", "lead", "creditor")),
-        "vatNumber": maybe(rng, f"{country.code}{digits(rng, 9)}"),
-        "email": maybe(rng, email(rng, name), 0.9),
-        "phone": maybe(rng, f"{country.dial}{digits(rng, 9)}", 0.7),
-        "website": maybe(rng, f"https://www.example.com/{digits(rng, 4)}", 0.4),
+        "vatNumber": value_or_none(rng, f"{country.code}{digits(rng, 9)}"),
+        "email": value_or_none(rng, email(rng, name), 0.9),
+        "phone": value_or_none(rng, f"{country.dial}{digits(rng, 9)}", 0.7),
+        "website": value_or_none(rng, f"https://www.example.com/{digits(rng, 4)}", 0.4),
         "address": address(rng, country),
-        "iban": maybe(rng, iban(rng, country.code), 0.5),
+        "iban": value_or_none(rng, iban(rng, country.code), 0.5),
         "persons": [{"name": words.person(rng), "role": rng.choice(("buyer", "accountant", "owner"))}],
         "tags": rng.sample(words.TAGS, rng.randrange(3)),
     }
@@ -90,21 +90,21 @@ def product(context: Context) -> dict[str, Any]:
         "name": rng.choice(words.PRODUCTS),
         "description": f"{rng.choice(words.PRODUCTS)}. {rng.choice(words.NOTES)}",
         "price": {"amount": price, "currency": currency},
-        "cost": maybe(rng, {"amount": round(price * 0.6, 2), "currency": currency}),
+        "cost": value_or_none(rng, {"amount": round(price * 0.6, 2), "currency": currency}),
         "taxRate": rng.choice(_TAX_RATES),
         "stock": [
             {"warehouse": name, "units": rng.randrange(-3, 900)}
             for name in ("Almacén central", "Tienda")[: rng.randrange(1, 3)]
         ],
-        "weightKg": maybe(rng, round(rng.random() * 30, 3), 0.7),
-        "barcode": maybe(rng, digits(rng, 13), 0.6),
+        "weightKg": value_or_none(rng, round(rng.random() * 30, 3), 0.7),
+        "barcode": value_or_none(rng, digits(rng, 13), 0.6),
         "changedFields": rng.sample(("price", "stock", "description", "barcode"), rng.randrange(1, 4)),
     }
     return document(context, ("draft", "for_sale", "discontinued"), fields)
 
 
 def payment(context: Context) -> dict[str, Any]:
-    """A payment that came in."""
+    """A payment that was received."""
     rng = context.rng
     country = rng.choice(words.COUNTRIES)
     amount = money(rng, 5, 20_000)
@@ -114,13 +114,13 @@ def payment(context: Context) -> dict[str, Any]:
         "fee": round(amount * rng.choice((0.0, 0.014, 0.029)), 2),
         "method": rng.choice(("transfer", "card", "direct_debit", "cash", "bizum")),
         "receivedAt": iso(context.at - timedelta(seconds=rng.randrange(1, 3_000))),
-        "payer": {"name": rng.choice(words.COMPANIES), "iban": maybe(rng, iban(rng, country.code), 0.7)},
+        "payer": {"name": rng.choice(words.COMPANIES), "iban": value_or_none(rng, iban(rng, country.code), 0.7)},
         "invoices": [
             {"id": object_id(rng), "amount": round(amount / count, 2)}
             for count in (rng.randrange(1, 4),)
             for _ in range(count)
         ],
         "bankReference": f"{rng.choice(words.CONCEPTS)} {digits(rng, 8)}",
-        "reconciled": happens(rng, 0.5),  # half of them
+        "reconciled": random_bool(rng, 0.5),  # half of them
     }
     return document(context, ("received", "matched", "refunded"), fields)

@@ -1,4 +1,4 @@
-"""The words that sample documents are made of, in several alphabets."""
+"""The words in sample documents, in several alphabets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Country(NamedTuple):
-    """What goes with a country."""
+    """A country, with its currency, language, streets and cities."""
 
     code: str
     currency: str
@@ -104,5 +104,5 @@ MAIL_DOMAINS = ("example.com", "example.org", "mail.example.net", "correo.exampl
 
 
 def person(rng: random.Random) -> str:
-    """A name made of parts, so that it is nobody's."""
+    """A random given name and family name, so that it is nobody's."""
     return f"{rng.choice(_GIVEN)} {rng.choice(_FAMILY)}"

@@ -1,4 +1,4 @@
-"""Documents of the wallet: what stands under `data` in its events."""
+"""Documents of the wallet: the field `data` of its events."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from holded_pipeline.testing.samples.document_fields import (
     digits,
     document,
     email,
-    happens,
     iban,
     iso,
-    maybe,
     money,
     object_id,
+    random_bool,
+    value_or_none,
 )
 
 
@@ -28,7 +28,7 @@ def transaction(context: Context) -> dict[str, Any]:
     amount = money(rng, 0.5, 9_000)
     fields = {
         "walletAccountId": object_id(rng),
-        "amount": amount if happens(rng, 0.4) else -amount,  # more is spent than received
+        "amount": amount if random_bool(rng, 0.4) else -amount,  # more is spent than received
         "currency": country.currency,
         "balanceAfter": money(rng, 0, 80_000),
         "kind": rng.choice(("card", "transfer", "direct_debit", "fee")),
@@ -38,7 +38,7 @@ def transaction(context: Context) -> dict[str, Any]:
             "categoryCode": rng.choice(("5411", "5812", "4111", "7372", "5541")),
             "country": country.code,
         },
-        "card": maybe(rng, {"lastDigits": digits(rng, 4), "holder": words.person(rng)}, 0.6),
+        "card": value_or_none(rng, {"lastDigits": digits(rng, 4), "holder": words.person(rng)}, 0.6),
         "tags": rng.sample(words.TAGS, rng.randrange(3)),
     }
     return document(context, ("pending", "settled", "declined", "reversed"), fields)
@@ -52,7 +52,7 @@ def account(context: Context) -> dict[str, Any]:
         "holderId": object_id(rng),
         "alias": rng.choice(words.CONCEPTS),
         "iban": iban(rng, country.code),
-        "bic": maybe(rng, f"HOLD{country.code}{rng.choice(('2X', 'MM', 'BB'))}"),
+        "bic": value_or_none(rng, f"HOLD{country.code}{rng.choice(('2X', 'MM', 'BB'))}"),
         "amount": money(rng, 0, 250_000),
         "currency": country.currency,
         "provider": rng.choice(("swan", "internal")),
@@ -68,9 +68,11 @@ def account_holder(context: Context) -> dict[str, Any]:
     fields = {
         "fullName": name,
         "email": email(rng, name),
-        "phone": maybe(rng, f"{country.dial}{digits(rng, 9)}"),
-        "birthDate": maybe(rng, f"{rng.randrange(1945, 2006)}-{rng.randrange(1, 13):02d}-{rng.randrange(1, 29):02d}"),
-        "nationality": maybe(rng, country.code, 0.9),
+        "phone": value_or_none(rng, f"{country.dial}{digits(rng, 9)}"),
+        "birthDate": value_or_none(
+            rng, f"{rng.randrange(1945, 2006)}-{rng.randrange(1, 13):02d}-{rng.randrange(1, 29):02d}"
+        ),
+        "nationality": value_or_none(rng, country.code, 0.9),
         "address": address(rng, country),
         "verification": {
             "level": rng.choice(("none", "basic", "full")),
@@ -91,9 +93,9 @@ def user(context: Context) -> dict[str, Any]:
         "locale": country.locale,
         "timeZone": country.time_zone,
         "roles": rng.sample(("owner", "accountant", "sales", "warehouse", "viewer"), rng.randrange(1, 4)),
-        "twoFactorEnabled": happens(rng, 0.5),  # half of them
-        "lastLoginAt": maybe(rng, iso(context.at - timedelta(minutes=rng.randrange(1, 90_000)))),
-        "avatar": maybe(rng, f"https://cdn.example.com/avatars/{object_id(rng)}.png", 0.5),
+        "twoFactorEnabled": random_bool(rng, 0.5),  # half of them
+        "lastLoginAt": value_or_none(rng, iso(context.at - timedelta(minutes=rng.randrange(1, 90_000)))),
+        "avatar": value_or_none(rng, f"https://cdn.example.com/avatars/{object_id(rng)}.png", 0.5),
     }
     return document(context, ("invited", "active", "disabled"), fields)
 

@@ -1,4 +1,4 @@
-"""How Beam carries our values across a shuffle. Without a registered coder they would be pickled."""
+"""Beam coders for `Event` and `Rejected`. Without a registered coder a shuffle would pickle them."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from apache_beam import coders
 from holded_pipeline.model.values import Event, Rejected
 from holded_pipeline.transforms.beam import wire
 
-_OVERHEAD = 500  # bytes of a value beside its record
+_OVERHEAD = 500  # bytes of a value without its record
 
 
 class EventCoder(coders.Coder):
     """`Event` to bytes and back, without loss."""
 
     def encode(self, value: Event) -> bytes:
-        """The bytes of an event."""
+        """Encodes an event."""
         return wire.event_to_bytes(value)
 
     def decode(self, encoded: bytes) -> Event:
-        """The event of its bytes."""
+        """Decodes an event."""
         return wire.event_from_bytes(encoded)
 
     def estimate_size(self, value: Event) -> int:
-        """Near enough for Beam's sampling, without encoding an event that is going nowhere."""
+        """An estimate, good enough for Beam's sampling, so that the event need not be encoded for it."""
         return 2 * len(value.raw) + _OVERHEAD
 
     def is_deterministic(self) -> bool:
-        """Equal events may order the names in their data differently, so they are no keys."""
+        """False: equal events may have their data in another order, so an event cannot be a key."""
         return False
 
     def to_type_hint(self) -> type[Event]:
-        """What it carries."""
+        """The type that this coder encodes."""
         return Event
 
 
@@ -38,23 +38,23 @@ class RejectedCoder(coders.Coder):
     """`Rejected` to bytes and back, without loss."""
 
     def encode(self, value: Rejected) -> bytes:
-        """The bytes of a rejected record."""
+        """Encodes a rejected record."""
         return wire.rejected_to_bytes(value)
 
     def decode(self, encoded: bytes) -> Rejected:
-        """The rejected record of its bytes."""
+        """Decodes a rejected record."""
         return wire.rejected_from_bytes(encoded)
 
     def estimate_size(self, value: Rejected) -> int:
-        """Near enough for Beam's sampling, without encoding a record that is going nowhere."""
+        """An estimate, good enough for Beam's sampling, so that the record need not be encoded for it."""
         return len(value.raw) + _OVERHEAD
 
     def is_deterministic(self) -> bool:
-        """Every field has one form."""
+        """True: equal rejected records have the same bytes."""
         return True
 
     def to_type_hint(self) -> type[Rejected]:
-        """What it carries."""
+        """The type that this coder encodes."""
         return Rejected
 
 

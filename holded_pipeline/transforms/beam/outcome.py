@@ -1,4 +1,4 @@
-"""What the transforms that refuse records share: their outputs, their counters, the way to an error handler."""
+"""What the transforms that reject records share: their outputs, their counters, and Beam's error handler."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows
 
 from holded_pipeline.model.values import Outcome, Rejected
-from holded_pipeline.transforms.beam import coders  # noqa: F401  registers how the outputs travel
+from holded_pipeline.transforms.beam import coders  # noqa: F401  registers the coders of the outputs
 
 REJECTED = "rejected"
 PASSED = "passed"
@@ -21,7 +21,7 @@ T = TypeVar("T")
 class RejectingTransform(beam.PTransform, Generic[T]):
     """A transform with two outputs, `passed` and `rejected`.
 
-    Subclasses return `self._outcome(outputs, of)` from `expand`.
+    Subclasses return `self._outcome(passed, rejected, element_type)` from `expand`.
     """
 
     def __init__(self) -> None:
@@ -29,26 +29,26 @@ class RejectingTransform(beam.PTransform, Generic[T]):
         self._error_handler: Any = None
 
     def with_error_handler(self, error_handler: Any) -> Self:
-        """Sends what is rejected to Beam's `ErrorHandler` (`apache_beam.transforms.error_handling`).
+        """Sends rejected records to Beam's `ErrorHandler` (`apache_beam.transforms.error_handling`).
 
-        The transform then returns the PCollection of what passed, alone.
+        The transform then returns only the PCollection of what passed.
         """
         self._error_handler = error_handler
         return self
 
-    def _outcome(self, passed: beam.PCollection, rejected: beam.PCollection, of: Any) -> Any:
-        passed.element_type = of
+    def _outcome(self, passed: beam.PCollection, rejected: beam.PCollection, element_type: Any) -> Any:
+        passed.element_type = element_type
         rejected.element_type = Rejected
         if self._error_handler is None:
             return Outcome(passed, rejected)
-        self._error_handler.add_error_pcollection(in_the_global_window(rejected))
+        self._error_handler.add_error_pcollection(to_global_window(rejected))
         return passed
 
 
-def in_the_global_window(elements: beam.PCollection, label: str = "ToGlobalWindow") -> beam.PCollection:
-    """The same elements in the global window, where rejections of any transform can be joined.
+def to_global_window(elements: beam.PCollection, label: str = "ToGlobalWindow") -> beam.PCollection:
+    """Moves elements to the global window, so that a Flatten can join rejections of several transforms.
 
-    A Flatten reads all its inputs with the windows of the first, and fails over others.
+    A Flatten reads all its inputs with the windows of the first, and fails for inputs with other windows.
     """
     if elements.windowing.is_default():
         return elements
@@ -63,14 +63,14 @@ class Counters:
         self._counters: dict[str, Any] = {}
 
     def add(self, name: str, amount: int = 1) -> None:
-        """Adds to a counter; it is made the first time."""
+        """Adds to a counter, which is created at its first use."""
         counter = self._counters.get(name)
         if counter is None:
             counter = self._counters[name] = Metrics.counter(NAMESPACE, f"{self._stage}.{name}")
         counter.inc(amount)
 
     def rejected(self, rejected: Rejected) -> beam.pvalue.TaggedOutput:
-        """Counts a rejection, also by its reason, and makes it an output."""
+        """Counts a rejection, in total and by its reason, and tags it for the output `rejected`."""
         self.add("rejected")
         self.add(f"rejected.{rejected.reason}")
         return beam.pvalue.TaggedOutput(REJECTED, rejected)

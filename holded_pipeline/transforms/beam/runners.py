@@ -1,4 +1,4 @@
-"""Which of Beam's runners keep what these transforms promise."""
+"""Rejects the Beam runner that breaks the guarantees of these transforms."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from typing import Any
 
 from holded_pipeline.model.errors import ConfigurationError
 
-_LOSING = "DaskRunner"
+_LOSSY_RUNNER = "DaskRunner"
 
 
-def refuse_losing_runner(runner: Any) -> None:
-    """Lets every runner pass but one that loses records.
+def validate_runner(runner: Any) -> None:
+    """Accepts every runner except one that loses records.
 
-    It is known by its name, also where a subclass has another, so that nothing need be imported to tell.
+    That one is recognised by the name of its class or of a base class, so that its package need not be installed.
 
     Raises:
-        ConfigurationError: it is Beam's `DaskRunner`, or made from it.
+        ConfigurationError: it is Beam's `DaskRunner` or a subclass of it.
     """
-    if any(base.__name__ == _LOSING for base in type(runner).__mro__):
+    if any(base.__name__ == _LOSSY_RUNNER for base in type(runner).__mro__):
         raise ConfigurationError(
-            f"Beam's {_LOSING} loses the rejected records and other branches of a pipeline without a word; "
+            f"Beam's {_LOSSY_RUNNER} loses the rejected records and other branches of a pipeline without an error; "
             'use runner="FnApiRunner" on one machine, or see docs/runners.md for many'
         )

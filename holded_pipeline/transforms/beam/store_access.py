@@ -1,4 +1,4 @@
-"""An open store inside a DoFn, and the bytes of a read unit: what all reading transforms share."""
+"""What all reading transforms share: a DoFn with an open store, and the bytes of a read unit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OpenChunks = Callable[[], Iterator[bytes]]
 
 
 class StoreDoFn(beam.DoFn):
-    """A DoFn with an open store."""
+    """A DoFn that opens the store in `setup` and closes it in `teardown`."""
 
     def __init__(self, lake: MinIO) -> None:
         self._lake = lake
@@ -29,19 +29,19 @@ class StoreDoFn(beam.DoFn):
             self._store.close()
 
     def bodies(self, unit: ReadUnit) -> Iterator[tuple[Slice, OpenChunks]]:
-        """Each slice of a unit with a function that gives its bytes from the start: a large one is streamed.
+        """Each slice of a unit, with a function that returns its chunks from the start; a large slice is streamed.
 
-        The function raises `ObjectVanishedError` where the object is gone.
+        The function raises `ObjectVanishedError` if the object is gone.
         """
         if len(unit.slices) == 1 and unit.slices[0].length > CHUNK_BYTES:
-            piece = unit.slices[0]
-            yield piece, partial(self._store.stream, piece)
+            large = unit.slices[0]
+            yield large, partial(self._store.stream, large)
             return
-        for piece, body in zip(unit.slices, self._store.read_many(unit.slices), strict=True):
-            yield piece, partial(_one, body)
+        for small, body in zip(unit.slices, self._store.read_many(unit.slices), strict=True):
+            yield small, partial(_single_chunk, body)
 
 
-def _one(body: bytes | ObjectVanishedError) -> Iterator[bytes]:
+def _single_chunk(body: bytes | ObjectVanishedError) -> Iterator[bytes]:
     if isinstance(body, ObjectVanishedError):
         raise body
     yield body

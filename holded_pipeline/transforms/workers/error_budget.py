@@ -17,7 +17,7 @@ from holded_pipeline.transforms.workers.write_objects import WriteObjects
 TALLY = "tally"
 
 
-class WriteCounted(WriteObjects):
+class WriteAndTally(WriteObjects):
     """Writes rejected records and outputs, at the end of each bundle, a `Tally` of them.
 
     It counts by bundle, since a bundle that is retried would count twice otherwise. Past a limit that is a count it

@@ -1,4 +1,4 @@
-"""Elements to JSON-lines objects: what WriteMinIO and WriteRejected share."""
+"""Writes elements to objects of JSON lines: what WriteMinIO and WriteRejected share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from holded_pipeline.transforms.beam.outcome import Counters
 
 @attrs.frozen
 class WrittenObject:
-    """An object that a run wrote: its key, etag, how many records it holds, and its size in bytes as stored."""
+    """An object that a run wrote: its key, its etag, its number of records, and its size in bytes as stored."""
 
     key: str
     etag: str
@@ -32,7 +32,7 @@ class WrittenObject:
 
 @attrs.frozen
 class ObjectSettings:
-    """How objects are made; see `WriteMinIO`."""
+    """How objects are named, compressed and limited in size; see `WriteMinIO`."""
 
     prefix: str = attrs.field(converter=validate_prefix)
     partition: Partition | None
@@ -43,10 +43,10 @@ class ObjectSettings:
 
 
 class WriteObjects(beam.DoFn):
-    """Files each element's line under its partition and stores objects as they are due.
+    """Adds the line of each element to the open object of its partition, and stores objects that are complete.
 
-    `encode` gives one line without its end, whole or in pieces; `step` is a name that no other transform of the run
-    has.
+    `encode` returns one line without its end, as bytes or as chunks of bytes; `step` is a label that no other
+    transform of the run has.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class WriteObjects(beam.DoFn):
         self._names = ObjectNames(self._run_id, self._step)
 
     def process(self, element: Any, window: BoundedWindow = beam.DoFn.WindowParam) -> Iterator[WindowedValue]:
-        place = (self._partition_of(element), window)
-        for due in self._buffers.add(place, self._encode(element), element, time.monotonic()):
-            yield self._write(due)
+        destination = (self._partition_of(element), window)
+        for finished in self._buffers.add(destination, self._encode(element), element, time.monotonic()):
+            yield self._write(finished)
 
     def _partition_of(self, element: Any) -> str:
         if self._settings.partition is None:
@@ -95,26 +95,26 @@ class WriteObjects(beam.DoFn):
         return partition
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        for due in self._buffers.finish():
-            yield self._write(due)
+        for finished in self._buffers.finish():
+            yield self._write(finished)
 
     def teardown(self) -> None:
         if hasattr(self, "_store"):
             self._store.close()
 
-    def _write(self, due: FinishedObject) -> WindowedValue:
-        partition, window = due.destination
+    def _write(self, finished: FinishedObject) -> WindowedValue:
+        partition, window = finished.destination
         key = self._names.key(
             self._settings.prefix,
             partition,
-            due.identity,
+            finished.identity,
             jsonl_ending(self._settings.compression),
             window=(str(getattr(window, "start", "")), str(window.max_timestamp())),
         )
-        etag = self._store.write(key, due.body)
+        etag = self._store.write(key, finished.body)
         self._counters.add("objects")
-        self._counters.add("records", due.records)
-        self._counters.add("bytes", len(due.body))
-        written = WrittenObject(key, etag, due.records, len(due.body))
-        # In the window of its own elements: what makes an object due may be an element of another one.
+        self._counters.add("records", finished.records)
+        self._counters.add("bytes", len(finished.body))
+        written = WrittenObject(key, etag, finished.records, len(finished.body))
+        # In the window of its own elements: an element of another window may have completed the object.
         return WindowedValue(written, window.max_timestamp(), (window,))

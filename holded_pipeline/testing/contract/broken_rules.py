@@ -1,4 +1,4 @@
-"""What the checks of plugins share: rules, what was found to break them, and how that is told."""
+"""The broken rules that the checks of plugins collect, and the error that reports them."""
 
 from __future__ import annotations
 
@@ -47,46 +47,46 @@ class ContractError(AssertionError):
         return "\n".join((f"{self.subject} breaks {rules} of the contract", *(f"- {each}" for each in self.broken)))
 
 
-class Findings:
-    """Collects what breaks rules: the first case of each rule and culprit, and how many there were.
+class BrokenRules:
+    """Collects broken rules: the first case of each rule and component, and the number of cases.
 
     Args:
-        rules: each rule's id, and what to do where it does not hold.
+        advice: the id of each rule, and what to do where it does not hold.
     """
 
-    def __init__(self, rules: Mapping[str, str]) -> None:
-        self._rules = rules
-        self._found: dict[tuple[str, str], BrokenRule] = {}
+    def __init__(self, advice: Mapping[str, str]) -> None:
+        self._advice = advice
+        self._collected: dict[tuple[str, str], BrokenRule] = {}
 
-    def add(self, rule: str, seen: str, advice: str | None = None, *, culprit: str = "") -> None:
-        """Notes that a rule does not hold; `culprit` breaks it, where several could."""
-        self.note(BrokenRule(rule, seen, 1, advice or self._rules[rule]), culprit)
+    def add(self, rule: str, seen: str, advice: str | None = None, *, component: str = "") -> None:
+        """Adds one case; `component` is the part of a plugin that breaks the rule."""
+        self.add_broken(BrokenRule(rule, seen, 1, advice or self._advice[rule]), component)
 
-    def note(self, broken: BrokenRule, culprit: str = "") -> None:
-        """Notes what was found to be broken."""
-        first = self._found.get((broken.rule, culprit))
+    def add_broken(self, broken: BrokenRule, component: str = "") -> None:
+        """Adds a broken rule with all its cases."""
+        first = self._collected.get((broken.rule, component))
         known = broken if first is None else attrs.evolve(first, times=first.times + broken.times)
-        self._found[broken.rule, culprit] = known
+        self._collected[broken.rule, component] = known
 
-    def emptied(self) -> Findings:
-        """The same rules, with nothing found."""
-        return Findings(self._rules)
+    def empty_copy(self) -> BrokenRules:
+        """A collection for the same rules, with no cases."""
+        return BrokenRules(self._advice)
 
-    def add_all(self, others: Findings) -> None:
-        """Notes what others found."""
-        for (_, culprit), broken in others._found.items():
-            self.note(broken, culprit)
+    def merge(self, other: BrokenRules) -> None:
+        """Adds what another collection has."""
+        for (_, component), broken in other._collected.items():
+            self.add_broken(broken, component)
 
-    def raise_for(self, subject: str, rules: Collection[str]) -> None:
-        """Raises what was found.
+    def raise_if_any(self, subject: str, rules: Collection[str]) -> None:
+        """Raises an error if one of these rules is broken.
 
         Raises:
             ContractError: one of these rules does not hold.
         """
-        broken = [each for each in self._found.values() if each.rule in rules]
+        broken = [each for each in self._collected.values() if each.rule in rules]
         if broken:
-            order = list(self._rules)
+            order = list(self._advice)
             raise ContractError(subject, sorted(broken, key=lambda each: order.index(each.rule)))
 
     def __contains__(self, rule: str) -> bool:
-        return any(rule == broken for broken, _ in self._found)
+        return any(rule == broken for broken, _ in self._collected)
