@@ -88,7 +88,7 @@ def test_results_come_in_the_order_of_the_events(companies):
         assert opened.enrich_batch([]) == []
 
 
-def test_a_batch_is_one_query_and_what_was_asked_is_remembered_also_that_nothing_was_found(companies):
+def test_a_batch_is_one_query_and_rows_and_misses_are_cached(companies):
     with table(companies) as opened:
         opened.enrich_batch([event("c-1"), event("7"), event("nobody"), event("c-1")])
         assert opened.take_counts() == {"found": 3, "missing": 1, "misses": 3, "loads": 1}
@@ -97,7 +97,7 @@ def test_a_batch_is_one_query_and_what_was_asked_is_remembered_also_that_nothing
         assert opened.take_counts() == {}
 
 
-def test_what_is_remembered_is_bounded(companies):
+def test_the_cache_is_bounded(companies):
     with table(companies, cache_size=1) as opened:
         opened.enrich_batch([event("c-1")])
         opened.enrich_batch([event("7")])
@@ -106,14 +106,14 @@ def test_what_is_remembered_is_bounded(companies):
         assert opened.take_counts()["misses"] == 1
 
 
-def test_a_missing_key_is_asked_for_again_after_a_time_of_its_own(companies):
+def test_a_missing_key_is_looked_up_again_after_miss_ttl(companies):
     with table(companies, miss_ttl=0.01, ttl=600) as opened:
         assert names(opened.enrich_batch([event("new"), event("c-1")])) == [None, "Ibáñez"]
         execute(companies, "INSERT INTO companies (id, name) VALUES ('new', 'New')", "UPDATE companies SET name = 'X'")
         eventually(lambda: names(opened.enrich_batch([event("new"), event("c-1")])) == ["X", "Ibáñez"])
 
 
-def test_a_changed_row_is_seen_after_the_time_that_was_set(companies):
+def test_a_changed_row_is_seen_after_ttl(companies):
     with table(companies, ttl=0.01, miss_ttl=600) as opened:
         assert names(opened.enrich_batch([event("new"), event("c-1")])) == [None, "Ibáñez"]
         execute(companies, "INSERT INTO companies (id, name) VALUES ('new', 'New')", "UPDATE companies SET name = 'X'")
@@ -123,17 +123,17 @@ def test_a_changed_row_is_seen_after_the_time_that_was_set(companies):
 @pytest.mark.parametrize(
     ("on_missing", "result"), [("null", {"found": False, "name": None}), ("skip", {"found": False})]
 )
-def test_what_is_missing_is_said(companies, on_missing, result):
+def test_on_missing_null_and_skip_say_that_there_is_no_row(companies, on_missing, result):
     assert table(companies, on_missing=on_missing).enrich_batch([event("nobody")]) == [result]
 
 
-def test_what_is_missing_can_be_a_reason_to_reject(companies):
+def test_on_missing_reject_rejects_the_event(companies):
     found = table(companies, of="/contact/id", on_missing="reject").enrich_batch(
         [event(contact={"id": "nobody"}), event(), event(contact={"id": 7})]
     )
     assert [getattr(each, "reason", None) for each in found] == ["lookup_missing", "lookup_missing", None]
-    assert "nothing is known of 'nobody' in the table companies of PostgreSQL" in found[0].message
-    assert "it has no key to be looked up by" in found[1].message
+    assert "there is no row for 'nobody' in the table companies of PostgreSQL" in found[0].message
+    assert "the event has no key to look up" in found[1].message
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_any_value_of_the_event_can_be_looked_up(of, key):
     assert reference(NOWHERE, of=of).key_of(found) == key
 
 
-def test_a_function_that_fails_for_one_event_fails_for_that_one_alone(companies):
+def test_a_function_that_fails_for_one_event_affects_that_one_alone(companies):
     lookup = table(companies, of=lambda event: event.data["id"])
     bad, good = lookup.enrich_batch([event(), event(id="7")])
     assert isinstance(bad, KeyError)
@@ -171,7 +171,7 @@ def test_a_function_that_fails_for_one_event_fails_for_that_one_alone(companies)
         ("varchar(9)", "'7'", ["7", 7], ["12345678901"]),
     ],
 )
-def test_the_key_of_a_table_has_its_own_type(db, kind, stored, asked, missing):
+def test_keys_are_converted_to_the_type_of_the_column(db, kind, stored, asked, missing):
     execute(
         db, f"CREATE TABLE companies (id {kind} PRIMARY KEY, name text)", f"INSERT INTO companies VALUES ({stored})"
     )
@@ -203,7 +203,7 @@ def test_a_table_of_another_schema_and_a_view_are_found(companies):
         ("CREATE TABLE companies AS SELECT 'c-1' AS id, 1 AS found", {"columns": None}, "has a column 'found'"),
     ],
 )
-def test_a_table_that_cannot_be_used_is_a_wrong_setting(db, statement, settings, words):
+def test_a_table_that_cannot_be_used_is_a_configuration_error(db, statement, settings, words):
     execute(db, statement)
     with pytest.raises(hp.ConfigurationError, match=words):
         table(db, **settings).enrich_batch([event()])
@@ -241,7 +241,7 @@ def test_an_object_is_read_again_only_when_it_was_replaced(lake):
         assert opened.take_counts() == {"found": 1, "loads": 1}
 
 
-def test_an_object_is_not_asked_for_before_its_time(lake):
+def test_an_object_is_not_read_again_before_ttl(lake):
     store(lake, "reference/companies.csv", CSV)
     with reference(lake, ttl=600) as opened:
         opened.enrich_batch([event()])
@@ -258,7 +258,7 @@ def test_an_object_is_not_asked_for_before_its_time(lake):
         (gzip.compress(CSV * 1_000, mtime=0), {"max_bytes": 1_000}, "more than 1,000 bytes"),
     ],
 )
-def test_an_object_that_cannot_be_used_is_a_wrong_setting(lake, body, settings, words):
+def test_an_object_that_cannot_be_used_is_a_configuration_error(lake, body, settings, words):
     store(lake, "reference/companies.csv.bak", CSV)
     if body is not None:
         store(lake, "reference/companies.csv", body)
@@ -266,7 +266,7 @@ def test_an_object_that_cannot_be_used_is_a_wrong_setting(lake, body, settings, 
         reference(lake, **settings).enrich_batch([event()])
 
 
-def test_while_the_store_is_away_the_copy_at_hand_serves_on_until_it_is_too_old(stack, lake):
+def test_during_an_outage_the_copy_in_memory_is_used_until_it_is_too_old(stack, lake):
     """The clock is turned instead of waited for."""
     clock = [1_000.0]
     store(lake, "reference/companies.csv", CSV)
@@ -288,7 +288,7 @@ def test_while_the_store_is_away_the_copy_at_hand_serves_on_until_it_is_too_old(
     rows.close()
 
 
-def test_it_travels_to_workers_and_shows_no_credentials():
+def test_it_can_be_pickled_and_shows_no_credentials():
     for lookup in (table(NO_DATABASE), reference(NOWHERE)):
         assert pickle.loads(pickle.dumps(lookup)) == lookup
         assert "s3cret" not in repr(lookup) + str(lookup.source)
@@ -316,7 +316,7 @@ def test_a_wrong_argument_fails_when_it_is_written(settings, words):
 
 def test_an_objects_wrong_arguments_fail_when_they_are_written():
     for settings, words in (
-        ({"key": None}, "need a column to be found by"),
+        ({"key": None}, "need a key column"),
         ({"format": "xml"}, "format is one of csv, json, jsonl"),
         ({"max_stale": 0}, "max_stale"),
         ({"max_stale": "1"}, "max_stale is a number above 0, got '1'"),

@@ -35,7 +35,7 @@ def doubled(event):
     return {"amount": event.data["amount"] * 2}
 
 
-def test_the_built_in_enrichers_say_what_they_learned(run):
+def test_the_built_in_enrichers_add_their_entries(run):
     (passed,) = enrich(run, "processing", "business_context", "quality", run_id="run-7")["passed"]
     assert passed.metadata["processing"]["run_id"] == "run-7"
     assert datetime.fromisoformat(passed.metadata["processing"]["processed_at"]).tzinfo is not None
@@ -43,7 +43,7 @@ def test_the_built_in_enrichers_say_what_they_learned(run):
     assert 0 <= passed.metadata["quality"]["score"] <= 1
 
 
-def test_a_function_of_ones_own_stands_under_its_name_and_sees_those_before(run):
+def test_a_users_function_is_stored_under_its_name_and_sees_earlier_results(run):
     def tripled(event):
         return {"amount": event.metadata["doubled"]["amount"] * 1.5}
 
@@ -61,7 +61,7 @@ def test_an_error_rejects_the_event_alone_and_names_the_enricher(run):
     assert "doubled 1.2 raised KeyError: 'amount'" in rejected.message
 
 
-def test_an_enricher_may_refuse_an_event_with_its_own_reason(run):
+def test_an_enricher_may_reject_an_event_with_its_own_reason(run):
     def refusing(event):
         raise hp.RejectRecord("embargoed", "its company is on the list")
 
@@ -80,7 +80,7 @@ def test_a_result_that_is_no_json_rejects_the_event(run, result):
     assert rejected.reason == "enricher_output"
 
 
-def test_skip_leaves_the_event_without_that_entry(run):
+def test_skip_passes_the_event_without_that_entry(run):
     (passed,) = enrich(run, hp.Enricher("doubled", doubled, on_error="skip"), "quality", events=[event()])["passed"]
     assert set(passed.metadata) == {"quality", "enrichers"}
     assert passed.metadata["enrichers"]["doubled"] == {
@@ -96,7 +96,7 @@ def test_fail_ends_the_run(run):
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError, TimeoutError, OSError])
-def test_an_outage_inside_an_enricher_is_never_the_events_fault(run, error):
+def test_an_outage_in_an_enricher_fails_the_run(run, error):
     def looking_up(event):
         raise error("the lookup service is down")
 
@@ -118,7 +118,7 @@ def test_a_wrong_argument_fails_when_it_is_written(enrichers, words):
         hp.Enrich(*enrichers)
 
 
-def test_the_entries_of_the_pipeline_itself_are_not_for_enrichers():
+def test_the_name_schema_is_reserved():
     with pytest.raises(ValueError, match="'schema' is taken"):
         hp.Enricher("schema", doubled)
 
@@ -156,7 +156,7 @@ def test_what_an_enricher_counts_is_counted(run):
 
 
 @pytest.mark.parametrize("counts", [{"hits": "many"}, 5, {"hits": True}])
-def test_counts_that_are_none_are_told_and_harm_nothing(run, caplog, counts):
+def test_wrong_counts_are_logged_and_affect_nothing(run, caplog, counts):
     class Odd(Caching):
         def take_counts(self):
             return counts
@@ -168,7 +168,7 @@ def test_counts_that_are_none_are_told_and_harm_nothing(run, caplog, counts):
 # --- who ran
 
 
-def test_every_enricher_that_ran_is_kept_with_its_version_ours_too(run):
+def test_every_enricher_that_ran_is_stored_with_its_version(run):
     class Own:
         name, version = "own", "3.1"
 
@@ -185,7 +185,7 @@ def test_every_enricher_that_ran_is_kept_with_its_version_ours_too(run):
     }
 
 
-def test_what_ran_in_an_earlier_step_is_kept(run):
+def test_enrichers_of_an_earlier_step_stay_listed(run):
     def build(pipeline):
         first = pipeline | beam.Create([event(amount=1)]) | "First" >> hp.Enrich("processing")
         second = first.passed | "Second" >> hp.Enrich(hp.Enricher("odd", lambda event: 1, on_error="skip"))
@@ -199,7 +199,7 @@ def test_what_ran_in_an_earlier_step_is_kept(run):
     assert ran.counters["enrich.skipped.odd"] == 1
 
 
-def test_an_entry_of_that_name_that_a_producer_sent_is_replaced(run):
+def test_an_entry_enrichers_that_a_producer_sent_is_replaced(run):
     forged = attrs.evolve(event(amount=1), metadata={"enrichers": "all of them"})
     (passed,) = enrich(run, "business_context", events=[forged])["passed"]
     assert set(passed.metadata["enrichers"]) == {"business_context"}
@@ -235,7 +235,7 @@ def two(event, other):
         (5, "a function .event. -> mapping"),
     ],
 )
-def test_a_function_that_could_only_fail_is_refused(function, words):
+def test_a_function_that_could_only_fail_raises(function, words):
     with pytest.raises(TypeError, match=words):
         hp.Enricher("x", function)
 
@@ -264,25 +264,27 @@ def test_a_function_that_could_only_fail_is_refused(function, words):
         ({"version": "1\0"}, "lone surrogate in '1.x00' cannot be"),
     ],
 )
-def test_an_option_that_is_none_is_refused(options, words):
+def test_an_option_that_cannot_be_used_raises(options, words):
     with pytest.raises((TypeError, ValueError), match=words):
         hp.Enricher("x", doubled, **options)
 
 
 @pytest.mark.parametrize("name", ["enrichers", "headers", "envelope"])
-def test_names_of_the_pipelines_own_entries_are_refused(name):
+def test_reserved_names_raise(name):
     with pytest.raises(ValueError, match="is taken by the pipeline itself"):
         hp.Enricher(name, doubled)
 
 
-def test_an_enricher_that_cannot_travel_is_named_when_the_pipeline_is_built(run):
+def test_an_enricher_that_cannot_be_pickled_is_named_when_the_pipeline_is_built(run):
     opened = socket.socket()
-    with pytest.raises(hp.ConfigurationError, match="the enricher connected cannot be sent to workers.*__enter__"):
+    with pytest.raises(
+        hp.ConfigurationError, match="the enricher connected cannot be pickled for the workers.*__enter__"
+    ):
         enrich(run, hp.Enricher("connected", lambda event: {"at": opened.fileno()}))
     opened.close()
 
 
-def test_a_version_that_is_written_as_a_number_is_kept():
+def test_a_version_that_is_a_number_becomes_a_text():
     class Numbered:
         version = 1.0
 
@@ -292,7 +294,7 @@ def test_a_version_that_is_written_as_a_number_is_kept():
     assert hp.Enricher("numbered", Numbered()).version == "1.0"
 
 
-def test_a_version_of_the_functions_own_that_cannot_be_kept_is_refused():
+def test_a_version_of_the_function_that_cannot_be_stored_raises():
     class Broken:
         version = "1\ud800"
 
@@ -303,7 +305,7 @@ def test_a_version_of_the_functions_own_that_cannot_be_kept_is_refused():
         hp.Enricher("broken", Broken())
 
 
-def test_an_enricher_that_is_the_function_of_another_is_refused_since_its_options_would_be_lost():
+def test_an_enricher_as_the_function_of_another_raises():
     with pytest.raises(TypeError, match=r"doubled 2 is an hp.Enricher already.*give the function and its options"):
         hp.Enricher("outer", hp.Enricher("doubled", doubled, version="2", on_error="skip"))
 
@@ -341,7 +343,7 @@ def test_a_for_run_that_fails_names_the_enricher(run, answer, kind, words):
 
 
 @pytest.mark.parametrize("thing", [7, None, ["processing", "quality"]])
-def test_what_is_no_enricher_is_told_for_what_it_is(thing):
+def test_a_thing_that_is_not_an_enricher_raises(thing):
     with pytest.raises(TypeError, match="an enricher is a function .event. -> mapping"):
         hp.Enrich(thing)
 

@@ -60,24 +60,24 @@ def sizes(ran):
     return sorted(passed.metadata["together"]["of"] for passed in ran["passed"])
 
 
-def test_each_event_gets_the_result_that_stands_in_its_place(run):
+def test_each_event_gets_the_result_at_its_position(run):
     ran = enrich(run, Together(), events=[event(n) for n in range(10)])
     assert {passed.id for passed in ran["passed"]} == {f"e{n}" for n in range(10)}
     assert all(passed.metadata["together"]["n"] == passed.data["n"] for passed in ran["passed"])
     assert ran.counters["enrich.passed"] == 10
 
 
-def test_a_batch_is_given_when_it_is_full_and_the_rest_at_the_end(run):
+def test_a_batch_is_called_when_it_is_full_and_the_rest_at_the_end(run):
     ran = enrich(run, hp.Enricher("together", Together(), batch_size=4), events=[event(n) for n in range(10)])
     assert sizes(ran) == [2] * 2 + [4] * 8
 
 
-def test_a_batch_is_given_when_its_oldest_event_has_waited_long_enough(run):
+def test_a_batch_is_called_after_batch_seconds(run):
     enricher = hp.Enricher("together", Together(), batch_seconds=1e-9)
     assert sizes(enrich(run, enricher, events=[event(n) for n in range(3)])) == [1, 1, 1]
 
 
-def test_giant_events_do_not_wait_for_a_hundred_of_them(run):
+def test_a_batch_is_called_when_its_records_have_many_bytes(run):
     ran = enrich(run, Together(), events=[event(n, size=3_000_000) for n in range(4)])
     assert sizes(ran) == [1, 3, 3, 3]
 
@@ -108,7 +108,7 @@ def test_timestamps_and_windows_stay_with_their_events(run):
     assert {name for name, *_ in ran["rejected"]} == {"e0", "e2", "e4", "e6"}
 
 
-def test_batches_and_single_events_take_turns_and_see_what_was_before(run):
+def test_batches_and_single_events_alternate_and_see_earlier_results(run):
     def first(event):
         return {"n": event.data["n"]}
 
@@ -134,7 +134,7 @@ def test_batches_and_single_events_take_turns_and_see_what_was_before(run):
     assert set(one.metadata["enrichers"]) == {"first", "second", "third", "fourth"}
 
 
-def test_what_any_of_the_steps_refuses_is_rejected_once(run):
+def test_an_event_that_any_step_rejects_is_rejected_once(run):
     class Odd(Together):
         def enrich_batch(self, events):
             return [ValueError("odd") if event.data["n"] == 1 else {} for event in events]
@@ -189,7 +189,7 @@ def raises(error):
         (lambda events: {"n": 1}, "enricher_output", "returned a dict"),
     ],
 )
-def test_an_event_that_spoils_its_batch_hurts_only_itself(run, fail, kind, words):
+def test_an_event_that_fails_its_batch_affects_only_itself(run, fail, kind, words):
     ran = enrich(run, Poisoned(fail), events=[event(n) for n in range(5)])
     assert sorted(passed.id for passed in ran["passed"]) == ["e0", "e1", "e3", "e4"]
     (rejected,) = ran["rejected"]
@@ -198,13 +198,13 @@ def test_an_event_that_spoils_its_batch_hurts_only_itself(run, fail, kind, words
     assert re.search(words, rejected.message)
 
 
-def test_a_batch_that_fails_is_given_again_one_by_one_and_not_more():
+def test_a_batch_that_fails_is_repeated_event_by_event_once():
     poisoned = Poisoned(raises(ZeroDivisionError()))
     outcomes(hp.Enricher("poisoned", poisoned))
     assert poisoned.batches == [5, 1, 1, 1, 1, 1]
 
 
-def test_single_results_that_are_no_mapping_reject_their_own_events_only(run):
+def test_single_results_that_are_not_mappings_reject_only_their_events(run):
     class Mixed(Together):
         def enrich_batch(self, events):
             return [{"ok": 1}, None, ValueError("mine"), {"bad": object()}, ValueError, hp.RejectRecord("no", "no")]
@@ -251,7 +251,7 @@ class Away:
 
 
 @pytest.mark.parametrize("how", ["raise", "return"])
-def test_an_outage_is_waited_out_for_the_whole_batch(how):
+def test_an_outage_is_retried_for_the_whole_batch(how):
     away = Away(2, how)
     assert outcomes(hp.Enricher("away", away, retry=PATIENT)) == [{}] * 5
     assert away.batches == [5, 5, 5]
@@ -265,7 +265,7 @@ def test_an_outage_fails_the_run_and_rejects_nothing(run, how):
         enrich(run, Away(10**6, how), events=[event(n) for n in range(3)])
 
 
-def test_a_batch_enricher_without_retry_asks_once_in_an_outage():
+def test_a_batch_enricher_without_retry_is_called_once_in_an_outage():
     away = Away(10**6, "raise")
     outcomes(hp.Enricher("away", away))
     assert away.batches == [5]
@@ -289,7 +289,7 @@ def test_a_batch_enricher_can_be_called_alone():
         hp.Enricher("poisoned", Poisoned(lambda events: None))(event(2))
 
 
-def test_it_may_be_made_for_the_run(run):
+def test_a_batch_enricher_may_be_made_for_the_run(run):
     @attrs.frozen
     class Aware:
         name = "aware"

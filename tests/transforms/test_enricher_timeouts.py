@@ -19,7 +19,7 @@ import pytest
 
 import holded_pipeline as hp
 from holded_pipeline.enriching.drafts import Draft
-from holded_pipeline.transforms.workers.bounded_calls import MOST_STUCK, BoundedCalls
+from holded_pipeline.transforms.workers.bounded_calls import MAX_HANGING, BoundedCalls
 from holded_pipeline.transforms.workers.enricher_calls import EnricherCalls
 from holded_pipeline.user_code.errors import EnricherFault
 
@@ -80,7 +80,7 @@ def hashing(event):
 
 
 @pytest.mark.parametrize("function", [sleeping, looping, hashing])
-def test_a_call_that_hangs_rejects_its_event_and_holds_up_no_other(run, function):
+def test_a_call_that_hangs_rejects_its_event_and_delays_no_other(run, function):
     def some(event):
         return function(event) if event.data["n"] == 1 else {}
 
@@ -94,7 +94,7 @@ def test_a_call_that_hangs_rejects_its_event_and_holds_up_no_other(run, function
     assert time.monotonic() - begun < 60  # it came back at all
 
 
-def test_a_socket_that_never_answers_is_no_reason_to_hang(listening):
+def test_a_socket_that_never_answers_ends_with_the_timeout(listening):
     def asking(event):
         with socket.create_connection(listening) as connection:
             return {"answer": connection.recv(1).decode()}
@@ -110,7 +110,7 @@ def test_on_error_decides_what_a_timeout_does():
         applied(hp.Enricher("slow", looping, timeout=SHORT, on_error="fail"))
 
 
-def test_a_loop_that_is_given_up_is_ended():
+def test_an_endless_loop_is_ended_after_the_timeout():
     applied(hp.Enricher("burning", looping, timeout=SHORT, on_error="skip"))
     until = time.monotonic() + 20
     while any(thread.name == "enricher burning" for thread in threading.enumerate()):
@@ -122,7 +122,7 @@ def test_many_calls_that_hang_at_once_fail_the_run_by_name():
     release = threading.Event()
     calls = BoundedCalls("stuck 1.0", 0.02)
     try:
-        for _ in range(MOST_STUCK - 1):
+        for _ in range(MAX_HANGING - 1):
             assert isinstance(calls.result_or_error(lambda _: release.wait(60), None), EnricherFault)
         with pytest.raises(hp.TransientError, match="10 calls of the enricher stuck 1.0 hang at the same time"):
             calls.result_or_error(lambda _: release.wait(60), None)
@@ -130,9 +130,9 @@ def test_many_calls_that_hang_at_once_fail_the_run_by_name():
         release.set()
 
 
-def test_calls_that_came_back_are_not_counted_as_stuck():
+def test_calls_that_returned_late_are_not_counted_as_hanging():
     calls = BoundedCalls("slow", 0.01)
-    for _ in range(MOST_STUCK * 2):
+    for _ in range(MAX_HANGING * 2):
         release = threading.Event()
         stuck = calls.result_or_error(lambda _, release=release: release.wait(60), None)
         assert isinstance(stuck, EnricherFault)
@@ -144,7 +144,7 @@ def test_calls_that_came_back_are_not_counted_as_stuck():
     calls.close()
 
 
-def test_a_call_in_time_gives_its_result_or_its_exception():
+def test_a_call_in_time_returns_its_result_or_its_exception():
     calls = BoundedCalls("quick", 30)
     threads = {calls.result_or_error(lambda _: threading.get_ident(), None) for _ in range(5)}
     assert len(threads) == 1  # one thread for all calls, not one for each
@@ -164,7 +164,7 @@ def test_a_hanging_call_does_not_keep_the_process_from_ending():
         import threading
         from holded_pipeline.transforms.workers.bounded_calls import BoundedCalls
         calls = BoundedCalls("stuck", 0.05)
-        print(calls.outcome_of(lambda _: threading.Event().wait(600), None))
+        print(calls.result_or_error(lambda _: threading.Event().wait(600), None))
         """
     )
     done = subprocess.run(
@@ -193,13 +193,13 @@ class Recovering:
 
 
 @pytest.mark.parametrize("error", [AwayError("gone"), ConnectionResetError("gone"), TimeoutError("gone")])
-def test_an_outage_is_waited_out(error):
+def test_an_outage_is_retried(error):
     enricher = hp.Enricher("asking", Recovering(error, 3), transient=(AwayError,), retry=PATIENT)
     assert applied(enricher).metadata["asking"] == {"answer": 42}
 
 
 @pytest.mark.parametrize("kind", [hp.TransientError, hp.ConfigurationError, hp.EnricherError, hp.ObjectVanishedError])
-def test_an_error_of_this_library_that_is_declared_is_waited_out(kind):
+def test_a_declared_error_of_this_library_is_retried(kind):
     """What the user declares counts, also where an error of ours would mean something else."""
     enricher = hp.Enricher("asking", Recovering(kind("gone"), 3), transient=(kind,), retry=PATIENT)
     assert applied(enricher).metadata["asking"] == {"answer": 42}
@@ -207,21 +207,21 @@ def test_an_error_of_this_library_that_is_declared_is_waited_out(kind):
 
 @pytest.mark.parametrize("retry", [None, HASTY])
 @pytest.mark.parametrize("kind", [hp.TransientError, hp.ConfigurationError, hp.EnricherError])
-def test_an_error_of_this_library_that_is_declared_and_lasts_is_an_outage(kind, retry):
+def test_a_declared_error_of_this_library_that_lasts_is_an_outage(kind, retry):
     enricher = hp.Enricher("asking", Recovering(kind("gone"), 10**6), transient=(kind,), retry=retry)
     with pytest.raises(hp.TransientError, match="the enricher asking, called for event e0,.*gone"):
         applied(enricher)
 
 
 @pytest.mark.parametrize("transient", [(Exception,), (hp.HoldedPipelineError,)])
-def test_a_refusal_is_never_an_outage_however_much_is_declared(transient):
+def test_a_rejection_is_never_an_outage_whatever_is_declared(transient):
     asking = Recovering(hp.RejectRecord("embargoed", "no"), 1)
     with pytest.raises(hp.RejectRecord, match="embargoed"):
         applied(hp.Enricher("asking", asking, transient=transient, retry=PATIENT))
     assert asking.left == 0
 
 
-def test_a_transient_error_that_is_not_declared_is_not_tried_again():
+def test_a_transient_error_that_is_not_declared_is_not_retried():
     asking = Recovering(hp.TransientError("gone"), 1)  # whoever raises it has waited already
     with pytest.raises(hp.TransientError, match="the enricher asking, called for event e0: gone"):
         applied(hp.Enricher("asking", asking, retry=PATIENT))
@@ -240,14 +240,14 @@ def test_an_outage_that_lasts_fails_the_run_by_name_whatever_on_error_says(retry
     assert isinstance(raised.value.__cause__, AwayError)
 
 
-def test_an_error_that_is_not_declared_is_not_tried_again():
+def test_an_error_that_is_not_declared_is_not_retried():
     asking = Recovering(AwayError("gone"), 1)
     with pytest.raises(hp.RejectRecord, match="AwayError: gone"):
         applied(hp.Enricher("asking", asking, retry=PATIENT))
     assert asking.left == 0
 
 
-def test_a_timeout_is_not_tried_again():
+def test_a_timeout_is_not_retried():
     asked = []
 
     def asking(event):
@@ -262,13 +262,13 @@ def test_a_timeout_is_not_tried_again():
 @pytest.mark.parametrize(
     "error", [FileNotFoundError("vat.csv"), PermissionError("vat.csv"), IsADirectoryError("vat.csv")]
 )
-def test_a_missing_file_is_nothing_that_waiting_mends(error):
+def test_a_missing_file_is_not_retried(error):
     with pytest.raises(hp.ConfigurationError, match="the enricher reading, called for event e0, raised .*vat.csv"):
         applied(hp.Enricher("reading", Recovering(error, 1), retry=PATIENT, on_error="skip"))
 
 
 @pytest.mark.parametrize("kind", [hp.TransientError, hp.ConfigurationError])
-def test_an_error_of_this_library_keeps_its_kind_and_gets_a_name(kind):
+def test_an_error_of_this_library_keeps_its_class_and_names_the_enricher(kind):
     with pytest.raises(kind, match="the enricher looking, called for event e0: the table is gone"):
         applied(hp.Enricher("looking", Recovering(kind("the table is gone"), 1)))
 
@@ -357,7 +357,7 @@ def inside(done):
     ],
     ids=["mapping", "list", "tuple", "list_of_its_own", "inside", "inside_in_batch"],
 )
-def test_a_result_that_looks_up_when_it_is_read_is_read_in_time(result, in_batch):
+def test_a_lazy_result_is_read_within_the_timeout(result, in_batch):
     done = threading.Event()
     results = result(done)
     calls = EnricherCalls(hp.Enricher("lazy", Asking(results) if in_batch else lambda _: results, timeout=SHORT))
@@ -365,7 +365,7 @@ def test_a_result_that_looks_up_when_it_is_read_is_read_in_time(result, in_batch
 
     def settle():
         if in_batch:
-            calls.enricher.settle(draft, calls.outcomes([draft])[0])
+            calls.enricher.apply_outcome(draft, calls.outcomes([draft])[0])
         else:
             calls.apply(draft)
 
@@ -383,7 +383,7 @@ class Asking:
         return self.results
 
 
-def test_a_batch_that_is_no_list_is_told_so_within_a_timeout_too():
+def test_a_batch_that_is_not_a_list_is_reported_with_a_timeout_too():
     calls = EnricherCalls(hp.Enricher("odd", Asking({"a": 1}), timeout=LONG))
     (outcome,) = calls.outcomes([Draft(event())])
     assert "returned a dict; enrich_batch must return a list" in outcome.text
@@ -434,7 +434,7 @@ def test_what_opening_raises_fails_the_run_by_name(error, kind):
         EnricherCalls(hp.Enricher("opened", Broken(Path())))
 
 
-def test_an_enter_that_returns_nothing_is_told(tmp_path):
+def test_an_enter_that_returns_nothing_is_reported(tmp_path):
     class Forgetful(Opened):
         def __enter__(self):
             pass
@@ -443,7 +443,7 @@ def test_an_enter_that_returns_nothing_is_told(tmp_path):
         EnricherCalls(hp.Enricher("opened", Forgetful(tmp_path / "log")))
 
 
-def test_one_that_opens_batches_without_being_one_is_told_what_it_lacks():
+def test_an_enter_that_returns_a_batch_enricher_needs_enrich_batch_outside_too():
     class Opening(Opened):
         __call__ = None
 
@@ -471,7 +471,7 @@ def test_an_exit_that_calls_sys_exit_does_not_end_the_process(caplog):
     assert "SystemExit: 4" in caplog.text
 
 
-def test_an_enter_that_raises_one_of_our_errors_is_named():
+def test_an_error_of_this_library_in_enter_names_the_enricher():
     class Unset(Opened):
         def __enter__(self):
             raise hp.ConfigurationError("RATING_URL is not set")
@@ -480,16 +480,18 @@ def test_an_enter_that_raises_one_of_our_errors_is_named():
         EnricherCalls(hp.Enricher("unset", Unset(Path())))
 
 
-def test_one_that_cannot_be_read_on_a_worker_is_named_where_the_pipeline_is_built(run):
+def test_an_enricher_that_cannot_be_unpickled_is_named_when_built(run):
     class Unreadable(Opened):
         def __setstate__(self, state):
             raise ValueError("made by another version")
 
-    with pytest.raises(hp.ConfigurationError, match="the enricher unreadable cannot be sent to workers: ValueError"):
+    with pytest.raises(
+        hp.ConfigurationError, match="the enricher unreadable cannot be pickled for the workers: ValueError"
+    ):
         enrich(run, hp.Enricher("unreadable", Unreadable(Path())))
 
 
-def test_an_exit_that_fails_is_told_and_loses_nothing(run, caplog):
+def test_an_exit_that_fails_is_logged_and_loses_nothing(run, caplog):
     class Clumsy:
         name = "clumsy"
 

@@ -100,7 +100,7 @@ def test_what_it_raises_rejects_the_event_and_names_it(run, function, words):
     assert re.search(words, rejected.message)
 
 
-def test_a_refusal_with_rubbish_in_it_is_still_a_record(run):
+def test_a_rejection_with_unusable_contents_is_still_a_record(run):
     rejected = refused(run, raising(hp.RejectRecord("embargoed", "\ud800" * 100, [1, hp.Violation("", "k", "m")])))
     assert rejected.reason == "embargoed"
     assert rejected.violations == (hp.Violation("", "k", "m"),)
@@ -111,7 +111,7 @@ class OwnOutage(hp.TransientError):
         super().__init__(f"{url} answered {status}")
 
 
-def test_an_outage_of_a_strangers_own_class_fails_the_run_with_its_name(run):
+def test_an_outage_of_a_users_own_class_names_the_enricher(run):
     def asking(event):
         raise OwnOutage("ours", 503)
 
@@ -211,7 +211,7 @@ def test_a_result_that_is_no_json_rejects_the_event(run, result, words):
     assert re.search(words, rejected.message)
 
 
-def test_rubbish_is_skipped_where_errors_are(run):
+def test_an_unusable_result_is_skipped_as_errors_are(run):
     (passed,) = enrich(run, hp.Enricher("odd", lambda event: [1], on_error="skip"))["passed"]
     assert passed.metadata == {
         "enrichers": {"odd": {"version": None, "status": "skipped", "error": "returned list; it must return a mapping"}}
@@ -292,7 +292,7 @@ def set_a_new_field(event):
         set_a_new_field,
     ],
 )
-def test_a_change_to_the_event_is_refused_with_the_way_out(run, function):
+def test_a_change_to_the_event_is_rejected_with_the_remedy(run, function):
     rejected = refused(run, function)
     assert rejected.reason == "enricher_error"
     assert re.search(r"tried to change the event.*return what is to be added.*copy\.deepcopy", rejected.message)
@@ -386,7 +386,7 @@ def seen(event):
 
 
 @pytest.mark.parametrize("change", BEHIND_THE_BACK)
-def test_a_change_behind_the_back_rejects_the_event_and_names_it(run, change):
+def test_a_change_by_c_code_rejects_the_event_and_names_the_enricher(run, change):
     stranger = hp.Enricher("stranger", returning(change), version="3")
     (rejected,) = enrich(run, "business_context", stranger, seen, events=[stored()])["rejected"]
     assert rejected.reason == "enricher_error"
@@ -395,7 +395,7 @@ def test_a_change_behind_the_back_rejects_the_event_and_names_it(run, change):
 
 @pytest.mark.parametrize("change", BEHIND_THE_BACK)
 @pytest.mark.parametrize("raises", [False, True], ids=["returns", "raises"])
-def test_a_change_behind_the_back_reaches_neither_the_next_one_nor_what_is_stored(run, change, raises):
+def test_a_change_by_c_code_is_neither_seen_later_nor_stored(run, change, raises):
     def function(event):
         change(event)
         return 1 / 0 if raises else {}
@@ -410,7 +410,7 @@ def test_a_change_behind_the_back_reaches_neither_the_next_one_nor_what_is_store
 
 
 @pytest.mark.parametrize("extend", [False, True], ids=["alone", "beside_the_built_in"])
-def test_a_quality_rule_that_changes_the_event_behind_the_back_is_named(run, extend):
+def test_a_quality_rule_that_changes_the_event_by_c_code_is_named(run, extend):
     rules = [
         hp.QualityRule("list.sorted", "validity", 1, heapify),
         hp.QualityRule("fine", "validity", 1, lambda event: None),
@@ -418,12 +418,14 @@ def test_a_quality_rule_that_changes_the_event_behind_the_back_is_named(run, ext
     quality = hp.Quality(rules[:1], extend=extend)
     (rejected,) = enrich(run, quality, seen, events=[stored()])["rejected"]
     assert rejected.reason == "enricher_error"
-    assert re.match("the enricher quality .*tried to change the event.*; its rule list.sorted did", rejected.message)
+    assert re.match(
+        "the enricher quality .*tried to change the event.*; the quality rule list.sorted did", rejected.message
+    )
     (rejected,) = enrich(run, hp.Quality(rules, extend=extend), seen, events=[stored()])["rejected"]
-    assert rejected.message.endswith("; one of its rules list.sorted, fine did")
+    assert rejected.message.endswith("; one of these did: the quality rule list.sorted, the quality rule fine")
 
 
-def test_a_change_after_its_time_is_over_reaches_nobody():
+def test_a_change_after_the_timeout_is_not_seen():
     release = threading.Event()
 
     def late(event):
@@ -445,7 +447,7 @@ def test_a_change_after_its_time_is_over_reaches_nobody():
     calls.close()
 
 
-def test_a_batch_that_changes_one_event_loses_only_that_one(run):
+def test_a_batch_that_changes_one_event_rejects_only_that_one(run):
     class Changing:
         name = "changing"
 
@@ -459,7 +461,7 @@ def test_a_batch_that_changes_one_event_loses_only_that_one(run):
     assert "the enricher changing tried to change the event" in ran["rejected"][0].message
 
 
-def test_what_is_shown_in_another_form_is_not_changed(run):
+def test_a_value_of_another_type_in_the_view_is_no_change(run):
     """A tuple is shown as a list, and a mapping of another kind as a dict: that is nobody's doing."""
     made = attrs.evolve(event(), data=MappingProxyType({"pair": (1, [2]), "nan": float("nan")}))
     draft = Draft(made)
@@ -468,7 +470,7 @@ def test_what_is_shown_in_another_form_is_not_changed(run):
     hp.Enricher("quiet", lambda event: {})(made)
 
 
-def test_a_batch_that_is_emptied_is_still_answered_by_the_right_number(run):
+def test_a_batch_enricher_may_empty_the_list_it_gets(run):
     class Emptying:
         name = "emptying"
 

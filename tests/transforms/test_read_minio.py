@@ -303,7 +303,9 @@ class Holding:
 @pytest.mark.parametrize("reading", [hp.ReadMinIO, hp.ReadRejected])
 def test_an_envelope_that_cannot_travel_is_named_when_the_pipeline_is_built(lake, reading):
     for envelope, name in (("held", "'held'"), (Holding(), "Holding")):
-        with pytest.raises(hp.ConfigurationError, match=f"the envelope {name} cannot be sent to workers: TypeError"):
+        with pytest.raises(
+            hp.ConfigurationError, match=f"the envelope {name} cannot be pickled for the workers: TypeError"
+        ):
             beam.Pipeline() | reading(lake, "raw/", envelope=envelope, registry=hp.PluginRegistry([Holding()]))
 
 

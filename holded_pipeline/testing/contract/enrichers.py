@@ -9,7 +9,8 @@ from typing import Final
 import attrs
 from apache_beam.internal import pickler
 
-from holded_pipeline.enriching.enricher import AnyEnricher, Enricher
+from holded_pipeline.enriching.enricher import Enricher
+from holded_pipeline.enriching.enricher_types import AnyEnricher
 from holded_pipeline.model.errors import HoldedPipelineError
 from holded_pipeline.model.values import Event
 from holded_pipeline.plugins.registry import default_registry
@@ -17,7 +18,7 @@ from holded_pipeline.testing.contract.events import contract_events
 from holded_pipeline.testing.contract.findings import BrokenRule, ContractError, Findings
 from holded_pipeline.testing.contract.other_process import call_in_other_process
 from holded_pipeline.testing.contract.trials import EnricherVerdict, Trial
-from holded_pipeline.transforms.beam.pickling import pickle_roundtrip, unpicklable_rule
+from holded_pipeline.transforms.beam.pickling import pickle_roundtrip, unpicklable_part
 from holded_pipeline.user_code.errors import describe_error
 
 ADVICE: Final = {
@@ -144,8 +145,8 @@ def _look_at_ends(subject: Enricher, findings: Findings) -> None:
 def _pickled(subject: Enricher, findings: Findings) -> bytes | None:
     outcome = pickle_roundtrip(subject)
     if isinstance(outcome, BaseException):
-        stuck = unpicklable_rule(subject)
-        whose = "it" if stuck is None else f"{stuck}, by which it judges,"
+        stuck = unpicklable_part(subject)
+        whose = "it" if stuck is None else f"{stuck}, which it calls,"
         findings.add("picklable", f"{whose} cannot be pickled for a worker: {describe_error(outcome)}")
         return None
     pickled: bytes = pickler.dumps(subject)

@@ -142,7 +142,7 @@ def judged(enricher: Enricher, event: Event, outcome: Any, findings: Findings) -
 def _settled(enricher: Enricher, event: Event, outcome: Any, findings: Findings) -> EnricherVerdict:
     draft = Draft(event)
     try:
-        enricher.settle(draft, outcome)
+        enricher.apply_outcome(draft, outcome)
     except RejectRecord as refusal:
         if isinstance(outcome, RejectRecord) and refusal.reason == getattr(outcome, "reason", None):
             return refusal.reason
