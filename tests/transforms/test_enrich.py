@@ -1,32 +1,25 @@
-"""Enrich in a pipeline: built-in names, functions of one's own, and what their errors do."""
+"""Enrich in a pipeline: built-in names, users' functions, and what their errors do."""
 
 from __future__ import annotations
 
 import socket
-from datetime import UTC, datetime
+from datetime import datetime
 
 import apache_beam as beam
 import attrs
 import pytest
+from event_factory import make_event
 
 import holded_pipeline as hp
 
 
-def event(**data):
-    return hp.Event(
-        id="e",
-        type=r"Holded\Wallet\Domain\Account\Events\AccountCreatedEvent",
-        company_id="c",
-        occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
-        data=data,
-        raw=b"{}",
-    )
+def account_event(**data):
+    return make_event(id="e", type=r"Holded\Wallet\Domain\Account\Events\AccountCreatedEvent", data=data, raw=b"{}")
 
 
-def enrich(run, *enrichers, events=None, **options):
+def enriched(run, *enrichers, events=None, **options):
     def build(pipeline):
-        enriched = pipeline | beam.Create(events or [event(amount=2)]) | hp.Enrich(*enrichers)
-        return {"passed": enriched.passed, "rejected": enriched.rejected}
+        return (pipeline | beam.Create(events or [account_event(amount=2)]) | hp.Enrich(*enrichers))._asdict()
 
     return run(build, **options)
 
@@ -36,7 +29,7 @@ def doubled(event):
 
 
 def test_the_built_in_enrichers_add_their_entries(run):
-    (passed,) = enrich(run, "processing", "business_context", "quality", run_id="run-7")["passed"]
+    (passed,) = enriched(run, "processing", "business_context", "quality", run_id="run-7")["passed"]
     assert passed.metadata["processing"]["run_id"] == "run-7"
     assert datetime.fromisoformat(passed.metadata["processing"]["processed_at"]).tzinfo is not None
     assert passed.metadata["business_context"] == {"context": "account_management", "aggregate": "Account"}
@@ -47,14 +40,16 @@ def test_a_users_function_is_stored_under_its_name_and_sees_earlier_results(run)
     def tripled(event):
         return {"amount": event.metadata["doubled"]["amount"] * 1.5}
 
-    (passed,) = enrich(run, doubled, tripled)["passed"]
+    (passed,) = enriched(run, doubled, tripled)["passed"]
     assert passed.metadata["doubled"] == {"amount": 4}
     assert passed.metadata["tripled"] == {"amount": 6.0}
     assert passed.data == {"amount": 2}
 
 
 def test_an_error_rejects_the_event_alone_and_names_the_enricher(run):
-    ran = enrich(run, hp.Enricher("doubled", doubled, version="1.2"), events=[event(amount=1), event()])
+    ran = enriched(
+        run, hp.Enricher("doubled", doubled, version="1.2"), events=[account_event(amount=1), account_event()]
+    )
     assert len(ran["passed"]) == 1
     (rejected,) = ran["rejected"]
     assert (rejected.stage, rejected.reason) == ("enrich", "enricher_error")
@@ -62,13 +57,13 @@ def test_an_error_rejects_the_event_alone_and_names_the_enricher(run):
 
 
 def test_an_enricher_may_reject_an_event_with_its_own_reason(run):
-    def refusing(event):
+    def embargoed(event):
         raise hp.RejectRecord("embargoed", "its company is on the list")
 
-    (rejected,) = enrich(run, refusing)["rejected"]
+    (rejected,) = enriched(run, embargoed)["rejected"]
     assert (rejected.reason, rejected.message) == (
         "embargoed",
-        "its company is on the list (refused by the enricher refusing)",
+        "its company is on the list (refused by the enricher embargoed)",
     )
 
 
@@ -76,12 +71,14 @@ def test_an_enricher_may_reject_an_event_with_its_own_reason(run):
     "result", [None, [1], {"a": object()}, {1: "a"}, {"a": float("nan")}, {"a": "\0"}, {"a": "\ud800"}, {"a": {1, 2}}]
 )
 def test_a_result_that_is_no_json_rejects_the_event(run, result):
-    (rejected,) = enrich(run, hp.Enricher("odd", lambda event: result))["rejected"]
+    (rejected,) = enriched(run, hp.Enricher("odd", lambda event: result))["rejected"]
     assert rejected.reason == "enricher_output"
 
 
 def test_skip_passes_the_event_without_that_entry(run):
-    (passed,) = enrich(run, hp.Enricher("doubled", doubled, on_error="skip"), "quality", events=[event()])["passed"]
+    (passed,) = enriched(run, hp.Enricher("doubled", doubled, on_error="skip"), "quality", events=[account_event()])[
+        "passed"
+    ]
     assert set(passed.metadata) == {"quality", "enrichers"}
     assert passed.metadata["enrichers"]["doubled"] == {
         "version": None,
@@ -92,7 +89,7 @@ def test_skip_passes_the_event_without_that_entry(run):
 
 def test_fail_ends_the_run(run):
     with pytest.raises(hp.EnricherError, match="the enricher doubled, called for event e, raised KeyError: 'amount'"):
-        enrich(run, hp.Enricher("doubled", doubled, on_error="fail"), events=[event()])
+        enriched(run, hp.Enricher("doubled", doubled, on_error="fail"), events=[account_event()])
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError, TimeoutError, OSError])
@@ -101,7 +98,7 @@ def test_an_outage_in_an_enricher_fails_the_run(run, error):
         raise error("the lookup service is down")
 
     with pytest.raises(hp.TransientError, match="the enricher looking_up.*event e.*lookup service"):
-        enrich(run, looking_up)
+        enriched(run, looking_up)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +121,7 @@ def test_the_name_schema_is_reserved():
 
 
 class Caching:
-    """Tells what it counted, as an enricher with a cache would."""
+    """Has take_counts(), as an enricher with a cache would."""
 
     name = "caching"
 
@@ -151,7 +148,7 @@ def test_what_an_enricher_counts_is_counted(run):
         def enrich_batch(self, events):
             return [self(event) for event in events]
 
-    ran = enrich(run, Caching(), Batched(), events=[event(), event(), event()])
+    ran = enriched(run, Caching(), Batched(), events=[account_event(), account_event(), account_event()])
     assert (ran.counters["enrich.caching.hits"], ran.counters["enrich.batched.hits"]) == (3, 3)
 
 
@@ -161,8 +158,8 @@ def test_wrong_counts_are_logged_and_affect_nothing(run, caplog, counts):
         def take_counts(self):
             return counts
 
-    assert len(enrich(run, Odd())["passed"]) == 1
-    assert "take_counts of the enricher caching gave no whole numbers" in caplog.text
+    assert len(enriched(run, Odd())["passed"]) == 1
+    assert "take_counts of the enricher caching returned no whole numbers" in caplog.text
 
 
 # --- who ran
@@ -175,7 +172,7 @@ def test_every_enricher_that_ran_is_stored_with_its_version(run):
         def __call__(self, event):
             return {}
 
-    (passed,) = enrich(run, "business_context", Own(), hp.Enricher("other", doubled, version="2"))["passed"]
+    (passed,) = enriched(run, "business_context", Own(), hp.Enricher("other", doubled, version="2"))["passed"]
     version = hp.PluginRegistry().enricher("business_context").version
     assert version
     assert passed.metadata["enrichers"] == {
@@ -187,7 +184,7 @@ def test_every_enricher_that_ran_is_stored_with_its_version(run):
 
 def test_enrichers_of_an_earlier_step_stay_listed(run):
     def build(pipeline):
-        first = pipeline | beam.Create([event(amount=1)]) | "First" >> hp.Enrich("processing")
+        first = pipeline | beam.Create([account_event(amount=1)]) | "First" >> hp.Enrich("processing")
         second = first.passed | "Second" >> hp.Enrich(hp.Enricher("odd", lambda event: 1, on_error="skip"))
         return {"passed": second.passed}
 
@@ -200,12 +197,12 @@ def test_enrichers_of_an_earlier_step_stay_listed(run):
 
 
 def test_an_entry_enrichers_that_a_producer_sent_is_replaced(run):
-    forged = attrs.evolve(event(amount=1), metadata={"enrichers": "all of them"})
-    (passed,) = enrich(run, "business_context", events=[forged])["passed"]
+    forged = attrs.evolve(account_event(amount=1), metadata={"enrichers": "all of them"})
+    (passed,) = enriched(run, "business_context", events=[forged])["passed"]
     assert set(passed.metadata["enrichers"]) == {"business_context"}
 
 
-# --- what is refused when it is written
+# --- what raises when it is written
 
 
 class NoCall:
@@ -280,7 +277,7 @@ def test_an_enricher_that_cannot_be_pickled_is_named_when_the_pipeline_is_built(
     with pytest.raises(
         hp.ConfigurationError, match="the enricher connected cannot be pickled for the workers.*__enter__"
     ):
-        enrich(run, hp.Enricher("connected", lambda event: {"at": opened.fileno()}))
+        enriched(run, hp.Enricher("connected", lambda event: {"at": opened.fileno()}))
     opened.close()
 
 
@@ -311,7 +308,7 @@ def test_an_enricher_as_the_function_of_another_raises():
 
 
 class Runs:
-    """An enricher whose `for_run` does as it is told."""
+    """An enricher whose `for_run` returns or raises what it was given."""
 
     def __init__(self, answer):
         self.answer = answer
@@ -339,7 +336,7 @@ class Runs:
 )
 def test_a_for_run_that_fails_names_the_enricher(run, answer, kind, words):
     with pytest.raises(kind, match=words):
-        enrich(run, hp.Enricher("runs", Runs(answer)))
+        enriched(run, hp.Enricher("runs", Runs(answer)))
 
 
 @pytest.mark.parametrize("thing", [7, None, ["processing", "quality"]])

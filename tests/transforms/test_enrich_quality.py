@@ -143,7 +143,7 @@ def recurses(event):
     return recurses(event)
 
 
-def refuses(event):
+def rejects(event):
     raise hp.RejectRecord("x", "m")
 
 
@@ -157,7 +157,7 @@ def changes(event):
         (raises, "LookupError: boom"),
         (exits, "SystemExit"),
         (recurses, "RecursionError"),
-        (refuses, "a rule returns why the event fails, it does not reject"),
+        (rejects, "a rule returns why the event fails, it does not reject"),
         (changes, "tried to change the event"),
         (lambda event: False, "it returned bool; a rule returns why"),
         (lambda event: {"no": 1}, "it returned dict"),
@@ -237,7 +237,7 @@ def test_min_quality_holds_for_a_users_own_enricher_in_batches_too(run):
     ran = run_enrich(
         run, Scoring(), events=[typed_event(0, n=0.1), typed_event(1, n=0.9), typed_event(2, n="odd")], min_quality=0.5
     )
-    assert sorted(passed.id for passed in ran["passed"]) == ["e1", "e2"]  # without a score there is none to be under
+    assert sorted(passed.id for passed in ran["passed"]) == ["e1", "e2"]  # e2 has no score, so it passes
     assert ran["rejected"][0].message == "its quality is 0.1, under 0.5; failed rules: not listed"
 
 
