@@ -176,7 +176,7 @@ def wavering(document, source):
 @pytest.mark.parametrize(
     ("rule", "bad", "seen", "advice"),
     [
-        ("hooks", Misspelt(), "there is no such hook; call it register_enrichers", "marked with @hp.hookimpl"),
+        ("hooks", Misspelt(), "which is no hook; the hooks are: register_enrichers", "marked with @hp.hookimpl"),
         ("hooks", Taken(), "'quality' of the plugin Taken is registered already", "hookspecs"),
         ("hooks", object(), "has none of the hooks", "@hp.hookimpl"),
         ("brings", plugin(), "register nothing", "call register"),
@@ -186,7 +186,7 @@ def wavering(document, source):
         ("version", plugin(enricher=sizes, version=None), "the enricher mine has no version", 'version="1.0"'),
         ("rule_id", plugin(rule=hp.QualityRule("Mine", "validity", 1, has_content)), "the id 'Mine'", "vat.number"),
         ("verdict", plugin(rule=raising), "mine.good: KeyError: 'answer'", "for every event"),
-        ("verdict", plugin(rule=answering_no), "mine.good: it answered bool", "hp.NOT_APPLICABLE"),
+        ("verdict", plugin(rule=answering_no), "mine.good: it returned bool", "hp.NOT_APPLICABLE"),
         ("verdict_same_again", plugin(rule=moody), "mine.good said", "from chance"),
         ("envelope", plugin(envelope=careless), "envelope mine raised KeyError: 'id'", "raise hp.RejectRecord"),
         ("envelope", plugin(envelope=lambda document, source: {}), "returned dict", "return an hp.Event"),
