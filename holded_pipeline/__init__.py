@@ -4,7 +4,8 @@ import typing as _typing
 
 from holded_pipeline import local, testing
 from holded_pipeline.enriching.builtin import Quality
-from holded_pipeline.enriching.enricher import EnrichBatch, Enricher
+from holded_pipeline.enriching.enricher import Enricher
+from holded_pipeline.enriching.enricher_types import EnrichBatch
 from holded_pipeline.enriching.fingerprint import Fingerprint
 from holded_pipeline.enriching.lateness import Lateness
 from holded_pipeline.enriching.lookup import Lookup

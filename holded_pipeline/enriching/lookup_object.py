@@ -1,4 +1,4 @@
-"""Rows of a reference object in the store, held in memory and read anew when the object was replaced."""
+"""Rows of a reference object in the store, held in memory and read again when the object was replaced."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from holded_pipeline.store.compression import decompress
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import Slice, StoredObject
 
-_AT_ONCE = Retry(deadline=0.001)  # one attempt: with a copy at hand nothing has to wait
-_TRIES = 3  # of an object that is replaced while it is read
+_NO_RETRY = Retry(deadline=0.001)  # one attempt, while there is a copy in memory that can be used
+_READ_ATTEMPTS = 3  # of an object that is replaced while it is read
 _logger = logging.getLogger("holded_pipeline")
 
 
 @attrs.frozen
 class ObjectSource:
-    """Where rows are looked up; see `Lookup.object`."""
+    """The object where rows are looked up; see `Lookup.object`."""
 
     lake: MinIO
     object: str
@@ -33,8 +33,13 @@ class ObjectSource:
     max_stale: float
     max_bytes: int
 
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The columns to add; None for all but the key."""
+        return self.reading.columns
+
     def open(self) -> ObjectRows:
-        """Reads when it is first asked."""
+        """The rows, which are read at the first fetch."""
         return ObjectRows(self)
 
     def __str__(self) -> str:
@@ -43,20 +48,27 @@ class ObjectSource:
 
 @attrs.frozen
 class _Copy:
-    """What was read, when the store last said that it is right, and until when it is taken for that."""
+    """The rows that were read.
+
+    Attributes:
+        etag: of the object.
+        rows: by key.
+        confirmed: when the store last confirmed that the object has this etag.
+        expires: when the store must be asked again.
+    """
 
     etag: str
     rows: dict[str, dict[str, Any]]
-    known: float
-    until: float
+    confirmed: float
+    expires: float
 
 
 class ObjectRows:
-    """An open object. Not for sharing between threads.
+    """An open object. Not for several threads at once.
 
     Args:
-        source: where it is.
-        clock: gives seconds, from whatever beginning.
+        source: the object.
+        clock: returns seconds, monotonic.
     """
 
     def __init__(self, source: ObjectSource, clock: Callable[[], float] = time.monotonic) -> None:
@@ -67,33 +79,33 @@ class ObjectRows:
         self.loads = 0
 
     def close(self) -> None:
-        """Gives the connections back."""
+        """Closes the connections."""
         for store in self._stores.values():
             store.close()
         self._stores.clear()
 
     def fetch(self, keys: Collection[str]) -> dict[str, dict[str, Any]]:
-        """The rows of these keys; one that the object lacks is left out.
+        """The rows of these keys; keys that the object lacks are omitted.
 
         Raises:
-            TransientError: the store did not answer within the deadline, and no copy at hand is fresh enough.
+            TransientError: the store did not answer within the deadline, and there is no copy that is fresh enough.
             ConfigurationError: there is no such object, or it is not what it should be.
         """
         copy = self._copy
-        if copy is None or copy.until <= self._clock():
-            copy = self._copy = self._renewed(copy)
+        if copy is None or copy.expires <= self._clock():
+            copy = self._copy = self._refresh(copy)
         return {key: copy.rows[key] for key in keys if key in copy.rows}
 
-    def _renewed(self, stale: _Copy | None) -> _Copy:
+    def _refresh(self, stale: _Copy | None) -> _Copy:
         now = self._clock()
-        at_hand = stale is not None and now - stale.known < self._source.max_stale
+        is_usable = stale is not None and now - stale.confirmed < self._source.max_stale
         try:
-            etag, rows = self._read(self._store(_AT_ONCE if at_hand else self._source.lake.retry), stale)
+            etag, rows = self._read(self._store(_NO_RETRY if is_usable else self._source.lake.retry), stale)
         except TransientError:
-            if stale is None or not at_hand:
+            if stale is None or not is_usable:
                 raise
-            _logger.warning("the %s cannot be asked for; the copy at hand serves on", self._source)
-            return attrs.evolve(stale, until=now + min(self._source.ttl, self._source.max_stale))
+            _logger.warning("the %s does not answer, so the copy in memory is used", self._source)
+            return attrs.evolve(stale, expires=now + min(self._source.ttl, self._source.max_stale))
         return _Copy(etag, rows, now, now + self._source.ttl)
 
     def _store(self, retry: Retry) -> ObjectStore:
@@ -102,41 +114,41 @@ class ObjectRows:
         return self._stores[retry]
 
     def _read(self, store: ObjectStore, stale: _Copy | None) -> tuple[str, dict[str, dict[str, Any]]]:
-        for _ in range(_TRIES):
-            found = self._found(store)
+        for _ in range(_READ_ATTEMPTS):
+            found = self._find(store)
             if stale is not None and found.etag == stale.etag:
                 return stale.etag, stale.rows
             try:
-                text = self._text(store, found)
+                text = self._read_text(store, found)
             except ObjectVanishedError:
                 continue  # replaced between the listing and the reading
             self.loads += 1
-            return found.etag, self._rows(text)
-        raise ConfigurationError(f"the {self._source} is replaced faster than it can be read")
+            return found.etag, self._parse_rows(text)
+        raise ConfigurationError(f"the {self._source} is replaced faster than it can be read; replace it less often")
 
-    def _found(self, store: ObjectStore) -> StoredObject:
+    def _find(self, store: ObjectStore) -> StoredObject:
         key = self._source.object
-        first = next(store.objects(key), None)  # of all keys that begin so, the key itself comes first
+        first = next(store.objects(key), None)  # of all keys with this prefix, the key itself comes first
         if first is None or first.key != key:
             raise ConfigurationError(f"there is no {self._source}; upload it, or check its key")
         return first
 
-    def _text(self, store: ObjectStore, found: StoredObject) -> bytes:
-        most, pieces, held = self._source.max_bytes, [], 0
+    def _read_text(self, store: ObjectStore, found: StoredObject) -> bytes:
+        most, chunks, size = self._source.max_bytes, [], 0
         try:
-            for piece in decompress(store.stream(Slice(found.key, found.etag, found.size))):
-                held += len(piece)
-                if held > most:
+            for chunk in decompress(store.stream(Slice(found.key, found.etag, found.size))):
+                size += len(chunk)
+                if size > most:
                     raise ConfigurationError(
                         f"the {self._source} has more than {most:,} bytes, and every worker holds it in memory; "
                         "look up a table instead, or raise max_bytes"
                     )
-                pieces.append(piece)
+                chunks.append(chunk)
         except RejectRecord as fault:
             raise ConfigurationError(f"the {self._source} is damaged: {fault.message}") from fault
-        return b"".join(pieces)
+        return b"".join(chunks)
 
-    def _rows(self, text: bytes) -> dict[str, dict[str, Any]]:
+    def _parse_rows(self, text: bytes) -> dict[str, dict[str, Any]]:
         try:
             return self._source.reading.rows(text)
         except ConfigurationError as fault:

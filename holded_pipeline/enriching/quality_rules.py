@@ -1,4 +1,4 @@
-"""The built-in quality rules. They judge any document: one that is odd fails a rule or is none of its concern."""
+"""The built-in quality rules. They accept any document: an unusual one fails a rule, or the rule does not apply."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _EMPTY_SHARE = 0.25
 _CENT = Decimal("0.01")
-_LARGEST_SUM = 10**15  # beyond it no business amount is, and arithmetic on it proves nothing
-_FIELDS = 2_000  # fields of one document that are looked at, so that a giant one costs no more
-_SHOWN = 60  # characters of a name that a reason repeats
+_MAX_AMOUNT = 10**15  # no business amount is larger
+_MAX_FIELDS = 2_000  # fields of one document that are checked, so that a giant one costs no more
+_MAX_SHOWN = 60  # characters of a name that a reason repeats
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
@@ -34,28 +34,31 @@ _COUNTRY_NAME = re.compile("country|nationality")
 _DATE_NAME = re.compile(r"(?:.*_)?date|.*Date|.*[a-z]At|.*_at")
 
 
-def _fields(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The named fields of a document, those of inner objects too, outermost first, and no more than `_FIELDS`."""
+def _named_fields(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The named fields of a document, those of inner objects too, outermost first, and no more than `_MAX_FIELDS`.
+
+    `{"a": 1, "lines": [{"b": 2}]}` gives `[("a", 1), ("lines", [...]), ("b", 2)]`.
+    """
     found: list[tuple[str, Any]] = []
     pending: list[Any] = [data]
     for current in pending:
         if isinstance(current, list | tuple):
-            values: Iterable[Any] = current[:_FIELDS]
+            values: Iterable[Any] = current[:_MAX_FIELDS]
         else:
-            found.extend(islice(current.items(), _FIELDS))
-            values = islice(current.values(), _FIELDS)
-        pending.extend([value for value in values if type(value) not in _SCALARS and _holds_fields(value)])
-        if len(pending) > _FIELDS:
+            found.extend(islice(current.items(), _MAX_FIELDS))
+            values = islice(current.values(), _MAX_FIELDS)
+        pending.extend([value for value in values if type(value) not in _SCALARS and _may_have_fields(value)])
+        if len(pending) > _MAX_FIELDS:
             break
-    return found[:_FIELDS]
+    return found[:_MAX_FIELDS]
 
 
-def _holds_fields(value: Any) -> bool:
+def _may_have_fields(value: Any) -> bool:
     kind = type(value)
     return kind is FrozenDict or kind is FrozenList or isinstance(value, Mapping | list | tuple)
 
 
-@lru_cache(maxsize=10_000)  # the names of fields are few, and met again with every event
+@lru_cache(maxsize=10_000)  # field names are few, and the same in every event
 def _is_named(name: str, names: re.Pattern[str]) -> bool:
     return names.fullmatch(name) is not None
 
@@ -66,14 +69,14 @@ def _is_number(value: Any) -> bool:
     return Decimal(value).is_finite() if isinstance(value, float | Decimal) else True
 
 
-def _moment(value: Any) -> datetime | None:
+def _parse_time(value: Any) -> datetime | None:
     try:
         return parse_timestamp(value)
     except ValueError:
         return None
 
 
-def _first(data: Mapping[str, Any], *names: str) -> Any:
+def _first_present(data: Mapping[str, Any], *names: str) -> Any:
     return next((data[name] for name in names if data.get(name) is not None), None)
 
 
@@ -83,7 +86,7 @@ def _document_has_id(event: Event) -> RuleVerdict:
 
 
 def _document_has_content(event: Event) -> RuleVerdict:
-    return None if len(event.data) > 1 else "the document says nothing but its id"
+    return None if len(event.data) > 1 else "the document has nothing but its id"
 
 
 def _document_is_filled(event: Event) -> RuleVerdict:
@@ -92,11 +95,11 @@ def _document_is_filled(event: Event) -> RuleVerdict:
     empty = [name for name, value in event.data.items() if value is None or value in ("", [], {})]
     if len(empty) <= _EMPTY_SHARE * len(event.data):
         return None
-    return f"{len(empty)} of {len(event.data)} fields are empty: {', '.join(name[:_SHOWN] for name in empty[:5])}"
+    return f"{len(empty)} of {len(event.data)} fields are empty: {', '.join(name[:_MAX_SHOWN] for name in empty[:5])}"
 
 
 def _user_is_known(event: Event) -> RuleVerdict:
-    return None if event.user_id else "it is not known who did it"
+    return None if event.user_id else "there is no user id"
 
 
 def _amount_has_currency(event: Event) -> RuleVerdict:
@@ -124,23 +127,23 @@ def _emails_are_addresses(event: Event) -> RuleVerdict:
 
 
 def _all_match(event: Event, names: re.Pattern[str], form: re.Pattern[str], what: str) -> RuleVerdict:
-    concerned = False
-    for name, value in _fields(event.data):
+    applies = False
+    for name, value in _named_fields(event.data):
         if value is not None and _is_named(name, names):
-            concerned = True
+            applies = True
             if not (isinstance(value, str) and form.fullmatch(value)):
-                return f"{name[:_SHOWN]} is not {what}"
-    return None if concerned else NOT_APPLICABLE
+                return f"{name[:_MAX_SHOWN]} is not {what}"
+    return None if applies else NOT_APPLICABLE
 
 
 def _dates_are_dates(event: Event) -> RuleVerdict:
-    concerned = False
-    for name, value in _fields(event.data):
+    applies = False
+    for name, value in _named_fields(event.data):
         if value is not None and _is_named(name, _DATE_NAME) and not isinstance(value, Mapping | list):
-            concerned = True
-            if _moment(value) is None:
-                return f"{name[:_SHOWN]} is not a date"
-    return None if concerned else NOT_APPLICABLE
+            applies = True
+            if _parse_time(value) is None:
+                return f"{name[:_MAX_SHOWN]} is not a date"
+    return None if applies else NOT_APPLICABLE
 
 
 def _time_is_plausible(event: Event) -> RuleVerdict:
@@ -151,7 +154,7 @@ def _time_is_plausible(event: Event) -> RuleVerdict:
 
 def _delay(event: Event) -> timedelta | None:
     """From the event's occurrence to its collection."""
-    collected = _moment(event.metadata.get("collected_at"))
+    collected = _parse_time(event.metadata.get("collected_at"))
     return None if collected is None else collected - event.occurred_at
 
 
@@ -162,7 +165,7 @@ def _collected_in_time(event: Event) -> RuleVerdict:
     return None if delay <= _LATE else f"late: collected {delay} after it occurred, more than {_LATE}"
 
 
-def _not_from_the_future(event: Event) -> RuleVerdict:
+def _not_collected_before(event: Event) -> RuleVerdict:
     delay = _delay(event)
     if delay is None:
         return NOT_APPLICABLE
@@ -170,7 +173,7 @@ def _not_from_the_future(event: Event) -> RuleVerdict:
 
 
 def _company_is_the_same(event: Event) -> RuleVerdict:
-    company = _first(event.data, "companyId", "company_id")
+    company = _first_present(event.data, "companyId", "company_id")
     if not isinstance(company, str | int) or isinstance(company, bool):
         return NOT_APPLICABLE if company is None else "the document's company is not an id"
     same = company == event.company_id if isinstance(company, str) else f"{company:x}" == _hex(event.company_id)
@@ -190,7 +193,7 @@ def _due_after_issued(event: Event) -> RuleVerdict:
 
 
 def _in_order(event: Event, earlier: tuple[str, ...], later: tuple[str, ...]) -> RuleVerdict:
-    first, second = _moment(_first(event.data, *earlier)), _moment(_first(event.data, *later))
+    first, second = _parse_time(_first_present(event.data, *earlier)), _parse_time(_first_present(event.data, *later))
     if first is None or second is None:
         return NOT_APPLICABLE
     return None if second >= first else f"{later[0]} is before {earlier[0]}"
@@ -198,7 +201,7 @@ def _in_order(event: Event, earlier: tuple[str, ...], later: tuple[str, ...]) ->
 
 def _totals_add_up(event: Event) -> RuleVerdict:
     parts = [event.data.get(name) for name in ("subtotal", "tax", "total")]
-    if not all(_is_number(part) and -_LARGEST_SUM < part < _LARGEST_SUM for part in parts if part is not None):
+    if not all(_is_number(part) and -_MAX_AMOUNT < part < _MAX_AMOUNT for part in parts if part is not None):
         return NOT_APPLICABLE
     if None in parts:
         return NOT_APPLICABLE
@@ -219,7 +222,7 @@ RULES: Final[tuple[QualityRule, ...]] = (
     QualityRule("dates.readable", "validity", 1, _dates_are_dates),
     QualityRule("time.plausible", "validity", 1, _time_is_plausible),
     QualityRule("collected.in_time", "timeliness", 2, _collected_in_time),
-    QualityRule("collected.not_before", "timeliness", 2, _not_from_the_future),
+    QualityRule("collected.not_before", "timeliness", 2, _not_collected_before),
     QualityRule("company.same", "consistency", 2, _company_is_the_same),
     QualityRule("updated.after_created", "consistency", 1, _updated_after_created),
     QualityRule("due.after_issued", "consistency", 1, _due_after_issued),

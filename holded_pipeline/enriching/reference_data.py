@@ -1,4 +1,4 @@
-"""Reference data that stand in an object: CSV with a header, a JSON array or object, or JSON lines, as rows by key."""
+"""Reference data in an object, as rows by key: CSV with a header, a JSON array or object, or JSON lines."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _ENDINGS: Final[Mapping[str, Format]] = {".csv": "csv", ".json": "json", ".jsonl
 
 
 def format_of(name: str) -> Format:
-    """What an object holds, by the end of its name.
+    """The format of an object, by the extension of its name.
 
     Raises:
-        ValueError: the name does not tell.
+        ValueError: the extension is not known.
     """
     plain = without_compression_ending(name)
     for ending, kind in _ENDINGS.items():
         if plain.endswith(ending):
             return kind
-    raise ValueError(f'the name {name!r} does not tell what the object holds; say format="csv", "json" or "jsonl"')
+    raise ValueError(f'the name {name!r} has no extension that tells its format; give format="csv", "json" or "jsonl"')
 
 
 def key_text(value: Any) -> str | None:
-    """The text that a value is looked up by: a text is itself, an integer its digits; nothing else is a key."""
+    """A value as key: a text as it is, an integer as its digits; None for other values, which are no keys."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
@@ -41,7 +41,7 @@ def key_text(value: Any) -> str | None:
 
 @attrs.frozen
 class ReferenceFormat:
-    """How rows are read.
+    """How the rows of an object are parsed.
 
     Attributes:
         format: `csv`, `json` or `jsonl`.
@@ -60,43 +60,47 @@ class ReferenceFormat:
             ConfigurationError: the text is not of this format, lacks a column, or has a key twice; says where.
         """
         found: dict[str, dict[str, Any]] = {}
-        for place, key, row in self._read(text):
+        for position, key, row in self._parse(text):
             if key is None:
-                raise ConfigurationError(f"{place} has no text or integer as {self.key!r}, by which it is to be found")
+                raise ConfigurationError(f"{position} has no text or integer as {self.key!r}, which is its key")
             if key in found:
-                raise ConfigurationError(f"{place} has the key {key!r}, which stands before it already; keep one")
+                raise ConfigurationError(
+                    f"{position} has the key {key!r}, which an earlier row has too; keep one of them"
+                )
             found[key] = row
         return found
 
-    def _read(self, text: bytes) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+    def _parse(self, text: bytes) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
         if self.format == "csv":
-            return self._csv(text)
+            return self._parse_csv(text)
         if self.format == "jsonl":
             lines = enumerate(text.split(b"\n"), 1)
-            return self._objects((f"line {number}", _json(line, number)) for number, line in lines if line.strip())
-        return self._json(_json(text, None))
+            return self._rows_of_objects(
+                (f"line {number}", _decode(line, number)) for number, line in lines if line.strip()
+            )
+        return self._parse_document(_decode(text, None))
 
-    def _csv(self, text: bytes) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+    def _parse_csv(self, text: bytes) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
         try:
             reader = csv.reader(io.StringIO(text.decode("utf-8-sig"), newline=""), strict=True)
             header = next(reader, [])
-            places = self._places(header)
+            columns = self._column_positions(header)
             key = header.index(self.key or "")
             for row in reader:
-                place = f"line {reader.line_num}"
+                position = f"line {reader.line_num}"
                 if not row:
                     continue
                 if len(row) != len(header):
-                    raise ConfigurationError(f"{place} has {len(row)} fields, and the header {len(header)}")
+                    raise ConfigurationError(f"{position} has {len(row)} fields, and the header {len(header)}")
                 if any("\0" in field for field in row):
-                    raise ConfigurationError(f"{place} holds U+0000, which PostgreSQL cannot store; remove it")
-                yield place, row[key], {name: row[at] for name, at in places.items()}
+                    raise ConfigurationError(f"{position} holds U+0000, which PostgreSQL cannot store; remove it")
+                yield position, row[key], {name: row[index] for name, index in columns.items()}
         except UnicodeDecodeError as error:
             raise ConfigurationError(f"byte {error.start} is not UTF-8: {error.reason}") from error
         except csv.Error as error:
-            raise ConfigurationError(f"line {reader.line_num} is no CSV: {error}") from error
+            raise ConfigurationError(f"line {reader.line_num} is not CSV: {error}") from error
 
-    def _places(self, header: Sequence[str]) -> dict[str, int]:
+    def _column_positions(self, header: Sequence[str]) -> dict[str, int]:
         twice = sorted({name for name in header if header.count(name) > 1})
         if twice:
             raise ConfigurationError(f"the header names {twice[0]!r} twice")
@@ -106,24 +110,24 @@ class ReferenceFormat:
             raise ConfigurationError(f"the header has no column {missing[0]!r}; it has: {', '.join(header) or 'none'}")
         return {name: header.index(name) for name in wanted}
 
-    def _json(self, document: Any) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+    def _parse_document(self, document: Any) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
         if isinstance(document, list):
-            return self._objects((f"element {number}", element) for number, element in enumerate(document))
+            return self._rows_of_objects((f"element {number}", element) for number, element in enumerate(document))
         if not isinstance(document, dict):
-            raise ConfigurationError("it holds neither an array nor an object")
+            raise ConfigurationError("it is neither an array nor an object")
         if self.key is not None:
-            raise ConfigurationError("it is one object, whose names are the keys; leave key= out")
-        return ((f"the name {name!r}", name, self._kept(value)) for name, value in document.items())
+            raise ConfigurationError("it is one object, whose names are the keys; omit key=")
+        return ((f"the name {name!r}", name, self._select_columns(value)) for name, value in document.items())
 
-    def _objects(self, rows: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
+    def _rows_of_objects(self, rows: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str | None, dict[str, Any]]]:
         if self.key is None:
-            raise ConfigurationError("its rows need a column to be found by; name it with key=")
-        for place, row in rows:
+            raise ConfigurationError("its rows need a key column; name it with key=")
+        for position, row in rows:
             if not isinstance(row, dict):
-                raise ConfigurationError(f"{place} is no object")
-            yield place, key_text(row.get(self.key)), self._kept(row)
+                raise ConfigurationError(f"{position} is not an object")
+            yield position, key_text(row.get(self.key)), self._select_columns(row)
 
-    def _kept(self, row: Any) -> dict[str, Any]:
+    def _select_columns(self, row: Any) -> dict[str, Any]:
         if not isinstance(row, dict):
             return {"value": row}
         if self.columns is None:
@@ -131,8 +135,8 @@ class ReferenceFormat:
         return {name: row.get(name) for name in self.columns}
 
 
-def _json(text: bytes, line: int | None) -> Any:
+def _decode(text: bytes, line: int | None) -> Any:
     try:
         return json_codec.decode(text)
     except RejectRecord as fault:
-        raise ConfigurationError(f"{'it' if line is None else f'line {line}'} is no JSON: {fault.message}") from fault
+        raise ConfigurationError(f"{'it' if line is None else f'line {line}'} is not JSON: {fault.message}") from fault

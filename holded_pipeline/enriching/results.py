@@ -1,4 +1,4 @@
-"""What an enricher returned, made plain: JSON in dicts and lists that nobody else holds."""
+"""The result of an enricher as plain JSON: dicts and lists that no user code holds a reference to."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ MAX_RESULT_BYTES: Final = 1_000_000
 
 
 def plain_result(returned: Any) -> dict[str, Any]:
-    """What an enricher returned as JSON in dicts and lists of its own; looking at it may run a stranger's code.
+    """A copy of what an enricher returned, in plain dicts and lists. Reading what it returned may run user code.
 
     Raises:
-        EnricherFault: it is no JSON object, or there is too much of it.
+        EnricherFault: it is not a JSON object, or has more than `MAX_RESULT_BYTES`.
     """
     try:
         if isinstance(returned, Mapping):
             found: dict[str, Any] = json_codec.plain_copy(dict(returned), max_bytes=MAX_RESULT_BYTES)
             return found
     except Exception as error:
-        raise no_json(error) from error
+        raise not_json(error) from error
     raise EnricherFault("enricher_output", f"returned {type(returned).__name__}; it must return a mapping")
 
 
-def no_json(error: BaseException) -> EnricherFault:
-    """The fault of a result that raised this when it was read."""
+def not_json(error: BaseException) -> EnricherFault:
+    """The fault for a result that raised this error when it was read."""
     return EnricherFault("enricher_output", f"returned no JSON: {describe_error(error)}")

@@ -1,4 +1,4 @@
-"""How enrichers, quality rules and envelopes are registered: the built-in ones by the same hooks as everybody's.
+"""The registration of enrichers, quality rules and envelopes: the built-in ones use the same hooks as plugins.
 
-This is the only room that imports pluggy, and workers never see it: names become functions where a pipeline is built.
+Only this package imports pluggy. Workers do not need it: names are resolved to functions where a pipeline is built.
 """

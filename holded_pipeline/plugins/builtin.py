@@ -1,11 +1,10 @@
-"""The built-in plugin: what the library brings comes in by the door that everybody's plugins use."""
+"""The built-in plugin: registers what the library has through the same hooks as other plugins."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 
-from holded_pipeline.enriching.builtin import Processing, Quality, business_context
+from holded_pipeline.enriching.builtin import Processing, Quality, business_context, package_version
 from holded_pipeline.enriching.fingerprint import Fingerprint
 from holded_pipeline.enriching.lateness import Lateness
 from holded_pipeline.enriching.quality_rules import RULES
@@ -13,24 +12,17 @@ from holded_pipeline.plugins.hookspecs import RegisterEnricher, RegisterEnvelope
 from holded_pipeline.reading.envelopes import ENVELOPES
 
 
-def _now() -> datetime:
+def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def _version() -> str:
-    try:
-        return version("holded-pipeline")
-    except PackageNotFoundError:  # run from a source tree that nobody installed
-        return "0+uninstalled"
 
 
 @hookimpl
 def register_enrichers(register: RegisterEnricher) -> None:
     """`processing`, `business_context`, `quality`, `lateness` and `fingerprint`."""
-    register("processing", Processing(_version(), _now), version=_version())
-    register("business_context", business_context, version=_version())
-    register("quality", Quality(), version=_version())
-    register("lateness", Lateness())  # has a version of its own, as when it is made by hand
+    register("processing", Processing(package_version(), _utc_now), version=package_version())
+    register("business_context", business_context, version=package_version())
+    register("quality", Quality())
+    register("lateness", Lateness())
     register("fingerprint", Fingerprint())
 
 

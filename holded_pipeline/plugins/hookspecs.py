@@ -1,7 +1,7 @@
 """The whole contract between this library and a plugin.
 
 A plugin is a module or object with some of these hooks, marked with `holded_pipeline.hookimpl`. An installed
-package offers it through the entry-point group `holded_pipeline`; `Registry(plugins=[...])` takes it directly.
+package offers it through the entry-point group `holded_pipeline`; `PluginRegistry([...])` takes it directly.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Protocol, Unpack
 
 import pluggy
 
-from holded_pipeline.enriching.enricher import AnyEnricher, EnricherOptions
+from holded_pipeline.enriching.enricher_types import AnyEnricher, EnricherOptions
 from holded_pipeline.enriching.quality import QualityRule
 from holded_pipeline.reading.envelopes import Envelope
 
@@ -46,7 +46,7 @@ def register_enrichers(register: RegisterEnricher) -> None:
 
 @hookspec
 def register_quality_rules(register: RegisterRule) -> None:
-    """Registers rules that the `quality` enricher judges events by, beside the built-in ones."""
+    """Registers rules that the enricher `quality` scores events by, in addition to the built-in ones."""
 
 
 @hookspec

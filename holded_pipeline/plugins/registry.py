@@ -1,4 +1,4 @@
-"""Which enrichers, quality rules and envelopes there are: an explicit object, filled through the hooks."""
+"""The registry of enrichers, quality rules and envelopes: an explicit object, filled through the hooks."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from typing import Any, TypeVar, Unpack
 import attrs
 import pluggy
 
-from holded_pipeline.enriching.builtin import Quality
-from holded_pipeline.enriching.enricher import AnyEnricher, Enricher, EnricherOptions, as_enricher
+from holded_pipeline.enriching.enricher import Enricher, as_enricher
+from holded_pipeline.enriching.enricher_types import AnyEnricher, EnricherOptions
 from holded_pipeline.enriching.quality import QualityRule
-from holded_pipeline.enriching.quality_rules import RULES
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.plugins import builtin, hookspecs
 from holded_pipeline.plugins.installed import installed_plugins, loading
 from holded_pipeline.plugins.plugin_shape import check_shape
 from holded_pipeline.reading.envelopes import Envelope
-from holded_pipeline.user_code.errors import describe_error
+from holded_pipeline.user_code.errors import describe_error, result_or_error
 
 _OPTIONS = frozenset(EnricherOptions.__annotations__)
 
@@ -28,11 +27,11 @@ T = TypeVar("T")
 
 
 class PluginRegistry:
-    """The names a pipeline can use.
+    """The names that a pipeline can use.
 
     Args:
-        plugins: modules or objects with hooks, beside the built-in ones. Installed packages are not looked for;
-            `Registry.installed()` does that.
+        plugins: modules or objects with hooks, in addition to the built-in ones. Installed packages are not included;
+            `PluginRegistry.installed()` includes them.
 
     Raises:
         ConfigurationError: a hook is misspelt, a name is registered twice, or a plugin fails while it registers;
@@ -47,19 +46,21 @@ class PluginRegistry:
         self._envelopes: dict[str, Envelope] = {}
         self._owners: dict[tuple[str, str], str] = {}
         for plugin in (builtin, *plugins):
-            self._add(plugin, _name(plugin))
+            self._add(plugin, _plugin_name(plugin))
+        self._bind_enrichers()
 
     @classmethod
     def installed(cls) -> PluginRegistry:
-        """The built-in names and those of every installed package that offers some.
+        """The built-in names and those that installed packages register.
 
-        The environment variable `HOLDED_PIPELINE_PLUGINS` chooses: unset for all, empty for none, or a list of
+        The environment variable `HOLDED_PIPELINE_PLUGINS` selects them: unset for all, empty for none, or a list of
         entry-point names separated by commas.
         """
         registry = cls()
         with loading():
             for plugin, owner in installed_plugins():
                 registry._add(plugin, owner)
+        registry._bind_enrichers()
         return registry
 
     @property
@@ -78,28 +79,24 @@ class PluginRegistry:
         return tuple(self._rules.values())
 
     def enricher(self, enricher: str | AnyEnricher | Enricher) -> Enricher:
-        """The enricher of a name; a function is taken under its own name, and `Quality` gets the registered rules.
+        """The enricher of a name; a function becomes an enricher of its own name, made for this registry.
 
         Raises:
-            ValueError: there is none of that name; the message lists the known ones.
+            ValueError: there is no enricher of that name; the message lists the known ones.
         """
         if isinstance(enricher, str):
-            return _known("enricher", enricher, self._enrichers)
-        found = as_enricher(enricher)
-        if isinstance(found.function, Quality):
-            version = found.version or self._enrichers["quality"].version
-            judge = attrs.evolve(found.function, registered=self.quality_rules)
-            return attrs.evolve(found, function=judge, version=version)
-        return found
+            return _look_up("enricher", enricher, self._enrichers)
+        return as_enricher(enricher).for_registry(self)
 
     def envelope(self, envelope: str | Envelope) -> Envelope:
-        """The envelope of a name; a function is taken as it is.
+        """The envelope of a name; a function is returned as it is.
 
         Raises:
-            ValueError: there is none of that name; the message lists the known ones.
+            ValueError: there is no envelope of that name; the message lists the known ones.
+            TypeError: it is neither a name nor a function.
         """
         if isinstance(envelope, str):
-            return _known("envelope", envelope, self._envelopes)
+            return _look_up("envelope", envelope, self._envelopes)
         if not callable(envelope):
             raise TypeError(f"an envelope is a name or a function (document, source) -> Event, got {envelope!r}")
         return envelope
@@ -110,15 +107,23 @@ class PluginRegistry:
             raise ConfigurationError(f"the plugin {owner} is given twice; give it once")
         try:
             self._manager.register(plugin)
-            self._manager.check_pending()
         except (pluggy.PluginValidationError, ValueError) as error:
-            raise ConfigurationError(f"the plugin {owner} is not usable: {error}") from error
-        self._collect(plugin, owner)
-        if len(self._rules) > len(RULES):  # the built-in enricher judges by everybody's rules
-            judge = Quality(registered=self.quality_rules)
-            self._enrichers["quality"] = attrs.evolve(self._enrichers["quality"], function=judge)
+            raise ConfigurationError(f"the plugin {owner} cannot be registered: {error}") from error
+        self._run_hooks(plugin, owner)
 
-    def _collect(self, plugin: Any, owner: str) -> None:
+    def _bind_enrichers(self) -> None:
+        """Makes the registered enrichers for this registry, once all plugins have registered what they have."""
+        for name, enricher in self._enrichers.items():
+            outcome = result_or_error(enricher.for_registry, self)
+            if isinstance(outcome, BaseException):
+                owner = self._owners["enricher", name]
+                raise ConfigurationError(
+                    f"the enricher {name!r} of the plugin {owner} cannot be used with what is registered: "
+                    f"{describe_error(outcome)}"
+                ) from outcome
+            self._enrichers[name] = outcome
+
+    def _run_hooks(self, plugin: Any, owner: str) -> None:
         hooks: dict[str, Callable[..., None]] = {
             "register_enrichers": functools.partial(self._register_enricher, owner),
             "register_quality_rules": functools.partial(self._register_rule, owner),
@@ -127,7 +132,7 @@ class PluginRegistry:
         for hook, register in hooks.items():
             for implementation in getattr(self._manager.hook, hook).get_hookimpls():
                 if implementation.plugin is plugin:
-                    _run(implementation.function, register, hook, owner)
+                    _run_hook(implementation.function, register, hook, owner)
 
     def _register_enricher(
         self, owner: str, name: str, function: AnyEnricher, **options: Unpack[EnricherOptions]
@@ -136,13 +141,13 @@ class PluginRegistry:
         if unknown:
             raise TypeError(f"an enricher has no option {unknown[0]!r}; it has: {', '.join(sorted(_OPTIONS))}")
         enricher = Enricher(name, function, **options)
-        self._claim("enricher", name, owner, self._enrichers)
+        self._claim_name("enricher", name, owner, self._enrichers)
         self._enrichers[name] = enricher
 
     def _register_rule(self, owner: str, rule: QualityRule) -> None:
         if not isinstance(rule, QualityRule):
             raise TypeError(f"a quality rule is an hp.QualityRule, got {rule!r}")
-        self._claim("quality rule", rule.id, owner, self._rules)
+        self._claim_name("quality rule", rule.id, owner, self._rules)
         self._rules[rule.id] = attrs.evolve(rule, plugin=owner)
 
     def _register_envelope(self, owner: str, name: str, function: Envelope) -> None:
@@ -150,10 +155,10 @@ class PluginRegistry:
             raise TypeError(f"an envelope's name is a text, got {name!r}")
         if inspect.isclass(function) or not callable(function):
             raise TypeError(f"the envelope {name!r} is a function (document, source) -> Event, got {function!r}")
-        self._claim("envelope", name, owner, self._envelopes)
+        self._claim_name("envelope", name, owner, self._envelopes)
         self._envelopes[name] = function
 
-    def _claim(self, kind: str, name: str, owner: str, registered: Mapping[str, Any]) -> None:
+    def _claim_name(self, kind: str, name: str, owner: str, registered: Mapping[str, Any]) -> None:
         first = self._owners.setdefault((kind, name), owner)
         if name in registered:
             raise ConfigurationError(
@@ -161,7 +166,7 @@ class PluginRegistry:
             )
 
 
-def _run(function: Callable[..., Any], register: Callable[..., None], hook: str, owner: str) -> None:
+def _run_hook(function: Callable[..., Any], register: Callable[..., None], hook: str, owner: str) -> None:
     try:
         answer = function(register=register)
     except (ConfigurationError, KeyboardInterrupt):
@@ -171,18 +176,18 @@ def _run(function: Callable[..., Any], register: Callable[..., None], hook: str,
     if answer is not None:
         raise ConfigurationError(
             f"the hook {hook} of the plugin {owner} returned {type(answer).__name__}; it must call register "
-            "for each thing it brings, and return nothing"
+            "for each thing it registers, and return nothing"
         )
 
 
-def _known(kind: str, name: str, by_name: Mapping[str, T]) -> T:
+def _look_up(kind: str, name: str, by_name: Mapping[str, T]) -> T:
     try:
         return by_name[name]
     except KeyError:
         raise ValueError(f"there is no {kind} {name!r}; known are: {', '.join(sorted(by_name))}") from None
 
 
-def _name(plugin: Any) -> str:
+def _plugin_name(plugin: Any) -> str:
     return str(getattr(plugin, "__name__", type(plugin).__name__))
 
 

@@ -1,4 +1,4 @@
-"""Enrich: what the pipeline learns about an event."""
+"""Enrich: adds the results of enrichers to events."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from itertools import groupby
 
 import apache_beam as beam
 
-from holded_pipeline.enriching.enricher import AnyEnricher, Enricher
+from holded_pipeline.enriching.enricher import Enricher
+from holded_pipeline.enriching.enricher_types import AnyEnricher
+from holded_pipeline.enriching.quality_score import validate_minimum
 from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_enricher_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+from holded_pipeline.transforms.workers.quality_check import QualityCheck
 from holded_pipeline.transforms.workers.run_enrichers import EnrichSettings, RunBatches, RunEnrichers
 
 
@@ -21,25 +24,30 @@ class Enrich(RejectingTransform[Event]):
     """Adds the results of enrichers to each event's metadata, one after the other.
 
     Takes a PCollection of `Event` and gives an `Outcome`: `passed` is a PCollection of `Event`, `rejected` one of
-    `Rejected` with stage `enrich`. Which enrichers ran, their versions and whether one was skipped stands under
-    `metadata["enrichers"]`.
+    `Rejected` with stage `enrich`. `metadata["enrichers"]` says which enrichers ran, their versions, and which were
+    skipped.
 
     Args:
         enrichers: names of registered enrichers (built in: `processing`, `business_context`, `quality`), functions
             `(event) -> mapping` (stored under the function's name), objects with `enrich_batch`, `Quality` with
-            rules of your own, or `Enricher` values with options. An enricher sees what those before it added.
-        registry: where names are looked up; by default the installed plugins'.
-        min_quality: from 0 to 1; events whose quality score is under it are rejected (reason `low_quality`). The
-            enricher `quality` must be among the enrichers. It is looked at right after that one, so the enrichers
-            that follow are spared.
+            your own rules, or `Enricher` values with options. Each sees the results of those before it.
+        registry: where names are looked up; by default that of the installed plugins.
+        min_quality: from 0 to 1; events with a lower score in the entry `quality` are rejected (reason
+            `low_quality`), and the enrichers that follow are not called for them. An enricher named `quality` must be
+            among the enrichers, one of your own too. `hp.Quality(minimum=...)` does the same for itself.
+
+    Example:
+        >>> with beam.Pipeline(runner="FnApiRunner") as p:
+        ...     raw = p | hp.ReadMinIO(lake, "raw/")
+        ...     enriched = raw.passed | hp.Enrich("processing", "business_context", "quality", min_quality=0.2)
 
     Raises:
         ValueError: there is no enricher of that name (the message lists the known ones), none is given, two
-            have the same name, or `min_quality` is none.
-        ConfigurationError: (applying) an enricher or a quality rule cannot be sent to workers, or a `for_run` raised;
-            (running) an enricher cannot be opened, or misses a file or a grant.
+            have the same name, or `min_quality` is not from 0 to 1.
+        ConfigurationError: (applying) an enricher or a quality rule cannot be pickled, or a `for_run` raised;
+            (running) an enricher cannot be opened, or lacks a file or a grant.
         EnricherError: (running) an enricher failed whose `on_error` is `fail`.
-        TransientError: (running) an enricher met an outage and its `retry`, if it has one, is over; or too many of
+        TransientError: (running) an enricher met an outage that outlasted its `retry`, if it has one; or too many of
             its calls hang at the same time.
 
     **Guarantees:** each event comes out once, enriched by all or rejected, its data unaltered; an enricher's error is
@@ -54,15 +62,16 @@ class Enrich(RejectingTransform[Event]):
         min_quality: float | None = None,
     ) -> None:
         super().__init__()
-        names = registry or default_registry()
-        self._enrichers = [names.enricher(enricher) for enricher in enrichers]
+        registry = registry or default_registry()
+        self._enrichers = [registry.enricher(enricher) for enricher in enrichers]
         if not self._enrichers:
-            known = ", ".join(sorted(names.enrichers))
+            known = ", ".join(sorted(registry.enrichers))
             raise ValueError(f"Enrich needs at least one enricher; known by name are: {known}")
         twice = [name for name, count in Counter(e.name for e in self._enrichers).items() if count > 1]
         if twice:
             raise ValueError(f"two enrichers have the name {twice[0]!r}; rename one with hp.Enricher(name, function)")
-        self._min_quality = _usable_minimum(min_quality, {enricher.name for enricher in self._enrichers})
+        _validate_min_quality(min_quality, self._enrichers)
+        self._min_quality = min_quality
 
     def expand(self, events: beam.PCollection) -> Outcome:
         """A ParDo for each batch enricher and for all those between two of them."""
@@ -72,7 +81,8 @@ class Enrich(RejectingTransform[Event]):
             check_enricher_picklable(enricher)
         rejected = []
         for group in _groups(enrichers):
-            settings = EnrichSettings(run_id, step, self._min_quality, is_last=group[-1] is enrichers[-1])
+            checks = {"quality": QualityCheck("quality", self._min_quality)}
+            settings = EnrichSettings(run_id, step, checks, is_last=group[-1] is enrichers[-1])
             if group[0].takes_batches:
                 label, run = f"RunBatches_{group[0].name}", RunBatches(group[0], settings)
             else:
@@ -87,7 +97,7 @@ class Enrich(RejectingTransform[Event]):
 
 
 def _groups(enrichers: Iterable[Enricher]) -> Iterator[list[Enricher]]:
-    """Each batch enricher alone, and what stands between two of them together."""
+    """Groups of enrichers that share a DoFn: each batch enricher alone, and those between two of them together."""
     for takes_batches, group in groupby(enrichers, key=lambda enricher: enricher.takes_batches):
         if takes_batches:
             yield from ([enricher] for enricher in group)
@@ -95,11 +105,9 @@ def _groups(enrichers: Iterable[Enricher]) -> Iterator[list[Enricher]]:
             yield list(group)
 
 
-def _usable_minimum(minimum: float | None, names: set[str]) -> float | None:
+def _validate_min_quality(minimum: float | None, enrichers: Iterable[Enricher]) -> None:
     if minimum is None:
-        return None
-    if isinstance(minimum, bool) or not isinstance(minimum, int | float) or not 0 <= minimum <= 1:
-        raise ValueError(f"min_quality is a number from 0 to 1, got {minimum!r}")
-    if "quality" not in names:
+        return
+    validate_minimum(minimum, "min_quality")
+    if all(enricher.name != "quality" for enricher in enrichers):
         raise ValueError('min_quality needs scores: put "quality" or hp.Quality(...) among the enrichers')
-    return float(minimum)

@@ -32,7 +32,7 @@ def collected(seconds):
         (-300.5, False, True),
     ],
 )
-def test_the_time_until_an_event_was_collected_is_measured(seconds, late, ahead):
+def test_the_time_until_collection_is_measured(seconds, late, ahead):
     assert lateness(collected(seconds)) == {
         "seconds": seconds,
         "late": late,
@@ -41,23 +41,23 @@ def test_the_time_until_an_event_was_collected_is_measured(seconds, late, ahead)
     }
 
 
-def test_the_threshold_and_the_tolerance_are_yours():
+def test_the_threshold_and_the_tolerance_can_be_set():
     assert lateness(collected(61), threshold=60)["late"] is True
     assert lateness(collected(-2), tolerance=1)["ahead"] is True
 
 
-def test_an_event_that_was_not_collected_is_measured_by_when_it_was_processed():
+def test_an_event_without_collection_time_is_measured_by_its_processing_time():
     processed = {"processing": {"processed_at": "2026-01-01T14:00:00+00:00"}}
     assert lateness(processed) == {"seconds": 7_200, "late": True, "ahead": False, "measured_by": "processed_at"}
     assert lateness(processed | collected(1))["measured_by"] == "collected_at"
 
 
 @pytest.mark.parametrize("metadata", [{}, {"collected_at": None}, {"collected_at": "soon"}, {"processing": ["odd"]}])
-def test_an_event_of_unknown_arrival_is_neither_late_nor_in_time(metadata):
+def test_an_event_without_either_time_is_neither_late_nor_in_time(metadata):
     assert lateness(metadata) == {"seconds": None, "late": None, "ahead": None, "measured_by": None}
 
 
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "1", None, True])
-def test_a_threshold_that_is_none_is_refused(value):
+def test_a_threshold_that_is_not_a_duration_raises(value):
     with pytest.raises(ValueError, match="threshold is a number of seconds"):
         hp.Lateness(value)

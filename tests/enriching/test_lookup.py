@@ -1,15 +1,16 @@
-"""The enricher `lookup` on real servers: what it adds, what it remembers, and what an outage does to it."""
+"""The enricher `lookup` on real servers: what it adds, what it caches, and what happens in an outage."""
 
 from __future__ import annotations
 
 import gzip
 import pickle
 import time
-from datetime import UTC, datetime
 
 import attrs
 import pytest
 import sqlalchemy as sa
+from event_factory import make_event
+from store_contents import put_object
 
 import holded_pipeline as hp
 from holded_pipeline.enriching.lookup_object import ObjectRows
@@ -21,10 +22,8 @@ NOWHERE = hp.MinIO("http://127.0.0.1:1", bucket="b", access_key="a", secret_key=
 NO_DATABASE = hp.Postgres("postgresql://u@127.0.0.1:1/none", password="s3cret", retry=hp.Retry(0.2, first_wait=0.01))
 
 
-def event(company_id="c-1", **data):
-    return hp.Event(
-        id="e", type="t", company_id=company_id, occurred_at=datetime(2026, 1, 1, tzinfo=UTC), data=data, raw=b"{}"
-    )
+def company_event(company_id="c-1", **data):
+    return make_event(id="e", company_id=company_id, data=data, raw=b"{}")
 
 
 def execute(db, *statements):
@@ -50,10 +49,6 @@ def table(db, **settings):
     return hp.Lookup.table(db, "companies", **{"key": "id", "of": "company_id", "columns": ["name"], **settings})
 
 
-def store(lake, key, body):
-    lake.filesystem().pipe(f"{lake.bucket}/{key}", body)
-
-
 def reference(lake, object_key="reference/companies.csv", **settings):
     return hp.Lookup.object(lake, object_key, **{"key": "id", "of": "company_id", "columns": ["name"], **settings})
 
@@ -70,7 +65,7 @@ def eventually(check):
 
 
 def test_a_row_of_a_table_is_added_as_json(companies):
-    (found,) = table(companies, columns=None).enrich_batch([event()])
+    (found,) = table(companies, columns=None).enrich_batch([company_event()])
     assert found == {
         "found": True,
         "name": "Ibáñez",
@@ -82,58 +77,66 @@ def test_a_row_of_a_table_is_added_as_json(companies):
 
 
 def test_results_come_in_the_order_of_the_events(companies):
-    events = [event("7"), event("nobody"), event("c-1"), event("7"), event("o'x\""), event("\0"), event("\ud800")]
+    events = [
+        company_event("7"),
+        company_event("nobody"),
+        company_event("c-1"),
+        company_event("7"),
+        company_event("o'x\""),
+        company_event("\0"),
+        company_event("\ud800"),
+    ]
     with table(companies) as opened:
         assert names(opened.enrich_batch(events)) == ["Puig", None, "Ibáñez", "Puig", "Quote", None, None]
         assert opened.enrich_batch([]) == []
 
 
-def test_a_batch_is_one_query_and_what_was_asked_is_remembered_also_that_nothing_was_found(companies):
+def test_a_batch_is_one_query_and_rows_and_misses_are_cached(companies):
     with table(companies) as opened:
-        opened.enrich_batch([event("c-1"), event("7"), event("nobody"), event("c-1")])
+        opened.enrich_batch([company_event("c-1"), company_event("7"), company_event("nobody"), company_event("c-1")])
         assert opened.take_counts() == {"found": 3, "missing": 1, "misses": 3, "loads": 1}
-        opened.enrich_batch([event("c-1"), event("nobody")])
+        opened.enrich_batch([company_event("c-1"), company_event("nobody")])
         assert opened.take_counts() == {"found": 1, "missing": 1, "hits": 2}
         assert opened.take_counts() == {}
 
 
-def test_what_is_remembered_is_bounded(companies):
+def test_the_cache_is_bounded(companies):
     with table(companies, cache_size=1) as opened:
-        opened.enrich_batch([event("c-1")])
-        opened.enrich_batch([event("7")])
+        opened.enrich_batch([company_event("c-1")])
+        opened.enrich_batch([company_event("7")])
         opened.take_counts()
-        opened.enrich_batch([event("c-1")])
+        opened.enrich_batch([company_event("c-1")])
         assert opened.take_counts()["misses"] == 1
 
 
-def test_a_missing_key_is_asked_for_again_after_a_time_of_its_own(companies):
+def test_a_missing_key_is_looked_up_again_after_miss_ttl(companies):
     with table(companies, miss_ttl=0.01, ttl=600) as opened:
-        assert names(opened.enrich_batch([event("new"), event("c-1")])) == [None, "Ibáñez"]
+        assert names(opened.enrich_batch([company_event("new"), company_event("c-1")])) == [None, "Ibáñez"]
         execute(companies, "INSERT INTO companies (id, name) VALUES ('new', 'New')", "UPDATE companies SET name = 'X'")
-        eventually(lambda: names(opened.enrich_batch([event("new"), event("c-1")])) == ["X", "Ibáñez"])
+        eventually(lambda: names(opened.enrich_batch([company_event("new"), company_event("c-1")])) == ["X", "Ibáñez"])
 
 
-def test_a_changed_row_is_seen_after_the_time_that_was_set(companies):
+def test_a_changed_row_is_seen_after_ttl(companies):
     with table(companies, ttl=0.01, miss_ttl=600) as opened:
-        assert names(opened.enrich_batch([event("new"), event("c-1")])) == [None, "Ibáñez"]
+        assert names(opened.enrich_batch([company_event("new"), company_event("c-1")])) == [None, "Ibáñez"]
         execute(companies, "INSERT INTO companies (id, name) VALUES ('new', 'New')", "UPDATE companies SET name = 'X'")
-        eventually(lambda: names(opened.enrich_batch([event("new"), event("c-1")])) == [None, "X"])
+        eventually(lambda: names(opened.enrich_batch([company_event("new"), company_event("c-1")])) == [None, "X"])
 
 
 @pytest.mark.parametrize(
     ("on_missing", "result"), [("null", {"found": False, "name": None}), ("skip", {"found": False})]
 )
-def test_what_is_missing_is_said(companies, on_missing, result):
-    assert table(companies, on_missing=on_missing).enrich_batch([event("nobody")]) == [result]
+def test_on_missing_null_and_skip_say_that_there_is_no_row(companies, on_missing, result):
+    assert table(companies, on_missing=on_missing).enrich_batch([company_event("nobody")]) == [result]
 
 
-def test_what_is_missing_can_be_a_reason_to_reject(companies):
+def test_on_missing_reject_rejects_the_event(companies):
     found = table(companies, of="/contact/id", on_missing="reject").enrich_batch(
-        [event(contact={"id": "nobody"}), event(), event(contact={"id": 7})]
+        [company_event(contact={"id": "nobody"}), company_event(), company_event(contact={"id": 7})]
     )
     assert [getattr(each, "reason", None) for each in found] == ["lookup_missing", "lookup_missing", None]
-    assert "nothing is known of 'nobody' in the table companies of PostgreSQL" in found[0].message
-    assert "it has no key to be looked up by" in found[1].message
+    assert "there is no row for 'nobody' in the table companies of PostgreSQL" in found[0].message
+    assert "the event has no key to look up" in found[1].message
 
 
 @pytest.mark.parametrize(
@@ -151,13 +154,13 @@ def test_what_is_missing_can_be_a_reason_to_reject(companies):
     ],
 )
 def test_any_value_of_the_event_can_be_looked_up(of, key):
-    found = event(contact={"id": 7}, lines=[{}, {"sku": "s"}], odd=[1.5, True])
+    found = company_event(contact={"id": 7}, lines=[{}, {"sku": "s"}], odd=[1.5, True])
     assert reference(NOWHERE, of=of).key_of(found) == key
 
 
-def test_a_function_that_fails_for_one_event_fails_for_that_one_alone(companies):
+def test_a_function_that_fails_for_one_event_affects_that_one_alone(companies):
     lookup = table(companies, of=lambda event: event.data["id"])
-    bad, good = lookup.enrich_batch([event(), event(id="7")])
+    bad, good = lookup.enrich_batch([company_event(), company_event(id="7")])
     assert isinstance(bad, KeyError)
     assert good["name"] == "Puig"
 
@@ -171,11 +174,11 @@ def test_a_function_that_fails_for_one_event_fails_for_that_one_alone(companies)
         ("varchar(9)", "'7'", ["7", 7], ["12345678901"]),
     ],
 )
-def test_the_key_of_a_table_has_its_own_type(db, kind, stored, asked, missing):
+def test_keys_are_converted_to_the_type_of_the_column(db, kind, stored, asked, missing):
     execute(
         db, f"CREATE TABLE companies (id {kind} PRIMARY KEY, name text)", f"INSERT INTO companies VALUES ({stored})"
     )
-    events = [event(key=key) for key in (*asked, *missing)]
+    events = [company_event(key=key) for key in (*asked, *missing)]
     found = table(db, of="/key").enrich_batch(events)
     assert [result["found"] for result in found] == [True] * len(asked) + [False] * len(missing)
 
@@ -187,7 +190,7 @@ def test_a_table_of_another_schema_and_a_view_are_found(companies):
         'CREATE VIEW "Shared"."The Companies" AS SELECT id AS "The Id", name FROM companies',
     )
     lookup = hp.Lookup.table(companies, "Shared.The Companies", key="The Id", of="company_id")
-    assert names(lookup.enrich_batch([event()])) == ["Ibáñez"]
+    assert names(lookup.enrich_batch([company_event()])) == ["Ibáñez"]
 
 
 @pytest.mark.parametrize(
@@ -203,15 +206,15 @@ def test_a_table_of_another_schema_and_a_view_are_found(companies):
         ("CREATE TABLE companies AS SELECT 'c-1' AS id, 1 AS found", {"columns": None}, "has a column 'found'"),
     ],
 )
-def test_a_table_that_cannot_be_used_is_a_wrong_setting(db, statement, settings, words):
+def test_a_table_that_cannot_be_used_is_a_configuration_error(db, statement, settings, words):
     execute(db, statement)
     with pytest.raises(hp.ConfigurationError, match=words):
-        table(db, **settings).enrich_batch([event()])
+        table(db, **settings).enrich_batch([company_event()])
 
 
 def test_a_database_that_is_down_is_an_outage():
     with pytest.raises(hp.TransientError, match="did not answer within 0.2 s"):
-        table(NO_DATABASE).enrich_batch([event()])
+        table(NO_DATABASE).enrich_batch([company_event()])
 
 
 def test_a_row_of_an_object_is_added_whatever_its_format(lake):
@@ -224,29 +227,31 @@ def test_a_row_of_an_object_is_added_whatever_its_format(lake):
         ("r/companies.jsonl", b'{"id":"c-1","name":"Ibanez"}\n{"id":7,"name":"Puig"}\n', {}),
         ("r/companies", CSV, {"format": "csv"}),
     ):
-        store(lake, key, body)
-        store(lake, key + ".bak", b"nothing to be read")
-        found = reference(lake, key, **settings).enrich_batch([event("7"), event("nobody"), event("c-1")])
+        put_object(lake, key, body)
+        put_object(lake, key + ".bak", b"nothing to be read")
+        found = reference(lake, key, **settings).enrich_batch(
+            [company_event("7"), company_event("nobody"), company_event("c-1")]
+        )
         assert names(found) == ["Puig", None, "Ibanez"], key
 
 
 def test_an_object_is_read_again_only_when_it_was_replaced(lake):
-    store(lake, "reference/companies.csv", CSV)
+    put_object(lake, "reference/companies.csv", CSV)
     with reference(lake, ttl=1e-6) as opened:
         for _ in range(3):
-            assert names(opened.enrich_batch([event()])) == ["Ibanez"]
+            assert names(opened.enrich_batch([company_event()])) == ["Ibanez"]
         assert opened.take_counts() == {"found": 3, "loads": 1}
-        store(lake, "reference/companies.csv", CSV.replace(b"Ibanez", b"Other"))
-        assert names(opened.enrich_batch([event()])) == ["Other"]
+        put_object(lake, "reference/companies.csv", CSV.replace(b"Ibanez", b"Other"))
+        assert names(opened.enrich_batch([company_event()])) == ["Other"]
         assert opened.take_counts() == {"found": 1, "loads": 1}
 
 
-def test_an_object_is_not_asked_for_before_its_time(lake):
-    store(lake, "reference/companies.csv", CSV)
+def test_an_object_is_not_read_again_before_ttl(lake):
+    put_object(lake, "reference/companies.csv", CSV)
     with reference(lake, ttl=600) as opened:
-        opened.enrich_batch([event()])
-        store(lake, "reference/companies.csv", b"id,name\n")
-        assert names(opened.enrich_batch([event()])) == ["Ibanez"]
+        opened.enrich_batch([company_event()])
+        put_object(lake, "reference/companies.csv", b"id,name\n")
+        assert names(opened.enrich_batch([company_event()])) == ["Ibanez"]
 
 
 @pytest.mark.parametrize(
@@ -258,20 +263,20 @@ def test_an_object_is_not_asked_for_before_its_time(lake):
         (gzip.compress(CSV * 1_000, mtime=0), {"max_bytes": 1_000}, "more than 1,000 bytes"),
     ],
 )
-def test_an_object_that_cannot_be_used_is_a_wrong_setting(lake, body, settings, words):
-    store(lake, "reference/companies.csv.bak", CSV)
+def test_an_object_that_cannot_be_used_is_a_configuration_error(lake, body, settings, words):
+    put_object(lake, "reference/companies.csv.bak", CSV)
     if body is not None:
-        store(lake, "reference/companies.csv", body)
+        put_object(lake, "reference/companies.csv", body)
     with pytest.raises(hp.ConfigurationError, match=words):
-        reference(lake, **settings).enrich_batch([event()])
+        reference(lake, **settings).enrich_batch([company_event()])
 
 
-def test_while_the_store_is_away_the_copy_at_hand_serves_on_until_it_is_too_old(stack, lake):
-    """The clock is turned instead of waited for."""
+def test_during_an_outage_the_copy_in_memory_is_used_until_it_is_too_old(stack, lake):
+    """The test sets the clock instead of waiting."""
     clock = [1_000.0]
-    store(lake, "reference/companies.csv", CSV)
-    impatient = attrs.evolve(lake, retry=hp.Retry(0.2, first_wait=0.01))
-    rows = ObjectRows(reference(impatient, ttl=10, max_stale=60).source, lambda: clock[0])
+    put_object(lake, "reference/companies.csv", CSV)
+    short_retry = attrs.evolve(lake, retry=hp.Retry(0.2, first_wait=0.01))
+    rows = ObjectRows(reference(short_retry, ttl=10, max_stale=60).source, lambda: clock[0])
     there = {"c-1": {"name": "Ibanez"}}
     assert rows.fetch({"c-1"}) == there
     stack.stop_minio()
@@ -288,7 +293,7 @@ def test_while_the_store_is_away_the_copy_at_hand_serves_on_until_it_is_too_old(
     rows.close()
 
 
-def test_it_travels_to_workers_and_shows_no_credentials():
+def test_it_can_be_pickled_and_shows_no_credentials():
     for lookup in (table(NO_DATABASE), reference(NOWHERE)):
         assert pickle.loads(pickle.dumps(lookup)) == lookup
         assert "s3cret" not in repr(lookup) + str(lookup.source)
@@ -316,7 +321,7 @@ def test_a_wrong_argument_fails_when_it_is_written(settings, words):
 
 def test_an_objects_wrong_arguments_fail_when_they_are_written():
     for settings, words in (
-        ({"key": None}, "need a column to be found by"),
+        ({"key": None}, "need a key column"),
         ({"format": "xml"}, "format is one of csv, json, jsonl"),
         ({"max_stale": 0}, "max_stale"),
         ({"max_stale": "1"}, "max_stale is a number above 0, got '1'"),

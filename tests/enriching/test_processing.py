@@ -19,7 +19,7 @@ def event(event_type="user.updated"):
     return Event("e1", event_type, "c1", datetime(2026, 1, 1, tzinfo=UTC), {})
 
 
-def test_processing_tells_the_time_in_utc_the_version_and_the_run():
+def test_processing_adds_the_time_in_utc_the_version_and_the_run():
     assert Processing("1.2.3", clock).for_run("run-7")(event()) == {
         "processed_at": "2026-01-12T10:30:00+00:00",
         "pipeline_version": "1.2.3",
@@ -27,17 +27,17 @@ def test_processing_tells_the_time_in_utc_the_version_and_the_run():
     }
 
 
-def test_processing_for_one_run_leaves_the_other_as_it_was():
+def test_processing_for_one_run_does_not_change_the_original():
     processing = Processing("1.2.3", clock)
     processing.for_run("run-7")
     assert processing(event())["run_id"] is None
 
 
-def test_processing_travels_to_workers():
+def test_processing_can_be_pickled():
     processing = Processing("1.2.3", clock, "run-7")
     assert pickle.loads(pickle.dumps(processing)) == processing
 
 
-def test_the_business_context_names_the_aggregate_too():
+def test_the_business_context_includes_the_aggregate():
     assert business_context(event()) == {"context": "user_management", "aggregate": "User"}
     assert business_context(event("invoice.created")) == {"context": "other", "aggregate": None}

@@ -73,7 +73,7 @@ def test_the_score_is_the_weighted_share_of_the_applicable_rules_that_pass():
     }
 
 
-def test_an_event_that_no_rule_concerns_has_nothing_against_it():
+def test_an_event_without_an_applicable_rule_has_a_perfect_score():
     assert assess(event(), [QualityRule("a", "validity", 1, abstains)], "r") == {
         "score": 1.0,
         "failed": [],
@@ -93,7 +93,7 @@ def test_scores_lie_between_0_and_1_and_are_perfect_only_if_nothing_failed(rules
 
 
 @pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf"), 1e308, 10**400, "2", True, None])
-def test_a_weight_that_is_none_is_refused(weight):
+def test_a_weight_that_cannot_be_used_raises(weight):
     with pytest.raises(ValueError, match="weight"):
         QualityRule("a", "validity", weight, passes)
 
@@ -105,13 +105,13 @@ def test_an_empty_reason_is_no_verdict(verdict):
     assert "empty text" in result["errors"][0]["error"]
 
 
-def test_an_unknown_dimension_is_refused():
+def test_an_unknown_dimension_raises():
     with pytest.raises(ValueError, match="completeness"):
         QualityRule("a", "beauty", 1, passes)
 
 
 @pytest.mark.parametrize("text", ["a\ud800", "a\0"], ids=["surrogate", "nul"])
-def test_what_is_kept_of_rules_can_be_kept(text):
+def test_texts_of_rules_that_cannot_be_stored_raise(text):
     with pytest.raises(ValueError, match="id is kept with events, and U.0000 or a lone surrogate in"):
         QualityRule(text, "validity", 1, passes)
     with pytest.raises(ValueError, match="version is kept with events"):
@@ -126,11 +126,11 @@ def test_the_version_of_a_ruleset_changes_with_its_rules():
     assert ruleset_of([first], "r") != ruleset_of([QualityRule("a", "validity", 2, passes)], "r")
 
 
-def test_the_built_in_rules_have_a_version_that_is_raised_on_purpose():
+def test_the_version_of_the_built_in_rules_changes_only_on_purpose():
     assert RULESET == "holded-1+f0eb59f6"
 
 
-def test_built_in_rules_have_names_of_their_own():
+def test_built_in_rules_have_different_ids():
     assert len({rule.id for rule in RULES}) == len(RULES)
 
 
@@ -169,7 +169,7 @@ def test_a_good_event_is_perfect():
         ({"total": 12.2}, "totals.add_up"),
     ],
 )
-def test_each_rule_notices_its_fault_and_only_that(change, rule):
+def test_each_rule_finds_its_own_fault_and_no_other(change, rule):
     assert failed(event({**GOOD, **change})) == {rule}
 
 
@@ -191,7 +191,7 @@ def test_rules_on_the_event_itself(judged, rules):
     assert failed(judged) == rules
 
 
-def test_timeliness_is_not_judged_where_the_collection_is_not_known():
+def test_timeliness_does_not_apply_without_a_collection_time():
     assert "timeliness" not in assess(event(collected=None), RULES, RULESET)["dimensions"]
 
 
@@ -220,13 +220,13 @@ ODD = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(sorted(GOOD)) | st.text(), ODD, max_size=8), ODD)
-def test_rules_judge_any_document_without_an_error(data, collected_at):
+def test_rules_accept_any_document_without_an_error(data, collected_at):
     judged = Event("e", "t", "c1", AT, data, metadata={"collected_at": collected_at})
     result = assess(judged, RULES, RULESET)
     assert 0 <= result["score"] <= 1
 
 
-def test_a_giant_document_is_judged_in_little_time_and_words():
+def test_a_giant_document_is_scored_quickly_with_short_reasons():
     wide = {"id": "x", **{f"{'n' * 500}{place}At": None for place in range(20_000)}}
     deep = {"id": "x", "lines": [{"date": "2026-01-12"}] * 200_000}
     for data in (wide, deep):
@@ -237,7 +237,7 @@ def test_a_giant_document_is_judged_in_little_time_and_words():
 # --- as an enricher
 
 
-def test_the_enricher_gives_json_and_travels_to_workers():
+def test_the_enricher_returns_json_and_can_be_pickled():
     enricher = pickle.loads(pickle.dumps(Quality()))
     result = enricher(event())
     check_json_value(result)
@@ -249,6 +249,6 @@ def test_other_rules_have_another_version_by_default():
     assert Quality(ruleset="v7")(event())["ruleset"] == "v7"
 
 
-def test_an_enricher_without_rules_is_refused():
+def test_quality_without_rules_raises():
     with pytest.raises(ValueError, match="no quality rule"):
         Quality([], extend=False)

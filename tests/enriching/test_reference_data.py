@@ -1,4 +1,4 @@
-"""Reference data in objects: each format read exactly, and every mistake in them told with its place."""
+"""Reference data in objects: each format read exactly, and every mistake in them reported with its position."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def rows(text, kind, key="id", columns=None):
     ("name", "kind"),
     [("a/b.csv", "csv"), ("b.json.gz", "json"), ("b.jsonl", "jsonl"), ("b.ndjson.zst", "jsonl"), ("b.csv.gz", "csv")],
 )
-def test_the_name_tells_the_format(name, kind):
+def test_the_extension_tells_the_format(name, kind):
     assert format_of(name) == kind
 
 
-def test_a_name_that_does_not_tell_needs_the_format_said():
-    with pytest.raises(ValueError, match="say format="):
+def test_a_name_without_a_known_extension_needs_the_format():
+    with pytest.raises(ValueError, match="give format="):
         format_of("companies")
 
 
@@ -55,10 +55,10 @@ def test_json_lines_are_rows():
 @pytest.mark.parametrize(
     ("text", "kind", "key", "columns", "words"),
     [
-        (b"id,n\na,1\nb,2\na,3\n", "csv", "id", None, "line 4 has the key 'a', which stands before it already"),
+        (b"id,n\na,1\nb,2\na,3\n", "csv", "id", None, "line 4 has the key 'a', which an earlier row has too"),
         (b"id,n\na,1,2\n", "csv", "id", None, "line 2 has 3 fields, and the header 2"),
         (b"id,n\na,\0\n", "csv", "id", None, "line 2 holds U[+]0000"),
-        (b'id,n\na,"1\n', "csv", "id", None, "line 2 is no CSV"),
+        (b'id,n\na,"1\n', "csv", "id", None, "line 2 is not CSV"),
         (b"id,n\n\xe9,1\n", "csv", "id", None, "byte 5 is not UTF-8"),
         (b"", "csv", "id", None, "no column 'id'; it has: none"),
         (b"id,n\n", "csv", "id", ("m",), "no column 'm'; it has: id, n"),
@@ -66,14 +66,14 @@ def test_json_lines_are_rows():
         (b'[{"id":"a"},{"id":"a"}]', "json", "id", None, "element 1 has the key 'a'"),
         (b'[{"id":"1"},{"id":1}]', "json", "id", None, "element 1 has the key '1'"),
         (b'[{"id":null}]', "json", "id", None, "element 0 has no text or integer as 'id'"),
-        (b"[7]", "json", "id", None, "element 0 is no object"),
+        (b"[7]", "json", "id", None, "element 0 is not an object"),
         (b"7", "json", "id", None, "neither an array nor an object"),
-        (b'{"a":1}', "json", "id", None, "leave key= out"),
+        (b'{"a":1}', "json", "id", None, "omit key="),
         (b"[]", "json", None, None, "name it with key="),
         (b'{"a":1,"a":2}', "json", None, None, "'a' occurs twice"),
-        (b'{"id":"a"}\n{"id"\n', "jsonl", "id", None, "line 2 is no JSON"),
+        (b'{"id":"a"}\n{"id"\n', "jsonl", "id", None, "line 2 is not JSON"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(text, kind, key, columns, words):
+def test_a_mistake_is_reported_with_its_position(text, kind, key, columns, words):
     with pytest.raises(hp.ConfigurationError, match=words):
         rows(text, kind, key, columns)

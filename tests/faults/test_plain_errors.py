@@ -71,7 +71,7 @@ WRONG = {
     "schemas": ({"schemas": "{tmp}/nowhere"}, "does not exist"),
     "a file for schemas": ({"schemas": "{tmp}/file"}, "file"),
     "a schema that is not JSON": ({"schemas": "{tmp}/broken"}, "s.json"),
-    "a schema that does not compile": ({"schemas": "{tmp}/useless"}, "no valid schema"),
+    "a schema that does not compile": ({"schemas": "{tmp}/useless"}, "not valid JSON Schema"),
     "a reference that cannot be resolved": ({"schemas": "{tmp}/afar"}, "https://x.test/y"),
 }
 

@@ -63,12 +63,12 @@ def test_every_hook_has_its_signature_in_the_reference(hook):
     assert f"### `{hook}({parameters})`" in REFERENCE
 
 
-def test_the_reference_documents_no_hook_that_there_is_not():
+def test_the_reference_documents_no_hook_that_does_not_exist():
     assert set(re.findall(r"^### `(\w+)\(", REFERENCE, re.MULTILINE)) == set(HOOKS)
 
 
 @pytest.mark.parametrize("option", attrs.fields(hp.Enricher)[2:], ids=lambda option: option.name)
-def test_every_option_stands_in_the_reference_with_its_default(option):
+def test_every_option_is_in_the_reference_with_its_default(option):
     (default,) = re.findall(rf"^\| `{option.name}` \| (.+?) \|", REFERENCE, re.MULTILINE)
     if option.name == "version":
         assert default == "the function's"
@@ -77,11 +77,11 @@ def test_every_option_stands_in_the_reference_with_its_default(option):
 
 
 @pytest.mark.parametrize("reason", ["enricher_error", "enricher_output", "enricher_timeout", "low_quality"])
-def test_every_reason_stands_in_the_reference(reason):
+def test_every_reason_is_in_the_reference(reason):
     assert f"`{reason}`" in REFERENCE
 
 
-def test_every_built_in_enricher_stands_in_the_table():
+def test_every_built_in_enricher_is_in_the_table():
     table = REFERENCE.split("## What each built-in adds")[1]
     documented = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
     assert set(hp.PluginRegistry().enrichers) <= documented

@@ -70,7 +70,7 @@ def ingested(python, lake, db, names):
     return rows
 
 
-def test_a_wheel_from_outside_changes_the_rows_by_its_name_alone(python, lake, db):
+def test_a_plugins_wheel_changes_the_rows_by_its_name_alone(python, lake, db):
     rows = ingested(python, lake, db, "processing,business_context,quality,vat")
     assert set(rows) == {sample.event_id for sample in CONTACTS}
     assert {True, False, None} >= {row.vat["valid"] for row in rows.values()} >= {False, None}

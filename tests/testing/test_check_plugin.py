@@ -176,7 +176,7 @@ def rejecting_every_other_time(document, source):
 @pytest.mark.parametrize(
     ("rule", "bad", "seen", "advice"),
     [
-        ("hooks", MisspelledHook(), "there is no such hook; call it register_enrichers", "marked with @hp.hookimpl"),
+        ("hooks", MisspelledHook(), "which is no hook; the hooks are: register_enrichers", "marked with @hp.hookimpl"),
         ("hooks", TakenName(), "'quality' of the plugin TakenName is registered already", "hookspecs"),
         ("hooks", object(), "has none of the hooks", "@hp.hookimpl"),
         ("brings", plugin(), "register nothing", "call register"),
@@ -186,7 +186,7 @@ def rejecting_every_other_time(document, source):
         ("version", plugin(enricher=sizes, version=None), "the enricher mine has no version", 'version="1.0"'),
         ("rule_id", plugin(rule=hp.QualityRule("Mine", "validity", 1, has_content)), "the id 'Mine'", "vat.number"),
         ("verdict", plugin(rule=raising), "mine.good: KeyError: 'answer'", "for every event"),
-        ("verdict", plugin(rule=answering_no), "mine.good: it answered bool", "hp.NOT_APPLICABLE"),
+        ("verdict", plugin(rule=answering_no), "mine.good: it returned bool", "hp.NOT_APPLICABLE"),
         ("verdict_same_again", plugin(rule=changing_verdict), "mine.good answered", "no random values"),
         ("envelope", plugin(envelope=careless), "envelope mine raised KeyError: 'id'", "raise hp.RejectRecord"),
         ("envelope", plugin(envelope=lambda document, source: {}), "returned dict", "return an hp.Event"),

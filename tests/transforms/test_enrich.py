@@ -1,32 +1,25 @@
-"""Enrich in a pipeline: built-in names, functions of one's own, and what their errors do."""
+"""Enrich in a pipeline: built-in names, users' functions, and what their errors do."""
 
 from __future__ import annotations
 
 import socket
-from datetime import UTC, datetime
+from datetime import datetime
 
 import apache_beam as beam
 import attrs
 import pytest
+from event_factory import make_event
 
 import holded_pipeline as hp
 
 
-def event(**data):
-    return hp.Event(
-        id="e",
-        type=r"Holded\Wallet\Domain\Account\Events\AccountCreatedEvent",
-        company_id="c",
-        occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
-        data=data,
-        raw=b"{}",
-    )
+def account_event(**data):
+    return make_event(id="e", type=r"Holded\Wallet\Domain\Account\Events\AccountCreatedEvent", data=data, raw=b"{}")
 
 
-def enrich(run, *enrichers, events=None, **options):
+def enriched(run, *enrichers, events=None, **options):
     def build(pipeline):
-        enriched = pipeline | beam.Create(events or [event(amount=2)]) | hp.Enrich(*enrichers)
-        return {"passed": enriched.passed, "rejected": enriched.rejected}
+        return (pipeline | beam.Create(events or [account_event(amount=2)]) | hp.Enrich(*enrichers))._asdict()
 
     return run(build, **options)
 
@@ -35,40 +28,42 @@ def doubled(event):
     return {"amount": event.data["amount"] * 2}
 
 
-def test_the_built_in_enrichers_say_what_they_learned(run):
-    (passed,) = enrich(run, "processing", "business_context", "quality", run_id="run-7")["passed"]
+def test_the_built_in_enrichers_add_their_entries(run):
+    (passed,) = enriched(run, "processing", "business_context", "quality", run_id="run-7")["passed"]
     assert passed.metadata["processing"]["run_id"] == "run-7"
     assert datetime.fromisoformat(passed.metadata["processing"]["processed_at"]).tzinfo is not None
     assert passed.metadata["business_context"] == {"context": "account_management", "aggregate": "Account"}
     assert 0 <= passed.metadata["quality"]["score"] <= 1
 
 
-def test_a_function_of_ones_own_stands_under_its_name_and_sees_those_before(run):
+def test_a_users_function_is_stored_under_its_name_and_sees_earlier_results(run):
     def tripled(event):
         return {"amount": event.metadata["doubled"]["amount"] * 1.5}
 
-    (passed,) = enrich(run, doubled, tripled)["passed"]
+    (passed,) = enriched(run, doubled, tripled)["passed"]
     assert passed.metadata["doubled"] == {"amount": 4}
     assert passed.metadata["tripled"] == {"amount": 6.0}
     assert passed.data == {"amount": 2}
 
 
 def test_an_error_rejects_the_event_alone_and_names_the_enricher(run):
-    ran = enrich(run, hp.Enricher("doubled", doubled, version="1.2"), events=[event(amount=1), event()])
+    ran = enriched(
+        run, hp.Enricher("doubled", doubled, version="1.2"), events=[account_event(amount=1), account_event()]
+    )
     assert len(ran["passed"]) == 1
     (rejected,) = ran["rejected"]
     assert (rejected.stage, rejected.reason) == ("enrich", "enricher_error")
     assert "doubled 1.2 raised KeyError: 'amount'" in rejected.message
 
 
-def test_an_enricher_may_refuse_an_event_with_its_own_reason(run):
-    def refusing(event):
+def test_an_enricher_may_reject_an_event_with_its_own_reason(run):
+    def embargoed(event):
         raise hp.RejectRecord("embargoed", "its company is on the list")
 
-    (rejected,) = enrich(run, refusing)["rejected"]
+    (rejected,) = enriched(run, embargoed)["rejected"]
     assert (rejected.reason, rejected.message) == (
         "embargoed",
-        "its company is on the list (rejected by the enricher refusing)",
+        "its company is on the list (rejected by the enricher embargoed)",
     )
 
 
@@ -76,12 +71,14 @@ def test_an_enricher_may_refuse_an_event_with_its_own_reason(run):
     "result", [None, [1], {"a": object()}, {1: "a"}, {"a": float("nan")}, {"a": "\0"}, {"a": "\ud800"}, {"a": {1, 2}}]
 )
 def test_a_result_that_is_no_json_rejects_the_event(run, result):
-    (rejected,) = enrich(run, hp.Enricher("odd", lambda event: result))["rejected"]
+    (rejected,) = enriched(run, hp.Enricher("odd", lambda event: result))["rejected"]
     assert rejected.reason == "enricher_output"
 
 
-def test_skip_leaves_the_event_without_that_entry(run):
-    (passed,) = enrich(run, hp.Enricher("doubled", doubled, on_error="skip"), "quality", events=[event()])["passed"]
+def test_skip_passes_the_event_without_that_entry(run):
+    (passed,) = enriched(run, hp.Enricher("doubled", doubled, on_error="skip"), "quality", events=[account_event()])[
+        "passed"
+    ]
     assert set(passed.metadata) == {"quality", "enrichers"}
     assert passed.metadata["enrichers"]["doubled"] == {
         "version": None,
@@ -92,16 +89,16 @@ def test_skip_leaves_the_event_without_that_entry(run):
 
 def test_fail_ends_the_run(run):
     with pytest.raises(hp.EnricherError, match="the enricher doubled, called for event e, raised KeyError: 'amount'"):
-        enrich(run, hp.Enricher("doubled", doubled, on_error="fail"), events=[event()])
+        enriched(run, hp.Enricher("doubled", doubled, on_error="fail"), events=[account_event()])
 
 
 @pytest.mark.parametrize("error", [ConnectionRefusedError, TimeoutError, OSError])
-def test_an_outage_inside_an_enricher_is_never_the_events_fault(run, error):
+def test_an_outage_in_an_enricher_fails_the_run(run, error):
     def looking_up(event):
         raise error("the lookup service is down")
 
     with pytest.raises(hp.TransientError, match="the enricher looking_up.*event e.*lookup service"):
-        enrich(run, looking_up)
+        enriched(run, looking_up)
 
 
 @pytest.mark.parametrize(
@@ -118,13 +115,13 @@ def test_a_wrong_argument_fails_when_it_is_written(enrichers, words):
         hp.Enrich(*enrichers)
 
 
-def test_the_entries_of_the_pipeline_itself_are_not_for_enrichers():
+def test_the_name_schema_is_reserved():
     with pytest.raises(ValueError, match="'schema' is taken"):
         hp.Enricher("schema", doubled)
 
 
 class Caching:
-    """Tells what it counted, as an enricher with a cache would."""
+    """Has take_counts(), as an enricher with a cache would."""
 
     name = "caching"
 
@@ -151,31 +148,31 @@ def test_what_an_enricher_counts_is_counted(run):
         def enrich_batch(self, events):
             return [self(event) for event in events]
 
-    ran = enrich(run, Caching(), Batched(), events=[event(), event(), event()])
+    ran = enriched(run, Caching(), Batched(), events=[account_event(), account_event(), account_event()])
     assert (ran.counters["enrich.caching.hits"], ran.counters["enrich.batched.hits"]) == (3, 3)
 
 
 @pytest.mark.parametrize("counts", [{"hits": "many"}, 5, {"hits": True}])
-def test_counts_that_are_none_are_told_and_harm_nothing(run, caplog, counts):
+def test_wrong_counts_are_logged_and_affect_nothing(run, caplog, counts):
     class Odd(Caching):
         def take_counts(self):
             return counts
 
-    assert len(enrich(run, Odd())["passed"]) == 1
-    assert "take_counts of the enricher caching gave no whole numbers" in caplog.text
+    assert len(enriched(run, Odd())["passed"]) == 1
+    assert "take_counts of the enricher caching returned no whole numbers" in caplog.text
 
 
 # --- who ran
 
 
-def test_every_enricher_that_ran_is_kept_with_its_version_ours_too(run):
+def test_every_enricher_that_ran_is_stored_with_its_version(run):
     class Own:
         name, version = "own", "3.1"
 
         def __call__(self, event):
             return {}
 
-    (passed,) = enrich(run, "business_context", Own(), hp.Enricher("other", doubled, version="2"))["passed"]
+    (passed,) = enriched(run, "business_context", Own(), hp.Enricher("other", doubled, version="2"))["passed"]
     version = hp.PluginRegistry().enricher("business_context").version
     assert version
     assert passed.metadata["enrichers"] == {
@@ -185,9 +182,9 @@ def test_every_enricher_that_ran_is_kept_with_its_version_ours_too(run):
     }
 
 
-def test_what_ran_in_an_earlier_step_is_kept(run):
+def test_enrichers_of_an_earlier_step_stay_listed(run):
     def build(pipeline):
-        first = pipeline | beam.Create([event(amount=1)]) | "First" >> hp.Enrich("processing")
+        first = pipeline | beam.Create([account_event(amount=1)]) | "First" >> hp.Enrich("processing")
         second = first.passed | "Second" >> hp.Enrich(hp.Enricher("odd", lambda event: 1, on_error="skip"))
         return {"passed": second.passed}
 
@@ -199,13 +196,13 @@ def test_what_ran_in_an_earlier_step_is_kept(run):
     assert ran.counters["enrich.skipped.odd"] == 1
 
 
-def test_an_entry_of_that_name_that_a_producer_sent_is_replaced(run):
-    forged = attrs.evolve(event(amount=1), metadata={"enrichers": "all of them"})
-    (passed,) = enrich(run, "business_context", events=[forged])["passed"]
+def test_an_entry_enrichers_that_a_producer_sent_is_replaced(run):
+    forged = attrs.evolve(account_event(amount=1), metadata={"enrichers": "all of them"})
+    (passed,) = enriched(run, "business_context", events=[forged])["passed"]
     assert set(passed.metadata["enrichers"]) == {"business_context"}
 
 
-# --- what is refused when it is written
+# --- what raises when it is written
 
 
 class NoCall:
@@ -235,7 +232,7 @@ def two(event, other):
         (5, "a function .event. -> mapping"),
     ],
 )
-def test_a_function_that_could_only_fail_is_refused(function, words):
+def test_a_function_that_could_only_fail_raises(function, words):
     with pytest.raises(TypeError, match=words):
         hp.Enricher("x", function)
 
@@ -264,25 +261,27 @@ def test_a_function_that_could_only_fail_is_refused(function, words):
         ({"version": "1\0"}, "lone surrogate in '1.x00' cannot be"),
     ],
 )
-def test_an_option_that_is_none_is_refused(options, words):
+def test_an_option_that_cannot_be_used_raises(options, words):
     with pytest.raises((TypeError, ValueError), match=words):
         hp.Enricher("x", doubled, **options)
 
 
 @pytest.mark.parametrize("name", ["enrichers", "headers", "envelope"])
-def test_names_of_the_pipelines_own_entries_are_refused(name):
+def test_reserved_names_raise(name):
     with pytest.raises(ValueError, match="is taken by the pipeline itself"):
         hp.Enricher(name, doubled)
 
 
-def test_an_enricher_that_cannot_travel_is_named_when_the_pipeline_is_built(run):
+def test_an_enricher_that_cannot_be_pickled_is_named_when_the_pipeline_is_built(run):
     opened = socket.socket()
-    with pytest.raises(hp.ConfigurationError, match="the enricher connected cannot be sent to workers.*__enter__"):
-        enrich(run, hp.Enricher("connected", lambda event: {"at": opened.fileno()}))
+    with pytest.raises(
+        hp.ConfigurationError, match="the enricher connected cannot be pickled for the workers.*__enter__"
+    ):
+        enriched(run, hp.Enricher("connected", lambda event: {"at": opened.fileno()}))
     opened.close()
 
 
-def test_a_version_that_is_written_as_a_number_is_kept():
+def test_a_version_that_is_a_number_becomes_a_text():
     class Numbered:
         version = 1.0
 
@@ -292,7 +291,7 @@ def test_a_version_that_is_written_as_a_number_is_kept():
     assert hp.Enricher("numbered", Numbered()).version == "1.0"
 
 
-def test_a_version_of_the_functions_own_that_cannot_be_kept_is_refused():
+def test_a_version_of_the_function_that_cannot_be_stored_raises():
     class Broken:
         version = "1\ud800"
 
@@ -303,13 +302,13 @@ def test_a_version_of_the_functions_own_that_cannot_be_kept_is_refused():
         hp.Enricher("broken", Broken())
 
 
-def test_an_enricher_that_is_the_function_of_another_is_refused_since_its_options_would_be_lost():
+def test_an_enricher_as_the_function_of_another_raises():
     with pytest.raises(TypeError, match=r"doubled 2 is an hp.Enricher already.*give the function and its options"):
         hp.Enricher("outer", hp.Enricher("doubled", doubled, version="2", on_error="skip"))
 
 
 class Runs:
-    """An enricher whose `for_run` does as it is told."""
+    """An enricher whose `for_run` returns or raises what it was given."""
 
     def __init__(self, answer):
         self.answer = answer
@@ -337,11 +336,11 @@ class Runs:
 )
 def test_a_for_run_that_fails_names_the_enricher(run, answer, kind, words):
     with pytest.raises(kind, match=words):
-        enrich(run, hp.Enricher("runs", Runs(answer)))
+        enriched(run, hp.Enricher("runs", Runs(answer)))
 
 
 @pytest.mark.parametrize("thing", [7, None, ["processing", "quality"]])
-def test_what_is_no_enricher_is_told_for_what_it_is(thing):
+def test_a_thing_that_is_not_an_enricher_raises(thing):
     with pytest.raises(TypeError, match="an enricher is a function .event. -> mapping"):
         hp.Enrich(thing)
 

@@ -1,39 +1,21 @@
-"""Enrichers that take several events at once: how batches are filled, and what one bad event does to the others."""
+"""Enrichers that take several events at once: how batches are filled, and how one bad event affects the others."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 
 import apache_beam as beam
 import attrs
 import pytest
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
+from event_factory import make_event
+from pipeline_runs import run_enrich
 
 import holded_pipeline as hp
 from holded_pipeline.enriching.drafts import Draft
 from holded_pipeline.transforms.workers.enricher_calls import EnricherCalls
 
-PATIENT = hp.Retry(deadline=20, first_wait=0.01, longest_wait=0.02)
-
-
-def event(number=0, size=0):
-    return hp.Event(
-        id=f"e{number}",
-        type="t",
-        company_id="c",
-        occurred_at=datetime(2026, 1, 1, tzinfo=UTC),
-        data={"n": number},
-        raw=b"x" * size,
-    )
-
-
-def enrich(run, *enrichers, events, **settings):
-    def build(pipeline):
-        enriched = pipeline | beam.Create(events) | hp.Enrich(*enrichers, **settings)
-        return {"passed": enriched.passed, "rejected": enriched.rejected}
-
-    return run(build)
+LONG_RETRY = hp.Retry(deadline=20, first_wait=0.01, longest_wait=0.02)
 
 
 class Together:
@@ -48,7 +30,7 @@ class Together:
 def outcomes(enricher, count=5):
     calls = EnricherCalls(enricher)
     try:
-        return calls.outcomes([Draft(event(n)) for n in range(count)])
+        return calls.outcomes([Draft(make_event(n)) for n in range(count)])
     finally:
         calls.close()
 
@@ -60,25 +42,25 @@ def sizes(ran):
     return sorted(passed.metadata["together"]["of"] for passed in ran["passed"])
 
 
-def test_each_event_gets_the_result_that_stands_in_its_place(run):
-    ran = enrich(run, Together(), events=[event(n) for n in range(10)])
+def test_each_event_gets_the_result_at_its_position(run):
+    ran = run_enrich(run, Together(), events=[make_event(n) for n in range(10)])
     assert {passed.id for passed in ran["passed"]} == {f"e{n}" for n in range(10)}
     assert all(passed.metadata["together"]["n"] == passed.data["n"] for passed in ran["passed"])
     assert ran.counters["enrich.passed"] == 10
 
 
-def test_a_batch_is_given_when_it_is_full_and_the_rest_at_the_end(run):
-    ran = enrich(run, hp.Enricher("together", Together(), batch_size=4), events=[event(n) for n in range(10)])
+def test_a_batch_is_called_when_it_is_full_and_the_rest_at_the_end(run):
+    ran = run_enrich(run, hp.Enricher("together", Together(), batch_size=4), events=[make_event(n) for n in range(10)])
     assert sizes(ran) == [2] * 2 + [4] * 8
 
 
-def test_a_batch_is_given_when_its_oldest_event_has_waited_long_enough(run):
+def test_a_batch_is_called_after_batch_seconds(run):
     enricher = hp.Enricher("together", Together(), batch_seconds=1e-9)
-    assert sizes(enrich(run, enricher, events=[event(n) for n in range(3)])) == [1, 1, 1]
+    assert sizes(run_enrich(run, enricher, events=[make_event(n) for n in range(3)])) == [1, 1, 1]
 
 
-def test_giant_events_do_not_wait_for_a_hundred_of_them(run):
-    ran = enrich(run, Together(), events=[event(n, size=3_000_000) for n in range(4)])
+def test_a_batch_is_called_when_its_records_have_many_bytes(run):
+    ran = run_enrich(run, Together(), events=[make_event(n, raw=bytes(3_000_000)) for n in range(4)])
     assert sizes(ran) == [1, 3, 3, 3]
 
 
@@ -93,7 +75,7 @@ def test_timestamps_and_windows_stay_with_their_events(run):
             yield name, float(stamp), float(window.start)
 
     def build(pipeline):
-        events = pipeline | beam.Create([event(n) for n in range(8)])
+        events = pipeline | beam.Create([make_event(n) for n in range(8)])
         stamped = events | beam.Map(lambda each: TimestampedValue(each, each.data["n"] * 10))
         windowed = stamped | beam.WindowInto(FixedWindows(20))
         enriched = windowed | hp.Enrich(hp.Enricher("half", Half(), batch_size=3))
@@ -108,7 +90,7 @@ def test_timestamps_and_windows_stay_with_their_events(run):
     assert {name for name, *_ in ran["rejected"]} == {"e0", "e2", "e4", "e6"}
 
 
-def test_batches_and_single_events_take_turns_and_see_what_was_before(run):
+def test_batches_and_single_events_alternate_and_see_earlier_results(run):
     def first(event):
         return {"n": event.data["n"]}
 
@@ -127,14 +109,14 @@ def test_batches_and_single_events_take_turns_and_see_what_was_before(run):
         def enrich_batch(self, events):
             return [{"n": event.metadata["third"]["n"] + 1} for event in events]
 
-    ran = enrich(run, first, Second(), third, Fourth(), events=[event(n) for n in range(3)])
+    ran = run_enrich(run, first, Second(), third, Fourth(), events=[make_event(n) for n in range(3)])
     assert sorted(passed.metadata["fourth"]["n"] for passed in ran["passed"]) == [3, 4, 5]
     assert ran.counters["enrich.passed"] == 3
     (one, *_) = ran["passed"]
     assert set(one.metadata["enrichers"]) == {"first", "second", "third", "fourth"}
 
 
-def test_what_any_of_the_steps_refuses_is_rejected_once(run):
+def test_an_event_that_any_step_rejects_is_rejected_once(run):
     class Odd(Together):
         def enrich_batch(self, events):
             return [ValueError("odd") if event.data["n"] == 1 else {} for event in events]
@@ -142,7 +124,7 @@ def test_what_any_of_the_steps_refuses_is_rejected_once(run):
     def last(event):
         return {"n": 1 / (event.data["n"] - 2)}
 
-    ran = enrich(run, "processing", Odd(), last, events=[event(n) for n in range(4)])
+    ran = run_enrich(run, "processing", Odd(), last, events=[make_event(n) for n in range(4)])
     assert sorted(passed.id for passed in ran["passed"]) == ["e0", "e3"]
     assert sorted((r.event_id, r.reason) for r in ran["rejected"]) == [
         ("e1", "enricher_error"),
@@ -189,8 +171,8 @@ def raises(error):
         (lambda events: {"n": 1}, "enricher_output", "returned a dict"),
     ],
 )
-def test_an_event_that_spoils_its_batch_hurts_only_itself(run, fail, kind, words):
-    ran = enrich(run, Poisoned(fail), events=[event(n) for n in range(5)])
+def test_an_event_that_fails_its_batch_affects_only_itself(run, fail, kind, words):
+    ran = run_enrich(run, Poisoned(fail), events=[make_event(n) for n in range(5)])
     assert sorted(passed.id for passed in ran["passed"]) == ["e0", "e1", "e3", "e4"]
     (rejected,) = ran["rejected"]
     assert (rejected.event_id, rejected.reason) == ("e2", kind)
@@ -198,18 +180,18 @@ def test_an_event_that_spoils_its_batch_hurts_only_itself(run, fail, kind, words
     assert re.search(words, rejected.message)
 
 
-def test_a_batch_that_fails_is_given_again_one_by_one_and_not_more():
+def test_a_batch_that_fails_is_repeated_event_by_event_once():
     poisoned = Poisoned(raises(ZeroDivisionError()))
     outcomes(hp.Enricher("poisoned", poisoned))
     assert poisoned.batches == [5, 1, 1, 1, 1, 1]
 
 
-def test_single_results_that_are_no_mapping_reject_their_own_events_only(run):
+def test_single_results_that_are_not_mappings_reject_only_their_events(run):
     class Mixed(Together):
         def enrich_batch(self, events):
             return [{"ok": 1}, None, ValueError("mine"), {"bad": object()}, ValueError, hp.RejectRecord("no", "no")]
 
-    ran = enrich(run, Mixed(), events=[event(n) for n in range(6)])
+    ran = run_enrich(run, Mixed(), events=[make_event(n) for n in range(6)])
     assert [passed.id for passed in ran["passed"]] == ["e0"]
     assert sorted((rejected.event_id, rejected.reason) for rejected in ran["rejected"]) == [
         ("e1", "enricher_output"),
@@ -225,7 +207,9 @@ def test_a_batch_that_hangs_on_one_event_loses_only_that_one(run):
         while True:
             pass
 
-    ran = enrich(run, hp.Enricher("poisoned", Poisoned(hang), timeout=0.5), events=[event(n) for n in range(4)])
+    ran = run_enrich(
+        run, hp.Enricher("poisoned", Poisoned(hang), timeout=0.5), events=[make_event(n) for n in range(4)]
+    )
     assert sorted(passed.id for passed in ran["passed"]) == ["e0", "e1", "e3"]
     assert [(rejected.event_id, rejected.reason) for rejected in ran["rejected"]] == [("e2", "enricher_timeout")]
 
@@ -251,9 +235,9 @@ class Away:
 
 
 @pytest.mark.parametrize("how", ["raise", "return"])
-def test_an_outage_is_waited_out_for_the_whole_batch(how):
+def test_an_outage_is_retried_for_the_whole_batch(how):
     away = Away(2, how)
-    assert outcomes(hp.Enricher("away", away, retry=PATIENT)) == [{}] * 5
+    assert outcomes(hp.Enricher("away", away, retry=LONG_RETRY)) == [{}] * 5
     assert away.batches == [5, 5, 5]
 
 
@@ -262,10 +246,10 @@ def test_an_outage_fails_the_run_and_rejects_nothing(run, how):
     with pytest.raises(
         hp.TransientError, match="the enricher away, called for event e[01], raised ConnectionResetError"
     ):
-        enrich(run, Away(10**6, how), events=[event(n) for n in range(3)])
+        run_enrich(run, Away(10**6, how), events=[make_event(n) for n in range(3)])
 
 
-def test_a_batch_enricher_without_retry_asks_once_in_an_outage():
+def test_a_batch_enricher_without_retry_is_called_once_in_an_outage():
     away = Away(10**6, "raise")
     outcomes(hp.Enricher("away", away))
     assert away.batches == [5]
@@ -277,19 +261,19 @@ def test_the_events_of_a_batch_cannot_be_changed(run):
             events[0].data["n"] = 7
             return [{} for _ in events]
 
-    ran = enrich(run, Changing(), events=[event(n) for n in range(2)])
+    ran = run_enrich(run, Changing(), events=[make_event(n) for n in range(2)])
     assert ran["passed"] == []
     assert all("tried to change the event" in rejected.message for rejected in ran["rejected"])
 
 
 def test_a_batch_enricher_can_be_called_alone():
-    enriched = hp.Enricher("together", Together())(event(3))
+    enriched = hp.Enricher("together", Together())(make_event(3))
     assert enriched.metadata["together"] == {"of": 1, "n": 3}
     with pytest.raises(hp.RejectRecord, match="returned a NoneType"):
-        hp.Enricher("poisoned", Poisoned(lambda events: None))(event(2))
+        hp.Enricher("poisoned", Poisoned(lambda events: None))(make_event(2))
 
 
-def test_it_may_be_made_for_the_run(run):
+def test_a_batch_enricher_may_be_made_for_the_run(run):
     @attrs.frozen
     class Aware:
         name = "aware"
@@ -302,7 +286,7 @@ def test_it_may_be_made_for_the_run(run):
             return [{"run": self.run_id} for _ in events]
 
     def build(pipeline):
-        return {"passed": (pipeline | beam.Create([event()]) | hp.Enrich(Aware())).passed}
+        return {"passed": (pipeline | beam.Create([make_event()]) | hp.Enrich(Aware())).passed}
 
     (passed,) = run(build, run_id="run-9")["passed"]
     assert passed.metadata["aware"] == {"run": "run-9"}

@@ -111,7 +111,7 @@ def process(*arguments: str, log: Path) -> Iterator[subprocess.Popen[str]]:
 def poll(read, seconds=60):
     until = time.monotonic() + seconds
     while not (found := read()):
-        assert time.monotonic() < until, "it did not come up in time"
+        assert time.monotonic() < until, "it did not start in time"
         time.sleep(0.05)
     return found
 
@@ -161,11 +161,11 @@ def test_functions_and_objects_of_main_enrich_rows_on_other_processes(tmp_path, 
     samples = hp.testing.sample_events(40, seed=3)
     lake.filesystem().pipe(f"{lake.bucket}/raw/events.jsonl", hp.testing.sample_lines(samples))
     with runner(tmp_path) as options:
-        told = run_script(tmp_path, lake, db, options, failing=runner is portable_runner)
+        output = run_script(tmp_path, lake, db, options, failing=runner is portable_runner)
     with db.engine().connect() as connection:
         rows = connection.execute(sa.text("SELECT data, metadata FROM business_events")).all()
     assert len(rows) == len({sample.event_id for sample in samples}) > 0
-    main = int(told.split("main:")[1].split()[0])
+    main = int(output.split("main:")[1].split()[0])
     for data, metadata in rows:
         assert metadata["tripled"]["fields"] == len(data) * 3
         assert metadata["tripled"]["process"] != main
@@ -174,5 +174,5 @@ def test_functions_and_objects_of_main_enrich_rows_on_other_processes(tmp_path, 
         assert metadata["enrichers"]["counting"] == {"version": "7.1", "status": "ok"}
         assert set(metadata["enrichers"]) == {"processing", "tripled", "counting", "together"}
     if runner is portable_runner:  # where an exception comes back as text only
-        assert "the enricher failing 0.9, called for event" in told
-        assert "LookupError: no such thing" in told
+        assert "the enricher failing 0.9, called for event" in output
+        assert "LookupError: no such thing" in output

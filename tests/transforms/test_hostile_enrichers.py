@@ -1,4 +1,4 @@
-"""Whatever a stranger's enricher does, it is contained and named; what is stored stays whole."""
+"""Whatever an enricher of user code does, it is contained and named; what is stored stays whole."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-import apache_beam as beam
 import attrs
 import pytest
+from event_factory import make_event
+from pipeline_runs import run_enrich
 
 import holded_pipeline as hp
 from holded_pipeline.enriching.drafts import Draft
@@ -24,23 +25,16 @@ from holded_pipeline.transforms.workers.enricher_calls import EnricherCalls
 DATA = {"amount": 2, "lines": [{"sku": "a"}], "customer": {"tags": ["x"]}}
 
 
-def event(number=0):
-    data = json.loads(json.dumps(DATA)) | {"n": number}
-    return hp.Event(id=f"e{number}", type="t", company_id="c", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), data=data)
+def order_event(number=0):
+    return make_event(number, data=json.loads(json.dumps(DATA)) | {"n": number})
 
 
-def enrich(run, *enrichers, events=None, **settings):
-    def build(pipeline):
-        enriched = pipeline | beam.Create(events or [event()]) | hp.Enrich(*enrichers, **settings)
-        return {"passed": enriched.passed, "rejected": enriched.rejected}
-
-    return run(build)
-
-
-def refused(run, function):
-    """The one rejection of a stranger's function; the enrichers around it do not matter."""
-    (rejected,) = enrich(run, "processing", hp.Enricher("stranger", function, version="3"), "quality")["rejected"]
-    assert "the enricher stranger 3" in rejected.message
+def rejection_of(run, function):
+    """The one rejection by a user's function, between two built-in enrichers."""
+    (rejected,) = run_enrich(
+        run, "processing", hp.Enricher("hostile", function, version="3"), "quality", events=[order_event()]
+    )["rejected"]
+    assert "the enricher hostile 3" in rejected.message
     assert len(rejected.message) < 800
     json.loads(rejected.raw)
     return rejected
@@ -95,13 +89,13 @@ def raising(error):
     ],
 )
 def test_what_it_raises_rejects_the_event_and_names_it(run, function, words):
-    rejected = refused(run, function)
+    rejected = rejection_of(run, function)
     assert rejected.reason == "enricher_error"
     assert re.search(words, rejected.message)
 
 
-def test_a_refusal_with_rubbish_in_it_is_still_a_record(run):
-    rejected = refused(run, raising(hp.RejectRecord("embargoed", "\ud800" * 100, [1, hp.Violation("", "k", "m")])))
+def test_a_rejection_with_unusable_contents_is_still_a_record(run):
+    rejected = rejection_of(run, raising(hp.RejectRecord("embargoed", "\ud800" * 100, [1, hp.Violation("", "k", "m")])))
     assert rejected.reason == "embargoed"
     assert rejected.violations == (hp.Violation("", "k", "m"),)
 
@@ -111,29 +105,29 @@ class OwnOutage(hp.TransientError):
         super().__init__(f"{url} answered {status}")
 
 
-def test_an_outage_of_a_strangers_own_class_fails_the_run_with_its_name(run):
+def test_an_outage_of_a_users_own_class_names_the_enricher(run):
     def asking(event):
         raise OwnOutage("ours", 503)
 
     with pytest.raises((hp.TransientError, RuntimeError), match="the enricher asking,.*: ours answered 503"):
-        enrich(run, hp.Enricher("asking", asking, on_error="skip"))
+        run_enrich(run, hp.Enricher("asking", asking, on_error="skip"), events=[order_event()])
 
 
 def test_only_ctrl_c_ends_the_run_at_once(run):
     with pytest.raises((KeyboardInterrupt, RuntimeError), match="KeyboardInterrupt"):
-        enrich(run, raising(KeyboardInterrupt("KeyboardInterrupt")))
+        run_enrich(run, raising(KeyboardInterrupt("KeyboardInterrupt")), events=[order_event()])
 
 
 def test_events_that_it_does_not_fail_for_pass(run):
     def picky(event):
         return {"n": 1 / event.data["n"]}
 
-    ran = enrich(run, picky, events=[event(n) for n in range(5)])
+    ran = run_enrich(run, picky, events=[order_event(n) for n in range(5)])
     assert sorted(passed.id for passed in ran["passed"]) == ["e1", "e2", "e3", "e4"]
     assert [rejected.event_id for rejected in ran["rejected"]] == ["e0"]
 
 
-# --- returning rubbish
+# --- returning unusable results
 
 
 class Exploding(Mapping):
@@ -206,13 +200,15 @@ def deep():
     ],
 )
 def test_a_result_that_is_no_json_rejects_the_event(run, result, words):
-    rejected = refused(run, lambda event: result())
+    rejected = rejection_of(run, lambda event: result())
     assert rejected.reason == "enricher_output"
     assert re.search(words, rejected.message)
 
 
-def test_rubbish_is_skipped_where_errors_are(run):
-    (passed,) = enrich(run, hp.Enricher("odd", lambda event: [1], on_error="skip"))["passed"]
+def test_an_unusable_result_is_skipped_as_errors_are(run):
+    (passed,) = run_enrich(run, hp.Enricher("odd", lambda event: [1], on_error="skip"), events=[order_event()])[
+        "passed"
+    ]
     assert passed.metadata == {
         "enrichers": {"odd": {"version": None, "status": "skipped", "error": "returned list; it must return a mapping"}}
     }
@@ -225,7 +221,7 @@ def test_a_result_is_what_it_was_when_it_was_returned(run):
         kept["calls"][0] += 1
         return kept
 
-    ran = enrich(run, keeping, lambda_named("other"), events=[event(n) for n in range(3)])
+    ran = run_enrich(run, keeping, lambda_named("other"), events=[order_event(n) for n in range(3)])
     assert sorted(passed.metadata["keeping"]["calls"][0] for passed in ran["passed"]) == [1, 2, 3]
 
 
@@ -237,7 +233,7 @@ def test_a_part_of_the_event_may_be_returned(run):
     def returning(event):
         return event.data
 
-    (passed,) = enrich(run, returning)["passed"]
+    (passed,) = run_enrich(run, returning, events=[order_event()])["passed"]
     assert passed.metadata["returning"] == passed.data == DATA | {"n": 0}
     assert type(passed.metadata["returning"]) is dict
     assert type(passed.metadata["returning"]["lines"]) is list
@@ -292,17 +288,19 @@ def set_a_new_field(event):
         set_a_new_field,
     ],
 )
-def test_a_change_to_the_event_is_refused_with_the_way_out(run, function):
-    rejected = refused(run, function)
+def test_a_change_to_the_event_is_rejected_with_the_remedy(run, function):
+    rejected = rejection_of(run, function)
     assert rejected.reason == "enricher_error"
     assert re.search(r"tried to change the event.*return what is to be added.*copy\.deepcopy", rejected.message)
 
 
 @pytest.mark.parametrize("function", [set_in_data, set_deep_in_data, pop_from_metadata])
 def test_a_change_that_is_tried_leaves_what_is_stored_as_it_was(run, function):
-    (passed,) = enrich(run, "business_context", hp.Enricher("stranger", function, on_error="skip"))["passed"]
+    (passed,) = run_enrich(
+        run, "business_context", hp.Enricher("hostile", function, on_error="skip"), events=[order_event()]
+    )["passed"]
     assert passed.data == DATA | {"n": 0}
-    assert "tried to change the event" in passed.metadata["enrichers"]["stranger"]["error"]
+    assert "tried to change the event" in passed.metadata["enrichers"]["hostile"]["error"]
 
 
 def heapify(event):
@@ -352,7 +350,7 @@ def put_in_what_raises(event):
     dict.__setitem__(event.data, "amount", EqualToAll())
 
 
-BEHIND_THE_BACK = [
+CHANGES_BY_C_CODE = [
     heapify,
     append_unbound,
     set_unbound,
@@ -368,7 +366,7 @@ SOURCE = hp.Source("b", "k", "etag", 1)
 
 
 def stored():
-    one = event()
+    one = order_event()
     return attrs.evolve(one, source=SOURCE, metadata={"collected_at": "2026"}, data=one.data | {"list": [3, 2, 1]})
 
 
@@ -381,53 +379,55 @@ def returning(change):
 
 
 def seen(event):
-    """All that the next enricher sees."""
+    """Everything that the next enricher sees."""
     return {"seen": repr((event.company_id, event.source, event.data, sorted(event.metadata)))}
 
 
-@pytest.mark.parametrize("change", BEHIND_THE_BACK)
-def test_a_change_behind_the_back_rejects_the_event_and_names_it(run, change):
-    stranger = hp.Enricher("stranger", returning(change), version="3")
-    (rejected,) = enrich(run, "business_context", stranger, seen, events=[stored()])["rejected"]
+@pytest.mark.parametrize("change", CHANGES_BY_C_CODE)
+def test_a_change_by_c_code_rejects_the_event_and_names_the_enricher(run, change):
+    hostile = hp.Enricher("hostile", returning(change), version="3")
+    (rejected,) = run_enrich(run, "business_context", hostile, seen, events=[stored()])["rejected"]
     assert rejected.reason == "enricher_error"
-    assert rejected.message.startswith("the enricher stranger 3 tried to change the event")
+    assert rejected.message.startswith("the enricher hostile 3 tried to change the event")
 
 
-@pytest.mark.parametrize("change", BEHIND_THE_BACK)
+@pytest.mark.parametrize("change", CHANGES_BY_C_CODE)
 @pytest.mark.parametrize("raises", [False, True], ids=["returns", "raises"])
-def test_a_change_behind_the_back_reaches_neither_the_next_one_nor_what_is_stored(run, change, raises):
+def test_a_change_by_c_code_is_neither_seen_later_nor_stored(run, change, raises):
     def function(event):
         change(event)
         return 1 / 0 if raises else {}
 
-    stranger = hp.Enricher("stranger", function, on_error="skip")
-    (passed,) = enrich(run, "business_context", stranger, seen, events=[stored()])["passed"]
+    hostile = hp.Enricher("hostile", function, on_error="skip")
+    (passed,) = run_enrich(run, "business_context", hostile, seen, events=[stored()])["passed"]
     expected = attrs.evolve(stored(), metadata={"collected_at": "2026", "business_context": {}})
     assert passed.metadata["seen"] == seen(expected)
-    assert passed.metadata["enrichers"]["stranger"]["status"] == "skipped"
+    assert passed.metadata["enrichers"]["hostile"]["status"] == "skipped"
     assert (passed.company_id, passed.source, passed.data) == ("c", SOURCE, stored().data)
     assert type(passed.data) is dict
 
 
 @pytest.mark.parametrize("extend", [False, True], ids=["alone", "beside_the_built_in"])
-def test_a_quality_rule_that_changes_the_event_behind_the_back_is_named(run, extend):
+def test_a_quality_rule_that_changes_the_event_by_c_code_is_named(run, extend):
     rules = [
         hp.QualityRule("list.sorted", "validity", 1, heapify),
         hp.QualityRule("fine", "validity", 1, lambda event: None),
     ]
     quality = hp.Quality(rules[:1], extend=extend)
-    (rejected,) = enrich(run, quality, seen, events=[stored()])["rejected"]
+    (rejected,) = run_enrich(run, quality, seen, events=[stored()])["rejected"]
     assert rejected.reason == "enricher_error"
-    assert re.match("the enricher quality .*tried to change the event.*; its rule list.sorted did", rejected.message)
-    (rejected,) = enrich(run, hp.Quality(rules, extend=extend), seen, events=[stored()])["rejected"]
-    assert rejected.message.endswith("; one of its rules list.sorted, fine did")
+    assert re.match(
+        "the enricher quality .*tried to change the event.*; the quality rule list.sorted did", rejected.message
+    )
+    (rejected,) = run_enrich(run, hp.Quality(rules, extend=extend), seen, events=[stored()])["rejected"]
+    assert rejected.message.endswith("; one of these did: the quality rule list.sorted, the quality rule fine")
 
 
-def test_a_change_after_its_time_is_over_reaches_nobody():
+def test_a_change_after_the_timeout_is_not_seen():
     release = threading.Event()
 
     def late(event):
-        with contextlib.suppress(SystemExit):  # with which it is told to end
+        with contextlib.suppress(SystemExit):  # which ends it
             release.wait(20)
         list.append(event.data["list"], 4)
 
@@ -445,7 +445,7 @@ def test_a_change_after_its_time_is_over_reaches_nobody():
     calls.close()
 
 
-def test_a_batch_that_changes_one_event_loses_only_that_one(run):
+def test_a_batch_that_changes_one_event_rejects_only_that_one(run):
     class Changing:
         name = "changing"
 
@@ -453,22 +453,22 @@ def test_a_batch_that_changes_one_event_loses_only_that_one(run):
             list.append(events[0].data["lines"], 1)
             return [{} for _ in events]
 
-    ran = enrich(run, Changing(), events=[event(n) for n in range(3)])
+    ran = run_enrich(run, Changing(), events=[order_event(n) for n in range(3)])
     assert [each.event_id for each in ran["rejected"]] == ["e0"]
     assert sorted(each.id for each in ran["passed"]) == ["e1", "e2"]
     assert "the enricher changing tried to change the event" in ran["rejected"][0].message
 
 
-def test_what_is_shown_in_another_form_is_not_changed(run):
-    """A tuple is shown as a list, and a mapping of another kind as a dict: that is nobody's doing."""
-    made = attrs.evolve(event(), data=MappingProxyType({"pair": (1, [2]), "nan": float("nan")}))
+def test_a_value_of_another_type_in_the_view_is_no_change(run):
+    """The view has a list for a tuple, and a dict for another mapping; no enricher did that."""
+    made = attrs.evolve(order_event(), data=MappingProxyType({"pair": (1, [2]), "nan": float("nan")}))
     draft = Draft(made)
     draft.view.data["pair"]
     assert not draft.was_changed
     hp.Enricher("quiet", lambda event: {})(made)
 
 
-def test_a_batch_that_is_emptied_is_still_answered_by_the_right_number(run):
+def test_a_batch_enricher_may_empty_the_list_it_gets(run):
     class Emptying:
         name = "emptying"
 
@@ -478,6 +478,6 @@ def test_a_batch_that_is_emptied_is_still_answered_by_the_right_number(run):
                 ids.append(events.pop(0).id)
             return [{"id": each} for each in ids]
 
-    ran = enrich(run, Emptying(), events=[event(n) for n in range(3)])
+    ran = run_enrich(run, Emptying(), events=[order_event(n) for n in range(3)])
     assert [passed.metadata["emptying"]["id"] == passed.id for passed in ran["passed"]] == [True] * 3
     assert ran["rejected"] == []

@@ -304,7 +304,9 @@ class UnpicklableEnvelope:
 def test_an_unpicklable_envelope_is_named_when_the_pipeline_is_built(lake, reading):
     registry = hp.PluginRegistry([UnpicklableEnvelope()])
     for envelope, name in (("held", "'held'"), (UnpicklableEnvelope(), "UnpicklableEnvelope")):
-        with pytest.raises(hp.ConfigurationError, match=f"the envelope {name} cannot be sent to workers: TypeError"):
+        with pytest.raises(
+            hp.ConfigurationError, match=f"the envelope {name} cannot be pickled for the workers: TypeError"
+        ):
             beam.Pipeline() | reading(lake, "raw/", envelope=envelope, registry=registry)
 
 

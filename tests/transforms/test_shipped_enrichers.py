@@ -29,7 +29,7 @@ def event(number, **data):
     )
 
 
-def test_they_are_known_by_name_or_stand_inline_with_settings(run):
+def test_they_can_be_given_by_name_or_inline_with_settings(run):
     def build(pipeline):
         events = pipeline | beam.Create([event(4)])
         by_name = events | "ByName" >> hp.Enrich("lateness", "fingerprint")
@@ -44,7 +44,7 @@ def test_they_are_known_by_name_or_stand_inline_with_settings(run):
     assert inline.metadata["enrichers"]["fingerprint"] == {"version": "1 -/email", "status": "ok"}
 
 
-def test_each_has_a_version_inline_too_which_changes_with_what_it_adds(db):
+def test_each_has_a_version_that_changes_with_its_settings(db):
     def version(enricher):
         return hp.PluginRegistry().enricher(enricher).version
 
@@ -56,7 +56,7 @@ def test_each_has_a_version_inline_too_which_changes_with_what_it_adds(db):
     assert version("lateness") == version(hp.Lateness())
 
 
-def test_a_lookup_asks_once_for_a_batch_and_its_hits_are_in_the_metrics(run, db):
+def test_a_lookup_makes_one_query_for_a_batch_and_counts_cache_hits(run, db):
     engine = db.engine()
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE companies (id text PRIMARY KEY, name text)"))
@@ -81,14 +81,14 @@ def test_a_lookup_asks_once_for_a_batch_and_its_hits_are_in_the_metrics(run, db)
     assert counted["enrich.company.misses"] == 3 * counted["enrich.company.loads"] < asked
 
 
-def test_a_lookup_whose_database_is_down_fails_the_run_and_rejects_nothing(run):
+def test_a_lookup_in_a_database_that_is_down_fails_the_run(run):
     away = hp.Postgres("postgresql://u@127.0.0.1:1/none", retry=hp.Retry(0.2, first_wait=0.01))
     lookup = hp.Lookup.table(away, "companies", key="id", of="company_id")
     with pytest.raises(hp.TransientError, match="the enricher lookup 1, called for event e-1.* did not answer within"):
         run(lambda pipeline: {"all": (pipeline | beam.Create([event(1)]) | hp.Enrich(lookup)).passed})
 
 
-def test_what_is_hidden_reaches_neither_the_table_nor_the_store(run, lake, db, monkeypatch):
+def test_masked_fields_reach_neither_the_table_nor_the_store(run, lake, db, monkeypatch):
     monkeypatch.setenv("MASK_KEY", KEY)
     mask = hp.Mask(["/email"], key=hp.Secret.env("MASK_KEY"))
 

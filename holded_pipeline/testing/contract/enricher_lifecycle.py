@@ -149,7 +149,7 @@ def call_result(enricher: Enricher, event: Event, outcome: Any, broken_rules: Br
 def _result_for_event(enricher: Enricher, event: Event, outcome: Any, broken_rules: BrokenRules) -> CallResult:
     draft = Draft(event)
     try:
-        enricher.settle(draft, outcome)
+        enricher.apply_outcome(draft, outcome)
     except RejectRecord as rejection:
         if isinstance(outcome, RejectRecord) and rejection.reason == getattr(outcome, "reason", None):
             return rejection.reason

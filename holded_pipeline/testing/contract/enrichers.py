@@ -9,7 +9,8 @@ from typing import Final
 import attrs
 from apache_beam.internal import pickler
 
-from holded_pipeline.enriching.enricher import AnyEnricher, Enricher
+from holded_pipeline.enriching.enricher import Enricher
+from holded_pipeline.enriching.enricher_types import AnyEnricher
 from holded_pipeline.model.errors import HoldedPipelineError
 from holded_pipeline.model.values import Event
 from holded_pipeline.plugins.registry import default_registry
@@ -17,7 +18,7 @@ from holded_pipeline.testing.contract.broken_rules import BrokenRule, BrokenRule
 from holded_pipeline.testing.contract.enricher_lifecycle import CallResult, EnricherLifecycle
 from holded_pipeline.testing.contract.events import contract_events
 from holded_pipeline.testing.contract.other_process import call_in_other_process
-from holded_pipeline.transforms.beam.pickling import pickle_roundtrip, unpicklable_rule
+from holded_pipeline.transforms.beam.pickling import pickle_roundtrip, unpicklable_part
 from holded_pipeline.user_code.errors import describe_error
 
 ADVICE: Final = {
@@ -144,8 +145,8 @@ def _check_enter_and_exit(subject: Enricher, broken_rules: BrokenRules) -> None:
 def _pickle_enricher(subject: Enricher, broken_rules: BrokenRules) -> bytes | None:
     outcome = pickle_roundtrip(subject)
     if isinstance(outcome, BaseException):
-        rule = unpicklable_rule(subject)
-        component = "it" if rule is None else f"{rule}, by which it judges,"
+        part = unpicklable_part(subject)
+        component = "it" if part is None else f"{part}, which it calls,"
         broken_rules.add("picklable", f"{component} cannot be pickled for a worker: {describe_error(outcome)}")
         return None
     pickled: bytes = pickler.dumps(subject)

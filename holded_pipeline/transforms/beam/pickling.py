@@ -1,4 +1,4 @@
-"""Whether what strangers wrote can be sent to workers: found out where it can be named, since Beam names a step."""
+"""Whether user code can be pickled for the workers: checked where it can be named, since Beam only names a step."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from typing import Any, Final
 
 from apache_beam.internal import pickler
 
-from holded_pipeline.enriching.builtin import Quality
 from holded_pipeline.enriching.enricher import Enricher
-from holded_pipeline.enriching.quality import QualityRule
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.user_code.errors import describe_error, result_or_error
 
@@ -17,38 +15,38 @@ _ENTER: Final = "Open connections, files and locks in its __enter__, which is ca
 
 
 def pickle_roundtrip(thing: Any) -> Any:
-    """The copy that a worker gets; an exception where there is none."""
+    """The copy that a worker gets; the exception, if it cannot be pickled or unpickled."""
     return result_or_error(lambda thing: pickler.loads(pickler.dumps(thing)), thing)
 
 
 def check_picklable(thing: Any, whose: str, advice: str = LET_IT_OPEN) -> None:
-    """Refuses what cannot be sent to workers.
+    """Checks that something can be pickled for the workers.
 
     Raises:
-        ConfigurationError: it cannot be pickled, or not be read again; the message names it as `whose`.
+        ConfigurationError: it cannot be pickled or unpickled; the message names it as `whose`.
     """
     outcome = pickle_roundtrip(thing)
     if isinstance(outcome, BaseException):
-        raise ConfigurationError(f"{whose} cannot be sent to workers: {describe_error(outcome)}. {advice}") from outcome
+        raise ConfigurationError(
+            f"{whose} cannot be pickled for the workers: {describe_error(outcome)}. {advice}"
+        ) from outcome
 
 
 def check_enricher_picklable(enricher: Enricher) -> None:
-    """The same for an enricher; of `quality` the rule that is at fault is named.
+    """Checks that an enricher can be pickled for the workers.
 
     Raises:
-        ConfigurationError: it cannot be sent.
+        ConfigurationError: it cannot; the message names the piece of its `user_code` that cannot, if there is one.
     """
     try:
         check_picklable(enricher, f"the enricher {enricher}", _ENTER)
     except ConfigurationError:
-        rule = unpicklable_rule(enricher)
-        if rule is not None:
-            check_picklable(rule, f"{rule}, by which the enricher {enricher} judges,")
+        part = unpicklable_part(enricher)
+        if part is not None:
+            check_picklable(part, f"{part}, which the enricher {enricher} calls,")
         raise
 
 
-def unpicklable_rule(enricher: Enricher) -> QualityRule | None:
-    """The first quality rule of an enricher that cannot be sent, if there is one."""
-    quality = enricher.function
-    rules = (*quality.rules, *quality.registered) if isinstance(quality, Quality) else ()
-    return next((rule for rule in rules if isinstance(pickle_roundtrip(rule), BaseException)), None)
+def unpicklable_part(enricher: Enricher) -> Any:
+    """The first piece of an enricher's `user_code` that cannot be pickled; None if there is none."""
+    return next((part for part in enricher.user_code if isinstance(pickle_roundtrip(part), BaseException)), None)

@@ -1,4 +1,4 @@
-"""An enricher on a worker: opened once, called within its time, called again while its server is away."""
+"""An enricher on a worker: opened once, called with its timeout, retried in an outage."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from holded_pipeline.user_code.errors import (
 )
 
 _logger = logging.getLogger("holded_pipeline")
-_COUNTS = 20  # counters that one enricher may have
+_MAX_COUNTERS = 20  # of one enricher
 
 
 class EnricherCalls:
-    """Opens an enricher.
+    """Opens an enricher and makes its calls.
 
     Args:
-        enricher: of the run.
+        enricher: as `Enricher.for_run` returned it.
 
     Raises:
         ConfigurationError, TransientError: it cannot be opened.
@@ -47,36 +47,36 @@ class EnricherCalls:
         except BaseException as error:
             whose = f"the enricher {enricher}, while it was opened,"
             failure = run_failure(error, enricher.transient, whose)
-            raise failure or ConfigurationError(
-                f"{whose} raised {describe_error(error)}; mend its __enter__"
-            ) from error
+            raise failure or ConfigurationError(f"{whose} raised {describe_error(error)}; fix its __enter__") from error
         try:
             callee = enricher.callee(self._opened)
         except ConfigurationError:
             self.close()
             raise
-        read = _read_each if self._takes_batches else _read
-        self._callee: Callable[[Any], Any] = callee if self._bounded is None else lambda given: read(callee(given))
+        read = _plain_results if self._takes_batches else _plain_or_fault
+        self._callee: Callable[[Any], Any] = (
+            callee if self._bounded is None else lambda argument: read(callee(argument))
+        )
 
     def apply(self, draft: Draft) -> None:
-        """Adds the enricher's result to an event; see `Enricher.settle` for what it raises."""
-        outcome = self._attempt(draft.view) if self.enricher.retry is None else self._patiently(draft.view, [draft])
-        self.enricher.settle(draft, outcome)
+        """Calls the enricher and adds its result to an event; see `Enricher.apply_outcome` for what it raises."""
+        outcome = self._attempt(draft.view) if self.enricher.retry is None else self._retried(draft.view, [draft])
+        self.enricher.apply_outcome(draft, outcome)
 
     def outcomes(self, drafts: Sequence[Draft]) -> list[Any]:
-        """What `enrich_batch` returned for each event, to be settled one by one.
+        """What `enrich_batch` returned for each event; the caller applies them one by one.
 
-        A batch that fails as a whole is given again event by event, so that one bad event hurts only itself.
+        A batch that fails as a whole is repeated event by event, so that one bad event affects only itself.
         """
-        whole = self._patiently([draft.view for draft in drafts], drafts)
+        whole = self._retried([draft.view for draft in drafts], drafts)
         if not isinstance(whole, BaseException):
             return list(whole)
         if len(drafts) == 1 or is_outage(whole, self.enricher.transient):
             return [whole] * len(drafts)
         return [outcome for draft in drafts for outcome in self.outcomes([draft])]
 
-    def _patiently(self, argument: Any, drafts: Sequence[Draft]) -> Any:
-        """The outcome of a call that is repeated for as long as `retry` says, while it meets an outage."""
+    def _retried(self, argument: Any, drafts: Sequence[Draft]) -> Any:
+        """The outcome of a call that is retried in an outage, for as long as the enricher's `retry` says."""
         retry, transient = self.enricher.retry, self.enricher.transient
         if retry is None:
             return self._attempt(argument)
@@ -89,11 +89,12 @@ class EnricherCalls:
             return outcome
 
         more = f" and {len(drafts) - 1} more," if len(drafts) > 1 else ""
-        server = f"{self.enricher.called_for(drafts[0].before)}{more}"
+        server = f"{self.enricher.describe_call(drafts[0].before)}{more}"
         return retry.call(attempt, server=server, is_transient=lambda error: is_outage(error, transient))
 
     def _attempt(self, argument: Any) -> Any:
-        given = list(argument) if self._takes_batches else argument  # a list that it takes events out of is its own
+        # A list of its own, from which it may remove events.
+        given = list(argument) if self._takes_batches else argument
         if self._bounded is None:
             outcome = result_or_error(self._callee, given)
         else:
@@ -101,18 +102,18 @@ class EnricherCalls:
         return check_batch_result(outcome, len(argument)) if self._takes_batches else outcome
 
     def counts(self) -> dict[str, int]:
-        """What the enricher says, in `take_counts()`, that it counted since it was asked last; it need not have it."""
+        """What the enricher's `take_counts()` returns: its counts since the last call; empty without that method."""
         take = getattr(self._opened, "take_counts", None)
         if not callable(take):
             return {}
         outcome = result_or_error(lambda _: dict(take()), None)
         if isinstance(outcome, BaseException) or not all(type(each) is int for each in outcome.values()):
-            _logger.error("take_counts of the enricher %s gave no whole numbers: %r", self.enricher, outcome)
+            _logger.error("take_counts of the enricher %s returned no whole numbers: %r", self.enricher, outcome)
             return {}
-        return {str(name): outcome[name] for name in list(outcome)[:_COUNTS]}
+        return {str(name): outcome[name] for name in list(outcome)[:_MAX_COUNTERS]}
 
     def close(self) -> None:
-        """Closes it. Its results are with the events already, so an error is told and harms nothing."""
+        """Closes it. Its results are already stored with the events, so an error is only logged."""
         if self._bounded is not None:
             self._bounded.close()
         try:
@@ -123,8 +124,8 @@ class EnricherCalls:
             _logger.exception("the enricher %s could not be closed", self.enricher)
 
 
-def _read(result: Any) -> Any:
-    """A result, with what it looks up when it is read looked up now; or what is wrong with it, as an outcome."""
+def _plain_or_fault(result: Any) -> Any:
+    """A result as plain JSON, so that a lazy one does its work within the timeout; or its fault."""
     if isinstance(result, BaseException):
         return result
     try:
@@ -133,5 +134,5 @@ def _read(result: Any) -> Any:
         return fault
 
 
-def _read_each(results: Any) -> Any:
-    return [_read(each) for each in results] if isinstance(results, list | tuple) else results
+def _plain_results(results: Any) -> Any:
+    return [_plain_or_fault(each) for each in results] if isinstance(results, list | tuple) else results

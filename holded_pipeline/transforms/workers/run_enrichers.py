@@ -1,43 +1,70 @@
-"""What Enrich does on a worker: enrichers that take one event, and those that take several at once."""
+"""The DoFns of Enrich: for enrichers that take one event, and for those that take several at once."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import apache_beam as beam
 import attrs
-from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import BoundedWindow
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.enriching.drafts import Draft
 from holded_pipeline.enriching.enricher import Enricher
-from holded_pipeline.enriching.quality import broken_rules, refuse_below, score_of
 from holded_pipeline.model.errors import HoldedPipelineError, RejectRecord
 from holded_pipeline.model.values import Event
 from holded_pipeline.rejected.rejections import reject
-from holded_pipeline.transforms.beam.outcome import NAMESPACE, Counters
+from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.transforms.workers.enricher_calls import EnricherCalls
 
 STAGE = "enrich"
-_BATCH_BYTES = 8_000_000  # of the records behind a batch's events, so that a hundred giants do not fill the memory
-_SCORED_TYPES = 50  # types of events that have a distribution of their own; a metric for each of thousands costs all
+_BATCH_BYTES = 8_000_000  # of the raw records of a batch's events, so that large events do not fill the memory
 
-Step = Callable[[Draft], None]
+
+class ResultCheck(Protocol):
+    """Looks at the results of one enricher."""
+
+    def measure(self, draft: Draft) -> None:
+        """Updates metrics by the result; also called for events that are rejected by it afterwards."""
+        ...
+
+    def reject_if(self, draft: Draft) -> None:
+        """Raises RejectRecord to reject the event."""
+        ...
 
 
 @attrs.frozen
 class EnrichSettings:
-    """What all parts of one Enrich share. `is_last` marks the one that counts what passed."""
+    """What all DoFns of one Enrich share.
+
+    Attributes:
+        run_id: the run.
+        step: the label of the transform.
+        result_checks: by an enricher's name, what looks at its results beside its own `reject_if`.
+        is_last: whether this DoFn counts the events that passed.
+    """
 
     run_id: str
     step: str
-    min_quality: float | None
+    result_checks: Mapping[str, ResultCheck]
     is_last: bool
+
+    def check_result(self, enricher: Enricher, draft: Draft) -> None:
+        """Looks at the result that an enricher added to an event.
+
+        Raises:
+            RejectRecord, EnricherError, TransientError, ConfigurationError: see `Enricher.__call__`.
+        """
+        check = self.result_checks.get(enricher.name)
+        if check is not None:
+            check.measure(draft)
+        enricher.check_result(draft)
+        if check is not None:
+            check.reject_if(draft)
 
 
 class RunEnrichers(beam.DoFn):
@@ -54,18 +81,15 @@ class RunEnrichers(beam.DoFn):
             for enricher in self._enrichers:
                 self._calls.append(EnricherCalls(enricher))
         except HoldedPipelineError:
-            self.teardown()  # those that were opened before; Beam would not
+            self.teardown()  # closes those that were opened before; Beam would not
             raise
-        judge = Judge(self._settings.min_quality)
-        self._steps: list[Step] = []
-        for calls in self._calls:
-            self._steps += [calls.apply] if calls.enricher.name != "quality" else [calls.apply, judge.look]
 
     def process(self, event: Event) -> Iterator[Any]:
         try:
             draft = Draft(event)
-            for step in self._steps:
-                step(draft)
+            for calls in self._calls:
+                calls.apply(draft)
+                self._settings.check_result(calls.enricher, draft)
         except RejectRecord as fault:
             yield self._outputs.rejected(fault, event)
         else:
@@ -81,7 +105,7 @@ class RunEnrichers(beam.DoFn):
 
 
 @attrs.frozen
-class _Waiting:
+class _WaitingEvent:
     """An event in a batch, with its time and window."""
 
     draft: Draft
@@ -93,18 +117,18 @@ class _Waiting:
 
 
 class RunBatches(beam.DoFn):
-    """Gives events to one enricher in batches."""
+    """Runs one enricher on batches of events."""
 
     def __init__(self, enricher: Enricher, settings: EnrichSettings) -> None:
         self._enricher = enricher
         self._outputs = _Outputs(settings)
-        self._judge = Judge(settings.min_quality) if enricher.name == "quality" else None
+        self._settings = settings
 
     def setup(self) -> None:
         self._calls = EnricherCalls(self._enricher)
 
     def start_bundle(self) -> None:
-        self._begin()
+        self._start_batch()
 
     def process(
         self,
@@ -118,13 +142,13 @@ class RunBatches(beam.DoFn):
             yield self._outputs.rejected(fault, event)
             return
         if not self._waiting:
-            self._begun = time.monotonic()
-        self._waiting.append(_Waiting(draft, timestamp, window))
+            self._started = time.monotonic()
+        self._waiting.append(_WaitingEvent(draft, timestamp, window))
         self._bytes += len(event.raw)
         if (
             len(self._waiting) >= self._enricher.batch_size
             or self._bytes >= _BATCH_BYTES
-            or time.monotonic() - self._begun >= self._enricher.batch_seconds
+            or time.monotonic() - self._started >= self._enricher.batch_seconds
         ):
             yield from self._flush()
 
@@ -137,8 +161,8 @@ class RunBatches(beam.DoFn):
         if hasattr(self, "_calls"):
             self._calls.close()
 
-    def _begin(self) -> None:
-        self._waiting: list[_Waiting] = []
+    def _start_batch(self) -> None:
+        self._waiting: list[_WaitingEvent] = []
         self._bytes = 0
 
     def _flush(self) -> Iterator[Any]:
@@ -146,55 +170,19 @@ class RunBatches(beam.DoFn):
         outcomes = self._calls.outcomes([each.draft for each in waiting])
         for each, outcome in zip(waiting, outcomes, strict=True):
             try:
-                self._enricher.settle(each.draft, outcome)
-                if self._judge is not None:
-                    self._judge.look(each.draft)
+                self._enricher.apply_outcome(each.draft, outcome)
+                self._settings.check_result(self._enricher, each.draft)
             except RejectRecord as fault:
                 output = self._outputs.rejected(fault, each.draft.before)
                 output.value = each.windowed(output.value)
                 yield output
             else:
                 yield each.windowed(self._outputs.passed(each.draft))
-        self._begin()
-
-
-class Judge:
-    """Measures the scores that the enricher `quality` left, and refuses those under a minimum."""
-
-    def __init__(self, minimum: float | None) -> None:
-        self._minimum = minimum
-        self._scores: dict[str, Any] = {}
-        self._counters = Counters(STAGE)
-
-    def look(self, draft: Draft) -> None:
-        """Looks at one event.
-
-        Raises:
-            RejectRecord: its score is under the minimum.
-        """
-        quality = draft.result("quality")
-        for rule in broken_rules(quality):
-            self._counters.add(f"rule_errors.{rule}")
-        score = score_of(quality)
-        if score is None:
-            return
-        self._distribution(draft.before.type).update(round(score * 1000))
-        if self._minimum is not None:
-            refuse_below(quality, self._minimum)
-
-    def _distribution(self, event_type: str) -> Any:
-        scores = self._scores.get(event_type)
-        if scores is None:
-            known = len(self._scores) < _SCORED_TYPES
-            name = event_type.rpartition("\\")[2][:100] if known else "other"
-            scores = Metrics.distribution(NAMESPACE, f"{STAGE}.quality_per_mille.{name}")
-            if known:
-                self._scores[event_type] = scores
-        return scores
+        self._start_batch()
 
 
 class _Outputs:
-    """Events and rejections on their way out, counted."""
+    """Makes the outputs of a DoFn, and counts them."""
 
     def __init__(self, settings: EnrichSettings) -> None:
         self._settings = settings

@@ -1,0 +1,53 @@
+"""What Enrich does with quality scores: measures them, and rejects events below `min_quality`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apache_beam.metrics import Metrics
+
+from holded_pipeline.enriching.drafts import Draft
+from holded_pipeline.enriching.quality_score import broken_rules, reject_below, score_of
+from holded_pipeline.transforms.beam.outcome import NAMESPACE, Counters
+from holded_pipeline.transforms.workers.run_enrichers import STAGE
+
+_MAX_TYPES = 50  # event types with a distribution of their own, since each metric has a cost; the others share one
+
+
+class QualityCheck:
+    """The result check of the enricher `quality`, whoever wrote that enricher.
+
+    Args:
+        name: of the enricher.
+        minimum: from 0 to 1; events with a lower score are rejected. None for no minimum.
+    """
+
+    def __init__(self, name: str, minimum: float | None) -> None:
+        self._name = name
+        self._minimum = minimum
+        self._distributions: dict[str, Any] = {}
+        self._counters = Counters(STAGE)
+
+    def measure(self, draft: Draft) -> None:
+        """Counts broken rules, and adds the score to the distribution of the event's type."""
+        quality = draft.result(self._name)
+        for rule in broken_rules(quality):
+            self._counters.add(f"rule_errors.{rule}")
+        score = score_of(quality)
+        if score is not None:
+            self._distribution(draft.before.type).update(round(score * 1000))
+
+    def reject_if(self, draft: Draft) -> None:
+        """Raises RejectRecord if the score is below the minimum."""
+        if self._minimum is not None:
+            reject_below(draft.result(self._name), self._minimum)
+
+    def _distribution(self, event_type: str) -> Any:
+        distribution = self._distributions.get(event_type)
+        if distribution is None:
+            has_own = len(self._distributions) < _MAX_TYPES
+            name = event_type.rpartition("\\")[2][:100] if has_own else "other"
+            distribution = Metrics.distribution(NAMESPACE, f"{STAGE}.quality_per_mille.{name}")
+            if has_own:
+                self._distributions[event_type] = distribution
+        return distribution
