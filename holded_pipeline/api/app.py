@@ -1,16 +1,16 @@
-"""`create_app`: the parts put together."""
+"""`create_app`: builds the FastAPI application."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from importlib.metadata import version as installed
+from importlib.metadata import version as installed_version
 from typing import Any, Literal
 
 from fastapi import FastAPI
 
 from holded_pipeline.api import problems
-from holded_pipeline.api.observed import Observed
+from holded_pipeline.api.middleware import MonitoringMiddleware
 from holded_pipeline.api.routes import router
 from holded_pipeline.api.schema_check import Schemas
 from holded_pipeline.api.service import Service
@@ -32,27 +32,28 @@ def create_app(
     limits: Limits | None = None,
     writing: Writing | None = None,
 ) -> FastAPI:
-    """The ingestion API, to be served by uvicorn or mounted in an application of yours.
+    """Creates the ingestion API, to be served by `serve` or mounted in an application of your own.
 
     `POST /collect` answers 202 when the store has confirmed the events: from then on no crash of this process can
-    lose them. Several processes may serve one bucket; each has a queue, recent events and rate limits of its own.
+    lose them. Several processes may serve one bucket; each has its own queue, recent events and rate limits.
 
-    Nothing is opened before the app's lifespan begins, and at its end all that was taken in is stored. An
-    application that mounts it must run its lifespan: `async with app.router.lifespan_context(app)`.
+    The lifespan of the app opens its connections. Its end writes all packages that were accepted. An application
+    that mounts the app must run its lifespan: `async with app.router.lifespan_context(app)`.
 
     Args:
-        lake: the store and its bucket. Its `retry` and `timeout` are cut down to `writing.store_seconds`.
-        keys: API keys by names, which metrics show. Without any, only this machine is answered.
-        prefix: what the keys of stored events begin with; below it they are filed by the hour they were received.
-        rejected_prefix: the same for what is refused at the door.
-        schemas: checks events before they are accepted, see `ValidateSchema`; None accepts all that is JSON.
+        lake: the store and its bucket. Neither its `timeout` nor its retries go beyond `writing.store_seconds`.
+        keys: API keys by name; metrics show the names. Without keys only requests from this machine are answered.
+        prefix: the prefix of the objects with events; below it there is a partition for each hour of receipt.
+        rejected_prefix: the prefix of the objects with events that the schema check rejected.
+        schemas: the schemas that events are checked against before they are accepted, see `ValidateSchema`; None for
+            no check.
         subject: see `ValidateSchema`.
         version: see `ValidateSchema`.
-        limits: what is accepted.
-        writing: how it is written.
+        limits: what is accepted, see `Limits`.
+        writing: how events are written, see `Writing`.
 
     Raises:
-        ValueError: an argument is wrong, e.g. a key is too short.
+        ValueError: an argument is wrong, for example an API key is too short.
         ConfigurationError: the environment variable of a key is not set.
     """
     service = Service(
@@ -68,16 +69,16 @@ def create_app(
     )
     app = FastAPI(
         title="holded_pipeline ingestion API",
-        description="Events in, and an answer when no crash can lose them any more.",
-        version=installed("holded-pipeline"),
+        description="Accepts events, and answers when they are stored.",
+        version=installed_version("holded-pipeline"),
         lifespan=_lifespan,
         redoc_url=None,
     )
     app.state.service = service
     app.include_router(router)
-    problems.install(app)
-    app.add_middleware(Observed, metrics=service.metrics)
-    _describe(app)
+    problems.install_handlers(app)
+    app.add_middleware(MonitoringMiddleware, metrics=service.metrics)
+    _customize_openapi(app)
     return app
 
 
@@ -91,21 +92,21 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await service.close()
 
 
-def _describe(app: FastAPI) -> None:
-    """OpenAPI as it is: problems in their own form, and none of FastAPI's own errors, which are never sent."""
-    made = app.openapi
+def _customize_openapi(app: FastAPI) -> None:
+    """Adds the schema of problems to OpenAPI, and removes FastAPI's own error responses, which are never sent."""
+    generate = app.openapi
 
     def openapi() -> dict[str, Any]:
-        document = made()
+        document = generate()
         schemas = document["components"]["schemas"]
         schemas["Problem"] = problems.SCHEMA
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         for path in document["paths"].values():
-            for call in path.values():
-                found = call["responses"].get("422", {})
-                if "HTTPValidationError" in str(found):
-                    del call["responses"]["422"]
+            for operation in path.values():
+                response = operation["responses"].get("422", {})
+                if "HTTPValidationError" in str(response):
+                    del operation["responses"]["422"]
         return document
 
-    vars(app)["openapi"] = openapi  # FastAPI's own way to change it, in words that a type checker accepts
+    vars(app)["openapi"] = openapi  # `app.openapi = …`, as FastAPI's docs have it, in a form that mypy accepts

@@ -1,4 +1,4 @@
-"""Who may ask, and how often."""
+"""API keys, and rate limits for each key or address."""
 
 from __future__ import annotations
 
@@ -26,51 +26,51 @@ _SHORTEST_KEY = 16
 
 
 class Authenticator:
-    """Lets requests in: by key, or without keys from this machine alone.
+    """Authenticates requests by API key and limits their rate. Without keys only this machine is answered.
 
     Args:
         keys: the API keys by the names that metrics show.
         limits: see `Limits`.
 
     Raises:
-        ValueError: a key is too short to be one or cannot stand in a header, or two are the same.
+        ValueError: a key is too short or cannot be sent in a header, or two keys are the same.
         ConfigurationError: the environment variable of a key is not set.
     """
 
     def __init__(self, keys: Mapping[str, Secret | str], limits: Limits) -> None:
-        self._keys = {name: _digest(_checked(name, Secret.of(key).reveal())) for name, key in keys.items()}
+        self._keys = {name: _digest(_validate_key(name, Secret.of(key).reveal())) for name, key in keys.items()}
         if len(set(self._keys.values())) != len(self._keys):
             raise ValueError("two API keys are the same; give each client a key of its own")
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._rates = [] if limits.rate is None else parse_many(limits.rate)
-        self._wrong = [] if limits.wrong_keys is None else parse_many(limits.wrong_keys)
+        self._rate_limits = [] if limits.rate is None else parse_many(limits.rate)
+        self._wrong_key_limits = [] if limits.wrong_keys is None else parse_many(limits.wrong_keys)
 
     @property
     def has_keys(self) -> bool:
         """Whether requests need a key."""
         return bool(self._keys)
 
-    async def enter(self, request: Request) -> str:
-        """The name of the request's key; `loopback` where there are no keys.
+    async def authenticate(self, request: Request) -> str:
+        """The name of the request's key; `loopback` if the server has no keys.
 
         Raises:
             Problem: 401, 403 or 429.
         """
         address = _address(request)
-        name = self._named(request, address) if self._keys else _local(request)
-        self._hit(self._rates, f"key {name}" if self._keys else f"address {address}", "requests")
+        name = self._key_name(request, address) if self._keys else _require_local(request)
+        self._count(self._rate_limits, f"key {name}" if self._keys else f"address {address}", "requests")
         return name
 
-    def _named(self, request: Request, address: str) -> str:
-        given = request.headers.get("x-api-key") or _bearer(request.headers.get("authorization", ""))
-        digest = _digest(given)
+    def _key_name(self, request: Request, address: str) -> str:
+        key = request.headers.get("x-api-key") or _bearer(request.headers.get("authorization", ""))
+        digest = _digest(key)
         name: str | None = None
-        for known, expected in self._keys.items():  # all of them, so that the time tells nothing of which
+        for known, expected in self._keys.items():  # all of them, so that the time does not show which one matched
             if hmac.compare_digest(digest, expected):
                 name = known
         if name is not None:
             return name
-        self._hit(self._wrong, f"wrong {address}", "requests with a wrong key")
+        self._count(self._wrong_key_limits, f"wrong {address}", "requests with a wrong key")
         raise Problem(
             401,
             "no_valid_key",
@@ -78,8 +78,12 @@ class Authenticator:
             {"WWW-Authenticate": "Bearer"},
         )
 
-    def _hit(self, rates: Sequence[RateLimitItem], key: str, what: str) -> None:
-        """Counts a request, unless it is one too many for one of the rates: it counts for none of them then."""
+    def _count(self, rates: Sequence[RateLimitItem], key: str, what: str) -> None:
+        """Counts a request for all rates; a request that exceeds one of them counts for none.
+
+        Raises:
+            Problem: 429; the request exceeds a rate.
+        """
         rate = next((each for each in rates if not self._limiter.test(each, key)), None)
         if rate is None:
             for each in rates:
@@ -95,15 +99,13 @@ class Authenticator:
         )
 
 
-def _checked(name: str, key: str) -> str:
+def _validate_key(name: str, key: str) -> str:
     if len(key) < _SHORTEST_KEY:
-        raise ValueError(
-            f"the API key {name!r} is shorter than {_SHORTEST_KEY} characters; make a longer one at random"
-        )
+        raise ValueError(f"the API key {name!r} is shorter than {_SHORTEST_KEY} characters; generate a longer one")
     if not (key.isascii() and key.isprintable()) or key != key.strip():
         raise ValueError(
-            f"the API key {name!r} holds what no header can carry as it is, like a line end or a letter that is not"
-            " ASCII; clean it, or make another one"
+            f"the API key {name!r} has characters that an HTTP header cannot carry, such as a line end or a letter"
+            " that is not ASCII; remove them, or generate another key"
         )
     return key
 
@@ -118,7 +120,7 @@ def _bearer(authorization: str) -> str:
 
 
 def _address(request: Request) -> str:
-    """What a client is limited by: its address, for IPv6 its network, of which everybody has a whole one."""
+    """The address that a rate limit counts by; for IPv6 its /64 network, since one client usually has a whole one."""
     host = request.client.host if request.client else ""
     try:
         address = ipaddress.ip_address(host)
@@ -130,33 +132,40 @@ def _address(request: Request) -> str:
     return str(mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
-def _local(request: Request) -> str:
+def _require_local(request: Request) -> str:
+    """Returns `loopback` if the request comes from this machine itself.
+
+    Raises:
+        Problem: 403; it does not, or a proxy passed it on.
+    """
     client = request.client.host if request.client else ""
     proxied = any(header in request.headers for header in _PROXY_HEADERS)
-    if _is_loopback(client) and not proxied and _is_of_this_machine(request.headers.get("host", "")):
+    if is_loopback(client) and not proxied and _names_this_machine(request.headers.get("host", "")):
         return "loopback"
     raise Problem(
         403,
         "no_keys_set_up",
-        "this server has no API keys and answers only its own machine, by the name localhost; start it with keys",
+        "this server has no API keys and answers only requests from its own machine to localhost; start it with keys",
     )
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether this is an IP address of this machine alone."""
     try:
-        found = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
-    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
+    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
 
 
-def _is_of_this_machine(host: str) -> bool:
-    """Whether a Host header names this machine: a site whose domain points here would let its pages read for it.
+def _names_this_machine(host: str) -> bool:
+    """Whether a Host header names this machine: localhost, a loopback address, or a name without a dot.
 
-    Names without a dot are nobody's domain.
+    A web site may point its own domain to 127.0.0.1, so that its pages can read from this server (DNS rebinding).
+    Nobody can register a domain without a dot.
     """
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
-    return ("." not in name and ":" not in name) or name.endswith(".localhost") or _is_loopback(name)
+    return ("." not in name and ":" not in name) or name.endswith(".localhost") or is_loopback(name)

@@ -1,4 +1,4 @@
-"""`POST /collect`: a package in, an answer when the store has confirmed it."""
+"""`POST /collect`: checks a package, stores its events, and returns when the store has confirmed them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 
 import attrs
 
-from holded_pipeline.api import answers
+from holded_pipeline.api import response_models
 from holded_pipeline.api.archive import partition_of
 from holded_pipeline.api.group_commit import GroupCommit
 from holded_pipeline.api.metrics import Metrics
-from holded_pipeline.api.package import Layout, Message, Refusal, read_package, stored_line
-from holded_pipeline.api.recent import RecentEvents
+from holded_pipeline.api.package_parsing import Layout, Message, RejectedMessage, parse_package, stored_line
+from holded_pipeline.api.recent_events import RecentEvents
 from holded_pipeline.api.schema_check import SchemaCheck
 from holded_pipeline.api.settings import Limits
 from holded_pipeline.model import json_codec
@@ -24,37 +24,43 @@ from holded_pipeline.model.values import Rejected
 from holded_pipeline.rejected.rejections import to_document
 from holded_pipeline.store.object_names import rejected_partition
 
-# What is read on the event loop; more would hold others up.
-_BYTES_AT_ONCE = 1 << 16
-_PARTS_AT_ONCE = 2_000
+# What is parsed on the event loop; more is parsed in a thread, so that other requests go on.
+_LOOP_BYTES = 1 << 16
+_LOOP_SEPARATORS = 2_000
 
 
 def new_id() -> str:
-    """An id for what has none; later ones sort after earlier ones."""
+    """A new id; later ids sort after earlier ones."""
     return time_ordered_id(time.time_ns(), secrets.randbits(62))
 
 
 @attrs.define
-class _Sorted:
-    """A package, event by event."""
+class _CheckedPackage:
+    """The events of a package, accepted and rejected.
+
+    Attributes:
+        accepted: index, event id and stored line of each accepted event.
+        rejected: the rejected events.
+        dead_letters: those of them that go to the dead-letter store.
+    """
 
     package_id: str
-    at: datetime
-    stored: list[tuple[int, str, bytes]] = attrs.field(factory=list)
-    refused: list[Refusal] = attrs.field(factory=list)
-    kept: list[Rejected] = attrs.field(factory=list)
+    received_at: datetime
+    accepted: list[tuple[int, str, bytes]] = attrs.field(factory=list)
+    rejected: list[RejectedMessage] = attrs.field(factory=list)
+    dead_letters: list[Rejected] = attrs.field(factory=list)
 
 
 class Collector:
-    """Takes packages in.
+    """Checks and stores packages.
 
     Args:
-        events: where events are stored.
-        rejections: where rejections are stored.
-        recent: remembers what is stored.
-        metrics: is told what happens.
+        events: writes events.
+        rejections: writes to the dead-letter store.
+        recent: gets each stored event.
+        metrics: counts bodies and events.
         limits: see `Limits`.
-        door: checks events, if it is given.
+        schema_check: checks events against their schemas; None for no such check.
     """
 
     def __init__(
@@ -65,102 +71,106 @@ class Collector:
         recent: RecentEvents,
         metrics: Metrics,
         limits: Limits,
-        door: SchemaCheck | None,
+        schema_check: SchemaCheck | None,
     ) -> None:
         self._events = events
         self._rejections = rejections
         self._recent = recent
         self._metrics = metrics
         self._limits = limits
-        self._door = door
-        # Two: what a large body takes apart is several times its bytes.
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="holded-read")
+        self._schema_check = schema_check
+        # Two: a large body needs several times its bytes while it is parsed.
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="holded-parse")
 
     def close(self) -> None:
         """Ends its threads."""
         self._threads.shutdown(wait=False)
 
-    async def collect(self, body: bytes, layout: Layout, key: str) -> answers.Collected:
-        """Stores a package's events, and its rejections, and tells what became of each.
+    async def collect(self, body: bytes, layout: Layout, key: str) -> response_models.CollectResponse:
+        """Stores the events of a package, and its rejections; returns the result for each event.
 
         Raises:
             Problem: the package as a whole is not accepted, or could not be stored.
         """
-        self._metrics.received(key, len(body))
-        package = await self._sorted(body, layout)
-        storing = []
-        if package.stored:
-            lines = b"".join(line for _, _, line in package.stored)
-            storing.append(self._events.store(partition_of(package.at, package.at.hour), lines))
-        if package.kept:
-            lines = b"".join(json_codec.encode(to_document(each)) + b"\n" for each in package.kept)
-            storing.append(self._rejections.store(rejected_partition(package.kept[0]), lines))
-        # All of them are waited for, so that what is answered is true of both.
-        for outcome in await asyncio.gather(*storing, return_exceptions=True):
+        self._metrics.count_body(key, len(body))
+        package = await self._check_package(body, layout)
+        writes = []
+        if package.accepted:
+            lines = b"".join(line for _, _, line in package.accepted)
+            writes.append(self._events.store(partition_of(package.received_at, package.received_at.hour), lines))
+        if package.dead_letters:
+            lines = b"".join(json_codec.encode(to_document(each)) + b"\n" for each in package.dead_letters)
+            writes.append(self._rejections.store(rejected_partition(package.dead_letters[0]), lines))
+        # Wait for both writes, so that the response is true of both.
+        for outcome in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
-        for _, event_id, line in package.stored:
+        for _, event_id, line in package.accepted:
             self._recent.add(event_id, line.removesuffix(b"\n"))
         self._count(package, key)
-        return _answer(package)
+        return _response(package)
 
-    async def _sorted(self, body: bytes, layout: Layout) -> _Sorted:
-        package = _Sorted(new_id(), datetime.now(UTC))
+    async def _check_package(self, body: bytes, layout: Layout) -> _CheckedPackage:
+        package = _CheckedPackage(new_id(), datetime.now(UTC))
 
-        def sort() -> _Sorted:
-            for found in read_package(body, layout, self._limits):
-                if isinstance(found, Refusal):
-                    package.refused.append(found)
+        def check() -> _CheckedPackage:
+            for message in parse_package(body, layout, self._limits):
+                if isinstance(message, RejectedMessage):
+                    package.rejected.append(message)
                 else:
-                    self._place(found, package)
+                    self._check_message(message, package)
             return package
 
-        if self._door is not None:
-            return await self._door.ask(sort)
+        if self._schema_check is not None:
+            return await self._schema_check.run(check)
         if _is_small(body):
-            return sort()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, sort)
+            return check()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, check)
 
-    def _place(self, message: Message, package: _Sorted) -> None:
+    def _check_message(self, message: Message, package: _CheckedPackage) -> None:
         event_id = message.event_id or new_id()
         line = stored_line(
-            message, event_id=event_id, correlation_id=package.package_id, received_at=package.at.isoformat()
+            message, event_id=event_id, correlation_id=package.package_id, received_at=package.received_at.isoformat()
         )
-        refused = self._door and self._door.rejected(message, line, event_id, package.at)
-        if refused:
-            fault, rejected = refused
-            package.refused.append(Refusal(message.index, fault, event_id))
-            package.kept.append(rejected)
+        violation = self._schema_check and self._schema_check.check(message, line, event_id, package.received_at)
+        if violation:
+            fault, rejected = violation
+            package.rejected.append(RejectedMessage(message.index, fault, event_id))
+            package.dead_letters.append(rejected)
         else:
-            package.stored.append((message.index, event_id, line))
+            package.accepted.append((message.index, event_id, line))
 
-    def _count(self, package: _Sorted, key: str) -> None:
-        self._metrics.accepted(key, len(package.stored))
-        for refusal in package.refused:
-            self._metrics.refused(key, refusal.fault.reason)
+    def _count(self, package: _CheckedPackage, key: str) -> None:
+        self._metrics.count_accepted(key, len(package.accepted))
+        for message in package.rejected:
+            self._metrics.count_rejected(key, message.fault.reason)
 
 
 def _is_small(body: bytes) -> bool:
-    """Whether it is read in no time: ten thousand broken events may have twenty thousand bytes."""
-    return len(body) <= _BYTES_AT_ONCE and body.count(b",") + body.count(b"\n") <= _PARTS_AT_ONCE
+    """Whether a body is parsed in no time. Bytes alone do not tell: 20,000 of them may be 10,000 broken events."""
+    return len(body) <= _LOOP_BYTES and body.count(b",") + body.count(b"\n") <= _LOOP_SEPARATORS
 
 
-def _answer(package: _Sorted) -> answers.Collected:
-    accepted = [answers.Accepted(index=index, event_id=event_id) for index, event_id, _ in package.stored]
-    rejected = [
-        answers.Refused(
-            index=refusal.index,
-            reason=refusal.fault.reason,
-            message=refusal.fault.message,
-            violations=[answers.Violation(**attrs.asdict(each)) for each in refusal.fault.violations],
-            event_id=refusal.event_id,
-        )
-        for refusal in package.refused
+def _response(package: _CheckedPackage) -> response_models.CollectResponse:
+    accepted = [
+        response_models.AcceptedEvent(index=index, event_id=event_id) for index, event_id, _ in package.accepted
     ]
-    counts = answers.Counts(received=len(accepted) + len(rejected), accepted=len(accepted), rejected=len(rejected))
-    return answers.Collected(
+    rejected = [
+        response_models.RejectedEvent(
+            index=message.index,
+            reason=message.fault.reason,
+            message=message.fault.message,
+            violations=[response_models.SchemaViolation(**attrs.asdict(each)) for each in message.fault.violations],
+            event_id=message.event_id,
+        )
+        for message in package.rejected
+    ]
+    counts = response_models.Counts(
+        received=len(accepted) + len(rejected), accepted=len(accepted), rejected=len(rejected)
+    )
+    return response_models.CollectResponse(
         package_id=package.package_id,
-        received_at=package.at.isoformat(),
+        received_at=package.received_at.isoformat(),
         counts=counts,
         accepted=accepted,
         rejected=rejected,

@@ -1,4 +1,4 @@
-"""Packages that arrive together are stored together; each is acknowledged when the store has confirmed it."""
+"""Group commit: packages that arrive together are written as one object, and each waits until the store confirms it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Protocol
 
 import attrs
 
-from holded_pipeline.api.problems import Problem, not_now
+from holded_pipeline.api.problems import Problem, unavailable
 from holded_pipeline.api.settings import Writing
 from holded_pipeline.model.errors import HoldedPipelineError
 
 _logger = logging.getLogger("holded_pipeline.api")
 
 
-class Meter(Protocol):
-    """What a group commit tells of itself."""
+class WriteMetrics(Protocol):
+    """Counts what a group commit does."""
 
-    def stored(self, size: int, packages: int, seconds: float) -> None:
+    def count_object(self, size: int, packages: int, seconds: float) -> None:
         """An object was stored."""
         ...
 
-    def failed(self, error: Exception) -> None:
+    def count_failure(self, error: Exception) -> None:
         """An object could not be stored."""
         ...
 
@@ -37,18 +37,18 @@ class _Package:
     partition: str
     body: bytes
     done: asyncio.Future[None]
-    taken: bool = False
+    is_being_written: bool = False
 
 
 class GroupCommit:
     """A bounded queue before the store.
 
     Args:
-        write: stores an object under a key, whole or not at all; called in threads, `settings.writes` at a time.
-        key: the key of a new object of a partition; called once for each object, so that a write that is tried
-            again writes the same object again.
+        write: writes an object under a key, atomically; called in threads, `settings.writes` at a time.
+        key: makes the key of a new object in a partition; called once for each object, so that a retry writes the
+            same object again.
         settings: see `Writing`.
-        meter: is told what happens.
+        metrics: counts what is written and what fails.
     """
 
     def __init__(
@@ -56,16 +56,16 @@ class GroupCommit:
         write: Callable[[str, bytes], object],
         key: Callable[[str], str],
         settings: Writing,
-        meter: Meter,
+        metrics: WriteMetrics,
     ) -> None:
         self._write = write
         self._key = key
         self._settings = settings
-        self._meter = meter
+        self._metrics = metrics
         self._waiting: deque[_Package] = deque()
         self._waiting_bytes = 0
         self._changed = asyncio.Event()
-        self._free = asyncio.Semaphore(settings.writes)
+        self._free_writers = asyncio.Semaphore(settings.writes)
         self._threads = ThreadPoolExecutor(settings.writes, thread_name_prefix="holded-write")
         self._writing: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -73,20 +73,20 @@ class GroupCommit:
 
     @property
     def waiting_packages(self) -> int:
-        """How many wait."""
+        """The number of packages in the queue."""
         return len(self._waiting)
 
     @property
     def waiting_bytes(self) -> int:
-        """How many bytes wait."""
+        """The bytes of the packages in the queue."""
         return self._waiting_bytes
 
     def start(self) -> None:
-        """Begins to write; inside a running event loop."""
+        """Starts to write; call it inside a running event loop."""
         self._loop = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Refuses what is new and returns when all that was taken in is stored, or has failed to be."""
+        """Rejects new packages, and returns when those in the queue are written or have failed."""
         self._closing = True
         self._changed.set()
         if self._loop is not None:
@@ -99,18 +99,18 @@ class GroupCommit:
         """Returns when the store has confirmed these lines.
 
         Args:
-            partition: what is stored in one object belongs to one partition.
+            partition: the partition of the lines; an object has lines of one partition only.
             body: whole lines.
 
         Raises:
-            Problem: 503; the lines are not stored, or not known to be.
+            Problem: 503; the lines are not stored, or their write is not confirmed.
         """
         settings = self._settings
         if self._closing:
-            raise not_now("stopping", "this server is being stopped", settings.retry_after)
+            raise unavailable("stopping", "this server is shutting down", settings.retry_after)
         full = self._waiting_bytes + len(body) > settings.queue_bytes or len(self._waiting) >= settings.queue_packages
         if full and self._waiting:
-            raise not_now("busy", "the store is slower than what comes in", settings.retry_after)
+            raise unavailable("busy", "the store is slower than the incoming requests", settings.retry_after)
         package = _Package(partition, body, asyncio.get_running_loop().create_future())
         self._waiting.append(package)
         self._waiting_bytes += len(body)
@@ -119,33 +119,33 @@ class GroupCommit:
             async with asyncio.timeout(settings.store_seconds):
                 await package.done
         except (TimeoutError, HoldedPipelineError) as error:
-            raise _not_stored(settings) from error
+            raise _write_unconfirmed(settings) from error
         finally:
-            self._forget(package)
+            self._withdraw(package)
 
-    def _forget(self, package: _Package) -> None:
-        """Takes a package back that nobody waits for any more, if it is not being written already."""
-        if not package.taken:
+    def _withdraw(self, package: _Package) -> None:
+        """Removes a package from the queue when its request has ended, unless it is being written."""
+        if not package.is_being_written:
             self._waiting.remove(package)
             self._waiting_bytes -= len(package.body)
 
     async def _run(self) -> None:
         while True:
-            await self._until(lambda: bool(self._waiting), None)
+            await self._wait_for(lambda: bool(self._waiting), None)
             if not self._waiting:
                 return
-            await self._until(self._is_full, self._settings.max_wait)
-            await self._free.acquire()
-            group = self._group()
-            if not group:  # all of them were taken back while every writer was busy
-                self._free.release()
+            await self._wait_for(self._is_full, self._settings.max_wait)
+            await self._free_writers.acquire()
+            group = self._next_group()
+            if not group:  # every package was withdrawn while all writers were busy
+                self._free_writers.release()
                 continue
-            task = asyncio.create_task(self._stored(group))
+            task = asyncio.create_task(self._write_group(group))
             self._writing.add(task)
             task.add_done_callback(self._writing.discard)
 
-    async def _until(self, condition: Callable[[], bool], seconds: float | None) -> None:
-        """Waits for the condition, for the time, or for the end."""
+    async def _wait_for(self, condition: Callable[[], bool], seconds: float | None) -> None:
+        """Waits until the condition is true, the time is over, or the queue is closing."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not condition() and not self._closing:
@@ -156,36 +156,36 @@ class GroupCommit:
         settings = self._settings
         return self._waiting_bytes >= settings.group_bytes or len(self._waiting) >= settings.group_packages
 
-    def _group(self) -> list[_Package]:
+    def _next_group(self) -> list[_Package]:
         """The next packages of one partition, at least one if any wait."""
         group: list[_Package] = []
         size = 0
         while self._waiting and len(group) < self._settings.group_packages:
             package = self._waiting[0]
-            too_much = size + len(package.body) > self._settings.group_bytes
-            if group and (too_much or package.partition != group[0].partition):
+            is_too_large = size + len(package.body) > self._settings.group_bytes
+            if group and (is_too_large or package.partition != group[0].partition):
                 break
             size += len(package.body)
             self._waiting_bytes -= len(package.body)
-            package.taken = True
+            package.is_being_written = True
             group.append(self._waiting.popleft())
         return group
 
-    async def _stored(self, group: list[_Package]) -> None:
+    async def _write_group(self, group: list[_Package]) -> None:
         body = b"".join(package.body for package in group)
         key = self._key(group[0].partition)
-        began = time.monotonic()
+        started = time.monotonic()
         failure: Exception | None = None
         try:
             await asyncio.get_running_loop().run_in_executor(self._threads, self._write, key, body)
-        except Exception as error:  # noqa: BLE001  whatever it is, those who wait must hear that nothing is stored
+        except Exception as error:  # noqa: BLE001  whatever it is, the waiting requests must be answered
             failure = error
         finally:
-            self._free.release()
+            self._free_writers.release()
         if failure is None:
-            self._meter.stored(len(body), len(group), time.monotonic() - began)
+            self._metrics.count_object(len(body), len(group), time.monotonic() - started)
         else:
-            self._meter.failed(failure)
+            self._metrics.count_failure(failure)
             _logger.error("%d packages were not stored: %s: %s", len(group), type(failure).__name__, failure)
         for package in group:
             if package.done.done():
@@ -193,16 +193,16 @@ class GroupCommit:
             if failure is None:
                 package.done.set_result(None)
             else:
-                package.done.set_exception(_as_ours(failure))
+                package.done.set_exception(_pipeline_error(failure))
 
 
-def _as_ours(failure: Exception) -> HoldedPipelineError:
+def _pipeline_error(failure: Exception) -> HoldedPipelineError:
     return failure if isinstance(failure, HoldedPipelineError) else HoldedPipelineError(str(failure))
 
 
-def _not_stored(settings: Writing) -> Problem:
-    return not_now(
+def _write_unconfirmed(settings: Writing) -> Problem:
+    return unavailable(
         "store_unavailable",
-        "the store has not confirmed the events; some may be stored, which their message ids make good",
+        "the store has not confirmed the events. Some may be stored; those with a message id keep their event id",
         settings.retry_after,
     )

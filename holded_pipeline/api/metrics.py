@@ -1,4 +1,4 @@
-"""What Prometheus is told, in a registry of its own for each app."""
+"""The metrics of one app for Prometheus, in a registry of their own."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 10_000)
 
 
 class Metrics:
-    """The figures of one app. Names of keys are labels; keys never are."""
+    """The metrics of one app. Labels have the names of API keys, never the keys."""
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
-            "holded_api_requests", "Requests answered", ["method", "route", "status"], registry=registry
+            "holded_api_requests", "Responses sent", ["method", "route", "status"], registry=registry
         )
         self._seconds = Histogram(
-            "holded_api_request_seconds", "Seconds to an answer", ["route"], buckets=_SECONDS, registry=registry
+            "holded_api_request_seconds", "Seconds until the response", ["route"], buckets=_SECONDS, registry=registry
         )
         self._events = Counter("holded_api_events", "Events received", ["key", "outcome"], registry=registry)
-        self._reasons = Counter("holded_api_events_refused", "Events refused", ["reason"], registry=registry)
-        self._bytes = Counter("holded_api_received_bytes", "Bytes of bodies, inflated", ["key"], registry=registry)
+        self._reasons = Counter("holded_api_events_refused", "Events rejected", ["reason"], registry=registry)
+        self._bytes = Counter("holded_api_received_bytes", "Bytes of bodies, decompressed", ["key"], registry=registry)
         self._objects = Counter("holded_api_objects", "Objects stored", registry=registry)
         self._stored_bytes = Counter("holded_api_stored_bytes", "Bytes stored", registry=registry)
         self._packages = Histogram(
@@ -36,40 +36,40 @@ class Metrics:
         )
         self._errors = Counter("holded_api_store_errors", "Objects not stored", ["kind"], registry=registry)
 
-    def watch(self, name: str, what: str, value: Callable[[], float]) -> None:
-        """A gauge that is read when it is asked for."""
-        Gauge(f"holded_api_{name}", what, registry=self._registry).set_function(value)
+    def add_gauge(self, name: str, description: str, value: Callable[[], float]) -> None:
+        """Adds a gauge whose value is computed for each scrape."""
+        Gauge(f"holded_api_{name}", description, registry=self._registry).set_function(value)
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered."""
+    def count_response(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Counts a response and its time."""
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def received(self, key: str, size: int) -> None:
-        """A body was read."""
+    def count_body(self, key: str, size: int) -> None:
+        """Counts the bytes of a body."""
         self._bytes.labels(key).inc(size)
 
-    def accepted(self, key: str, events: int) -> None:
-        """Events were stored."""
+    def count_accepted(self, key: str, events: int) -> None:
+        """Counts stored events."""
         self._events.labels(key, "accepted").inc(events)
 
-    def refused(self, key: str, reason: str) -> None:
-        """An event was refused."""
+    def count_rejected(self, key: str, reason: str) -> None:
+        """Counts a rejected event."""
         self._events.labels(key, "rejected").inc()
         self._reasons.labels(reason).inc()
 
-    def stored(self, size: int, packages: int, seconds: float) -> None:
-        """An object was stored."""
+    def count_object(self, size: int, packages: int, seconds: float) -> None:
+        """Counts a stored object, its packages and its time."""
         self._objects.inc()
         self._stored_bytes.inc(size)
         self._packages.observe(packages)
         self._store_seconds.observe(seconds)
 
-    def failed(self, error: Exception) -> None:
-        """An object could not be stored."""
-        refused = "refused" if isinstance(error, ConfigurationError) else "other"
-        self._errors.labels("no_answer" if isinstance(error, TransientError) else refused).inc()
+    def count_failure(self, error: Exception) -> None:
+        """Counts an object that was not stored."""
+        kind = "refused" if isinstance(error, ConfigurationError) else "other"
+        self._errors.labels("no_answer" if isinstance(error, TransientError) else kind).inc()
 
     def text(self) -> bytes:
-        """In Prometheus's text format."""
+        """All metrics in the Prometheus text format."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""Every answer that is no success: one form (RFC 9457), one code each, and never more than the client may know."""
+"""Error responses: all in one form (RFC 9457), each with a stable code, and nothing internal in them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ MEDIA_TYPE = "application/problem+json"
 _TITLES = {
     400: "Bad request",
     401: "No valid API key",
-    403: "Only from this machine",
+    403: "Forbidden",
     404: "Not found",
     405: "Method not allowed",
-    408: "Too slow",
-    413: "Too large",
-    415: "Unsupported body",
-    422: "Nothing accepted",
+    408: "Request timeout",
+    413: "Content too large",
+    415: "Unsupported media type",
+    422: "No event accepted",
     429: "Too many requests",
-    500: "A fault of this server",
-    503: "Not now",
-    504: "Not found in time",
+    500: "Internal server error",
+    503: "Service unavailable",
+    504: "Search timeout",
 }
 
-_AGAIN = "; send the same again in 5 s"
+_RETRY = "; send the same request again in 5 s"
 EXAMPLES = {
     "empty_body": (400, "the body is empty; send an event, an array of events, or lines of them"),
     "invalid_json": (400, "the body ends before its array does; send it again in full"),
@@ -36,48 +36,60 @@ EXAMPLES = {
         400,
         "the body holds several JSON values; send them as one array, or as lines with application/x-ndjson",
     ),
-    "invalid_gzip": (400, "Content-Encoding says gzip and the body is none; send one of the two"),
+    "invalid_gzip": (400, "the body is not gzip, though Content-Encoding says so; compress it or remove the header"),
     "invalid_parameter": (400, "hour: Input should be less than or equal to 23; see /docs"),
-    "invalid_cursor": (400, "take cursor from next_cursor of the page before"),
+    "invalid_cursor": (400, "cursor is not valid; use next_cursor of the previous page"),
     "no_valid_key": (401, "send a valid API key as X-API-Key, or as a bearer token in Authorization"),
     "no_keys_set_up": (
         403,
-        "this server has no API keys and answers only its own machine, by the name localhost; start it with keys",
+        "this server has no API keys and answers only requests from its own machine to localhost; start it with keys",
     ),
-    "not_recent": (404, "the event is not among the recent ones; add date=2026-11-24, the UTC day it was received"),
-    "no_such_event": (404, "no event of this id was received on 2026-11-24; try the day before or after"),
-    "too_slow": (408, "the body was not there within 30 s; send smaller packages"),
-    "body_too_large": (413, "the body has more than 16,777,216 bytes; send several packages, or gzip"),
-    "inflated_too_large": (413, "the body inflates to more than 67,108,864 bytes; send less"),
-    "too_many_events": (413, "a package has at most 10,000 events; send it in several packages"),
-    "too_costly": (413, "the package takes more than 10 s to read and check; send it in several packages"),
+    "not_recent": (
+        404,
+        "this process does not have the event in memory; add date=2026-11-24, the UTC day it was received",
+    ),
+    "no_such_event": (404, "no event with this id was received on 2026-11-24; try the day before or after"),
+    "too_slow": (408, "the body did not arrive within 30 s; send smaller packages"),
+    "body_too_large": (
+        413,
+        "the body has more than 16,777,216 bytes; split it into several packages, or compress it with gzip",
+    ),
+    "inflated_too_large": (413, "the body inflates to more than 67,108,864 bytes; split it into several packages"),
+    "too_many_events": (413, "the package has more than 10,000 events; split it into several"),
+    "too_costly": (413, "the package takes more than 10 s to read and check; split it into several"),
     "unsupported_media_type": (
         415,
-        "send the body as application/json or application/x-ndjson, and say so in Content-Type",
+        "send application/json or application/x-ndjson, and name it in Content-Type",
     ),
-    "unsupported_charset": (415, "JSON is sent in UTF-8; leave the charset out"),
-    "unsupported_encoding": (415, "Content-Encoding may be gzip; send the body so, or as it is"),
+    "unsupported_charset": (415, "JSON is always UTF-8; remove the charset from Content-Type"),
+    "unsupported_encoding": (
+        415,
+        "the only Content-Encoding is gzip; compress the body with it, or send it uncompressed",
+    ),
     "too_many_requests": (429, "more than 1000 requests in 1 s; wait 1 s, and send larger packages"),
-    "internal_error": (500, "this server has a fault; tell its operators the id 4f1c2a9b5d3e7a60"),
-    "busy": (503, f"the store is slower than what comes in{_AGAIN}"),
-    "store_unavailable": (503, f"the store cannot be read, or has not confirmed the events{_AGAIN}"),
-    "schemas_unavailable": (503, f"the events could not be checked in time{_AGAIN}"),
-    "schemas_unusable": (503, f"the schemas of this server cannot be used{_AGAIN}"),
-    "stopping": (503, f"this server is being stopped{_AGAIN}"),
-    "not_ready": (503, f"the store cannot be reached{_AGAIN}"),
-    "took_too_long": (504, "1,024 objects were looked through in 20 s and there are more; add hour=, 0 to 23"),
+    "internal_error": (
+        500,
+        "this server failed; report the id 4f1c2a9b5d3e7a60 to its operators, whose log has the error",
+    ),
+    "busy": (503, f"the store is slower than the incoming requests{_RETRY}"),
+    "store_unavailable": (503, f"the store cannot be read, or has not confirmed the events{_RETRY}"),
+    "schemas_unavailable": (503, f"the events could not be checked in time{_RETRY}"),
+    "schemas_unusable": (503, f"the schemas of this server cannot be used{_RETRY}"),
+    "stopping": (503, f"this server is being stopped{_RETRY}"),
+    "not_ready": (503, f"the store cannot be reached{_RETRY}"),
+    "took_too_long": (504, "1,024 objects were searched in 20 s and there are more; add hour=, 0 to 23"),
 }
-"""Every code of the API, with its status and a detail such as clients see."""
+"""Every code of the API, with its status and an example of its detail."""
 
 
-class Problem(Exception):  # noqa: N818  it is an answer rather than a failure
-    """An answer that is no success.
+class Problem(Exception):  # noqa: N818  it is a response rather than a failure
+    """An error response.
 
     Args:
         status: the HTTP status.
         code: a stable code in snake_case.
         detail: what happened and what to do next.
-        headers: more headers of the answer.
+        headers: more headers of the response.
     """
 
     def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
@@ -89,65 +101,65 @@ class Problem(Exception):  # noqa: N818  it is an answer rather than a failure
 
     def document(self) -> dict[str, Any]:
         """Its JSON form."""
-        title = _TITLES.get(self.status, "Refused")
+        title = _TITLES.get(self.status, "Rejected")
         return {"title": title, "status": self.status, "code": self.code, "detail": self.detail}
 
     def response(self) -> Response:
-        """The answer itself."""
+        """The HTTP response."""
         body = json.dumps(self.document()).encode()
         return Response(body, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
-def not_now(code: str, detail: str, seconds: int) -> Problem:
-    """503, with the time after which to try again."""
-    return Problem(503, code, f"{detail}; send the same again in {seconds} s", {"Retry-After": str(seconds)})
+def unavailable(code: str, detail: str, seconds: int) -> Problem:
+    """503, with the seconds after which to try again."""
+    return Problem(503, code, f"{detail}; send the same request again in {seconds} s", {"Retry-After": str(seconds)})
 
 
-def install(app: FastAPI) -> None:
-    """Has every error of the app answered in this form."""
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(HTTPException, _of_framework)
-    app.add_exception_handler(RequestValidationError, _of_parameters)
+def install_handlers(app: FastAPI) -> None:
+    """Makes the app answer every error in this form."""
+    app.add_exception_handler(Problem, _handle_problem)
+    app.add_exception_handler(HTTPException, _handle_http_error)
+    app.add_exception_handler(RequestValidationError, _handle_invalid_parameter)
 
 
-async def _problem(_: Request, error: Exception) -> Response:
+async def _handle_problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101  it is installed for this class
     return error.response()
 
 
-async def _of_framework(_: Request, error: Exception) -> Response:
+async def _handle_http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  as above
     codes = {404: "no_such_path", 405: "method_not_allowed"}
-    details = {404: "there is nothing at this path; see /docs", 405: "this path has other methods; see /docs"}
+    details = {404: "the API has no such path; see /docs", 405: "the path does not support this method; see /docs"}
     status = error.status_code
     detail = details.get(status, str(error.detail))
-    return Problem(status, codes.get(status, "refused"), detail, error.headers).response()
+    return Problem(status, codes.get(status, "rejected"), detail, error.headers).response()
 
 
-async def _of_parameters(_: Request, error: Exception) -> Response:
+async def _handle_invalid_parameter(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  as above
-    said = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
-    return Problem(400, "invalid_parameter", f"{said}; see /docs").response()
+    detail = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
+    return Problem(400, "invalid_parameter", f"{detail}; see /docs").response()
 
 
-def described(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI of the answers that have these codes, by status, with an example of each."""
-    found: dict[int | str, dict[str, Any]] = {}
+def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses for these codes, by status, with an example of each."""
+    responses: dict[int | str, dict[str, Any]] = {}
     for code in codes:
         status, detail = EXAMPLES[code]
-        answer = found.setdefault(status, _described(status))
-        answer["content"][MEDIA_TYPE]["examples"][code] = {"value": Problem(status, code, detail).document()}
-    return found
+        response = responses.setdefault(status, _problem_response(status))
+        response["content"][MEDIA_TYPE]["examples"][code] = {"value": Problem(status, code, detail).document()}
+    return responses
 
 
-def _described(status: int) -> dict[str, Any]:
+def _problem_response(status: int) -> dict[str, Any]:
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
-    found: dict[str, Any] = {"description": _TITLES[status], "content": {MEDIA_TYPE: content}}
+    response: dict[str, Any] = {"description": _TITLES[status], "content": {MEDIA_TYPE: content}}
     if status in (429, 503):
-        found["headers"] = {
+        response["headers"] = {
             "Retry-After": {"description": "seconds to wait", "schema": {"type": "integer", "minimum": 0}}
         }
-    return found
+    return response
 
 
 SCHEMA = {

@@ -1,4 +1,4 @@
-"""Checking at the door, for those who want it: events against their schemas, before they are accepted."""
+"""The optional schema check on collect: events that break their schema are rejected before they are stored."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
-from holded_pipeline.api.package import Message
-from holded_pipeline.api.problems import not_now
+from holded_pipeline.api.package_parsing import Message
+from holded_pipeline.api.problems import unavailable
 from holded_pipeline.model.errors import HoldedPipelineError, RejectRecord, TransientError
 from holded_pipeline.model.values import Event, Rejected, SchemaRef, Source
 from holded_pipeline.reading.holded_envelope import holded
@@ -32,15 +32,15 @@ _logger = logging.getLogger("holded_pipeline.api")
 
 
 class SchemaCheck:
-    """Checks messages as the pipeline would: the envelope `holded` first, then the schema of its data.
+    """Checks messages as the pipeline does: the envelope `holded` first, then the schema of the data.
 
     Args:
-        schemas: where the schemas are.
+        schemas: the source of the schemas.
         subject: see `ValidateSchema`.
         version: see `ValidateSchema`.
-        patience: seconds that a registry is waited for.
-        run_id: names this process in rejections.
-        retry_after: seconds that clients wait when the registry is away.
+        registry_seconds: seconds after which a request to the registry is given up.
+        run_id: the run id of rejections: it names this process.
+        retry_after: seconds that a 503 tells clients to wait.
     """
 
     def __init__(
@@ -49,64 +49,66 @@ class SchemaCheck:
         *,
         subject: str | Subject,
         version: int | Literal["latest"],
-        patience: float,
+        registry_seconds: float,
         run_id: str,
         retry_after: int,
     ) -> None:
         source: SchemaSource = LocalSchemas(dict(schemas)) if isinstance(schemas, Mapping) else schemas
         if isinstance(source, SchemaRegistry):
-            source = attrs.evolve(source, timeout=min(source.timeout, patience), retry=Retry(patience))
+            source = attrs.evolve(source, timeout=min(source.timeout, registry_seconds), retry=Retry(registry_seconds))
         self._source = source
         self._subject = subject_of(subject)
         self._version = None if version == "latest" else version
-        self._patience = patience
+        self._registry_seconds = registry_seconds
         self._run_id = run_id
         self._retry_after = retry_after
 
     def open(self) -> None:
-        """Reads the directory, or makes ready to ask the registry.
+        """Reads the schema directory, or opens the registry client.
 
         Raises:
             ConfigurationError: the directory cannot be read.
         """
         self._resolver = self._source.prepare().open()
         self._check = EventCheck(self._resolver, self._subject, self._version)
-        # One thread: an open registry is not for sharing.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="holded-door")
+        # One thread: a registry client is not thread-safe.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="holded-schema-check")
 
     def close(self) -> None:
-        """Gives the registry's connections back."""
+        """Closes the registry client and ends the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._resolver.close()
 
-    async def ask(self, work: Callable[[], T]) -> T:
-        """Runs work that checks events, in the door's thread.
+    async def run(self, work: Callable[[], T]) -> T:
+        """Runs a function that calls `check`, in the thread of the schema check.
 
         Raises:
-            Problem: 503; the schemas cannot be asked for, so nothing is known of the events.
+            Problem: 503; no schemas could be read, so the events are neither accepted nor rejected.
         """
         try:
-            async with asyncio.timeout(2 * self._patience):
+            async with asyncio.timeout(2 * self._registry_seconds):
                 return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (TransientError, TimeoutError) as error:
-            _logger.warning("the schemas cannot be asked for: %s", error)
-            raise not_now(
+            _logger.warning("schemas could not be read: %s", error)
+            raise unavailable(
                 "schemas_unavailable", "the events could not be checked in time", self._retry_after
             ) from error
         except HoldedPipelineError as error:
-            _logger.error("the schemas cannot be used: %s", error)  # noqa: TRY400  it says all there is to say
-            raise not_now("schemas_unusable", "the schemas of this server cannot be used", self._retry_after) from error
+            _logger.error("schemas cannot be used: %s", error)  # noqa: TRY400  the message says it all
+            raise unavailable(
+                "schemas_unusable", "the schemas of this server cannot be used", self._retry_after
+            ) from error
 
-    def rejected(
-        self, message: Message, line: bytes, event_id: str, at: datetime
+    def check(
+        self, message: Message, line: bytes, event_id: str, received_at: datetime
     ) -> tuple[RejectRecord, Rejected] | None:
-        """Why a message is refused, and the record of it; None if it is not.
+        """Checks one message; returns None, or why it is rejected and the record for the dead-letter store.
 
         Args:
             message: the message.
-            line: the form in which it would be stored; the envelope `holded` reads it again.
-            event_id: the id it would be stored under.
-            at: the time.
+            line: its stored form, which a replay reads with the envelope `holded`.
+            event_id: its event id.
+            received_at: the time the package was received.
         """
         raw = line.removesuffix(b"\n")
         event: Event | None = None
@@ -117,7 +119,7 @@ class SchemaCheck:
             schema = compiled.ref
             require_valid(compiled, event)
         except RejectRecord as fault:
-            rejected = reject(fault, stage=STAGE, raw=raw, run_id=self._run_id, rejected_at=at, schema=schema)
-            found = attrs.evolve(rejected, event_id=event_id, event_type=event.type if event else None)
-            return fault, found
+            rejected = reject(fault, stage=STAGE, raw=raw, run_id=self._run_id, rejected_at=received_at, schema=schema)
+            rejected = attrs.evolve(rejected, event_id=event_id, event_type=event.type if event else None)
+            return fault, rejected
         return None

@@ -1,4 +1,4 @@
-"""All that one app is made of, opened and closed together."""
+"""The components of one app, opened and closed together."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import attrs
 
 from holded_pipeline.api.archive import Archive
 from holded_pipeline.api.authentication import Authenticator
-from holded_pipeline.api.body import Memory
 from holded_pipeline.api.collect import Collector, new_id
 from holded_pipeline.api.group_commit import GroupCommit
 from holded_pipeline.api.metrics import Metrics
-from holded_pipeline.api.problems import not_now
-from holded_pipeline.api.recent import RecentEvents
+from holded_pipeline.api.problems import unavailable
+from holded_pipeline.api.recent_events import RecentEvents
+from holded_pipeline.api.request_body import MemoryBudget
 from holded_pipeline.api.schema_check import SchemaCheck, Schemas
 from holded_pipeline.api.settings import Limits, Writing
 from holded_pipeline.model.errors import ConfigurationError, TransientError
@@ -33,45 +33,45 @@ from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import join_key, validate_prefix
 
 T = TypeVar("T")
-_ASK_AGAIN = 1.0
+_CHECK_INTERVAL = 1.0
 _logger = logging.getLogger("holded_pipeline.api")
 
 
 class Readiness:
-    """Whether the store answers; asked at most once a second, however many ask."""
+    """Checks that the store can be reached, at most once a second for all requests together."""
 
     def __init__(self, check: Callable[[], None]) -> None:
         self._check = check
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="holded-ready")
-        self._asked: asyncio.Future[None] | None = None
-        self._at = float("-inf")
+        self._result: asyncio.Future[None] | None = None
+        self._checked_at = float("-inf")
 
     async def check(self) -> None:
-        """Returns if it does.
+        """Returns if the store can be reached.
 
         Raises:
-            Exception: it does not, in the store's words.
+            Exception: the error of the store client.
         """
-        fresh = time.monotonic() - self._at < _ASK_AGAIN
-        if self._asked is None or (self._asked.done() and not fresh):
-            self._at = time.monotonic()
-            self._asked = asyncio.get_running_loop().run_in_executor(self._thread, self._check)
-            self._asked.add_done_callback(_heard)
-        await asyncio.shield(self._asked)
+        is_recent = time.monotonic() - self._checked_at < _CHECK_INTERVAL
+        if self._result is None or (self._result.done() and not is_recent):
+            self._checked_at = time.monotonic()
+            self._result = asyncio.get_running_loop().run_in_executor(self._thread, self._check)
+            self._result.add_done_callback(_ignore_exception)
+        await asyncio.shield(self._result)
 
     def close(self) -> None:
         """Ends its thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _heard(asked: asyncio.Future[None]) -> None:
-    """Keeps asyncio from logging a failure for which nobody waited to the end: it is no fault."""
-    if not asked.cancelled():
-        asked.exception()
+def _ignore_exception(result: asyncio.Future[None]) -> None:
+    """Keeps asyncio from logging the error of a check whose requests have all ended: nobody retrieves it."""
+    if not result.cancelled():
+        result.exception()
 
 
 class Service:
-    """The parts of one app; see `create_app` for the arguments."""
+    """The components of one app; see `create_app` for the arguments."""
 
     def __init__(
         self,
@@ -86,38 +86,38 @@ class Service:
         limits: Limits,
         writing: Writing,
     ) -> None:
-        # What takes longer than a client waits for is of no use to it.
-        patience = Retry(writing.store_seconds, first_wait=0.1, longest_wait=1.0)
-        self._lake = attrs.evolve(lake, retry=patience, timeout=min(lake.timeout, writing.store_seconds))
+        # Retrying longer than a client waits for its response is of no use.
+        retry = Retry(writing.store_seconds, first_wait=0.1, longest_wait=1.0)
+        self._lake = attrs.evolve(lake, retry=retry, timeout=min(lake.timeout, writing.store_seconds))
         self.limits = limits
         self.writing = writing
-        self.gate = Authenticator(keys, limits)
+        self.authenticator = Authenticator(keys, limits)
         self.metrics = Metrics()
-        self.memory = Memory(limits.memory_bytes, writing.retry_after)
+        self.memory = MemoryBudget(limits.memory_bytes, writing.retry_after)
         self.recent = RecentEvents(limits.recent_bytes)
         self._prefix = validate_prefix(prefix)
         self._rejected_prefix = validate_prefix(rejected_prefix, name="rejected_prefix")
         self._queues: list[GroupCommit] = []
         self._is_open = False
-        self._door = None
+        self._schema_check = None
         if schemas is not None:
-            self._door = SchemaCheck(
+            self._schema_check = SchemaCheck(
                 schemas,
                 subject=subject,
                 version=version,
-                patience=writing.store_seconds,
+                registry_seconds=writing.store_seconds,
                 run_id=f"collect-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(4)}",
                 retry_after=writing.retry_after,
             )
-        self._watch()
+        self._add_gauges()
 
     async def open(self) -> None:
-        """Opens what holds threads and connections; inside a running event loop."""
+        """Starts threads and opens connections; call it inside a running event loop."""
         self._store = store = ObjectStore(self._lake)
-        if self._door is not None:
-            await asyncio.to_thread(self._door.open)
+        if self._schema_check is not None:
+            await asyncio.to_thread(self._schema_check.open)
         events = GroupCommit(store.write, self._event_key, self.writing, self.metrics)
-        rejections = GroupCommit(_compressed(store.write), self._rejected_key, self.writing, self.metrics)
+        rejections = GroupCommit(_with_gzip(store.write), self._rejected_key, self.writing, self.metrics)
         self._queues = [events, rejections]
         for queue in self._queues:
             queue.start()
@@ -127,57 +127,57 @@ class Service:
             recent=self.recent,
             metrics=self.metrics,
             limits=self.limits,
-            door=self._door,
+            schema_check=self._schema_check,
         )
         self.archive = Archive(store, self._prefix, self.limits)
         self.readiness = Readiness(store.check)
-        self._looks = ThreadPoolExecutor(self.limits.scans, thread_name_prefix="holded-look")
-        self._looking = 0
+        self._search_threads = ThreadPoolExecutor(self.limits.scans, thread_name_prefix="holded-search")
+        self._searches = 0
         self._is_open = True
 
     def require_open(self) -> None:
-        """Returns if it is open.
+        """Returns if the service is open.
 
         Raises:
-            ConfigurationError: nobody opened it, or it was closed.
+            ConfigurationError: it was never opened, or is closed.
         """
         if not self._is_open:
             raise ConfigurationError(
-                "the lifespan of the ingestion API does not run, so it has no store. An application that mounts it "
-                "runs it in its own: FastAPI(lifespan=…) with `async with app.router.lifespan_context(app): yield`, "
-                "where app is what create_app made; see docs/api.md"
+                "the lifespan of the ingestion API does not run, so it has no store. An application that mounts it has "
+                "to run it in its own: FastAPI(lifespan=…) with `async with app.router.lifespan_context(app): yield`, "
+                "where app is what create_app returned; see docs/api.md"
             )
 
     async def close(self) -> None:
-        """Returns when all that was taken in is stored, or was answered as not stored."""
+        """Returns when every accepted package is stored or answered with 503."""
         await asyncio.gather(*(queue.close() for queue in self._queues))
         self._is_open = False
         self.collector.close()
         self.readiness.close()
-        self._looks.shutdown(wait=False, cancel_futures=True)
-        if self._door is not None:
-            self._door.close()
-        await asyncio.to_thread(self._store.close)  # on this thread s3fs would close its session in the wrong loop
+        self._search_threads.shutdown(wait=False, cancel_futures=True)
+        if self._schema_check is not None:
+            self._schema_check.close()
+        await asyncio.to_thread(self._store.close)  # s3fs closes its session in its own event loop, not in this one
 
-    async def look(self, work: Callable[[], T]) -> T:
-        """Runs work that looks through the store, a few at a time.
+    async def search(self, work: Callable[[], T]) -> T:
+        """Runs a function that searches the store, in a thread.
 
         Raises:
-            Problem: 503; as many are at it as may be, or the store does not answer.
+            Problem: 503; `Limits.scans` searches are running, or the store cannot be read.
         """
-        if self._looking >= self.limits.scans:
-            raise not_now("busy", "as many look through stored events as may at one time", self.writing.retry_after)
-        self._looking += 1
+        if self._searches >= self.limits.scans:
+            raise unavailable("busy", "too many searches of stored events are running", self.writing.retry_after)
+        self._searches += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._looks, work)
+            return await asyncio.get_running_loop().run_in_executor(self._search_threads, work)
         except (TransientError, ConfigurationError) as error:
-            _logger.error("stored events cannot be read: %s", error)  # noqa: TRY400  it says all there is to say
-            raise not_now("store_unavailable", "the store cannot be read", self.writing.retry_after) from error
+            _logger.error("stored events cannot be read: %s", error)  # noqa: TRY400  the message says it all
+            raise unavailable("store_unavailable", "the store cannot be read", self.writing.retry_after) from error
         finally:
-            self._looking -= 1
+            self._searches -= 1
 
     def log_not_ready(self, error: Exception) -> None:
-        """For whoever runs the server; the answer does not tell it."""
+        """Logs why the server is not ready; the response does not say it."""
         _logger.warning("not ready: %s: %s", type(error).__name__, error)
 
     def _event_key(self, partition: str) -> str:
@@ -186,14 +186,16 @@ class Service:
     def _rejected_key(self, partition: str) -> str:
         return join_key(self._rejected_prefix, partition, f"{new_id()}.jsonl.gz")
 
-    def _watch(self) -> None:
-        watch = self.metrics.watch
-        watch("queue_packages", "Packages waiting for the store", lambda: sum(q.waiting_packages for q in self._queues))
-        watch("queue_bytes", "Bytes waiting for the store", lambda: sum(q.waiting_bytes for q in self._queues))
-        watch("body_bytes", "Bytes of bodies held", lambda: self.memory.held)
-        watch("recent_bytes", "Bytes of recent events held", lambda: self.recent.bytes)
+    def _add_gauges(self) -> None:
+        add_gauge = self.metrics.add_gauge
+        add_gauge(
+            "queue_packages", "Packages waiting for the store", lambda: sum(q.waiting_packages for q in self._queues)
+        )
+        add_gauge("queue_bytes", "Bytes waiting for the store", lambda: sum(q.waiting_bytes for q in self._queues))
+        add_gauge("body_bytes", "Bytes of bodies in memory", lambda: self.memory.held)
+        add_gauge("recent_bytes", "Bytes of recent events in memory", lambda: self.recent.bytes)
 
 
-def _compressed(write: Callable[[str, bytes], object]) -> Callable[[str, bytes], object]:
-    """Stores gzip, as `WriteRejected` does."""
+def _with_gzip(write: Callable[[str, bytes], object]) -> Callable[[str, bytes], object]:
+    """A write function that compresses, as `WriteRejected` does."""
     return lambda key, body: write(key, gzip.compress(body, 6, mtime=0))

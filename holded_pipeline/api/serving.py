@@ -1,126 +1,151 @@
-"""`serve`: the app under uvicorn, set up so that slow and endless clients end."""
+"""`serve`: the app under uvicorn, with limits for clients that send slowly or without end."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import contextlib
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from holded_pipeline.api.authentication import is_loopback
 from holded_pipeline.api.service import Service
 
 _HEADER_SECONDS = 10.0
 _HEADER_BYTES = 1 << 16
 _IDLE_SECONDS = 15
 _CONNECTIONS = 2_000
+_STATE_KEY = "holded_pipeline.connection"
 
 
-class BoundedHeaders(HttpToolsProtocol):
-    """A connection whose request line and headers have to come within a time and a size, which uvicorn leaves open.
+class TimedConnection(asyncio.Protocol):
+    """Passes a connection on to uvicorn's HTTP protocol, and closes it when a request's headers do not come in time.
 
-    So has what is left of a body when its request is answered already: no part of the app waits for that.
+    uvicorn closes idle connections (`timeout_keep_alive`) and limits the size of headers, but a client may send them
+    as slowly as it likes. Here bytes that belong to no request in progress start a deadline, which the beginning of a
+    request ends. So a connection is closed that sends nothing at all, headers without an end, or the rest of a
+    body whose request is answered already.
+
+    uvicorn makes one of these for each connection when it is given as its setting `http`. The app says when its
+    requests begin and end, see `track_requests`: it finds the connection in the `state` of the ASGI scope.
     """
 
-    _deadline: asyncio.TimerHandle | None = None
-    _rest: asyncio.TimerHandle | None = None
-    _header_bytes = 0
+    def __init__(self, *, app_state: dict[str, Any], **settings: Any) -> None:
+        self._http = H11Protocol(app_state={**app_state, _STATE_KEY: self}, **settings)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._requests = 0  # more than one where a client does not wait for an answer before it sends on
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client that connects has to say something."""
-        super().connection_made(transport)
-        self._expect_headers()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for any more."""
-        self._headers_came()
-        self._rest_came()
-        super().connection_lost(exc)
+        """Starts the deadline for the first request."""
+        self._transport = transport
+        self._start_deadline()
+        self._http.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes, of which those before the end of the headers are counted."""
-        super().data_received(data)
-        if self._deadline is not None:
-            self._header_bytes += len(data)
-            if self._header_bytes > _HEADER_BYTES:
-                self.transport.close()
+        """Starts the deadline at the first bytes after a request."""
+        if not self._requests and self._deadline is None:
+            self._start_deadline()
+        self._http.data_received(data)
 
-    def on_message_begin(self) -> None:
-        """The first byte of a request."""
-        super().on_message_begin()
-        if self._deadline is None:
-            self._expect_headers()
+    def eof_received(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._http.eof_received()
 
-    def on_headers_complete(self) -> None:
-        """From here on the app keeps the time."""
-        self._headers_came()
-        super().on_headers_complete()
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._http.pause_writing()
 
-    def on_response_complete(self) -> None:
-        """The answer is out, perhaps before all of the request is in."""
-        super().on_response_complete()
-        if self.cycle.response_complete and self.cycle.more_body:
-            self._rest = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._http.resume_writing()
 
-    def on_message_complete(self) -> None:
-        """The last byte of a request."""
-        self._rest_came()
-        super().on_message_complete()
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends the deadline."""
+        self._end_deadline()
+        self._http.connection_lost(exc)
 
-    def _expect_headers(self) -> None:
-        self._header_bytes = 0
-        self._deadline = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
+    @contextlib.contextmanager
+    def request_in_progress(self) -> Iterator[None]:
+        """The time of one request: there is no deadline here, the app keeps its own."""
+        self._end_deadline()
+        self._requests += 1
+        try:
+            yield
+        finally:
+            self._requests -= 1
 
-    def _headers_came(self) -> None:
+    def _start_deadline(self) -> None:
+        self._deadline = asyncio.get_running_loop().call_later(_HEADER_SECONDS, self._transport.close)
+
+    def _end_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _rest_came(self) -> None:
-        if self._rest is not None:
-            self._rest.cancel()
-            self._rest = None
+
+def track_requests(app: ASGIApp) -> ASGIApp:
+    """The app, telling each `TimedConnection` when its requests begin and end."""
+
+    async def tracked(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        connection: TimedConnection = scope["state"].pop(_STATE_KEY)
+        with connection.request_in_progress():
+            await app(scope, receive, send)
+
+    return tracked
+
+
+def uvicorn_settings(app: FastAPI, **settings: Any) -> dict[str, Any]:
+    """The arguments of `uvicorn.run` and `uvicorn.Config` that serve the app with all its limits.
+
+    Args:
+        app: what `create_app` returned.
+        settings: more arguments, such as host and port.
+    """
+    service: Service = app.state.service
+    return {
+        "app": track_requests(app),
+        "http": TimedConnection,
+        "ws": "none",
+        "access_log": False,
+        "server_header": False,
+        "limit_concurrency": _CONNECTIONS,
+        "h11_max_incomplete_event_size": _HEADER_BYTES,
+        "timeout_keep_alive": _IDLE_SECONDS,
+        "timeout_graceful_shutdown": math.ceil(service.limits.body_seconds + service.writing.store_seconds) + 1,
+        **settings,
+    }
 
 
 def serve(
     app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000, proxy: str | None = None, log_level: str = "info"
 ) -> None:
-    """Serves the app until SIGTERM or Ctrl-C; what was taken in by then is stored before this returns.
+    """Serves the app until SIGTERM or Ctrl-C; what was accepted by then is stored before this returns.
+
+    A client has 10 s for the headers of a request and 64 KiB, `Limits.body_seconds` for its body, and 15 s between
+    two requests. There are at most 2,000 connections.
 
     Args:
-        app: what `create_app` made.
+        app: what `create_app` returned.
         host: the address to listen on. Other addresses than loopback need API keys.
         port: the port to listen on.
-        proxy: address of the reverse proxy whose X-Forwarded-For is believed.
+        proxy: address of the reverse proxy whose X-Forwarded-For is trusted.
         log_level: uvicorn's.
 
     Raises:
         ValueError: the address is not loopback and there are no API keys.
     """
     service: Service = app.state.service
-    if not service.gate.has_keys and not _is_loopback(host):
-        raise ValueError(f"without API keys the API listens on loopback alone, not on {host}; give it keys")
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        http=BoundedHeaders,
-        ws="none",
-        access_log=False,
-        server_header=False,
-        proxy_headers=proxy is not None,
-        forwarded_allow_ips=proxy,
-        limit_concurrency=_CONNECTIONS,
-        timeout_keep_alive=_IDLE_SECONDS,
-        timeout_graceful_shutdown=math.ceil(service.limits.body_seconds + service.writing.store_seconds) + 1,
-        log_level=log_level,
+    if not service.authenticator.has_keys and host != "localhost" and not is_loopback(host):
+        raise ValueError(f"without API keys the API listens on loopback only, not on {host}; give create_app keys")
+    settings = uvicorn_settings(
+        app, host=host, port=port, proxy_headers=proxy is not None, forwarded_allow_ips=proxy, log_level=log_level
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    uvicorn.run(**settings)

@@ -1,4 +1,4 @@
-"""What the API accepts, and how it writes: numbers with a default that suits one process of half a gigabyte."""
+"""Settings of the API: what it accepts and how it writes. The defaults suit a process with half a gigabyte."""
 
 from __future__ import annotations
 
@@ -12,51 +12,51 @@ from holded_pipeline.reading.framing import KEEP_BYTES
 _at_least_one: Any = attrs.validators.ge(1)
 _positive: Any = attrs.validators.gt(0)
 _not_negative: Any = attrs.validators.ge(0)
-_MOST_RECORD_BYTES = (16 << 20) - 1024  # what ReadMinIO reads by default, less what is put around a message
-_MOST_DEPTH = 99  # the pipeline reads 100 levels, and the form that is stored has one more
+_MAX_RECORD_BYTES = (16 << 20) - 1024  # what ReadMinIO reads by default, less the wrapping of a stored event
+_MAX_DEPTH = 99  # the pipeline reads 100 levels, and the wrapping of a stored event is one of them
 
 
-def _rate(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
+def _validate_rate(_: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
     if value is None:
         return
     try:
         parse_many(value)
     except ValueError as error:
         raise ValueError(
-            f"Limits.{attribute.name} reads like 1000/second, or 1000/second;20000/minute for both, not {value!r}"
+            f"Limits.{attribute.name} must be like 1000/second, or like 1000/second;20000/minute, not {value!r}"
         ) from error
 
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """What is accepted. Whatever goes beyond is refused with the limit's name and value.
+    """What is accepted. A request beyond a limit is rejected; the response names the limit.
 
     Attributes:
-        body_bytes: bytes of a body as it is sent.
-        inflated_bytes: bytes of a gzip body once it is inflated; the rest is not even inflated.
-        events: events of one package.
-        event_bytes: bytes of one event; at most what the pipeline reads as one record.
-        depth: levels of nesting of one event; at most 99, so that the pipeline reads it.
+        body_bytes: bytes of a body as it is sent, compressed or not.
+        inflated_bytes: bytes of a gzip body once it is decompressed; decompression stops there.
+        events: events in one package.
+        event_bytes: bytes of one event; at most the bytes that the pipeline reads as one record.
+        depth: levels of nesting of one event; at most 99, so that the pipeline can read it.
         body_seconds: seconds that a client may take to send its body.
-        memory_bytes: bytes of bodies held at one time, all requests together; beyond it the answer is 503.
+        memory_bytes: bytes of bodies held at one time, all requests together; beyond them the answer is 503.
         rate: requests for each API key, or without keys for each address, e.g. `1000/second`, or
-            `1000/second;20000/minute` for both; None for no limit.
-        wrong_keys: requests with a wrong key for each address, before the answer to them is 429.
-        page_bytes: bytes of events on one page of `GET /events`; one event is always given.
-        scan_seconds: seconds that one look through stored events may take.
-        scans: such looks at one time.
+            `1000/second;20000/minute` for two rates; None for no limit.
+        wrong_keys: requests with a wrong key from each address; beyond it the answer is 429.
+        page_bytes: bytes of events on one page of `GET /events`; a page has at least one event.
+        scan_seconds: seconds that one search of stored events may take.
+        scans: searches of stored events at one time.
         recent_bytes: bytes of accepted events kept in memory for `GET /events/{event_id}`.
     """
 
     body_bytes: int = attrs.field(default=16 << 20, validator=[_at_least_one, attrs.validators.le(KEEP_BYTES)])
     inflated_bytes: int = attrs.field(default=64 << 20, validator=[_at_least_one, attrs.validators.le(KEEP_BYTES)])
     events: int = attrs.field(default=10_000, validator=_at_least_one)
-    event_bytes: int = attrs.field(default=8 << 20, validator=[_at_least_one, attrs.validators.le(_MOST_RECORD_BYTES)])
-    depth: int = attrs.field(default=_MOST_DEPTH, validator=[_at_least_one, attrs.validators.le(_MOST_DEPTH)])
+    event_bytes: int = attrs.field(default=8 << 20, validator=[_at_least_one, attrs.validators.le(_MAX_RECORD_BYTES)])
+    depth: int = attrs.field(default=_MAX_DEPTH, validator=[_at_least_one, attrs.validators.le(_MAX_DEPTH)])
     body_seconds: float = attrs.field(default=30.0, validator=_positive)
     memory_bytes: int = attrs.field(default=256 << 20, validator=_at_least_one)
-    rate: str | None = attrs.field(default="1000/second", validator=_rate)
-    wrong_keys: str | None = attrs.field(default="60/minute", validator=_rate)
+    rate: str | None = attrs.field(default="1000/second", validator=_validate_rate)
+    wrong_keys: str | None = attrs.field(default="60/minute", validator=_validate_rate)
     page_bytes: int = attrs.field(default=8 << 20, validator=_at_least_one)
     scan_seconds: float = attrs.field(default=20.0, validator=_positive)
     scans: int = attrs.field(default=2, validator=_at_least_one)
@@ -65,15 +65,15 @@ class Limits:
 
 @attrs.frozen(kw_only=True)
 class Writing:
-    """How accepted events get into the store.
+    """How accepted events are written to the store.
 
     Attributes:
         max_wait: seconds that a package waits for others to be written with it.
-        group_bytes: an object is written at once when it has this many bytes.
-        group_packages: or this many packages; 1 writes an object for each.
+        group_bytes: an object is written without waiting when it has this many bytes.
+        group_packages: or this many packages; 1 writes an object for each package.
         writes: objects written at one time.
-        queue_bytes: bytes that wait for the store; beyond it the answer is 503.
-        queue_packages: packages that wait for the store; beyond it the answer is 503.
+        queue_bytes: bytes that wait for the store; beyond them the answer is 503.
+        queue_packages: packages that wait for the store; beyond them the answer is 503.
         store_seconds: seconds after which a package that is not stored is answered with 503.
         retry_after: seconds that a 503 tells clients to wait.
     """

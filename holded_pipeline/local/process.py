@@ -1,4 +1,4 @@
-"""A server process: started in a session of its own, watched until it is healthy, stopped by its number."""
+"""A server process: started in a session of its own, polled until it is healthy, stopped by its process id."""
 
 from __future__ import annotations
 
@@ -11,20 +11,28 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from holded_pipeline.local import reaper
+from holded_pipeline.local.watchdog import started_at
 from holded_pipeline.model.errors import HoldedPipelineError
+
+_WATCHDOG_SCRIPT = Path(__file__).with_name("watchdog.py")
 
 
 class StartError(HoldedPipelineError):
-    """A server did not come up; the message ends with the last lines of its log."""
+    """A server did not start; the message ends with the last lines of its log."""
 
 
-class Reaper:
-    """The parent's end of the safety net (see `reaper`)."""
+class Watchdog:
+    """Cleans up when this process ends, however it ends.
+
+    It is a process of its own, see `watchdog.py`; this is the parent's side of it.
+
+    Args:
+        keep_open: file descriptors that stay open until the watchdog is done, such as that of a lock.
+    """
 
     def __init__(self, keep_open: Sequence[int] = ()) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", reaper.__file__],
+            [sys.executable, "-I", "-S", str(_WATCHDOG_SCRIPT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -33,22 +41,22 @@ class Reaper:
             cwd="/",
         )
 
-    def watch(self, pid: int) -> None:
-        """Has this process stopped when the parent ends."""
-        self._tell({"pid": pid, "born": reaper.born(pid)})
+    def stop_process(self, pid: int) -> None:
+        """Stops this process when the parent ends."""
+        self._send({"pid": pid, "started_at": started_at(pid)})
 
     def remove(self, path: Path) -> None:
-        """Has this file or folder deleted when the parent ends."""
-        self._tell({"remove": str(path)})
+        """Deletes this file or folder when the parent ends."""
+        self._send({"remove": str(path)})
 
     def dismiss(self) -> None:
-        """Everything is tidied up already."""
-        self._tell({"done": True})
+        """Ends the watchdog without a cleanup: the parent has done it."""
+        self._send({"done": True})
         assert self._process.stdin is not None  # noqa: S101  Popen was asked for it
         self._process.stdin.close()
         self._process.wait()
 
-    def _tell(self, order: dict[str, object]) -> None:
+    def _send(self, order: dict[str, object]) -> None:
         assert self._process.stdin is not None  # noqa: S101  Popen was asked for it
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         self._process.stdin.flush()
@@ -61,9 +69,9 @@ class Server:
         name: for messages.
         command: what to run.
         log: where its output goes.
-        safety_net: has it stopped should this process end.
-        env: its environment.
-        user: the user and group id to become, if not one's own.
+        watchdog: stops the server when this process ends.
+        env: environment variables, added to those of this process.
+        user: the user and group id to run as; None for those of this process.
     """
 
     def __init__(
@@ -72,7 +80,7 @@ class Server:
         command: Sequence[str],
         *,
         log: Path,
-        safety_net: Reaper,
+        watchdog: Watchdog,
         env: Mapping[str, str] | None = None,
         user: int | None = None,
     ) -> None:
@@ -91,44 +99,43 @@ class Server:
                 group=user,
                 extra_groups=[] if user is not None else None,
             )
-        safety_net.watch(self._process.pid)
+        watchdog.stop_process(self._process.pid)
 
     @property
     def pid(self) -> int:
-        """Its process number."""
+        """Its process id."""
         return self._process.pid
 
     @property
     def running(self) -> bool:
-        """Whether it still runs."""
+        """Whether the process still runs."""
         return self._process.poll() is None
 
     def wait_until(self, healthy: Callable[[], bool], *, seconds: float = 60.0) -> None:
         """Polls until it is healthy.
 
         Raises:
-            StartError: it ended, or was not healthy in time.
+            StartError: the process ended, or was not healthy in time.
         """
         deadline = time.monotonic() + seconds
         while not healthy():
             if not self.running:
-                raise StartError(f"{self._name} ended with code {self._process.returncode}; {self.last_words()}")
+                raise StartError(f"{self._name} ended with code {self._process.returncode}; {self._log_tail()}")
             if time.monotonic() > deadline:
-                raise StartError(f"{self._name} was not ready within {seconds:g} s; {self.last_words()}")
+                raise StartError(f"{self._name} was not ready within {seconds:g} s; {self._log_tail()}")
             time.sleep(0.03)
 
-    def stop(self, how: signal.Signals = signal.SIGINT, *, patience: float = 20.0) -> None:
-        """Sends a signal and waits for the end; kills what does not end."""
+    def stop(self, how: signal.Signals = signal.SIGINT, *, seconds: float = 20.0) -> None:
+        """Sends a signal and waits for the process to end; kills it after `seconds`."""
         if not self.running:
             return
         self._process.send_signal(how)
         try:
-            self._process.wait(patience)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
-    def last_words(self, lines: int = 12) -> str:
-        """The end of its log."""
-        text = self._log.read_text(errors="replace").splitlines()[-lines:]
-        return f"the end of {self._log}:\n" + "\n".join(text)
+    def _log_tail(self, count: int = 12) -> str:
+        lines = self._log.read_text(errors="replace").splitlines()[-count:]
+        return f"the end of {self._log}:\n" + "\n".join(lines)

@@ -14,9 +14,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from holded_pipeline.local import reaper
 from holded_pipeline.local.ports import HOST, free_ports
-from holded_pipeline.local.process import Reaper, Server, StartError
+from holded_pipeline.local.process import Server, StartError, Watchdog
+from holded_pipeline.local.watchdog import remove
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.store.minio import MinIO
 
@@ -24,30 +24,30 @@ _logger = logging.getLogger("holded_pipeline")
 _ACCESS_KEY = "holded"
 _ATTEMPTS = 3
 _PORTS = ("s3", "master", "volume", "filer", "admin")
-_VOLUME_SECONDS = 15.0  # they are reported every 5 s, should the first report have come too early
-_VOLUMES = 10_000  # files of data; a bucket has its own, and by default there are as many as GiB free on the disk
+_VOLUME_SECONDS = 15.0  # the volume server reports its volumes every 5 s, and the first report may come too early
+_MAX_VOLUMES = 10_000  # each bucket has its own; the default is the number of GiB free on the disk
 
 
 class SeaweedFS:
-    """One S3 server over one folder; its port and keys stay the same when it is started again."""
+    """One S3 server over one data folder; a restart keeps its port and keys."""
 
-    def __init__(self, folder: Path, logs: Path, safety_net: Reaper) -> None:
+    def __init__(self, folder: Path, logs: Path, watchdog: Watchdog) -> None:
         self._folder = folder
         self._log = logs / "seaweedfs.log"
-        self._reaper = safety_net
-        self._secret_key = _secret_of(folder)
+        self._watchdog = watchdog
+        self._secret_key = _load_secret_key(folder)
         self._ports: list[int] = []
         self._sockets: list[Path] = []
         self._server: Server | None = None
 
     def lake(self, bucket: str) -> MinIO:
-        """What it takes to reach a bucket of it."""
+        """The connection settings of one of its buckets."""
         return MinIO(
             f"http://{HOST}:{self._ports[0]}", bucket=bucket, access_key=_ACCESS_KEY, secret_key=self._secret_key
         )
 
     def start(self) -> None:
-        """Starts it, unless it runs, and waits until it answers."""
+        """Starts the server, unless it runs, and waits until it serves requests."""
         if self._server is not None and self._server.running:
             return
         if self._ports:
@@ -58,48 +58,51 @@ class SeaweedFS:
             try:
                 self._start(ports)
             except StartError:
-                if attempt == _ATTEMPTS:  # a port may have been taken in the meantime, but hardly three times
+                if (
+                    attempt == _ATTEMPTS
+                ):  # a port may be taken between asking and binding, but hardly three times in a row
                     raise
             else:
                 self._ports = ports
                 return
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Stops it; what was stored stays."""
+        """Stops the server; objects are kept."""
         if self._server is not None:
             self._server.stop(how)
             self._server = None
             for path in self._sockets:
-                reaper.remove(path)
+                remove(path)
 
     def _start(self, ports: list[int]) -> None:
-        self._sockets = _sockets(ports)
+        self._sockets = _socket_paths(ports)
         for path in self._sockets:
-            self._reaper.remove(path)
+            self._watchdog.remove(path)
         temporary = self._folder / "tmp"
         temporary.mkdir(exist_ok=True)
         self._server = Server(
             "SeaweedFS",
             [_binary(), f"-logdir={temporary}", *self._arguments(ports)],
             log=self._log,
-            safety_net=self._reaper,
+            watchdog=self._watchdog,
             env={"TMPDIR": str(temporary), "HOME": str(temporary)},
         )
         try:
-            self._server.wait_until(lambda: _answers(ports[0]))
+            self._server.wait_until(lambda: _is_healthy(ports[0]))
             self._wait_for_volumes(ports[_PORTS.index("master")])
         except StartError:
             self.stop(signal.SIGKILL)
             raise
 
     def _wait_for_volumes(self, master: int) -> None:
-        """It answers before its files of data are known to it, and until then refuses what they hold with a 500.
+        """Waits until the master knows every volume in the folder.
 
-        A file that a crash left broken is never known; what it holds stays refused, and the rest is served.
+        The server is healthy before that, but answers 500 for objects in a volume that the master does not know. A
+        volume that a crash left broken is never known: its objects stay unreadable, and the others are served.
         """
-        kept = {int(path.stem.rpartition("_")[2]) for path in self._folder.glob("*.idx")}
+        on_disk = {int(path.stem.rpartition("_")[2]) for path in self._folder.glob("*.idx")}
         deadline = time.monotonic() + _VOLUME_SECONDS
-        while unknown := kept - _volumes(master):
+        while unknown := on_disk - _known_volumes(master):
             if time.monotonic() > deadline:
                 numbers = ", ".join(map(str, sorted(unknown)))
                 _logger.warning("SeaweedFS runs without its volumes %s: see %s", numbers, self._log)
@@ -118,7 +121,7 @@ class SeaweedFS:
             "-s3.port.lance=0",
             "-s3.autoCreateBucket=false",
             f"-s3.config={self._folder / 'identities.json'}",
-            f"-volume.max={_VOLUMES}",
+            f"-volume.max={_MAX_VOLUMES}",
         ]
         http, grpc = ports[: len(_PORTS)], ports[len(_PORTS) :]
         for name, port, grpc_port in zip(_PORTS, http, grpc, strict=True):
@@ -126,15 +129,15 @@ class SeaweedFS:
         return arguments
 
 
-def _sockets(ports: list[int]) -> list[Path]:
-    """The Unix sockets it makes: always in /tmp, named by port, and not all removed when it stops."""
+def _socket_paths(ports: list[int]) -> list[Path]:
+    """The Unix sockets that the server creates: always in /tmp, named by port. It leaves some of them when it stops."""
     pairs = zip(_PORTS * 2, ports, strict=True)
     names = [f"seaweedfs-{name}{grpc}-{port}.sock" for name, port in pairs for grpc in ("", "-grpc")]
-    return [Path("/tmp") / name for name in names]  # noqa: S108  that is where it puts them
+    return [Path("/tmp") / name for name in names]  # noqa: S108  the server puts them there
 
 
-def _secret_of(folder: Path) -> str:
-    """The folder's secret key, made the first time and readable by its owner alone."""
+def _load_secret_key(folder: Path) -> str:
+    """The secret key of this data folder, created the first time and readable by its owner alone."""
     identities = folder / "identities.json"
     if not identities.exists():
         secret = secrets.token_hex(20)
@@ -146,7 +149,7 @@ def _secret_of(folder: Path) -> str:
     return str(json.loads(identities.read_text())["identities"][0]["credentials"][0]["secretKey"])
 
 
-def _answers(port: int) -> bool:
+def _is_healthy(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://{HOST}:{port}/healthz", timeout=2) as answer:
             return bool(answer.status == 200)  # noqa: PLR2004  OK
@@ -154,8 +157,8 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _volumes(master: int) -> set[int]:
-    """The numbers of the files of data that its master knows a server for."""
+def _known_volumes(master: int) -> set[int]:
+    """The ids of the volumes that the master knows a server for."""
     try:
         with urllib.request.urlopen(f"http://{HOST}:{master}/vol/status", timeout=2) as answer:
             centers = json.load(answer)["Volumes"]["DataCenters"]

@@ -1,10 +1,9 @@
-"""The app in this process, on a real store; and what is in the store afterwards."""
+"""The app in this process or in its own, on a real store, and the content of the store."""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
-import json
 import os
 import signal
 import subprocess
@@ -18,6 +17,7 @@ import attrs
 import httpx
 import pytest
 from starlette.testclient import TestClient
+from store_contents import documents_below, objects_below
 
 import holded_pipeline as hp
 from holded_pipeline.api import create_app
@@ -27,25 +27,21 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
 @attrs.frozen
-class Stored:
-    """What a bucket holds."""
+class BucketContent:
+    """The objects of a bucket."""
 
     lake: hp.MinIO
 
     def keys(self, prefix: str = "raw/") -> list[str]:
-        filesystem = self.lake.filesystem()
-        folder = f"{self.lake.bucket}/{prefix.strip('/')}"
-        found = filesystem.find(folder) if filesystem.exists(folder) else []
-        return [key.removeprefix(f"{self.lake.bucket}/") for key in sorted(found)]
+        return sorted(objects_below(self.lake, prefix))
 
     def lines(self, prefix: str = "raw/") -> list[bytes]:
-        filesystem = self.lake.filesystem()
-        bodies = [filesystem.cat(f"{self.lake.bucket}/{key}") for key in self.keys(prefix)]
-        texts = [gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body for body in bodies]
-        return [line for text in texts for line in text.splitlines()]
+        objects = sorted(objects_below(self.lake, prefix).items())
+        bodies = [gzip.decompress(body) if key.endswith(".gz") else body for key, body in objects]
+        return [line for body in bodies for line in body.splitlines()]
 
     def documents(self, prefix: str = "raw/") -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.lines(prefix)]
+        return documents_below(self.lake, prefix)
 
     def ids(self) -> set[str]:
         return {document["event_id"] for document in self.documents()}
@@ -53,13 +49,13 @@ class Stored:
 
 @pytest.fixture(scope="session")
 def nowhere() -> hp.MinIO:
-    """For what must not even reach a store."""
+    """A store that does not exist, for requests that must not reach one."""
     return hp.MinIO("http://127.0.0.1:1", bucket="b", access_key="a", secret_key="s")
 
 
 @pytest.fixture
-def stored(lake: hp.MinIO) -> Stored:
-    return Stored(lake)
+def stored(lake: hp.MinIO) -> BucketContent:
+    return BucketContent(lake)
 
 
 @pytest.fixture

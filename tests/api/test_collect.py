@@ -1,4 +1,4 @@
-"""POST /collect: what is accepted is stored, and what is refused is told."""
+"""POST /collect: accepted events are stored, and rejected ones are listed in the response."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import holded_pipeline as hp
 from holded_pipeline.api import Limits, Writing, collect
-from holded_pipeline.api.package import read_package
+from holded_pipeline.api.package_parsing import parse_package
 from holded_pipeline.model import json_codec
 from holded_pipeline.reading.envelopes import flat, holded
 
@@ -24,21 +24,21 @@ def package(count, seed=1):
     return [sample.line for sample in hp.testing.sample_events(count, seed=seed)]
 
 
-def test_a_package_is_stored_as_the_pipeline_reads_it(api, stored):
+def test_the_pipeline_reads_what_a_package_stored(api, stored):
     samples = hp.testing.sample_events(5)
     answer = api().post("/collect", content=b"[" + b",".join(s.line for s in samples) + b"]", headers=JSON)
     assert answer.status_code == 202
-    told = answer.json()
-    assert told["counts"] == {"received": 5, "accepted": 5, "rejected": 0}
-    assert [each["event_id"] for each in told["accepted"]] == [sample.event_id for sample in samples]
+    result = answer.json()
+    assert result["counts"] == {"received": 5, "accepted": 5, "rejected": 0}
+    assert [each["event_id"] for each in result["accepted"]] == [sample.event_id for sample in samples]
     events = [holded(json_codec.decode(line), hp.Source("b", "k", "e", 1)) for line in stored.lines()]
     assert [event.id for event in events] == [sample.event_id for sample in samples]
-    assert {event.metadata["correlation_id"] for event in events} == {told["package_id"]}
-    assert {event.metadata["collected_at"] for event in events} == {told["received_at"]}
+    assert {event.metadata["correlation_id"] for event in events} == {result["package_id"]}
+    assert {event.metadata["collected_at"] for event in events} == {result["received_at"]}
     assert [event.data for event in events] == [sample.document["data"] for sample in samples]
 
 
-def test_flat_objects_are_read_back_under_their_own_ids(api, stored):
+def test_flat_objects_are_read_under_their_own_ids(api, stored):
     flat_object = {"event_id": "f-1", "event_type": "t", "company_id": "c", "timestamp": 1718031415926, "n": 1.10}
     for _ in range(2):
         assert api().post("/collect", json=flat_object).status_code == 202
@@ -59,7 +59,7 @@ def test_lines_are_a_package(api, stored):
 
 
 @pytest.mark.parametrize("headers", [JSON, LINES])
-def test_a_gzip_body_is_inflated(api, stored, headers):
+def test_a_gzip_body_is_decompressed(api, stored, headers):
     body = gzip.compress(b'{"n":1}')
     assert api().post("/collect", content=body, headers={**headers, "Content-Encoding": "gzip"}).status_code == 202
     assert stored.documents()[0]["event"] == {"n": 1}
@@ -72,14 +72,14 @@ def test_a_message_sent_twice_has_one_id(api):
     assert len(ids) == 1
 
 
-def test_events_without_a_message_id_get_ids_in_the_order_of_their_coming(api):
+def test_events_without_a_message_id_get_ids_in_order_of_arrival(api):
     client = api()
     found = [client.post("/collect", json={"n": n}).json()["accepted"][0]["event_id"] for n in range(5)]
     assert found == sorted(set(found))
     assert all(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", i) for i in found)
 
 
-def test_keys_tell_the_hour_and_sort_by_time(api, stored):
+def test_object_keys_have_the_hour_and_sort_by_time(api, stored):
     client = api(writing=Writing(max_wait=0))
     received = [client.post("/collect", json={"n": n}).json()["received_at"] for n in range(3)]
     keys = stored.keys()
@@ -99,23 +99,23 @@ def test_requests_that_arrive_together_make_few_objects(api, stored):
     assert len(stored.keys()) < 20
 
 
-def test_what_is_broken_is_refused_alone(api, stored):
+def test_a_broken_event_is_rejected_by_itself(api, stored):
     answer = api().post("/collect", content=b'[{"n":1},{"n":NaN},{"n":2}]', headers=JSON)
     assert answer.status_code == 202
     assert [each["index"] for each in answer.json()["accepted"]] == [0, 2]
-    (refused,) = answer.json()["rejected"]
-    assert (refused["index"], refused["reason"]) == (1, "not_finite")
+    (rejected,) = answer.json()["rejected"]
+    assert (rejected["index"], rejected["reason"]) == (1, "not_finite")
     assert [document["event"] for document in stored.documents()] == [{"n": 1}, {"n": 2}]
 
 
-def test_a_package_of_which_nothing_is_accepted_is_422(api, stored):
+def test_a_package_without_an_accepted_event_is_answered_with_422(api, stored):
     answer = api().post("/collect", content=b'{"n":NaN}', headers=JSON)
     assert answer.status_code == 422
     assert answer.json()["counts"] == {"received": 1, "accepted": 0, "rejected": 1}
     assert stored.keys() == []
 
 
-def test_an_empty_package_is_no_fault(api, stored):
+def test_an_empty_package_is_accepted(api, stored):
     assert api().post("/collect", content=b"[]", headers=JSON).status_code == 202
     assert stored.keys() == []
 
@@ -129,20 +129,20 @@ def test_an_empty_package_is_no_fault(api, stored):
         (JSON | {"Content-Encoding": "br"}, "unsupported_encoding"),
     ],
 )
-def test_other_bodies_are_refused(api, nowhere, headers, code):
+def test_bodies_of_other_media_types_are_rejected(api, nowhere, headers, code):
     answer = api(lake=nowhere).post("/collect", content=b"{}", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (415, code)
     assert answer.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("parameters", [";", "; charset=UTF-8", '; CharSet="utf-8"; version=1', "; version=1"])
-def test_parameters_of_the_media_type_are_no_charset(api, parameters):
+def test_parameters_of_the_media_type_are_ignored(api, parameters):
     headers = {"Content-Type": f"Application/JSON{parameters}"}
     assert api().post("/collect", content=b"{}", headers=headers).status_code == 202
 
 
 @pytest.mark.parametrize(
-    ("body", "aside"),
+    ("body", "in_thread"),
     [
         (b"{}", False),
         (json.dumps([{"text": "x" * 500}] * 100).encode(), False),
@@ -151,38 +151,38 @@ def test_parameters_of_the_media_type_are_no_charset(api, parameters):
         (b'{"a":"' + b"x" * 100_000 + b'"}', True),
     ],
 )
-def test_only_what_is_read_in_no_time_is_read_on_the_event_loop(api, body, aside, monkeypatch):
+def test_only_small_bodies_are_parsed_on_the_event_loop(api, body, in_thread, monkeypatch):
     names = set()
 
     def watched(*arguments):
         names.add(threading.current_thread().name.partition("_")[0])
-        return read_package(*arguments)
+        return parse_package(*arguments)
 
-    monkeypatch.setattr(collect, "read_package", watched)
+    monkeypatch.setattr(collect, "parse_package", watched)
     layout = "x-ndjson" if body.startswith(b"x\n") else "json"
     api().post("/collect", content=body, headers={"Content-Type": f"application/{layout}"})
-    assert ("holded-read" in names) is aside
+    assert ("holded-parse" in names) is in_thread
 
 
 @pytest.mark.parametrize("body", [b"not gzip", gzip.compress(b'{"n":1}', mtime=0)[:-5]])
-def test_a_broken_gzip_body_is_refused(api, nowhere, body):
+def test_a_broken_gzip_body_is_rejected(api, nowhere, body):
     answer = api(lake=nowhere).post("/collect", content=body, headers=JSON | {"Content-Encoding": "gzip"})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_gzip")
 
 
-def in_pieces(body, size=1_000):
+def in_chunks(body, size=1_000):
     for start in range(0, len(body), size):
         yield body[start : start + size]
 
 
-@pytest.mark.parametrize("content", [lambda body: body, in_pieces], ids=["with a length", "chunked"])
-def test_a_body_that_is_too_large_is_refused(api, nowhere, content):
+@pytest.mark.parametrize("content", [lambda body: body, in_chunks], ids=["with a length", "chunked"])
+def test_a_too_large_body_is_rejected(api, nowhere, content):
     body = b'{"n":"' + b"x" * 20_000 + b'"}'
     answer = api(lake=nowhere, limits=Limits(body_bytes=10_000)).post("/collect", content=content(body), headers=JSON)
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
-def test_a_gzip_bomb_is_refused_while_it_is_inflated(api, nowhere):
+def test_a_gzip_bomb_is_rejected_during_decompression(api, nowhere):
     client = api(lake=nowhere, limits=Limits(inflated_bytes=1 << 20))
     bomb = gzip.compress(b'{"n":"' + b" " * (64 << 20) + b'"}')
     answer = client.post("/collect", content=bomb, headers=JSON | {"Content-Encoding": "gzip"})
@@ -190,20 +190,20 @@ def test_a_gzip_bomb_is_refused_while_it_is_inflated(api, nowhere):
     assert client.app.state.service.memory.held == 0
 
 
-def test_too_many_events_are_refused(api, stored):
+def test_a_package_with_too_many_events_is_rejected(api, stored):
     answer = api(limits=Limits(events=2)).post("/collect", json=[{}, {}, {}])
     assert (answer.status_code, answer.json()["code"]) == (413, "too_many_events")
     assert stored.keys() == []
 
 
-def test_bodies_beyond_the_memory_set_aside_are_told_to_come_again(api):
+def test_bodies_beyond_the_memory_budget_are_answered_with_503(api):
     client = api(limits=Limits(memory_bytes=1_000))
     answer = client.post("/collect", content=b'{"n":"' + b"x" * 2_000 + b'"}', headers=JSON)
     assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "busy", "5")
     assert client.post("/collect", json={"n": 1}).status_code == 202
 
 
-def test_a_bucket_that_is_not_there_is_never_an_acknowledgement(api, lake):
+def test_a_missing_bucket_is_answered_with_503(api, lake):
     client = api(lake=attrs.evolve(lake, bucket="not-there"))
     answer = client.post("/collect", json={"n": 1})
     assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")

@@ -1,4 +1,4 @@
-"""What is stored is found again."""
+"""GET /events and GET /events/{event_id}: stored events are found again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from holded_pipeline.api import Limits, Writing
 
 
 def fill(client, count):
-    """So many events, each in a package of its own; their ids and the day."""
+    """Sends events, each in its own package; returns their ids and the time of receipt."""
     answers = [
         client.post("/collect", content=b'{"n": %d.10}' % n, headers={"Content-Type": "application/json"})
         for n in range(count)
@@ -17,8 +17,8 @@ def fill(client, count):
     return ids, answers[0].json()["received_at"]
 
 
-def walk(client, **parameters):
-    """All pages."""
+def all_pages(client, **parameters):
+    """Follows next_cursor to the last page."""
     pages = [client.get("/events", params=parameters).json()]
     while cursor := pages[-1]["next_cursor"]:
         pages.append(client.get("/events", params={**parameters, "cursor": cursor}).json())
@@ -31,7 +31,7 @@ def test_pages_cover_every_event_once_and_in_order(api, limit):
     for _ in range(2):
         client.post("/collect", json=[{}, {}, {}])
     client.post("/collect", json={})
-    pages = walk(client, limit=limit)
+    pages = all_pages(client, limit=limit)
     found = [event["event_id"] for page in pages for event in page["events"]]
     assert len(found) == 7
     assert found == sorted(set(found))
@@ -41,10 +41,10 @@ def test_pages_cover_every_event_once_and_in_order(api, limit):
 def test_a_page_ends_early_when_its_events_are_large(api):
     client = api(limits=Limits(page_bytes=3_000))
     client.post("/collect", json=[{"n": "x" * 1_000}] * 5)
-    assert [len(page["events"]) for page in walk(client)] == [2, 2, 1]
+    assert [len(page["events"]) for page in all_pages(client)] == [2, 2, 1]
 
 
-def test_numbers_come_back_as_they_were_sent(api):
+def test_numbers_are_returned_as_they_were_sent(api):
     client = api()
     body = b'{"n": 1.10, "m": 1000000000000000000000000000000}'
     answer = client.post("/collect", content=body, headers={"Content-Type": "application/json"})
@@ -53,7 +53,7 @@ def test_numbers_come_back_as_they_were_sent(api):
     assert body in client.get(f"/events/{event_id}").content
 
 
-def test_days_and_hours_are_kept_apart(api):
+def test_events_are_filtered_by_day_and_hour(api):
     client = api()
     ids, at = fill(client, 2)
     hour = int(at[11:13])
@@ -63,7 +63,7 @@ def test_days_and_hours_are_kept_apart(api):
     assert client.get(f"/events/{ids[0]}", params={"date": at[:10]}).json()["event"] == {"n": 0.1}
 
 
-def test_an_event_is_there_at_once(api):
+def test_a_new_event_is_found_at_once(api):
     client = api()
     ids, _ = fill(client, 3)
     assert [client.get(f"/events/{event_id}").json()["event"]["n"] for event_id in ids] == [0.1, 1.1, 2.1]
@@ -71,7 +71,7 @@ def test_an_event_is_there_at_once(api):
 
 def test_an_older_event_is_found_with_its_day(api):
     ids, at = fill(api(), 3)
-    another = api()  # another process, or this one after a new start: it remembers nothing
+    another = api()  # like another process, or this one after a restart
     answer = another.get(f"/events/{ids[1]}")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_recent")
     assert f"date={at[:10]}" in answer.json()["detail"]
@@ -80,7 +80,7 @@ def test_an_older_event_is_found_with_its_day(api):
     assert (missing.status_code, missing.json()["code"]) == (404, "no_such_event")
 
 
-def test_only_so_many_recent_events_are_remembered(api):
+def test_recent_events_have_a_limit_of_bytes(api):
     client = api(limits=Limits(recent_bytes=500))
     ids, _ = fill(client, 10)
     assert client.app.state.service.recent.bytes <= 500
@@ -88,7 +88,7 @@ def test_only_so_many_recent_events_are_remembered(api):
     assert client.get(f"/events/{ids[-1]}").status_code == 200
 
 
-def test_what_others_put_beside_is_passed_over(api, lake):
+def test_objects_and_lines_of_other_writers_are_skipped(api, lake):
     client = api()
     _, at = fill(client, 1)
     folder = f"{lake.bucket}/raw/date={at[:10]}/hour={at[11:13]}"
@@ -98,8 +98,8 @@ def test_what_others_put_beside_is_passed_over(api, lake):
 
 
 @pytest.fixture
-def vanishing(lake, monkeypatch):
-    """`vanishing(client, number)`: the object of this number is deleted between its listing and its reading."""
+def delete_after_listing(lake, monkeypatch):
+    """`delete_after_listing(client, number)`: object `number` is deleted after it was listed."""
 
     def arrange(client, number=0):
         store = client.app.state.service.archive._store
@@ -116,40 +116,40 @@ def vanishing(lake, monkeypatch):
 
 
 @pytest.mark.parametrize(("packages", "number"), [(1, 0), (2, 0), (2, 1)])
-def test_an_object_that_vanishes_while_a_page_is_read_is_passed_over(api, vanishing, packages, number):
+def test_an_object_deleted_while_a_page_is_read_is_skipped(api, delete_after_listing, packages, number):
     client = api(writing=Writing(max_wait=0))
     ids, _ = fill(client, packages)
-    vanishing(client, number)
+    delete_after_listing(client, number)
     answer = client.get("/events")
     assert answer.status_code == 200
     left = [event_id for at, event_id in enumerate(ids) if at != number]
     assert [event["event_id"] for event in answer.json()["events"]] == left
 
 
-def test_an_event_whose_object_vanishes_while_it_is_looked_for_is_not_there(api, vanishing):
+def test_an_event_whose_object_is_deleted_meanwhile_is_not_found(api, delete_after_listing):
     client = api(limits=Limits(recent_bytes=0))
     ids, at = fill(client, 1)
-    vanishing(client)
+    delete_after_listing(client)
     answer = client.get(f"/events/{ids[0]}", params={"date": at[:10]})
     assert (answer.status_code, answer.json()["code"]) == (404, "no_such_event")
 
 
-def test_what_was_read_of_an_object_before_it_vanished_is_given(api, lake, monkeypatch):
+def test_events_read_before_their_object_was_deleted_are_returned(api, lake, monkeypatch):
     client = api()
     client.post("/collect", json=[{"n": 1}, {"n": "x" * 5_000_000}])  # more than is fetched at a time
     store = client.app.state.service.archive._store
     read = store.read
 
-    def then_gone(piece):
-        body = read(piece)
-        lake.filesystem().rm(f"{lake.bucket}/{piece.key}")
+    def read_then_delete(whole):
+        body = read(whole)
+        lake.filesystem().rm(f"{lake.bucket}/{whole.key}")
         return body
 
-    monkeypatch.setattr(store, "read", then_gone)
+    monkeypatch.setattr(store, "read", read_then_delete)
     assert [event["event"] for event in client.get("/events").json()["events"]] == [{"n": 1}]
 
 
-def test_a_look_that_takes_too_long_says_so(api, lake):
+def test_a_search_that_takes_too_long_is_answered_with_504(api, lake):
     client = api(limits=Limits(scan_seconds=0.000_001))
     _, at = fill(client, 1)
     answer = client.get("/events/nothing", params={"date": at[:10]})
@@ -167,6 +167,6 @@ def test_a_look_that_takes_too_long_says_so(api, lake):
         ({"limit": 0}, "invalid_parameter"),
     ],
 )
-def test_parameters_that_make_no_sense_are_refused(api, nowhere, parameters, code):
+def test_invalid_parameters_are_answered_with_400(api, nowhere, parameters, code):
     answer = api(lake=nowhere).get("/events", params=parameters)
     assert (answer.status_code, answer.json()["code"]) == (400, code)

@@ -1,4 +1,4 @@
-"""The examples do what they say, and say in one line what is wrong."""
+"""The examples of the API run, and report a wrong argument in one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from holded_pipeline.local.ports import free_ports
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
-def example(name, *arguments, **env):
+def run_example(name, *arguments, **env):
     clean = {key: value for key, value in os.environ.items() if not key.startswith("HOLDED_API_KEY")}
     return subprocess.run(
         [sys.executable, str(EXAMPLES / name), *arguments],
@@ -27,15 +27,15 @@ def example(name, *arguments, **env):
 
 
 def test_each_acknowledged_event_is_in_postgresql_once():
-    done = example("end_to_end.py", "--events", "300", "--faults", "0.05")
+    done = run_example("end_to_end.py", "--events", "300", "--faults", "0.05")
     assert done.returncode == 0, done.stderr
     assert "each acknowledged event accounted for: yes" in done.stdout
-    said = {name.strip(): number for name, number in (line.rsplit(maxsplit=1) for line in done.stdout.splitlines())}
-    assert int(said["acknowledged"]) > 280
-    assert int(said["read by the pipeline"]) == int(said["acknowledged"])
+    totals = {name.strip(): number for name, number in (line.rsplit(maxsplit=1) for line in done.stdout.splitlines())}
+    assert int(totals["acknowledged"]) > 280
+    assert int(totals["read by the pipeline"]) == int(totals["acknowledged"])
 
 
-def test_the_check_of_the_whole_way_can_fail(lake, db, monkeypatch):
+def test_the_check_of_the_end_to_end_example_can_fail(lake, db, monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES))
     import end_to_end  # noqa: PLC0415  from the examples
     import send_events  # noqa: PLC0415  as above
@@ -48,30 +48,30 @@ def test_the_check_of_the_whole_way_can_fail(lake, db, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "said"),
+    ("name", "arguments", "message"),
     [
         ("collect_api.py", ["--host", "0.0.0.0"], "without API keys the API listens on loopback alone"),
         ("collect_api.py", ["--minio", "http://127.0.0.1:1"], "--minio needs --access-key"),
         ("send_events.py", ["127.0.0.1:8000"], "the URL looks like http://127.0.0.1:8000"),
     ],
 )
-def test_what_is_wrong_is_one_line(name, arguments, said):
-    done = example(name, *arguments)
+def test_a_wrong_argument_is_reported_in_one_line(name, arguments, message):
+    done = run_example(name, *arguments)
     assert done.returncode in (1, 2)
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_sending_to_nobody_is_told():
+def test_sending_to_a_stopped_server_is_reported():
     port = free_ports(1)[0]
-    done = example("send_events.py", f"http://127.0.0.1:{port}", "--events", "5", "--patience", "0.6")
+    done = run_example("send_events.py", f"http://127.0.0.1:{port}", "--events", "5", "--patience", "0.6")
     assert done.returncode == 1
     assert "error: 5 events were not accepted" in done.stderr
     assert "gave up after ConnectionError" in done.stdout
     assert "Traceback" not in done.stderr
 
 
-def test_without_fastapi_it_says_what_to_install():
+def test_without_fastapi_the_error_says_what_to_install():
     script = (
         "import sys\nsys.modules['fastapi'] = None\nimport holded_pipeline\n"
         "try:\n    import holded_pipeline.api\n"

@@ -1,4 +1,4 @@
-"""Packages that arrive together are stored together, and none is acknowledged before it is stored."""
+"""Packages that arrive together are written as one object, and none is acknowledged before it is stored."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from holded_pipeline.api.settings import Writing
 from holded_pipeline.model.errors import TransientError
 
 
-class Heard:
-    """What a commit told."""
+class FailureList:
+    """Metrics that keep the failures."""
 
     def __init__(self):
         self.failures = []
 
-    def stored(self, size, packages, seconds):
+    def count_object(self, size, packages, seconds):
         pass
 
-    def failed(self, error):
+    def count_failure(self, error):
         self.failures.append(error)
 
 
 class Disk:
-    """A function that stores into a dict, when it is let."""
+    """A write function that stores into a dict, and waits until `writable` is set."""
 
-    def __init__(self, *, open_at_once=True, failing=False):
+    def __init__(self, *, writable=True, failing=False):
         self.objects = {}
-        self.door = threading.Event()
-        self.began = threading.Semaphore(0)
+        self.writable = threading.Event()
+        self.started_writes = threading.Semaphore(0)
         self.failing = failing
-        if open_at_once:
-            self.door.set()
+        if writable:
+            self.writable.set()
 
     def __call__(self, key, body):
-        self.began.release()
-        assert self.door.wait(20)
+        self.started_writes.release()
+        assert self.writable.wait(20)
         if self.failing:
             raise TransientError("the store did not answer")
         self.objects[key] = body
 
 
-def commit_to(disk, heard=None, **settings):
+def commit_to(disk, metrics=None, **settings):
     numbers = itertools.count()
     key = lambda partition: f"{partition}/{next(numbers)}"  # noqa: E731
-    return GroupCommit(disk, key, Writing(**settings), heard or Heard())
+    return GroupCommit(disk, key, Writing(**settings), metrics or FailureList())
 
 
 def run(scenario):
@@ -74,7 +74,7 @@ def test_packages_that_arrive_together_make_one_object():
     assert disk.objects == {"h/0": b"".join(b"%d\n" % number for number in range(100))}
 
 
-def test_hours_do_not_share_an_object():
+def test_two_partitions_do_not_share_an_object():
     disk = Disk()
 
     async def scenario():
@@ -87,7 +87,7 @@ def test_hours_do_not_share_an_object():
     assert disk.objects == {"h1/0": b"a\n", "h2/1": b"b\n"}
 
 
-def test_an_object_is_not_larger_than_asked_for():
+def test_an_object_is_not_larger_than_group_bytes():
     disk = Disk()
 
     async def scenario():
@@ -100,16 +100,16 @@ def test_an_object_is_not_larger_than_asked_for():
     assert sorted(len(body) for body in disk.objects.values()) == [8, 8, 8]
 
 
-def test_nothing_is_acknowledged_before_the_store_has_it():
-    disk = Disk(open_at_once=False)
+def test_nothing_is_acknowledged_before_it_is_stored():
+    disk = Disk(writable=False)
 
     async def scenario():
         commit = commit_to(disk, max_wait=0)
         commit.start()
         storing = asyncio.create_task(commit.store("h", b"a\n"))
-        await asyncio.to_thread(disk.began.acquire)
+        await asyncio.to_thread(disk.started_writes.acquire)
         assert not storing.done()
-        disk.door.set()
+        disk.writable.set()
         await storing
         assert disk.objects
         await commit.close()
@@ -117,35 +117,35 @@ def test_nothing_is_acknowledged_before_the_store_has_it():
     run(scenario)
 
 
-def test_a_failed_write_is_no_acknowledgement():
-    heard = Heard()
+def test_a_failed_write_is_answered_with_503():
+    metrics = FailureList()
 
     async def scenario():
-        commit = commit_to(Disk(failing=True), heard, max_wait=0.05)
+        commit = commit_to(Disk(failing=True), metrics, max_wait=0.05)
         commit.start()
         answers = await asyncio.gather(*(commit.store("h", b"a\n") for _ in range(3)), return_exceptions=True)
         assert [answer.status for answer in answers] == [503] * 3
         await commit.close()
 
     run(scenario)
-    assert len(heard.failures) == 1
+    assert len(metrics.failures) == 1
 
 
-def test_what_does_not_fit_the_queue_is_told_to_come_again():
-    disk = Disk(open_at_once=False)
+def test_a_package_beyond_the_queue_is_answered_with_503():
+    disk = Disk(writable=False)
 
     async def scenario():
         commit = commit_to(disk, max_wait=0, writes=1, group_packages=1, queue_bytes=20)
         commit.start()
         first = asyncio.create_task(commit.store("h", b"0123456789\n"))
-        await asyncio.to_thread(disk.began.acquire)
+        await asyncio.to_thread(disk.started_writes.acquire)
         second = asyncio.create_task(commit.store("h", b"0123456789\n"))
         await until(lambda: commit.waiting_packages == 1)
         with pytest.raises(Problem) as raised:
             await commit.store("h", b"0123456789\n")
         assert (raised.value.status, raised.value.headers["Retry-After"]) == (503, "5")
         assert commit.waiting_bytes == 11
-        disk.door.set()
+        disk.writable.set()
         await asyncio.gather(first, second)
         await commit.close()
 
@@ -153,28 +153,28 @@ def test_what_does_not_fit_the_queue_is_told_to_come_again():
     assert len(disk.objects) == 2
 
 
-def test_a_package_that_waited_too_long_is_answered_and_taken_back():
-    disk = Disk(open_at_once=False)
+def test_a_package_that_waits_too_long_is_answered_and_withdrawn():
+    disk = Disk(writable=False)
 
     async def scenario():
         commit = commit_to(disk, max_wait=0, writes=1, store_seconds=0.2)
         commit.start()
         first = asyncio.create_task(commit.store("h", b"first\n"))
-        await asyncio.to_thread(disk.began.acquire)
+        await asyncio.to_thread(disk.started_writes.acquire)
         with pytest.raises(Problem):
             await commit.store("h", b"second\n")
         with pytest.raises(Problem):
             await first
         assert (commit.waiting_packages, commit.waiting_bytes) == (0, 0)
-        disk.door.set()
+        disk.writable.set()
         await commit.close()
 
     run(scenario)
     assert list(disk.objects.values()) == [b"first\n"]  # stored all the same, as its answer says it may be
 
 
-def test_closing_stores_what_was_taken_in_and_refuses_the_rest():
-    disk = Disk(open_at_once=False)
+def test_closing_stores_the_queue_and_rejects_new_packages():
+    disk = Disk(writable=False)
 
     async def scenario():
         commit = commit_to(disk, max_wait=60)
@@ -182,11 +182,11 @@ def test_closing_stores_what_was_taken_in_and_refuses_the_rest():
         storing = asyncio.create_task(commit.store("h", b"a\n"))
         await until(lambda: commit.waiting_packages == 1)
         closing = asyncio.create_task(commit.close())
-        await asyncio.to_thread(disk.began.acquire)
+        await asyncio.to_thread(disk.started_writes.acquire)
         with pytest.raises(Problem) as raised:
             await commit.store("h", b"b\n")
         assert raised.value.code == "stopping"
-        disk.door.set()
+        disk.writable.set()
         await closing
         await storing
 

@@ -1,4 +1,4 @@
-"""The app inside another one."""
+"""The app mounted in another app."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def client_of(mounted, lifespan=None):
     ("method", "path"),
     [("POST", "/collect"), ("GET", "/events"), ("GET", "/events/x?date=2026-01-01"), ("GET", "/ready")],
 )
-def test_without_its_lifespan_it_says_what_to_do(nowhere, caplog, method, path):
+def test_without_its_lifespan_the_log_says_what_to_do(nowhere, caplog, method, path):
     with client_of(create_app(nowhere)) as client:
         answer = client.request(method, f"/ingest{path}", headers={"Content-Type": "application/json"}, content="{}")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
@@ -30,7 +30,7 @@ def test_without_its_lifespan_it_says_what_to_do(nowhere, caplog, method, path):
     assert "app.router.lifespan_context(app)" in caplog.text
 
 
-def test_mounted_with_its_lifespan_it_takes_events(lake):
+def test_mounted_with_its_lifespan_the_app_accepts_events(lake):
     app = create_app(lake)
 
     @contextlib.asynccontextmanager

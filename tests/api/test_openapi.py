@@ -1,4 +1,4 @@
-"""What /docs says is so."""
+"""The OpenAPI document and docs/api.md describe what the API does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from holded_pipeline.api import Limits, Writing, create_app
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-UNDESCRIBED = {404, 405}  # any path, any method
+UNDESCRIBED = {404, 405}  # any route may answer these
 NOWHERE = hp.MinIO("http://127.0.0.1:1", bucket="b", access_key="a", secret_key="s")
 DOCUMENT = create_app(NOWHERE).openapi()
 CALLS = [(path, method) for path, calls in DOCUMENT["paths"].items() for method in calls]
@@ -32,7 +32,7 @@ def client(stack):
         yield opened
 
 
-@pytest.mark.filterwarnings("ignore:Skipped test cases:UserWarning")  # it makes up no lines; others' tests do
+@pytest.mark.filterwarnings("ignore:Skipped test cases:UserWarning")  # it generates no JSON lines; other tests do
 @schema.parametrize()
 @settings(
     max_examples=12,
@@ -40,7 +40,7 @@ def client(stack):
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_no_request_makes_a_fault(client, case):
+def test_no_generated_request_is_answered_with_500(client, case):
     answer = client.request(
         case.method,
         case.formatted_path,
@@ -54,7 +54,7 @@ def test_no_request_makes_a_fault(client, case):
 
 
 def content_of(case):
-    """The body that was made up, as bytes."""
+    """The generated body as bytes."""
     if isinstance(case.body, NotSet) or case.body is None:
         return None
     if isinstance(case.body, str | bytes):
@@ -74,7 +74,7 @@ def test_each_call_and_each_error_has_an_example(path, method):
         assert all(content["examples"] for content in call["requestBody"]["content"].values())
 
 
-def documented():
+def documented_codes():
     """The codes of the table in docs/api.md, each with its status."""
     table = PAGE.partition("## Errors")[2].partition("## Limits")[0]
     found = {}
@@ -88,7 +88,7 @@ def documented():
     return found
 
 
-def shown():
+def example_codes():
     """The codes of the examples, each with the statuses it stands under."""
     found = {}
     for path, method in CALLS:
@@ -99,8 +99,8 @@ def shown():
     return found
 
 
-def raised():
-    """The codes in the source, each with its status: first arguments of what makes problems."""
+def source_codes():
+    """The codes in the source, each with its status: the arguments of `Problem` and `unavailable`."""
     found = {}
     for path in (ROOT / "holded_pipeline" / "api").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -108,28 +108,28 @@ def raised():
             values = [each.value for each in node.args if isinstance(each, ast.Constant)] if made else []
             if made == "Problem" and len(values) > 1 and isinstance(values[0], int):
                 found[values[1]] = values[0]
-            if made == "not_now":
+            if made == "unavailable":
                 found[values[0]] = 503
     return found
 
 
-def test_each_code_that_is_documented_has_an_example_and_none_has_one_beside():
-    assert shown() == documented()
+def test_documented_codes_are_those_with_an_example():
+    assert example_codes() == documented_codes()
 
 
-def test_each_code_in_the_source_is_one_of_them():
-    assert raised().items() <= documented().items()
-    assert len(raised()) > 20
+def test_each_code_in_the_source_is_documented():
+    assert source_codes().items() <= documented_codes().items()
+    assert len(source_codes()) > 20
 
 
-def test_the_calls_are_these():
+def test_the_paths_are_these():
     assert {path for path, _ in CALLS} == {"/collect", "/events", "/events/{event_id}", "/health", "/ready", "/metrics"}
 
 
-def test_a_fault_of_ours_is_answered_with_an_id_and_nothing_more(api, nowhere, caplog, monkeypatch):
+def test_an_unexpected_error_is_answered_with_its_log_id_only(api, nowhere, caplog, monkeypatch):
     client = api(lake=nowhere)
     monkeypatch.setattr(client.app.state.service.metrics, "text", lambda: 1 / 0)
     answer = client.get("/metrics")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert "ZeroDivisionError" not in answer.text
-    assert answer.json()["detail"].split()[-1] in caplog.text
+    assert re.search(r"the id ([0-9a-f]{16}) ", answer.json()["detail"])[1] in caplog.text

@@ -11,7 +11,7 @@ import httpx
 
 
 class Load:
-    """Senders that go on until they are told to stop, and the ids that were acknowledged to them."""
+    """Threads that send packages until the end of the block, and the event ids that were acknowledged."""
 
     def __init__(self, senders=6):
         self.acknowledged = set()
@@ -53,7 +53,7 @@ class Load:
                     self.acknowledged.update(each["event_id"] for each in answer.json()["accepted"])
 
 
-def test_kill_9_under_load_loses_nothing_that_was_acknowledged(process, stored):
+def test_kill_9_under_load_loses_no_acknowledged_event(process, stored):
     following = process()
     with Load() as load:
         for _ in range(2):
@@ -67,7 +67,7 @@ def test_kill_9_under_load_loses_nothing_that_was_acknowledged(process, stored):
     assert load.statuses == {202}
 
 
-def test_sigterm_under_load_finishes_what_was_taken_in(process, stored):
+def test_sigterm_under_load_stores_accepted_packages(process, stored):
     api = process("--max-wait", "0.3")
     api.wait_until_ready()
     with Load() as load:

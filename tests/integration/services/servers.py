@@ -18,7 +18,7 @@ import trustme
 
 from holded_pipeline.local.ports import HOST, free_ports
 from holded_pipeline.local.postgres_server import PostgresServer
-from holded_pipeline.local.process import Reaper, Server, StartError
+from holded_pipeline.local.process import Server, StartError, Watchdog
 from holded_pipeline.local.seaweedfs import SeaweedFS
 
 REGION = "eu-south-2"
@@ -31,9 +31,9 @@ T = TypeVar("T")
 class Services:
     """The servers, started one by one. They end, and their files are removed, with the `with` block of `services()`."""
 
-    def __init__(self, folder: Path, safety_net: Reaper, closing: contextlib.ExitStack) -> None:
+    def __init__(self, folder: Path, watchdog: Watchdog, closing: contextlib.ExitStack) -> None:
         self._folder = folder
-        self._reaper = safety_net
+        self._watchdog = watchdog
         self._closing = closing
         self._secret = secrets.token_hex(20)
 
@@ -61,7 +61,7 @@ class Services:
 
     def seaweedfs(self) -> Mapping[str, str]:
         """Starts the SeaweedFS of the wheel, in place of MinIO."""
-        server = SeaweedFS(self._make_folder("seaweedfs"), self._folder, self._reaper)
+        server = SeaweedFS(self._make_folder("seaweedfs"), self._folder, self._watchdog)
         server.start()
         self._closing.callback(server.stop)
         lake = server.lake("any")
@@ -73,7 +73,7 @@ class Services:
 
     def postgres(self) -> Mapping[str, str]:
         """Starts the PostgreSQL of the wheel."""
-        server = PostgresServer(self._folder / "postgres", self._folder, self._reaper)
+        server = PostgresServer(self._folder / "postgres", self._folder, self._watchdog)
         server.start()
         self._closing.callback(server.stop)
         return {"HOLDED_TEST_POSTGRES": server.database("postgres").url}
@@ -120,7 +120,7 @@ class Services:
 
     def _start(self, name: str, command: list[str], health: str, environment: Mapping[str, str] | None = None) -> None:
         log = self._folder / f"{name}.log"
-        server = Server(name, command, log=log, safety_net=self._reaper, env=environment)
+        server = Server(name, command, log=log, watchdog=self._watchdog, env=environment)
         self._closing.callback(server.stop)
         server.wait_until(lambda: _is_healthy(health, self._folder / "certificates" / "ca.pem"))
 
@@ -136,11 +136,11 @@ def services() -> Iterator[Services]:
     with contextlib.ExitStack() as closing:
         folder = Path(tempfile.mkdtemp(prefix="holded-services-"))
         folder.chmod(0o711)  # so that PostgreSQL can reach its folder if it has to run as another user
-        safety_net = Reaper()
-        closing.callback(safety_net.dismiss)
-        safety_net.remove(folder)
+        watchdog = Watchdog()
+        closing.callback(watchdog.dismiss)
+        watchdog.remove(folder)
         closing.callback(shutil.rmtree, folder, ignore_errors=True)
-        yield Services(folder, safety_net, closing)
+        yield Services(folder, watchdog, closing)
 
 
 def start(running: Services, names: list[str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -1,4 +1,4 @@
-"""The forms of the answers, as OpenAPI shows them."""
+"""The JSON of responses and request bodies, with the examples that OpenAPI shows."""
 
 from __future__ import annotations
 
@@ -12,67 +12,67 @@ _PACKAGE = "019ab4c3-1f00-7a10-8000-3c5d7e9f1a2b"
 
 
 class Counts(BaseModel):
-    """How many events."""
+    """Numbers of events."""
 
     received: int
     accepted: int
     rejected: int
 
 
-class Accepted(BaseModel):
+class AcceptedEvent(BaseModel):
     """An event that is stored."""
 
-    index: int = Field(description="its place in the package, from 0")
+    index: int = Field(description="its position in the package, from 0")
     event_id: str
 
 
-class Violation(BaseModel):
-    """One fault of an event."""
+class SchemaViolation(BaseModel):
+    """One way in which an event breaks its schema."""
 
-    pointer: str = Field(description="JSON Pointer of what is wrong")
+    pointer: str = Field(description="JSON Pointer to the value that is wrong")
     keyword: str
     message: str
 
 
-class Refused(BaseModel):
-    """An event that is not accepted. Sending it again unchanged cannot help."""
+class RejectedEvent(BaseModel):
+    """An event that is not accepted. Sending it again unchanged has the same result."""
 
-    index: int = Field(description="its place in the package, from 0")
+    index: int = Field(description="its position in the package, from 0")
     reason: str = Field(description="a stable code")
     message: str
-    violations: list[Violation] = []
+    violations: list[SchemaViolation] = []
     event_id: str | None = None
 
 
-class Collected(BaseModel):
-    """What became of a package."""
+class CollectResponse(BaseModel):
+    """The result for each event of a package."""
 
     package_id: str = Field(description="the correlation_id of its events")
     received_at: str
     counts: Counts
-    accepted: list[Accepted] = Field(description="stored: the store has confirmed them")
-    rejected: list[Refused] = Field(description="not stored as events")
+    accepted: list[AcceptedEvent] = Field(description="stored, as the store has confirmed")
+    rejected: list[RejectedEvent] = Field(description="not stored as events")
 
 
-class Alive(BaseModel):
-    """The process runs."""
+class ServerStatus(BaseModel):
+    """The status of the process or of its store."""
 
     status: str
 
 
-def collected(accepted: int, rejected: int) -> dict[str, Any]:
-    """An example."""
-    refused = Refused(index=accepted, reason="not_finite", message="NaN is not a JSON number; send null")
-    return Collected(
+def example_response(accepted: int, rejected: int) -> dict[str, Any]:
+    """An example of a `CollectResponse` with so many events."""
+    rejected_event = RejectedEvent(index=accepted, reason="not_finite", message="NaN is not a JSON number; send null")
+    return CollectResponse(
         package_id=_PACKAGE,
         received_at="2026-11-24T09:15:00.125000+00:00",
         counts=Counts(received=accepted + rejected, accepted=accepted, rejected=rejected),
-        accepted=[Accepted(index=0, event_id=_ID)] * accepted,
-        rejected=[refused] * rejected,
+        accepted=[AcceptedEvent(index=0, event_id=_ID)] * accepted,
+        rejected=[rejected_event] * rejected,
     ).model_dump()
 
 
-MESSAGE = {
+EXAMPLE_MESSAGE = {
     "data": {"id": "6740a1", "amount": 12.5, "status": "created"},
     "headers": {
         "type": r"Holded\Wallet\Domain\Transaction\Events\WalletTransactionCreatedEvent",
@@ -87,43 +87,43 @@ MESSAGE = {
 }
 """A message as Holded's services send it."""
 
-STORED = {
+EXAMPLE_STORED_EVENT = {
     "event_id": _ID,
     "correlation_id": _PACKAGE,
     "received_at": "2026-11-24T09:15:00.125000+00:00",
-    "event": MESSAGE,
+    "event": EXAMPLE_MESSAGE,
 }
-"""The form in which it is stored."""
+"""The stored form of that message."""
 
-FIGURES = """# HELP holded_api_requests_total Requests answered
+EXAMPLE_METRICS = """# HELP holded_api_requests_total Responses sent
 # TYPE holded_api_requests_total counter
 holded_api_requests_total{method="POST",route="/collect",status="202"} 41.0
 # HELP holded_api_queue_packages Packages waiting for the store
 # TYPE holded_api_queue_packages gauge
 holded_api_queue_packages 0.0
 """
-"""Some of the figures, in the form of Prometheus."""
+"""Some of the metrics."""
 
-_EVENT = {"type": "object", "description": "an event, as the producer has it"}
-BODY = {
+_EVENT = {"type": "object", "description": "an event, as the producer sends it"}
+REQUEST_BODY = {
     "required": True,
-    "description": "One event, or an array of events; or with application/x-ndjson one event a line. "
-    "With `Content-Encoding: gzip` compressed.",
+    "description": "One event, or an array of events; with application/x-ndjson one event a line. "
+    "Compressed if it has `Content-Encoding: gzip`.",
     "content": {
         "application/json": {
             "schema": {"oneOf": [_EVENT, {"type": "array", "items": _EVENT}]},
             "examples": {
-                "one": {"summary": "one event", "value": MESSAGE},
-                "several": {"summary": "a package", "value": [MESSAGE, MESSAGE]},
+                "one": {"summary": "one event", "value": EXAMPLE_MESSAGE},
+                "several": {"summary": "a package", "value": [EXAMPLE_MESSAGE, EXAMPLE_MESSAGE]},
             },
         },
         "application/x-ndjson": {
             "schema": {"type": "string"},
-            "examples": {"lines": {"value": f"{json.dumps(MESSAGE)}\n{json.dumps(MESSAGE)}\n"}},
+            "examples": {"lines": {"value": f"{json.dumps(EXAMPLE_MESSAGE)}\n{json.dumps(EXAMPLE_MESSAGE)}\n"}},
         },
     },
 }
-STORED_SCHEMA = {
+STORED_EVENT_SCHEMA = {
     "type": "object",
     "required": ["event_id", "correlation_id", "received_at", "event"],
     "properties": {
@@ -136,5 +136,8 @@ STORED_SCHEMA = {
 PAGE_SCHEMA = {
     "type": "object",
     "required": ["events", "next_cursor"],
-    "properties": {"events": {"type": "array", "items": STORED_SCHEMA}, "next_cursor": {"type": ["string", "null"]}},
+    "properties": {
+        "events": {"type": "array", "items": STORED_EVENT_SCHEMA},
+        "next_cursor": {"type": ["string", "null"]},
+    },
 }

@@ -1,4 +1,4 @@
-"""The store slow or away: a bounded wait and a 503, never an acknowledgement without a stored event."""
+"""A slow or stopped store: a bounded wait and a 503, never an acknowledgement without a stored event."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHORT = Writing(max_wait=0.01, store_seconds=2.0, queue_bytes=4_000, retry_after
 
 
 class Proxy:
-    """Stands before the store; what comes through it waits until `flow` is set."""
+    """A TCP proxy before the store; bytes wait in it until `flow` is set."""
 
     def __init__(self, endpoint):
         target = urlsplit(endpoint)
@@ -37,10 +37,10 @@ class Proxy:
     def _accept(self):
         with contextlib.suppress(OSError):
             while True:
-                near, _ = self._server.accept()
-                far = socket.create_connection(self._target)
-                self._sockets += [near, far]
-                for source, sink in ((near, far), (far, near)):
+                client, _ = self._server.accept()
+                upstream = socket.create_connection(self._target)
+                self._sockets += [client, upstream]
+                for source, sink in ((client, upstream), (upstream, client)):
                     threading.Thread(target=self._copy, args=(source, sink), daemon=True).start()
 
     def _copy(self, source, sink):
@@ -59,10 +59,10 @@ class Proxy:
 
 
 @pytest.fixture
-def slow(lake):
-    proxy = Proxy(lake.endpoint)
-    yield proxy
-    proxy.close()
+def proxy(lake):
+    running = Proxy(lake.endpoint)
+    yield running
+    running.close()
 
 
 def until(condition, seconds=30):
@@ -72,12 +72,12 @@ def until(condition, seconds=30):
         time.sleep(0.05)
 
 
-def test_a_store_that_hangs_is_answered_with_503_in_bounded_time_and_memory(api, lake, slow, stored):
-    client = api(lake=attrs.evolve(lake, endpoint=slow.endpoint), writing=SHORT)
+def test_a_store_that_hangs_is_answered_with_503_in_bounded_time_and_memory(api, lake, proxy, stored):
+    client = api(lake=attrs.evolve(lake, endpoint=proxy.endpoint), writing=SHORT)
     first = client.post("/collect", json={"n": "before"})
     assert first.status_code == 202
     service = client.app.state.service
-    slow.flow.clear()
+    proxy.flow.clear()
     began = time.monotonic()
     with ThreadPoolExecutor(20) as senders:
         answers = list(senders.map(lambda n: client.post("/collect", json={"n": n, "text": "x" * 1_000}), range(60)))
@@ -87,28 +87,28 @@ def test_a_store_that_hangs_is_answered_with_503_in_bounded_time_and_memory(api,
     assert {answer.json()["code"] for answer in answers} == {"store_unavailable", "busy"}
     assert sum(queue.waiting_bytes for queue in service._queues) <= SHORT.queue_bytes
     assert service.memory.held == 0
-    slow.flow.set()
+    proxy.flow.set()
     until(lambda: client.post("/collect", json={"n": "after"}).status_code == 202)
     assert first.json()["accepted"][0]["event_id"] in stored.ids()
 
 
-def test_a_slow_store_that_answers_in_time_is_waited_for(api, lake, slow, stored):
-    client = api(lake=attrs.evolve(lake, endpoint=slow.endpoint))
+def test_a_slow_store_that_answers_in_time_is_no_failure(api, lake, proxy, stored):
+    client = api(lake=attrs.evolve(lake, endpoint=proxy.endpoint))
     assert client.post("/collect", json={"n": 0}).status_code == 202
-    slow.flow.clear()
+    proxy.flow.clear()
     with ThreadPoolExecutor(1) as sender:
         sent = sender.submit(client.post, "/collect", json={"n": 1})
         until(lambda: client.app.state.service.memory.held > 0)
         assert not sent.done()
-        slow.flow.set()
+        proxy.flow.set()
         assert sent.result(30).status_code == 202
     assert sent.result().json()["accepted"][0]["event_id"] in stored.ids()
 
 
-def test_a_store_that_is_stopped_and_comes_back(api):
+def test_a_store_that_is_stopped_and_started_again(api):
     with local.stack() as own:
         client = api(lake=own.minio, writing=SHORT)
-        until(lambda: client.post("/collect", json={}).status_code == 202)  # a new store takes its time
+        until(lambda: client.post("/collect", json={}).status_code == 202)  # a new store is not ready at once
         acknowledged = {client.post("/collect", json={}).json()["accepted"][0]["event_id"]}
         own.stop_minio("crash")
         assert client.get("/ready").status_code == 503
@@ -116,7 +116,7 @@ def test_a_store_that_is_stopped_and_comes_back(api):
         assert client.get("/events").status_code == 503
         answer = client.post("/collect", json={})
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
-        # The sender may hear that its time is over before the write gives up.
+        # The sender may get its 503 before the write gives up.
         until(lambda: 'holded_api_store_errors_total{kind="no_answer"}' in client.get("/metrics").text)
         own.start_minio()
         until(lambda: client.get("/ready").status_code == 200)
@@ -125,21 +125,21 @@ def test_a_store_that_is_stopped_and_comes_back(api):
         assert acknowledged <= found
 
 
-def test_a_store_that_fails_after_nobody_waits_any_more_is_no_fault(caplog):
+def test_a_check_that_fails_after_its_request_ended_is_not_logged(caplog):
     answer = threading.Event()
 
     def check():
         answer.wait(20)
         raise ConnectionError("no whole answer")
 
-    async def asked():
+    async def check_briefly():
         readiness = Readiness(check)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(readiness.check(), 0.05)
         answer.set()
-        await asyncio.wait([readiness._asked], timeout=20)
+        await asyncio.wait([readiness._result], timeout=20)
         readiness.close()
 
-    asyncio.run(asked())
+    asyncio.run(check_briefly())
     gc.collect()
     assert "never retrieved" not in caplog.text

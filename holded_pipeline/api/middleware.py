@@ -1,4 +1,4 @@
-"""Around every request: it is counted and timed, and a fault of ours is logged with an id that the answer names."""
+"""ASGI middleware: counts and times each request, and logs unexpected errors under an id that the response names."""
 
 from __future__ import annotations
 
@@ -12,49 +12,50 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from holded_pipeline.api.metrics import Metrics
 from holded_pipeline.api.problems import Problem
 
-_GONE = 499  # what nginx calls a client that did not wait for its answer
+_CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that did not wait for its response
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _logger = logging.getLogger("holded_pipeline.api")
 
 
-class Observed:
-    """ASGI middleware."""
+class MonitoringMiddleware:
+    """Counts and times every request of the app."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request; anything else goes through."""
+        """Handles one request; passes anything else on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = time.monotonic()
+        started = time.monotonic()
         status = 0
 
-        async def told(message: Message) -> None:
+        async def send_and_note_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, told)
+            await self._app(scope, receive, send_and_note_status)
         except ClientDisconnect:
-            status = _GONE
+            status = _CLIENT_CLOSED_REQUEST
         except Exception:
-            fault = secrets.token_hex(8)
-            _logger.exception("fault %s at %s", fault, _route(scope))
-            if status:  # the answer has begun: it can only be broken off
+            error_id = secrets.token_hex(8)
+            _logger.exception("error %s in %s", error_id, _route_template(scope))
+            if status:  # the response has begun: it can only be broken off
                 raise
             status = 500
-            detail = f"this server has a fault; tell its operators the id {fault}"
+            detail = f"this server failed; report the id {error_id} to its operators, whose log has the error"
             await Problem(status, "internal_error", detail).response()(scope, receive, send)
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._metrics.answered(method, _route(scope), status or _GONE, time.monotonic() - began)
+            seconds = time.monotonic() - started
+            self._metrics.count_response(method, _route_template(scope), status or _CLIENT_CLOSED_REQUEST, seconds)
 
 
-def _route(scope: Scope) -> str:
-    """The route's template: what a client writes into a path is no label."""
+def _route_template(scope: Scope) -> str:
+    """The path of the route, such as `/events/{event_id}`: a label must not have what a client writes into a path."""
     return str(getattr(scope.get("route"), "path", None) or "none")

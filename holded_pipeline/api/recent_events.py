@@ -1,4 +1,4 @@
-"""The events accepted last, in memory."""
+"""The events accepted last, kept in memory for `GET /events/{event_id}`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 
 class RecentEvents:
-    """Stored lines by event id, the last of them, as many as `limit` bytes hold."""
+    """The last stored lines by event id, at most `limit` bytes of them."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -14,7 +14,7 @@ class RecentEvents:
         self.bytes = 0
 
     def add(self, event_id: str, line: bytes) -> None:
-        """Remembers an event, and forgets the oldest ones if they are too many."""
+        """Adds an event, and drops the oldest ones beyond the limit."""
         self.bytes += len(line) - len(self._lines.pop(event_id, b""))
         self._lines[event_id] = line
         while self.bytes > self._limit:
@@ -22,5 +22,5 @@ class RecentEvents:
             self.bytes -= len(oldest)
 
     def get(self, event_id: str) -> bytes | None:
-        """The line of an event, if it is remembered."""
+        """The line of an event; None if it is not among the last ones."""
         return self._lines.get(event_id)
