@@ -1,9 +1,9 @@
-"""Kills the ingestion API under load, many times, and looks for every event that it had acknowledged.
+"""Kills the ingestion API under load, many times, and looks for every acknowledged event.
 
     python benchmarks/collect_kill.py --kills 20
 
-It starts a store and the API for the occasion, on loopback, and stops by itself. The exit code is 1 if an
-acknowledged event is not in the store.
+It starts a store and the API on loopback, and stops them at the end. The exit code is 1 if an acknowledged event is
+not in the store.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 
 import aiohttp
-from collect_load import EACH, GROUPED, api, ready
+from collect_load import EACH, GROUPED, api, wait_until_ready
 
 import holded_pipeline as hp
 
@@ -25,19 +25,19 @@ _MOST = 1_000
 
 
 async def _until_killed(url: str, key: str, kill_after: float, kill: Callable[[], None], senders: int) -> list[str]:
-    """Ids acknowledged until the API was killed."""
+    """Sends until the API is killed; returns the acknowledged ids."""
     acknowledged: list[str] = []
     headers = {"X-API-Key": key}
     async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=senders)) as session:
-        await ready(session, url)
+        await wait_until_ready(session, url)
 
         async def send(number: int) -> None:
             package = [{"sender": number, "text": "x" * 300}] * (1 + number % 5)
             try:
                 while True:
                     async with session.post(f"{url}/collect", json=package) as answer:
-                        told = await answer.json()
-                        acknowledged.extend(each["event_id"] for each in told.get("accepted", ()))
+                        collected = await answer.json()
+                        acknowledged.extend(each["event_id"] for each in collected.get("accepted", ()))
             except (aiohttp.ClientError, ValueError):
                 return
 
@@ -49,14 +49,14 @@ async def _until_killed(url: str, key: str, kill_after: float, kill: Callable[[]
 
 
 def stored_ids(lake: hp.MinIO) -> set[str]:
-    """The ids in the bucket."""
+    """The event ids in the bucket."""
     filesystem = lake.filesystem()
     keys = filesystem.find(f"{lake.bucket}/raw")
     return {json.loads(line)["event_id"] for key in keys for line in filesystem.cat(key).splitlines()}
 
 
 def main() -> int:
-    """0 if nothing was lost."""
+    """Returns 0 if no acknowledged event was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10, help="how many (default: 10)")
     parser.add_argument("--senders", type=int, default=32, help="at one time (default: 32)")

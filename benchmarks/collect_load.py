@@ -2,11 +2,11 @@
 
 Packages of 1 and of 100 events, written in groups and, beside it in the same run, with one object for each package.
 
-    python benchmarks/collect_load.py                               four pieces of 15 seconds
+    python benchmarks/collect_load.py                               four measurements of 15 seconds
     python benchmarks/collect_load.py --seconds 300 --memory        memory over five minutes at a moderate load
 
-It starts a store and the API for the occasion, on loopback, sends from this process (which takes its part of the
-machine), and stops by itself.
+It starts a store and the API on loopback, sends from this process (which uses a part of the machine too), and stops
+them at the end.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _START_SECONDS = 60.0
 
 @attrs.define
 class Figures:
-    """What a piece gave."""
+    """The figures of one measurement."""
 
     events: int = 0
-    refused: int = 0
+    failed: int = 0
     waits: list[float] = attrs.field(factory=list)
     objects: int = 0
     seconds: float = 0.0
@@ -52,14 +52,14 @@ class Figures:
         return self.events / self.seconds
 
     def wait(self, share: float) -> float:
-        """Milliseconds that this share of the packages waited at most."""
+        """The percentile `share` of the waiting time, in milliseconds."""
         ordered = sorted(self.waits) or [0.0]
         return 1_000 * ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 @contextlib.contextmanager
 def api(lake: hp.MinIO, key: str, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The API as a process of its own."""
+    """Runs the API in a process of its own."""
     port = free_ports(1)[0]
     command = [sys.executable, str(API), "--port", str(port), "--rate", "none", *arguments]
     command += ["--minio", lake.endpoint, "--bucket", lake.bucket, "--access-key", lake.access_key]
@@ -75,8 +75,8 @@ def api(lake: hp.MinIO, key: str, *arguments: str) -> Iterator[tuple[str, subpro
             process.wait()
 
 
-async def ready(session: aiohttp.ClientSession, url: str) -> None:
-    """Waits until the API is."""
+async def wait_until_ready(session: aiohttp.ClientSession, url: str) -> None:
+    """Waits until the API answers that it is ready."""
     until = time.monotonic() + _START_SECONDS
     while time.monotonic() < until:
         with contextlib.suppress(aiohttp.ClientError):
@@ -102,13 +102,13 @@ async def load(
     connections: int,
     rate: float | None,
 ) -> Figures:
-    """Sends packages for so long, in turn, from so many connections, as fast as they are answered or at a rate."""
+    """Sends packages from several connections for some seconds, as fast as they are answered or at a rate."""
     figures = Figures()
     packages = packages_of(size)
     headers = {"X-API-Key": key, "Content-Type": "application/x-ndjson"}
     connector = aiohttp.TCPConnector(limit=connections)
     async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
-        await ready(session, url)
+        await wait_until_ready(session, url)
         began = time.monotonic()
         turn = iter(range(10**9))
 
@@ -126,7 +126,7 @@ async def load(
                 if answer.status == 202:  # noqa: PLR2004  accepted
                     figures.events += size
                 else:
-                    figures.refused += size
+                    figures.failed += size
 
         await asyncio.gather(*(send() for _ in range(connections)))
         figures.seconds = time.monotonic() - began
@@ -135,13 +135,13 @@ async def load(
 
 
 def packages_of(size: int) -> list[bytes]:
-    """A thousand sample events in packages."""
+    """Packages of this size, from 1,000 sample events."""
     lines = [sample.line for sample in hp.testing.sample_events(1_000, seed=3)]
     return [b"\n".join(lines[start : start + size]) for start in range(0, len(lines), size)]
 
 
 def compare(arguments: argparse.Namespace, lake: hp.MinIO, key: str) -> None:
-    """Each size, in groups and with one object for each package."""
+    """Compares, for each size, writing in groups and writing one object for each package."""
     print(f"{'package':>8} {'written':>16} {'events/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'objects':>8} {'not 202':>8}")
     for size in arguments.sizes:
         rates = []
@@ -153,20 +153,20 @@ def compare(arguments: argparse.Namespace, lake: hp.MinIO, key: str) -> None:
             rates.append(done.rate)
             print(
                 f"{size:>8} {name:>16} {done.rate:>10,.0f} {done.wait(0.5):>8.0f} {done.wait(0.99):>8.0f} "
-                f"{done.objects:>8,} {done.refused:>8,}",
+                f"{done.objects:>8,} {done.failed:>8,}",
                 flush=True,
             )
         print(f"{size:>8} {'ratio':>16} {rates[0] / rates[1]:>10.1f}", flush=True)
 
 
 def resident(pid: int) -> float:
-    """Megabytes that a process holds."""
+    """The resident memory of a process in MB."""
     asked = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)  # noqa: S603, S607
     return int(asked.stdout) / 1_024
 
 
 def memory(arguments: argparse.Namespace, lake: hp.MinIO, key: str) -> None:
-    """What the API holds over time, at a moderate load."""
+    """Prints the memory of the API over time, at a moderate load."""
     size = arguments.sizes[-1]
     seen: list[tuple[float, float]] = []
 
@@ -191,7 +191,7 @@ def memory(arguments: argparse.Namespace, lake: hp.MinIO, key: str) -> None:
     for at, megabytes in seen:
         print(f"{at:>8.0f} s {megabytes:>8.0f} MB")
     print(
-        f"{done.rate:,.0f} events/s, p50 {done.wait(0.5):.0f} ms, p99 {done.wait(0.99):.0f} ms, not 202: {done.refused}"
+        f"{done.rate:,.0f} events/s, p50 {done.wait(0.5):.0f} ms, p99 {done.wait(0.99):.0f} ms, not 202: {done.failed}"
     )
 
 
@@ -199,10 +199,10 @@ def main() -> int:
     """Prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--seconds", type=float, default=15.0, help="of each piece (default: 15)")
+    add("--seconds", type=float, default=15.0, help="of each measurement (default: 15)")
     add("--sizes", type=int, nargs="+", default=[1, 100], help="events in a package (default: 1 100)")
     add("--connections", type=int, default=64, help="at one time (default: 64)")
-    add("--memory", action="store_true", help="instead, what the API holds over time")
+    add("--memory", action="store_true", help="print the memory of the API over time instead")
     add("--rate", type=float, default=1_000.0, help="events a second for --memory (default: 1,000)")
     arguments = parser.parse_args()
     if not 0 < arguments.seconds <= _LONGEST:

@@ -1,8 +1,8 @@
-"""What it costs to enrich an event, and what each safeguard has a part in: all in one run, as ratios.
+"""What it costs to enrich an event, and how much of that each safeguard costs: in one run, as ratios.
 
     python benchmarks/enrich_chain.py [--events 2000]
 
-Figures are the best of several rounds, in which all ways take turns, so that a busy machine hits them alike.
+Figures are the best of several rounds. The ways alternate in each round, so that a busy machine affects all of them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ CHAIN = ("processing", "business_context", "quality")
 
 
 def sample(count: int) -> list[hp.Event]:
-    """Events as they come from the store."""
+    """Events as they are read from the store."""
     source = hp.Source("bucket", "raw/events.jsonl", "etag", 1)
     lines = (each.line for each in hp.testing.sample_events(count, faults=0))
     return [ENVELOPES["holded"](json_codec.decode(line), source) for line in lines]
 
 
 def unguarded(events: list[hp.Event], enrichers: list[Enricher]) -> None:
-    """The bare functions on the events themselves: no copy, no provenance, only the check that results are JSON."""
+    """The bare functions on the events: no copy, no provenance, only the check that results are JSON."""
     for event in events:
         enriched = event
         for enricher in enrichers:
@@ -43,7 +43,7 @@ def unguarded(events: list[hp.Event], enrichers: list[Enricher]) -> None:
 
 
 def guarded(events: list[hp.Event], calls: list[EnricherCalls]) -> None:
-    """As Enrich does it on a worker."""
+    """Enriches as a worker does."""
     for event in events:
         draft = Draft(event)
         for each in calls:
@@ -52,13 +52,13 @@ def guarded(events: list[hp.Event], calls: list[EnricherCalls]) -> None:
 
 
 def read_only_only(events: list[hp.Event]) -> None:
-    """The copy that cannot be changed, and nothing else."""
+    """Only makes the read-only view."""
     for event in events:
         _ = Draft(event).view
 
 
 def compared_by_encoding(events: list[hp.Event], enrichers: list[Enricher]) -> None:
-    """The other way to notice a change: encode the event before and after each enricher, and compare."""
+    """The alternative: encode the event before and after each enricher, and compare."""
     for event in events:
         for _ in enrichers:
             before = json_codec.encode((event.data, event.metadata))

@@ -1,13 +1,13 @@
-"""How fast events are taken in, and what the ways of doing it cost beside each other.
+"""How fast events are ingested, and a comparison of ways to load them.
 
     python benchmarks/ingest.py                    20,000 events
     python benchmarks/ingest.py --events 100000
-    python benchmarks/ingest.py --smoke            a few, to see that it runs
+    python benchmarks/ingest.py --smoke            tiny sizes, to see that it runs
 
 Prints events/s of the main flow (read, validate, enrich, store and load) and of its parts, and rows/s of three ways
 to load the same rows, and of loading with the summary triggers on and off. All of it on the same servers in the same
-run, best of `--rounds`: the ratios say more than the figures, which are this machine's. Beside the rate of a way to
-load stands what it costs the client, which in a pipeline has more to do than to load.
+run, best of `--rounds`. Compare the ratios; the figures depend on the machine. For each way to load, the client's CPU
+time is printed too, since a worker of a pipeline has other work to do.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ IN_FLIGHT = 2
 
 
 def flow(lake: hp.MinIO, steps: Sequence[str], db: hp.Postgres) -> None:
-    """The main flow, as far as `steps` say."""
+    """Runs the main flow up to the given steps."""
     with beam.Pipeline(runner="FnApiRunner") as p:
         events = (p | hp.ReadMinIO(lake, "raw/")).passed
         if "validate" in steps:

@@ -1,13 +1,13 @@
-"""Kills a pipeline with kill -9 at random moments, runs it again, and counts what was lost and what doubled.
+"""Kills a pipeline with kill -9 at random moments, runs it again, and counts lost and doubled events.
 
     python benchmarks/kill_loop.py                    20 kills
     python benchmarks/kill_loop.py --kills 200 --seed 3
     python benchmarks/kill_loop.py --smoke            1 kill, to see that it runs
 
-Each round stores new events, starts the main flow over them in a process of its own, kills that at a random moment,
-once or several times, and at last lets it finish. Then everything is counted: each good event is one row, each faulty
-one is among the rejected, every object is whole, the summaries say what the events say, and one more run over all of
-it changes nothing. The exit code is 1 if any of that is not so.
+Each round stores new events, starts the main flow over them in a process of its own, kills it at a random moment, once
+or several times, and then lets it finish. At the end everything is counted: each good event is one row, each faulty one
+has a dead letter, every object is whole, the summaries equal the events, and one more run changes nothing. The exit
+code is 1 if one of these is false.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TABLES = ("business_events", "company_analytics", "event_type_summaries", "event
 
 
 def run_flow(lake: hp.MinIO, db: hp.Postgres, prefix: str, begun: Connection) -> None:
-    """The main flow, in this process; tells when it begins to run."""
+    """Runs the main flow in this process; sends True when it starts."""
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     p = beam.Pipeline(runner="FnApiRunner", options=PipelineOptions([]))
     raw = p | hp.ReadMinIO(lake, prefix)
@@ -48,15 +48,15 @@ def run_flow(lake: hp.MinIO, db: hp.Postgres, prefix: str, begun: Connection) ->
     enriched = checked.passed | hp.Enrich("processing", "business_context", "quality")
     _ = enriched.passed | hp.WriteMinIO(lake, "enriched/", object_bytes=20_000)
     loaded = enriched.passed | hp.WritePostgres(db, batch_rows=100)
-    refused = (raw.rejected, checked.rejected, enriched.rejected, loaded.rejected)
-    _ = refused | hp.WriteRejected(lake, "rejected/", object_bytes=5_000)
+    rejected = (raw.rejected, checked.rejected, enriched.rejected, loaded.rejected)
+    _ = rejected | hp.WriteRejected(lake, "rejected/", object_bytes=5_000)
     begun.send(True)
     p.run().wait_until_finish()
 
 
 @attrs.define
 class Tally:
-    """What was done, and what came of it."""
+    """Counts of kills and events."""
 
     tried: int = 0
     hit: int = 0
@@ -66,7 +66,7 @@ class Tally:
 
 
 class Runs:
-    """Runs of the flow in processes that start quickly, since their parent has imported everything."""
+    """Runs the flow in processes that start quickly, since their parent has imported everything."""
 
     def __init__(self, lake: hp.MinIO, db: hp.Postgres) -> None:
         self._servers = lake, db
@@ -74,7 +74,7 @@ class Runs:
         self._context.set_forkserver_preload(["__main__", "holded_pipeline"])
 
     def begin(self, prefix: str) -> Any:
-        """A process that has just begun to run the flow."""
+        """Starts a process; returns when it begins to run the flow."""
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=run_flow, args=(*self._servers, prefix, theirs))
         process.start()
@@ -83,7 +83,7 @@ class Runs:
         return process
 
     def finish(self, prefix: str) -> float:
-        """Runs it to its end, and says how long that took."""
+        """Runs the flow to its end; returns the seconds."""
         process = self.begin(prefix)
         began = time.monotonic()
         process.join()
@@ -92,7 +92,7 @@ class Runs:
         return time.monotonic() - began
 
     def kill(self, prefix: str, after: float) -> bool:
-        """Kills a run some seconds after it has begun; whether it still ran then."""
+        """Kills a run some seconds after its start; returns whether it was still running."""
         process = self.begin(prefix)
         process.join(after)
         process.kill()
@@ -130,7 +130,7 @@ def tables(db: hp.Postgres) -> list[list[str]]:
 
 
 def report(lake: hp.MinIO, db: hp.Postgres, tally: Tally, runs: Runs) -> bool:
-    """Counts, prints, and says whether all is well."""
+    """Counts and prints; returns whether nothing was lost, doubled or changed."""
     with db.engine(poolclass=sa.NullPool).connect() as connection:
         stored = list(connection.execute(sa.text("SELECT event_id FROM business_events")).scalars())
         summed = connection.execute(

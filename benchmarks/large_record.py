@@ -1,10 +1,10 @@
-"""Peak memory of a run that meets records too large to accept, as a multiple of one record's size.
+"""Peak memory of a run with records that are too large to accept, as a multiple of one record's size.
 
     python benchmarks/large_record.py                     one record of 50 MB, ASCII
     python benchmarks/large_record.py --records 10 --megabytes 20 --text wide
 
-Reads with ReadMinIO and writes with WriteRejected in a process of its own, beside one that does the same with a
-record of a few bytes.
+Reads with ReadMinIO and writes with WriteRejected in a new process, and compares it with a process that does the same
+with a record of a few bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def run(endpoint: str, bucket: str, access_key: str, prefix: str) -> None:
 
 
 def peak_of_this_process() -> int:
-    """In bytes. On Linux `ru_maxrss` begins with what the parent process had, so the kernel's own mark is read."""
+    """In bytes. On Linux `ru_maxrss` includes the parent process, so VmHWM is read instead."""
     status = Path("/proc/self/status")
     if status.exists():
         mark = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
@@ -41,7 +41,7 @@ def peak_of_this_process() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def peak(lake: hp.MinIO, prefix: str) -> int:
+def peak_of_run(lake: hp.MinIO, prefix: str) -> int:
     """Peak memory in bytes of a process that runs it."""
     command = [sys.executable, str(Path(__file__)), "--run", lake.endpoint, lake.bucket, lake.access_key, prefix]
     done = subprocess.run(  # noqa: S603  this file itself
@@ -59,7 +59,7 @@ def measure(lake: hp.MinIO, *, records: int, size: int, text: str) -> float:
         for _ in range(records):
             file.write(line)
     filesystem.pipe(f"{lake.bucket}/small/a.jsonl", b"{broken\n")
-    baseline, large = peak(lake, "small/"), peak(lake, "large/")
+    baseline, large = peak_of_run(lake, "small/"), peak_of_run(lake, "large/")
     print(f"baseline {baseline / _MB:,.0f} MB, {records} x {size / _MB:,.0f} MB of {text} text: {large / _MB:,.0f} MB")
     return (large - baseline) / size
 

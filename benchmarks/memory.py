@@ -1,4 +1,4 @@
-"""What reading a large object costs in memory: the peak of a process beside the object's size.
+"""The memory that reading a large object needs: the peak of a process, compared with the object's size.
 
     python benchmarks/memory.py                      300 MB of JSON lines
     python benchmarks/memory.py --megabytes 1000
@@ -23,7 +23,7 @@ import apache_beam as beam
 import holded_pipeline as hp
 
 KEY = "raw/large.jsonl"
-WHATS = {
+STEPS = {
     "import": "imports the library",
     "read": "reads the object",
     "flow": "reads, enriches, stores and loads it",
@@ -32,17 +32,17 @@ WHATS = {
 
 def lines(size: int) -> Iterator[bytes]:
     """Flat events of about 3 KB, `size` bytes together."""
-    made = number = 0
-    while made < size:
+    total = number = 0
+    while total < size:
         event = {"event_id": f"e{number}", "event_type": "order", "company_id": f"c{number % 50}", "timestamp": number}
         line = json.dumps(event | {"text": f"{number:08}" * 360}).encode() + b"\n"
-        made += len(line)
+        total += len(line)
         number += 1
         yield line
 
 
 def work(what: str, lake: hp.MinIO, db: hp.Postgres) -> None:
-    """What the measured process does."""
+    """Runs one step in the measured process."""
     if what == "import":
         return
     with beam.Pipeline(runner="FnApiRunner") as p:
@@ -55,16 +55,16 @@ def work(what: str, lake: hp.MinIO, db: hp.Postgres) -> None:
 
 
 def peak() -> int:
-    """The most memory that this process ever had, in bytes."""
+    """The peak memory of this process in bytes."""
     status = Path("/proc/self/status")
-    if status.exists():  # ru_maxrss would count what the process was before it became this program
+    if status.exists():  # ru_maxrss includes the process before exec
         (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
         return int(line.split()[1]) << 10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def measured(lake: hp.MinIO, db: hp.Postgres) -> dict[str, int]:
-    """The peaks of a process of its own."""
+    """Runs all steps in a new process; returns its peak after each."""
     settings = [lake.endpoint, lake.bucket, lake.access_key, lake.secret_key.reveal(), db.url]
     done = subprocess.run(  # noqa: S603  this very file
         [sys.executable, __file__, "--measure"], input=json.dumps(settings).encode(), stdout=subprocess.PIPE, check=True
@@ -84,7 +84,7 @@ def main() -> None:
         endpoint, bucket, access_key, secret_key, url = json.load(sys.stdin)
         lake, db = hp.MinIO(endpoint, bucket=bucket, access_key=access_key, secret_key=secret_key), hp.Postgres(url)
         peaks = {}
-        for what in WHATS:
+        for what in STEPS:
             work(what, lake, db)
             peaks[what] = peak()
         print(json.dumps(peaks))
@@ -96,7 +96,7 @@ def main() -> None:
         size = lake.filesystem().size(f"{lake.bucket}/{KEY}")
         print(f"one object of {size / 1e6:,.0f} MB; peak resident memory of a process when it")
         peaks = measured(lake, stack.postgres)
-        for what, words in WHATS.items():
+        for what, words in STEPS.items():
             more = (peaks[what] - peaks["import"]) / size
             extra = "" if what == "import" else f"   {more:.0%} of the object's size more than the import"
             print(f"  {words:<40}{peaks[what] / 1e6:>8,.0f} MB{extra}")

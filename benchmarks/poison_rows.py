@@ -1,12 +1,12 @@
-"""What rows cost that PostgreSQL refuses: a batch with bad rows beside the same batch without.
+"""What rows cost that PostgreSQL rejects: a batch with bad rows, and the same batch without.
 
     python benchmarks/poison_rows.py                  batches of 5,000 rows
     python benchmarks/poison_rows.py --rows 20000
     python benchmarks/poison_rows.py --smoke          a few, to see that it runs
 
-Bad rows are of two kinds: a number that no column of the type can hold, which COPY itself would stop at, and text
-that the type takes but a check constraint does not. The table is `business_events` with its summary triggers. Best
-of `--rounds`, on one server; the ratio to the clean batch of the same run says more than the milliseconds.
+Bad rows are of two kinds: a number that is out of range for the column, at which COPY itself stops, and a text that
+violates a check constraint. The table is `business_events` with its summary triggers. Best
+of `--rounds`, on one server; compare the ratio to the clean batch, not the milliseconds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def lines(rows: int, bad: Sequence[int], kind: str, batch: int) -> tuple[tuple[str, ...], list[bytes]]:
-    """A batch of formatted rows, those at the places `bad` spoilt."""
+    """A batch of formatted rows, of which those at the positions `bad` are bad."""
     form = RowFormat(business_events)
     made = []
     for number in range(rows):
@@ -47,7 +47,7 @@ def lines(rows: int, bad: Sequence[int], kind: str, batch: int) -> tuple[tuple[s
 
 
 def seconds(loader: TableLoader, columns: tuple[str, ...], batch: list[bytes], bad: int) -> float:
-    """What loading it takes."""
+    """The seconds that loading takes."""
     began = time.perf_counter()
     loaded = loader.load(columns, batch)
     took = time.perf_counter() - began
@@ -75,8 +75,8 @@ def main() -> None:
         batch = 0
         for _ in range(rounds):
             for kind, bad in cases:
-                places = [(2 * each + 1) * rows // (2 * bad) for each in range(bad)]
-                columns, made = lines(rows, places, kind, batch)
+                positions = [(2 * each + 1) * rows // (2 * bad) for each in range(bad)]
+                columns, made = lines(rows, positions, kind, batch)
                 batch += 1
                 best[kind, bad] = min(best[kind, bad], seconds(loader, columns, made, bad))
         loader.close()

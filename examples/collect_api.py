@@ -1,12 +1,12 @@
-"""The ingestion API: POST /collect takes packages of events and answers when the store has confirmed them.
+"""The ingestion API: POST /collect stores packages of events and answers when the store has confirmed them.
 
-    python examples/collect_api.py                              a real store for the occasion, a key made up and shown
-    python examples/collect_api.py --keep data                  the same, and the events stay
+    python examples/collect_api.py                              starts a real store, makes a key and prints it
+    python examples/collect_api.py --keep data                  the same, and keeps the events
     python examples/collect_api.py --minio http://localhost:9000 --bucket holded --access-key minioadmin
     python examples/collect_api.py --schemas examples/schemas   events are checked before they are accepted
 
 API keys come from the environment: HOLDED_API_KEY, or several as HOLDED_API_KEY_<NAME>. The store's secret key
-comes from MINIO_SECRET_KEY. Ctrl-C or SIGTERM ends it, when all that was taken in is stored.
+comes from MINIO_SECRET_KEY. Ctrl-C or SIGTERM stops it, after everything that it accepted is stored.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from functools import partial
 
 from own_servers import (
     Check,
-    above_zero,
+    add_deadline,
     add_schemas,
     add_store,
+    exit_if,
     parser_for,
-    refuse,
     schemas_of,
     store_checks,
     store_of,
 )
-from plain_errors import plainly, say
+from plain_errors import exit_code_of, print_status
 
 import holded_pipeline as hp
 
@@ -39,7 +39,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments."""
+    """Parses the arguments."""
     parser = parser_for(__doc__)
     add_store(parser)
     add_schemas(parser, without="events are then checked before they are accepted")
@@ -48,30 +48,30 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--port", type=int, default=8000, help="port to listen on (default: 8000)")
     add("--keep", metavar="DIR", help="keep the local store's data in this folder")
     add("--no-keys", action="store_true", help="answer this machine without a key")
-    add("--proxy", metavar="ADDRESS", help="the reverse proxy whose X-Forwarded-For is believed")
+    add("--proxy", metavar="ADDRESS", help="the reverse proxy whose X-Forwarded-For is trusted")
     add("--rate", default="1000/second", help="requests for each key (default: 1000/second), or none")
     add("--max-wait", metavar="SECONDS", type=float, default=0.02, help="how long packages wait for others")
     add("--group-packages", metavar="N", type=int, default=10_000, help="packages in one object; 1 for an object each")
-    add("--patience", metavar="SECONDS", type=above_zero, default=10.0, help="when a 503 is answered (default: 10)")
+    add_deadline(parser, default=10.0, help_text="seconds until a 503 is answered (default: 10)")
     arguments = parser.parse_args(argv)
-    refuse(parser, *store_checks(arguments), *_checks(arguments))
+    exit_if(parser, *store_checks(arguments), *_argument_checks(arguments))
     return arguments
 
 
-def _checks(a: argparse.Namespace) -> tuple[Check, ...]:
-    """What else does not fit together."""
+def _argument_checks(a: argparse.Namespace) -> tuple[Check, ...]:
+    """Further checks of the arguments, as in `store_checks`."""
     return (
         (a.minio and a.keep, "--keep is for a local store, and --minio names yours"),
         (
-            a.host not in _LOOPBACK and not _given_keys(),
+            a.host not in _LOOPBACK and not _keys_of_environment(),
             f"without API keys the API listens on loopback alone, not on {a.host}; set {_VARIABLE}",
         ),
-        (a.no_keys and _given_keys(), f"--no-keys contradicts the environment variable {_VARIABLE}"),
+        (a.no_keys and _keys_of_environment(), f"--no-keys contradicts the environment variable {_VARIABLE}"),
     )
 
 
-def _given_keys() -> dict[str, hp.Secret]:
-    """The keys of the environment, by the names they are given there."""
+def _keys_of_environment() -> dict[str, hp.Secret]:
+    """The API keys in the environment, by name."""
     found = {"default": hp.Secret.env(_VARIABLE)} if os.environ.get(_VARIABLE) else {}
     for variable in sorted(os.environ):
         if variable.startswith(f"{_VARIABLE}_") and os.environ[variable]:
@@ -80,13 +80,13 @@ def _given_keys() -> dict[str, hp.Secret]:
 
 
 def keys_of(arguments: argparse.Namespace) -> Mapping[str, hp.Secret]:
-    """The environment's keys; where there are none, one that is made up and shown."""
-    keys = _given_keys()
+    """The API keys in the environment; without any, a new random one, which is printed."""
+    keys = _keys_of_environment()
     if arguments.no_keys or keys:
         return keys
     key = secrets.token_urlsafe(24)
-    say(f"API key for the occasion (give your own in {_VARIABLE}): {key}")
-    return {"occasion": hp.Secret(key)}
+    print_status(f"API key of this run (set your own in {_VARIABLE}): {key}")
+    return {"temporary": hp.Secret(key)}
 
 
 @contextlib.contextmanager
@@ -95,16 +95,16 @@ def store(arguments: argparse.Namespace) -> Iterator[hp.MinIO]:
     if arguments.minio is not None:
         yield store_of(arguments)
         return
-    say("starting a local store …")
+    print_status("starting a local store …")
     with hp.local.stack(arguments.keep) as local:
-        say(f"events go to {local.minio.endpoint}, bucket {local.minio.bucket}")
+        print_status(f"events go to {local.minio.endpoint}, bucket {local.minio.bucket}")
         yield local.minio
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serves until it is stopped."""
+    """Runs the API until it is stopped."""
     try:
-        from holded_pipeline.api import Limits, Writing, create_app, serve  # noqa: PLC0415  says what to install
+        from holded_pipeline.api import Limits, Writing, create_app, serve  # noqa: PLC0415  so that its error says what to install
     except ModuleNotFoundError as error:
         raise hp.ConfigurationError(str(error)) from error
     keys = keys_of(arguments)
@@ -116,18 +116,18 @@ def run(arguments: argparse.Namespace) -> int:
             subject=arguments.subject,
             limits=Limits(rate=None if arguments.rate == "none" else arguments.rate),
             writing=Writing(
-                max_wait=arguments.max_wait, group_packages=arguments.group_packages, store_seconds=arguments.patience
+                max_wait=arguments.max_wait, group_packages=arguments.group_packages, store_seconds=arguments.deadline
             ),
         )
-        say(f"http://{arguments.host}:{arguments.port}/docs shows the calls")
+        print_status(f"http://{arguments.host}:{arguments.port}/docs shows the calls")
         serve(app, host=arguments.host, port=arguments.port, proxy=arguments.proxy, log_level="warning")
     return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serves until a signal stops it, which is then its exit code, as of other servers (143 for SIGTERM)."""
+    """Runs until a signal stops it; the exit code is the signal's, as of other servers (143 for SIGTERM)."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
-    return plainly(partial(run, arguments))
+    return exit_code_of(partial(run, arguments))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The whole way: senders, the ingestion API, the store, the pipeline, PostgreSQL; every acknowledged event checked.
+"""End to end: senders, ingestion API, store, pipeline, PostgreSQL. Every acknowledged event is checked.
 
-    python examples/end_to_end.py                      real servers for the occasion, 5,000 events, four senders
+    python examples/end_to_end.py                      starts real servers, 5,000 events, four senders
     python examples/end_to_end.py --events 500 --keep data
 
-The API runs as a process of its own, as `collect_api.py` starts it. At the end each event that it acknowledged is
-looked for by its id: good ones must be in PostgreSQL once, faulty ones there or among the rejected. If one is not,
-its id is printed and the exit code is 1.
+`collect_api.py` runs the API in a process of its own. At the end each acknowledged event is looked up by its id: a good
+one must be in PostgreSQL once, a faulty one there or in the dead-letter store. If one is missing, its id is printed and
+the exit code is 1.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import sqlalchemy as sa
 from apache_beam.options.pipeline_options import PipelineOptions
 from ingest_to_postgres import ENRICHERS, SCHEMAS, run_job
 from own_servers import parser_for
-from plain_errors import plainly, say
+from plain_errors import exit_code_of, print_status
 from send_events import Report, print_report, send_all
 
 import holded_pipeline as hp
@@ -43,7 +43,7 @@ _STOP_SECONDS = 60.0
 
 @contextlib.contextmanager
 def api(lake: hp.MinIO, key: str) -> Iterator[str]:
-    """The API as a process of its own, and its URL; at the end it is asked to stop, and has to do so in order."""
+    """Starts the API in a process of its own and yields its URL; at the end stops it, which must succeed."""
     port = free_ports(1)[0]
     command = [sys.executable, str(Path(__file__).parent / "collect_api.py"), "--port", str(port)]
     command += ["--minio", lake.endpoint, "--bucket", lake.bucket, "--access-key", lake.access_key]
@@ -54,7 +54,7 @@ def api(lake: hp.MinIO, key: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
         process.send_signal(signal.SIGTERM)
         if process.wait(_STOP_SECONDS) not in (0, -signal.SIGTERM):
-            raise hp.HoldedPipelineError(f"the API ended with code {process.returncode}; what it said stands above")
+            raise hp.HoldedPipelineError(f"the API ended with code {process.returncode}; see its output above")
     finally:
         if process.poll() is None:
             process.kill()
@@ -68,11 +68,11 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
             if requests.get(f"{url}/ready", timeout=5).ok:
                 return
         time.sleep(0.1)
-    raise hp.HoldedPipelineError("the API did not get ready; what it said stands above")
+    raise hp.HoldedPipelineError("the API did not get ready; see its output above")
 
 
 def rows_by_id(db: hp.Postgres) -> Counter[str]:
-    """How often each event stands in PostgreSQL."""
+    """How often each event is in PostgreSQL."""
     engine = db.engine()
     with engine.connect() as connection:
         found = Counter(
@@ -83,7 +83,7 @@ def rows_by_id(db: hp.Postgres) -> Counter[str]:
 
 
 def rejected_ids(lake: hp.MinIO) -> set[str]:
-    """The ids under which the rejected records were collected."""
+    """The event ids of the rejected records."""
     filesystem = lake.filesystem()
     folder = f"{lake.bucket}/rejected"
     found: set[str] = set()
@@ -95,7 +95,7 @@ def rejected_ids(lake: hp.MinIO) -> set[str]:
 
 
 def missing(report: Report, samples: Sequence[hp.testing.Sample], db: hp.Postgres, lake: hp.MinIO) -> list[str]:
-    """What is wrong with the acknowledged events, one line for each; nothing if all is well."""
+    """One line for each acknowledged event that is missing or stored twice."""
     rows, rejected = rows_by_id(db), rejected_ids(lake)
     good = {sample.event_id for sample in samples if sample.fault is None}
     wrong = []
@@ -109,7 +109,7 @@ def missing(report: Report, samples: Sequence[hp.testing.Sample], db: hp.Postgre
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments."""
+    """Parses the arguments."""
     parser = parser_for(__doc__)
     add = parser.add_argument
     add("--events", type=int, default=5_000, help="how many are sent (default: 5,000)")
@@ -120,27 +120,27 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--keep", metavar="DIR", help="keep the servers' data in this folder")
     arguments = parser.parse_args(argv)
     if min(arguments.events, arguments.package, arguments.senders) < 1:
-        parser.error("--events, --package and --senders are more than 0")
+        parser.error("--events, --package and --senders must be more than 0")
     arguments.runner, arguments.input, arguments.subject = "FnApiRunner", "raw/", "{type}"
     arguments.enrichers = ENRICHERS.split(",")
     return arguments
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Everything, and the exit code."""
+    """Sends, runs the pipeline, checks, and returns the exit code."""
     samples = hp.testing.sample_events(
         arguments.events, seed=secrets.randbits(32), faults=arguments.faults, duplicates=arguments.duplicates
     )
     key = secrets.token_urlsafe(24)
-    say("starting local servers …")
+    print_status("starting local servers …")
     with hp.local.stack(arguments.keep) as stack:
         lake, db = stack.minio, stack.postgres
         with api(lake, key) as url:
-            say(f"{arguments.senders} senders send {len(samples):,} events to {url} …")
+            print_status(f"{arguments.senders} senders send {len(samples):,} events to {url} …")
             began = time.monotonic()
             report = send_all(url, samples, package=arguments.package, senders=arguments.senders, key=key)
             print_report(report, len(samples), time.monotonic() - began)
-        say("running the pipeline …")
+        print_status("running the pipeline …")
         counts = run_job(lake, db, hp.SchemaDirectory(SCHEMAS), arguments, PipelineOptions([]))
         wrong = missing(report, samples, db, lake)
         print(f"{'read by the pipeline':<32}{counts['read.records']:>12,}")
@@ -153,10 +153,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 if each acknowledged event is where it belongs."""
+    """Returns 0 if each acknowledged event is accounted for."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs the traceback of what it raises as well
-    return plainly(partial(run, arguments))
+    return exit_code_of(partial(run, arguments))
 
 
 if __name__ == "__main__":

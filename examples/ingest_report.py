@@ -1,4 +1,4 @@
-"""What became of every record: the report of `ingest_to_postgres.py`."""
+"""The report of `ingest_to_postgres.py`: what happened to every record."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from apache_beam.runners.runner import PipelineResult
 
 import holded_pipeline as hp
 
-_SHOWN = 240
+_LONGEST = 240
 
 
 @attrs.frozen
 class Counts:
-    """The counters of a run: `counts["read.records"]` and the like; what was never counted is 0."""
+    """The counters of a run, such as `counts["read.records"]`; a counter that does not exist is 0."""
 
     values: dict[str, int]
 
     @classmethod
     def of(cls, result: PipelineResult) -> Counts:
-        """Those of a finished run."""
+        """The counters of a finished run."""
         found = result.metrics().query(MetricsFilter().with_namespace("holded_pipeline"))["counters"]
         values: dict[str, int] = {}
         for metric in found:
@@ -44,12 +44,12 @@ class Counts:
 
     @property
     def rejected(self) -> int:
-        """At all stages."""
+        """Rejections of all stages."""
         return sum(number for _, _, number in self.rejections())
 
 
 def print_report(counts: Counts, lake: hp.MinIO, db: hp.Postgres, seconds: float, *, keep: str | None) -> int:
-    """Prints it; the exit code is 0 if the counts add up and the summaries say what the events say."""
+    """Prints the report; returns 0 if the counts add up and the summaries equal the events."""
     inserted, duplicates = counts["write.inserted"], counts["write.duplicates"]
     differences = hp.verify_analytics(db)
     _section("Run")
@@ -98,20 +98,18 @@ def _print_summaries(db: hp.Postgres) -> None:
 
 
 def _print_rejected(lake: hp.MinIO) -> None:
-    _section("Three of the rejected, explained")
-    for document in _some_rejected(lake, 3):
+    _section("Three dead letters")
+    for document in _sample_dead_letters(lake, 3):
         source = document["source"] or {}
         print(f"{document['stage']}: {document['reason']} at {source.get('key')}, line {source.get('line')}")
-        print(f"    {document['message'][:_SHOWN]}")
+        print(f"    {document['message'][:_LONGEST]}")
         for violation in document["violations"][:3]:
-            print(
-                f"    {violation['pointer'] or '(the whole)'} {violation['keyword']}: {violation['message'][:_SHOWN]}"
-            )
-        print(f"    record: {document['record']['content'][:_SHOWN]}…")
+            print(f"    {violation['pointer'] or '(root)'} {violation['keyword']}: {violation['message'][:_LONGEST]}")
+        print(f"    record: {document['record']['content'][:_LONGEST]}…")
 
 
-def _some_rejected(lake: hp.MinIO, number: int) -> list[dict[str, Any]]:
-    """The first rejected record of as many objects; they are filed by stage, so that the stages take turns."""
+def _sample_dead_letters(lake: hp.MinIO, number: int) -> list[dict[str, Any]]:
+    """Some dead letters, from each stage in turn."""
     filesystem = lake.filesystem()
     by_stage: dict[str, str] = {}
     for key in filesystem.find(f"{lake.bucket}/rejected/") if filesystem.exists(f"{lake.bucket}/rejected") else []:
@@ -120,8 +118,8 @@ def _some_rejected(lake: hp.MinIO, number: int) -> list[dict[str, Any]]:
     for key in by_stage.values():
         lines = gzip.decompress(filesystem.cat(key)).splitlines()[:number]
         found.append([json.loads(line) for line in lines])
-    turns = [documents[turn] for turn in range(number) for documents in found if turn < len(documents)]
-    return turns[:number]
+    in_turn = [documents[turn] for turn in range(number) for documents in found if turn < len(documents)]
+    return in_turn[:number]
 
 
 def _print_next(db: hp.Postgres, keep: str | None) -> None:
@@ -131,9 +129,9 @@ def _print_next(db: hp.Postgres, keep: str | None) -> None:
         print('To open them:  python -i -c "import holded_pipeline as hp')
         print(f'               stack = hp.local.stack({keep!r}).__enter__(); print(stack.postgres.url)"')
     elif "127.0.0.1" in db.url:
-        print("These servers were for the occasion. Keep their data with --keep DIR, or name yours with")
+        print("These servers were temporary. Keep their data with --keep DIR, or name yours with")
         print("--minio and --postgres; see --help.")
-    print("In the store: enriched/ holds what passed, rejected/ what was refused, with every reason.")
+    print("In the store: enriched/ has the events that passed, rejected/ the dead letters, with every reason.")
     print("In the database: business_events, company_analytics, event_type_summaries.")
 
 

@@ -1,12 +1,12 @@
 """The main job: events from an S3-compatible store, checked and enriched, into PostgreSQL and back to the store.
 
-    python examples/ingest_to_postgres.py                       real servers for the occasion, 20,000 sample events
-    python examples/ingest_to_postgres.py --keep data           the same, and the data stay; run it again
-    python examples/ingest_to_postgres.py --enrichers processing,business_context,quality,vat    with a plugin's, too
+    python examples/ingest_to_postgres.py                       starts real servers, 20,000 sample events
+    python examples/ingest_to_postgres.py --keep data           the same, and keeps the data; run it again
+    python examples/ingest_to_postgres.py --enrichers processing,business_context,quality,vat   with a plugin's enricher
     python examples/ingest_to_postgres.py --minio http://localhost:9000 --bucket holded --access-key minioadmin \
         --postgres postgresql://holded@localhost/holded_business --registry http://localhost:8081
 
-Secrets come from the environment: MINIO_SECRET_KEY and PGPASSWORD. Options it does not know go to Beam.
+Secrets come from the environment: MINIO_SECRET_KEY and PGPASSWORD. Unknown options are passed on to Beam.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from own_servers import (
     add_database,
     add_schemas,
     add_store,
+    exit_if,
     parser_for,
-    refuse,
     schemas_of,
     servers,
     store_checks,
 )
-from plain_errors import plainly, say
+from plain_errors import exit_code_of, print_status
 
 import holded_pipeline as hp
 
@@ -44,7 +44,7 @@ FAULTY = 0.02
 SEED = 7
 ENRICHERS = "processing,business_context,quality"
 SCHEMAS = Path(__file__).parent / "schemas"
-WITH_JOB_SERVER = ("FlinkRunner", "PortableRunner", "SparkRunner")  # whose job servers know options of their own
+WITH_JOB_SERVER = ("FlinkRunner", "PortableRunner", "SparkRunner")  # job servers have options of their own
 
 
 def run_job(
@@ -54,22 +54,22 @@ def run_job(
     arguments: argparse.Namespace,
     options: PipelineOptions,
 ) -> Counts:
-    """The pipeline. What it counted is what became of every record."""
-    with_runner = beam.Pipeline(runner=arguments.runner, options=options)
-    raw = with_runner | hp.ReadMinIO(lake, arguments.input)
+    """Runs the pipeline and returns its counters, which account for every record."""
+    pipeline = beam.Pipeline(runner=arguments.runner, options=options)
+    raw = pipeline | hp.ReadMinIO(lake, arguments.input)
     checked = raw.passed | hp.ValidateSchema(schemas, subject=arguments.subject)
     enriched = checked.passed | hp.Enrich(*arguments.enrichers)
     _ = enriched.passed | hp.WriteMinIO(lake, "enriched/")
     loaded = enriched.passed | hp.WritePostgres(db)
     _ = (raw.rejected, checked.rejected, enriched.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
-    result = with_runner.run()
+    result = pipeline.run()
     if result.wait_until_finish() != PipelineState.DONE:
         raise RuntimeError(f"the run ended in state {result.state}")
     return Counts.of(result)
 
 
 def store_samples(lake: hp.MinIO, prefix: str, count: int) -> None:
-    """Puts sample events under the prefix, unless there is something already."""
+    """Stores sample events under the prefix, unless it has objects already."""
     filesystem = lake.filesystem()
     try:
         _store_samples(filesystem, lake.bucket, prefix, count)
@@ -83,9 +83,9 @@ def store_samples(lake: hp.MinIO, prefix: str, count: int) -> None:
 def _store_samples(filesystem: Any, bucket: str, prefix: str, count: int) -> None:
     folder = f"{bucket}/{prefix.strip('/')}"
     if filesystem.exists(folder) and filesystem.find(folder):
-        say(f"{prefix} holds events already, which are read again")
+        print_status(f"{prefix} has events already, which are read again")
         return
-    say(f"writing {count:,} sample events, {FAULTY:.0%} of them faulty …")
+    print_status(f"writing {count:,} sample events, {FAULTY:.0%} of them faulty …")
     samples = hp.testing.sample_events(count, seed=SEED, faults=FAULTY)
     per_object = max(1, count // 10)
     for number, start in enumerate(range(0, count, per_object)):
@@ -94,7 +94,7 @@ def _store_samples(filesystem: Any, bucket: str, prefix: str, count: int) -> Non
 
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
-    """This example's arguments, and Beam's."""
+    """Parses the arguments of this example, and those of Beam."""
     parser = parser_for(__doc__)
     add_store(parser)
     add_database(parser)
@@ -114,7 +114,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
     arguments, rest = parser.parse_known_args(argv)
     if arguments.samples is None:
         arguments.samples = 0 if arguments.minio else SAMPLES
-    refuse(parser, *store_checks(arguments), *_checks(arguments))
+    exit_if(parser, *store_checks(arguments), *_argument_checks(arguments))
     options = PipelineOptions(rest)
     unknown = set(options.get_all_options(retain_unknown_options=True)) - set(options.get_all_options())
     if unknown and arguments.runner not in WITH_JOB_SERVER:
@@ -122,30 +122,30 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, PipelineOptions]:
     return arguments, options
 
 
-def _checks(a: argparse.Namespace) -> tuple[Check, ...]:
-    """What else does not fit together."""
+def _argument_checks(a: argparse.Namespace) -> tuple[Check, ...]:
+    """Further checks of the arguments, as in `store_checks`."""
     return (
         (a.minio and a.postgres and a.keep, "--keep is for local servers, and both servers are yours"),
         (a.samples < 0, "--samples must not be negative"),
         (a.samples and set("*?[") & set(a.input), "--samples are stored under a prefix, and --input is a glob"),
-        (a.runner == "DaskRunner", "Beam's DaskRunner loses branches without a word; choose another --runner"),
+        (a.runner == "DaskRunner", "Beam's DaskRunner loses branches without an error; choose another --runner"),
     )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 if every record is accounted for."""
+    """Returns 0 if every record is accounted for."""
     arguments, options = parse(sys.argv[1:] if argv is None else argv)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs the traceback of what it raises as well
-    return plainly(partial(ingest, arguments, options))
+    return exit_code_of(partial(ingest, arguments, options))
 
 
 def ingest(arguments: argparse.Namespace, options: PipelineOptions) -> int:
-    """The whole job; what goes wrong is raised."""
+    """Starts or opens the servers, runs the job and prints the report."""
     schemas = schemas_of(arguments) or hp.SchemaDirectory(SCHEMAS)
     with servers(arguments, keep=arguments.keep) as (lake, db):
         if arguments.samples:
             store_samples(lake, arguments.input, arguments.samples)
-        say("running …")
+        print_status("running …")
         began = time.monotonic()
         counts = run_job(lake, db, schemas, arguments, options)
         return print_report(counts, lake, db, time.monotonic() - began, keep=arguments.keep)

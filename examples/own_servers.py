@@ -1,4 +1,4 @@
-"""The servers that an example runs on: the user's own, named on its command line, or local ones for the occasion.
+"""The servers of an example: those that its command line names, or local ones that it starts and stops.
 
 Secrets come from the environment: MINIO_SECRET_KEY and PGPASSWORD.
 """
@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Iterator
 
-from plain_errors import say
+from plain_errors import print_status
 
 import holded_pipeline as hp
 
@@ -19,7 +19,7 @@ Check = tuple[object, str]
 
 
 def above_zero(text: str) -> float:
-    """A finite number above 0; what else an argument holds is told by argparse."""
+    """Parses a finite number above 0; argparse reports anything else as an error."""
     try:
         number = float(text)
     except ValueError:
@@ -30,7 +30,7 @@ def above_zero(text: str) -> float:
 
 
 def parser_for(description: str | None, *, takes: str = "[options]") -> argparse.ArgumentParser:
-    """A parser whose errors are short, and whose help is the example's own text."""
+    """A parser with short errors, whose help is the docstring of the example."""
     return argparse.ArgumentParser(
         usage=f"%(prog)s {takes}; --help lists them",
         description=description,
@@ -40,7 +40,7 @@ def parser_for(description: str | None, *, takes: str = "[options]") -> argparse
 
 
 def add_store(parser: argparse.ArgumentParser, *, without: str = "without it a local one is started") -> None:
-    """The arguments that name a store."""
+    """Adds the arguments that name a store."""
     add = parser.add_argument
     add("--minio", metavar="URL", help=f"your S3-compatible store; {without}")
     add("--bucket", default="holded", help="its bucket (default: holded)")
@@ -49,20 +49,21 @@ def add_store(parser: argparse.ArgumentParser, *, without: str = "without it a l
 
 
 def add_database(parser: argparse.ArgumentParser, *, without: str = "without it a local one is started") -> None:
-    """The arguments that name a database, and say how long servers are waited for."""
+    """Adds the arguments that name a database, and the deadline of retries."""
     add = parser.add_argument
     add("--postgres", metavar="URL", help=f"your database; {without}")
-    add(
-        "--patience",
-        metavar="SECONDS",
-        type=above_zero,
-        default=60.0,
-        help="how long an outage is waited out (default: 60)",
-    )
+    add_deadline(parser, default=60.0, help_text="seconds until which an outage is retried (default: 60)")
+
+
+def add_deadline(parser: argparse.ArgumentParser, *, default: float, help_text: str) -> None:
+    """Adds `--deadline`, and its old name `--patience`, which the help does not show."""
+    add = parser.add_argument
+    add("--deadline", metavar="SECONDS", type=above_zero, default=default, help=help_text)
+    add("--patience", dest="deadline", type=above_zero, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def add_schemas(parser: argparse.ArgumentParser, *, without: str) -> None:
-    """The arguments that name schemas."""
+    """Adds the arguments that name schemas."""
     add = parser.add_argument
     add("--schemas", metavar="DIR", help=f"a directory of schemas ({without})")
     add("--registry", metavar="URL", help="a schema registry instead")
@@ -70,7 +71,7 @@ def add_schemas(parser: argparse.ArgumentParser, *, without: str) -> None:
 
 
 def store_checks(a: argparse.Namespace) -> tuple[Check, ...]:
-    """What does not fit together, where the first of a pair is true; and the words for it."""
+    """Checks of the arguments: pairs of whether something is wrong, and the message."""
     return (
         (a.minio and not a.access_key, "--minio needs --access-key"),
         (
@@ -81,8 +82,8 @@ def store_checks(a: argparse.Namespace) -> tuple[Check, ...]:
     )
 
 
-def refuse(parser: argparse.ArgumentParser, *checks: Check) -> None:
-    """Ends the program with the words of the first check that is true."""
+def exit_if(parser: argparse.ArgumentParser, *checks: Check) -> None:
+    """Ends the program with the message of the first check that is true."""
     for is_wrong, message in checks:
         if is_wrong:
             parser.error(message)
@@ -96,30 +97,30 @@ def store_of(arguments: argparse.Namespace) -> hp.MinIO:
         access_key=arguments.access_key,
         secret_key=hp.Secret.env("MINIO_SECRET_KEY"),
         region=arguments.region,
-        retry=hp.Retry(arguments.patience),
+        retry=hp.Retry(arguments.deadline),
     )
 
 
 def database_of(arguments: argparse.Namespace) -> hp.Postgres:
     """The user's own database."""
     password = hp.Secret.env("PGPASSWORD") if "PGPASSWORD" in os.environ else None
-    return hp.Postgres(arguments.postgres, password=password, retry=hp.Retry(arguments.patience))
+    return hp.Postgres(arguments.postgres, password=password, retry=hp.Retry(arguments.deadline))
 
 
 def schemas_of(arguments: argparse.Namespace) -> hp.SchemaRegistry | hp.SchemaDirectory | None:
     """The schemas that the user named, if any."""
     if arguments.registry:
-        return hp.SchemaRegistry(arguments.registry, retry=hp.Retry(arguments.patience))
+        return hp.SchemaRegistry(arguments.registry, retry=hp.Retry(arguments.deadline))
     return hp.SchemaDirectory(arguments.schemas) if arguments.schemas else None
 
 
 @contextlib.contextmanager
 def servers(arguments: argparse.Namespace, *, keep: str | None = None) -> Iterator[tuple[hp.MinIO, hp.Postgres]]:
-    """The user's own servers, and local ones in place of those that were not named."""
+    """The user's own servers, and local ones instead of those that were not named."""
     if arguments.minio and arguments.postgres:
         yield store_of(arguments), database_of(arguments)
         return
-    say("starting local servers …")
+    print_status("starting local servers …")
     with hp.local.stack(keep) as local:
         yield (
             store_of(arguments) if arguments.minio else local.minio,

@@ -1,6 +1,6 @@
-"""What the examples say when something goes wrong: one line and an exit code, no traceback.
+"""Errors of the examples: one line and an exit code instead of a traceback.
 
-Only what is nobody's expected trouble still shows one: that is an error of the program.
+Only an unexpected error, which is a defect of the program, still has a traceback.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import holded_pipeline as hp
 
-_OURS = hp.HoldedPipelineError | ValueError
-_OF_SERVERS_AND_FILES = OSError | BotoCoreError | ClientError | sa.exc.DBAPIError
+_LIBRARY_ERRORS = hp.HoldedPipelineError | ValueError
+_SERVER_AND_FILE_ERRORS = OSError | BotoCoreError | ClientError | sa.exc.DBAPIError
 INTERRUPTED = 130
 
 
-def plainly(work: Callable[[], int]) -> int:
-    """The exit code of `work`; its error in one line."""
+def exit_code_of(work: Callable[[], int]) -> int:
+    """Runs `work` and returns its exit code; an error is printed in one line, and the code is 1."""
     try:
         return work()
     except KeyboardInterrupt:
-        say("interrupted")
+        print_status("interrupted")
         return INTERRUPTED
     except Exception as error:
-        if _interrupted(error):
-            say("interrupted")
+        if _is_interrupt(error):
+            print_status("interrupted")
             return INTERRUPTED
-        words = explained(error)
-        if words is None:
+        message = user_message(error)
+        if message is None:
             raise
-        say(f"error: {words.splitlines()[0]}")
+        print_status(f"error: {message.splitlines()[0]}")
         return 1
 
 
-def _interrupted(error: BaseException | None) -> bool:
-    """Whether it is Ctrl-C, of which Beam makes a RuntimeError when a worker in this process is hit."""
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether it is Ctrl-C, which Beam turns into a RuntimeError if it interrupts a worker in this process."""
     seen: set[int] = set()  # an error may stand among its own causes
     while error is not None and not isinstance(error, KeyboardInterrupt) and id(error) not in seen:
         seen.add(id(error))
@@ -46,19 +46,19 @@ def _interrupted(error: BaseException | None) -> bool:
     return isinstance(error, KeyboardInterrupt)
 
 
-def explained(error: BaseException) -> str | None:
-    """The words of an error that a user can do something about, also where a runner made text of it; else None."""
-    if isinstance(error, _OURS):
+def user_message(error: BaseException) -> str | None:
+    """The message of an error that a user can act on, also if a runner has only its text; else None."""
+    if isinstance(error, _LIBRARY_ERRORS):
         return str(error)
-    if isinstance(error, _OF_SERVERS_AND_FILES):
+    if isinstance(error, _SERVER_AND_FILE_ERRORS):
         return str(error) or type(error).__name__
-    said = re.findall(
+    messages = re.findall(
         r"(?:ConfigurationError|TransientError|ObjectVanishedError|EnricherError|TooManyRejectedError): (.+)",
         str(error),
     )
-    return str(said[-1]) if said else None
+    return str(messages[-1]) if messages else None
 
 
-def say(text: str) -> None:
-    """Progress and errors go to stderr, reports to stdout."""
+def print_status(text: str) -> None:
+    """Prints progress and errors to stderr; reports go to stdout."""
     print(text, file=sys.stderr, flush=True)

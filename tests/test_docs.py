@@ -12,6 +12,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 import holded_pipeline as hp
 
 ROOT = Path(__file__).parent.parent
+GUIDE_SECTIONS = ("\n## The way of one record through the rooms\n", "\n## Where does a change go?\n")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -52,7 +53,34 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page):
+    for path in re.findall(r"`((?:tests|examples|benchmarks)/[\w./]+)", page.read_text(encoding="utf-8")):
+        assert (ROOT / path).exists(), path
+
+
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
     assert {page for page in pages if f"({page})" not in index} == set()
+
+
+def test_the_guide_for_contributors_names_files_and_functions_that_exist():
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    walk, changes = (guide.partition(heading)[2].partition("\n## ")[0] for heading in GUIDE_SECTIONS)
+    named = [
+        (re.findall(r"`([\w/]+\.py)`", files), re.findall(r"`(\w+)`", names))
+        for _, files, names in re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", walk, re.MULTILINE)
+    ]
+    named += [
+        ([path], re.findall(r"`(\w+)`", names))
+        for path, names in re.findall(r"`([\w/]+\.py)`(?: \(([^)]+)\))?", walk + changes)
+    ]
+    assert len(named) > 40
+    for paths, names in named:
+        found = [path for path in (*paths, *(f"holded_pipeline/{path}" for path in paths)) if (ROOT / path).exists()]
+        assert len(found) == len(paths), f"CONTRIBUTING.md names {paths}, of which only {found} exist"
+        text = "\n".join((ROOT / path).read_text(encoding="utf-8") for path in found)
+        for name in names:
+            defined = re.search(rf"^(?:async def|def|class) {name}\b|^{name}\b.* = |^{name}:", text, re.MULTILINE)
+            assert defined, f"CONTRIBUTING.md names {name}, which none of {found} defines"
