@@ -50,7 +50,6 @@ SAME_IDEA = {
     "register_enrichers": "pluggy finds a hook by its name",
     "register_envelopes": "pluggy finds a hook by its name",
     "register_quality_rules": "pluggy finds a hook by its name",
-    "Violation": "the answer of the API has the violations of a Rejected, as OpenAPI describes them",
 }
 """Names that may be defined in two files, and why both are the same idea."""
 OLD_WORDS = {

@@ -38,7 +38,7 @@ class Authenticator:
     """
 
     def __init__(self, keys: Mapping[str, Secret | str], limits: Limits) -> None:
-        self._keys = {name: _digest(_validate_key(name, Secret.of(key).reveal())) for name, key in keys.items()}
+        self._keys = {name: _digest(_validate_api_key(name, Secret.of(key).reveal())) for name, key in keys.items()}
         if len(set(self._keys.values())) != len(self._keys):
             raise ValueError("two API keys are the same; give each client a key of its own")
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
@@ -99,7 +99,7 @@ class Authenticator:
         )
 
 
-def _validate_key(name: str, key: str) -> str:
+def _validate_api_key(name: str, key: str) -> str:
     if len(key) < _SHORTEST_KEY:
         raise ValueError(f"the API key {name!r} is shorter than {_SHORTEST_KEY} characters; generate a longer one")
     if not (key.isascii() and key.isprintable()) or key != key.strip():

@@ -63,7 +63,7 @@ class Lateness:
             ("collected_at", event.metadata.get("collected_at")),
             ("processed_at", _member(event.metadata.get("processing"), "processed_at")),
         ):
-            arrived_at = _parse_or_none(text)
+            arrived_at = _timestamp_or_none(text)
             if arrived_at is not None:
                 return self._result(arrived_at - event.occurred_at, name)
         return {"seconds": None, "late": None, "ahead": None, "measured_by": None}
@@ -82,7 +82,7 @@ def _member(entry: Any, name: str) -> Any:
     return entry.get(name) if isinstance(entry, Mapping) else None
 
 
-def _parse_or_none(text: Any) -> datetime | None:
+def _timestamp_or_none(text: Any) -> datetime | None:
     try:
         return parse_timestamp(text)
     except ValueError:

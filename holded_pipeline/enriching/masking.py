@@ -34,7 +34,7 @@ def _parse_mask_fields(texts: Iterable[str]) -> tuple[str, ...]:
     return paths
 
 
-def _validate_key(_: object, __: object, key: Any) -> None:
+def _validate_secret(_: object, __: object, key: Any) -> None:
     if not isinstance(key, Key):
         # A text would be pickled for every worker in the clear. The message does not repeat it.
         raise TypeError(f"the key of Mask is an hp.Secret, best hp.Secret.env('NAME'), not a {type(key).__name__}")
@@ -65,7 +65,7 @@ class Mask:
     """
 
     fields: tuple[str, ...] = attrs.field(converter=_parse_mask_fields)
-    key: Key = attrs.field(kw_only=True, validator=_validate_key)
+    key: Key = attrs.field(kw_only=True, validator=_validate_secret)
     casefold: bool = attrs.field(default=False, kw_only=True)
     _paths: tuple[Path, ...] = attrs.field(init=False, eq=False, repr=False)
     name: ClassVar[str] = "mask"

@@ -90,7 +90,7 @@ def _remove_password(context: sa.engine.ExceptionContext) -> None:
 
 
 def _parse(url: str) -> URL:
-    parsed = _parse_or_none(url)
+    parsed = _url_or_none(url)
     if parsed is None:
         # The text may contain a password, so the message does not show it.
         raise ValueError("the database URL must look like postgresql://user@host:5432/database")
@@ -104,7 +104,7 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-def _parse_or_none(url: str) -> URL | None:
+def _url_or_none(url: str) -> URL | None:
     try:
         return make_url(url)
     except (sa.exc.ArgumentError, ValueError):  # their messages show parts of the URL

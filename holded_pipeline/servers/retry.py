@@ -69,7 +69,7 @@ class Retry:
                 raise
             raise TransientError(
                 f"{server} did not answer within {self.deadline:g} s; the last error was "
-                f"{_first_line(error)}. Nothing was rejected for it: run again once it is back"
+                f"{_describe_last_error(error)}. Nothing was rejected for it: run again once it is back"
             ) from error
 
 
@@ -79,13 +79,13 @@ def _warn(server: str, state: tenacity.RetryCallState) -> None:
     _logger.warning(
         "%s does not answer (%s); attempt %d follows in %.1f s",
         server,
-        _first_line(error),
+        _describe_last_error(error),
         state.attempt_number + 1,
         wait,
     )
 
 
-def _first_line(error: BaseException | None) -> str:
+def _describe_last_error(error: BaseException | None) -> str:
     """The class of an error and the first line of its text; of an error of SQLAlchemy, those of the driver's error."""
     cause = getattr(error, "orig", None) or error
     first, *_ = str(cause).strip().splitlines() or [""]

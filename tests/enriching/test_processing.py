@@ -15,12 +15,12 @@ def clock() -> datetime:
     return NOW
 
 
-def event(event_type="user.updated"):
+def user_event(event_type="user.updated"):
     return Event("e1", event_type, "c1", datetime(2026, 1, 1, tzinfo=UTC), {})
 
 
 def test_processing_adds_the_time_in_utc_the_version_and_the_run():
-    assert Processing("1.2.3", clock).for_run("run-7")(event()) == {
+    assert Processing("1.2.3", clock).for_run("run-7")(user_event()) == {
         "processed_at": "2026-01-12T10:30:00+00:00",
         "pipeline_version": "1.2.3",
         "run_id": "run-7",
@@ -30,7 +30,7 @@ def test_processing_adds_the_time_in_utc_the_version_and_the_run():
 def test_processing_for_one_run_does_not_change_the_original():
     processing = Processing("1.2.3", clock)
     processing.for_run("run-7")
-    assert processing(event())["run_id"] is None
+    assert processing(user_event())["run_id"] is None
 
 
 def test_processing_can_be_pickled():
@@ -39,5 +39,5 @@ def test_processing_can_be_pickled():
 
 
 def test_the_business_context_includes_the_aggregate():
-    assert business_context(event()) == {"context": "user_management", "aggregate": "User"}
-    assert business_context(event("invoice.created")) == {"context": "other", "aggregate": None}
+    assert business_context(user_event()) == {"context": "user_management", "aggregate": "User"}
+    assert business_context(user_event("invoice.created")) == {"context": "other", "aggregate": None}

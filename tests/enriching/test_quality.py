@@ -34,7 +34,7 @@ GOOD = {
 }
 
 
-def event(data=None, *, at=AT, collected=timedelta(minutes=1), user="u1"):
+def event_with(data=None, *, at=AT, collected=timedelta(minutes=1), user="u1"):
     metadata = {} if collected is None else {"collected_at": (at + collected).isoformat()}
     return Event("e1", "t", "c1", at, GOOD if data is None else data, user, metadata)
 
@@ -65,7 +65,7 @@ def test_the_score_is_the_weighted_share_of_the_applicable_rules_that_pass():
         QualityRule("c", "timeliness", 3, abstains),
         QualityRule("d", "completeness", 4, passes),
     ]
-    assert assess(event(), rules, "mine") == {
+    assert assess(event_with(), rules, "mine") == {
         "score": 0.8571,
         "failed": [{"rule": "b", "dimension": "validity", "why": "because"}],
         "dimensions": {"completeness": 1.0, "validity": 0.6667},
@@ -74,7 +74,7 @@ def test_the_score_is_the_weighted_share_of_the_applicable_rules_that_pass():
 
 
 def test_an_event_without_an_applicable_rule_has_a_perfect_score():
-    assert assess(event(), [QualityRule("a", "validity", 1, abstains)], "r") == {
+    assert assess(event_with(), [QualityRule("a", "validity", 1, abstains)], "r") == {
         "score": 1.0,
         "failed": [],
         "dimensions": {},
@@ -85,7 +85,7 @@ def test_an_event_without_an_applicable_rule_has_a_perfect_score():
 @given(st.lists(st.tuples(st.floats(0.01, 100), st.sampled_from([passes, fails, abstains])), max_size=8))
 def test_scores_lie_between_0_and_1_and_are_perfect_only_if_nothing_failed(rules):
     made = [QualityRule(str(place), "validity", weight, check) for place, (weight, check) in enumerate(rules)]
-    result = assess(event(), made, "r")
+    result = assess(event_with(), made, "r")
     assert 0 <= result["score"] <= 1
     assert len(result["failed"]) == sum(check is fails for _, check in rules)
     if not result["failed"]:
@@ -100,7 +100,7 @@ def test_a_weight_that_cannot_be_used_raises(weight):
 
 @pytest.mark.parametrize("verdict", ["", " "])
 def test_an_empty_reason_is_no_verdict(verdict):
-    result = assess(event(), [QualityRule("a", "validity", 1, lambda _: verdict)], "r")
+    result = assess(event_with(), [QualityRule("a", "validity", 1, lambda _: verdict)], "r")
     assert (result["score"], result["failed"]) == (1.0, [])
     assert "empty text" in result["errors"][0]["error"]
 
@@ -138,7 +138,7 @@ def test_built_in_rules_have_different_ids():
 
 
 def test_a_good_event_is_perfect():
-    result = assess(event(), RULES, RULESET)
+    result = assess(event_with(), RULES, RULESET)
     assert (result["score"], result["failed"]) == (1.0, [])
     assert list(result["dimensions"]) == ["completeness", "validity", "timeliness", "consistency"]
 
@@ -170,21 +170,21 @@ def test_a_good_event_is_perfect():
     ],
 )
 def test_each_rule_finds_its_own_fault_and_no_other(change, rule):
-    assert failed(event({**GOOD, **change})) == {rule}
+    assert failed(event_with({**GOOD, **change})) == {rule}
 
 
 @pytest.mark.parametrize(
     ("judged", "rules"),
     [
-        (event(user=None), {"user.known"}),
-        (event({"id": "x"}), {"document.content"}),
-        (event({}), {"id.present", "document.content"}),
-        (event(collected=timedelta(hours=1)), set()),
-        (event(collected=timedelta(hours=1, seconds=1)), {"collected.in_time"}),
-        (event(collected=timedelta(minutes=-5)), set()),
-        (event(collected=timedelta(minutes=-5, seconds=-1)), {"collected.not_before"}),
-        (event(at=datetime(1970, 1, 21, tzinfo=UTC)), {"time.plausible"}),
-        (event(at=datetime(9999, 1, 21, tzinfo=UTC)), {"time.plausible"}),
+        (event_with(user=None), {"user.known"}),
+        (event_with({"id": "x"}), {"document.content"}),
+        (event_with({}), {"id.present", "document.content"}),
+        (event_with(collected=timedelta(hours=1)), set()),
+        (event_with(collected=timedelta(hours=1, seconds=1)), {"collected.in_time"}),
+        (event_with(collected=timedelta(minutes=-5)), set()),
+        (event_with(collected=timedelta(minutes=-5, seconds=-1)), {"collected.not_before"}),
+        (event_with(at=datetime(1970, 1, 21, tzinfo=UTC)), {"time.plausible"}),
+        (event_with(at=datetime(9999, 1, 21, tzinfo=UTC)), {"time.plausible"}),
     ],
 )
 def test_rules_on_the_event_itself(judged, rules):
@@ -192,7 +192,7 @@ def test_rules_on_the_event_itself(judged, rules):
 
 
 def test_timeliness_does_not_apply_without_a_collection_time():
-    assert "timeliness" not in assess(event(collected=None), RULES, RULESET)["dimensions"]
+    assert "timeliness" not in assess(event_with(collected=None), RULES, RULESET)["dimensions"]
 
 
 def test_a_company_that_is_a_number_is_compared_as_text():
@@ -230,7 +230,7 @@ def test_a_giant_document_is_scored_quickly_with_short_reasons():
     wide = {"id": "x", **{f"{'n' * 500}{place}At": None for place in range(20_000)}}
     deep = {"id": "x", "lines": [{"date": "2026-01-12"}] * 200_000}
     for data in (wide, deep):
-        result = assess(event(data), RULES, RULESET)
+        result = assess(event_with(data), RULES, RULESET)
         assert len(str(result)) < 2_000
 
 
@@ -239,14 +239,14 @@ def test_a_giant_document_is_scored_quickly_with_short_reasons():
 
 def test_the_enricher_returns_json_and_can_be_pickled():
     enricher = pickle.loads(pickle.dumps(Quality()))
-    result = enricher(event())
+    result = enricher(event_with())
     check_json_value(result)
-    assert result == assess(event(), RULES, RULESET)
+    assert result == assess(event_with(), RULES, RULESET)
 
 
 def test_other_rules_have_another_version_by_default():
-    assert Quality([QualityRule("a", "validity", 1, passes)])(event())["ruleset"].startswith("custom+")
-    assert Quality(ruleset="v7")(event())["ruleset"] == "v7"
+    assert Quality([QualityRule("a", "validity", 1, passes)])(event_with())["ruleset"].startswith("custom+")
+    assert Quality(ruleset="v7")(event_with())["ruleset"] == "v7"
 
 
 def test_quality_without_rules_raises():

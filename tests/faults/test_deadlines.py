@@ -19,7 +19,7 @@ table = sa.Table("t", sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True
 ROWS = [{"k": 1, "n": 1}, {"k": 2, "n": 2}]
 
 
-def load(db):
+def load_one_batch(db):
     return load_rows(db, table, ROWS)
 
 
@@ -56,8 +56,8 @@ def tables(database, query):
 
 FIRST_STATEMENT = rb"pg_catalog\.version"
 MOMENTS = {
-    "a load, when SQLAlchemy sends its first statement": (FIRST_STATEMENT, load),
-    "a load, when its rows are merged": (rb"WITH merged", load),
+    "a load, when SQLAlchemy sends its first statement": (FIRST_STATEMENT, load_one_batch),
+    "a load, when its rows are merged": (rb"WITH merged", load_one_batch),
     "a migration, when SQLAlchemy sends its first statement": (FIRST_STATEMENT, hp.migrate),
     "a migration, when its version is looked up": (rb"holded_pipeline_version", hp.migrate),
     "a migration, when it makes a table": (rb"CREATE TABLE business_events", hp.migrate),
@@ -102,7 +102,7 @@ def test_a_locked_table_fails_at_the_deadline(database, work):
 @pytest.mark.usefixtures("tables")
 def test_any_deadline_is_accepted(database, deadline):
     patient = attrs.evolve(database, retry=hp.Retry(deadline))
-    assert load(patient).inserted == 2
+    assert load_one_batch(patient).inserted == 2
     hp.migrate(patient)
     assert hp.verify_analytics(patient) == []
     assert look_up(patient)["1"] == {"n": 1}

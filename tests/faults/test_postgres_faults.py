@@ -36,7 +36,7 @@ def batch(first=0, poison=()):
     return columns, [form.line(row, columns) for row in rows]
 
 
-def load(db, *, poison=()):
+def load_batch(db, *, poison=()):
     loader = TableLoader(db, business_events, on_conflict="ignore", keep="first")
     try:
         return loader.load(*batch(poison=poison))
@@ -52,7 +52,7 @@ def impatient(db, seconds=1.0):
     return attrs.evolve(db, connect_timeout=1, retry=hp.Retry(seconds, first_wait=0.05))
 
 
-def stored(query, db):
+def count_events(query, db):
     return query(db, "SELECT count(*), count(DISTINCT event_id) FROM business_events")[0]
 
 
@@ -98,7 +98,7 @@ def test_an_outage_is_retried_and_changes_nothing(query, database):
     )
     query(database, "CREATE TRIGGER fail BEFORE INSERT ON business_events FOR EACH STATEMENT EXECUTE FUNCTION fail()")
     eager = attrs.evolve(database, retry=hp.Retry(60, first_wait=0.01, longest_wait=0.02))
-    assert counts(load(eager)) == (ROWS, 0, 0, 0)
+    assert counts(load_batch(eager)) == (ROWS, 0, 0, 0)
     assert query(database, "SELECT last_value FROM tries") == [(len(OUTAGES) + 1,)]
     assert hp.verify_analytics(database) == []
 
@@ -107,15 +107,15 @@ def test_an_outage_is_retried_and_changes_nothing(query, database):
 def test_an_outage_past_the_deadline_names_server_and_cause(query, database, state):
     fail_with(query, database, state, 10**9)
     with pytest.raises(hp.TransientError, match=rf"{database}.*within 0\.2 s.*the message"):
-        load(impatient(database, 0.2))
-    assert stored(query, database) == (0, 0)
+        load_batch(impatient(database, 0.2))
+    assert count_events(query, database) == (0, 0)
 
 
 @pytest.mark.parametrize("state", SETTINGS)
 def test_a_wrong_setting_fails_at_the_first_attempt(query, database, state):
     fail_with(query, database, state, 10**9)
     with pytest.raises(hp.ConfigurationError, match=f"{state}.*{SETTINGS[state]}"):
-        load(database)
+        load_batch(database)
     assert query(database, "SELECT last_value FROM tries") == [(1,)]
 
 
@@ -124,9 +124,9 @@ def test_a_wrong_setting_fails_at_the_first_attempt(query, database, state):
 def test_a_terminated_backend_costs_an_attempt(query, database, cut_postgres, moment, poison):
     db, proxy = cut_postgres
     proxy.upward = proxy.once(moment, lambda: end_backends(query, database))
-    assert counts(load(db, poison=poison)) == (ROWS - len(poison), 0, 0, len(poison))
+    assert counts(load_batch(db, poison=poison)) == (ROWS - len(poison), 0, 0, len(poison))
     assert proxy.done
-    assert stored(query, database) == (ROWS - len(poison),) * 2
+    assert count_events(query, database) == (ROWS - len(poison),) * 2
     assert hp.verify_analytics(database) == []
 
 
@@ -136,27 +136,27 @@ def test_a_commit_without_an_answer_is_looked_up_and_counted(query, database, cu
     """Committed or not, the rows count as `inserted`; a guess would count duplicates or lose them."""
     db, proxy = cut_postgres
     proxy.upward = proxy.once(COMMIT, action)
-    assert counts(load(db, poison=poison)) == (ROWS - len(poison), 0, 0, len(poison))
+    assert counts(load_batch(db, poison=poison)) == (ROWS - len(poison), 0, 0, len(poison))
     assert proxy.done
-    assert stored(query, database) == (ROWS - len(poison),) * 2
+    assert count_events(query, database) == (ROWS - len(poison),) * 2
     assert hp.verify_analytics(database) == []
 
 
 def test_a_commit_without_an_answer_is_looked_up_until_known(query, database, cut_postgres):
     db, proxy = cut_postgres
     proxy.upward = proxy.once(rb"COMMIT\x00|pg_xact_status", lambda: "deaf" if len(proxy.done) == 1 else "cut", times=4)
-    assert counts(load(db)) == (ROWS, 0, 0, 0)
+    assert counts(load_batch(db)) == (ROWS, 0, 0, 0)
     assert len(proxy.done) == 4
-    assert stored(query, database) == (ROWS, ROWS)
+    assert count_events(query, database) == (ROWS, ROWS)
 
 
 @pytest.mark.parametrize("direction", ["upward", "downward"])
 def test_a_connection_that_breaks_during_a_load_costs_an_attempt(query, database, cut_postgres, direction):
     db, proxy = cut_postgres
     setattr(proxy, direction, proxy.once(COPY_DATA if direction == "upward" else b"COPY 600", "half"))
-    assert counts(load(db)) == (ROWS, 0, 0, 0)
+    assert counts(load_batch(db)) == (ROWS, 0, 0, 0)
     assert proxy.done
-    assert stored(query, database) == (ROWS, ROWS)
+    assert count_events(query, database) == (ROWS, ROWS)
     assert hp.verify_analytics(database) == []
 
 
@@ -166,12 +166,12 @@ def test_a_network_that_drops_every_packet_fails_at_the_deadline(query, database
     proxy.upward = proxy.once(moment, proxy.go_silent)
     began = time.monotonic()
     with pytest.raises(hp.TransientError, match="did not answer within 1 s"):
-        load(impatient(db))
+        load_batch(impatient(db))
     assert time.monotonic() - began < 30  # forever, otherwise
     proxy.silent.clear()
-    again = load(db)
+    again = load_batch(db)
     assert (again.inserted + again.duplicates, again.rejected) == (ROWS, ())
-    assert stored(query, database) == (ROWS, ROWS)
+    assert count_events(query, database) == (ROWS, ROWS)
     assert hp.verify_analytics(database) == []
 
 
@@ -191,11 +191,11 @@ def test_a_frozen_server_fails_at_the_deadline(query, database, cut_postgres):
     proxy.upward = proxy.once(COPY_DATA, freeze)
     try:
         with pytest.raises(hp.TransientError, match="did not answer within 1 s.*no answer"):
-            load(impatient(db))
+            load_batch(impatient(db))
     finally:
         for pid in frozen:
             os.kill(pid, signal.SIGCONT)
-    assert counts(load(db)) == (ROWS, 0, 0, 0)
+    assert counts(load_batch(db)) == (ROWS, 0, 0, 0)
     assert hp.verify_analytics(database) == []
 
 
@@ -224,7 +224,7 @@ def test_a_lock_of_another_session_fails_at_the_deadline(query, database, locked
         )
     locked(LOCKS[what])
     with pytest.raises(hp.TransientError, match="lock timeout"):
-        load(impatient(database))
+        load_batch(impatient(database))
 
 
 def test_a_lock_that_is_released_in_time_is_waited_for(query, database, locked):
@@ -237,7 +237,7 @@ def test_a_lock_that_is_released_in_time_is_waited_for(query, database, locked):
 
     thread = threading.Thread(target=release)
     thread.start()
-    loaded = load(database)
+    loaded = load_batch(database)
     thread.join()
     assert counts(loaded) == (ROWS, 0, 0, 0)
 
@@ -258,4 +258,4 @@ def test_timeouts_that_the_user_has_set_are_kept(query, database):
     )
     own = attrs.evolve(impatient(database), url=f"{database.url}?options=-c%20statement_timeout%3D77s")
     with pytest.raises(hp.TransientError, match="limits: 77s 800ms"):
-        load(own)
+        load_batch(own)

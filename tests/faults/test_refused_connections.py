@@ -22,7 +22,7 @@ table = sa.Table("t", sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True
 LONG_RETRY = hp.Retry(60, first_wait=0.05)
 
 
-def load(db):
+def load_one_row(db):
     return load_rows(db, table, [{"k": 1}])
 
 
@@ -63,7 +63,7 @@ def denied_user(stack, database, query):
 def test_a_denied_user_fails_at_once(denied_user, how):
     began = time.monotonic()
     with pytest.raises(hp.ConfigurationError, match="cannot be used as it is set up.*check url and password"):
-        load(denied_user(how))
+        load_one_row(denied_user(how))
     assert time.monotonic() - began < 20
 
 
@@ -84,7 +84,7 @@ WRONG = {
 def test_a_wrong_url_fails_at_once(database, what):
     began = time.monotonic()
     with pytest.raises(hp.ConfigurationError, match="cannot be used as it is set up"):
-        load(hp.Postgres(f"{database.url}?{WRONG[what]}", retry=LONG_RETRY))
+        load_one_row(hp.Postgres(f"{database.url}?{WRONG[what]}", retry=LONG_RETRY))
     assert time.monotonic() - began < 20
 
 
@@ -92,7 +92,7 @@ def test_a_database_without_connections_fails_at_once(database, query):
     name = database.url.rpartition("/")[2] + "_closed"
     query(database, f"CREATE DATABASE {name} ALLOW_CONNECTIONS false")
     with pytest.raises(hp.ConfigurationError, match="not currently accepting connections"):
-        load(hp.Postgres(f"{database.url.rpartition('/')[0]}/{name}", retry=LONG_RETRY))
+        load_one_row(hp.Postgres(f"{database.url.rpartition('/')[0]}/{name}", retry=LONG_RETRY))
 
 
 class TlsProxy:
@@ -172,7 +172,7 @@ def over_tls(database, certificate):
 @pytest.mark.parametrize("how", [fin, reset, noise])
 def test_a_connection_that_breaks_under_tls_costs_an_attempt(over_tls, how):
     db, done = over_tls(how)
-    assert load(db).inserted == 1
+    assert load_one_row(db).inserted == 1
     assert done.is_set()
 
 
@@ -181,7 +181,7 @@ def test_a_certificate_that_is_not_trusted_fails_at_once(over_tls):
         db, _ = over_tls(fin, options)
         began = time.monotonic()
         with pytest.raises(hp.ConfigurationError, match="certificate"):
-            load(attrs.evolve(db, retry=LONG_RETRY))
+            load_one_row(attrs.evolve(db, retry=LONG_RETRY))
         assert time.monotonic() - began < 20
 
 
@@ -202,4 +202,4 @@ def test_a_transaction_that_the_server_ends_is_retried(database, query, monkeypa
         monkeypatch.setattr(
             table_loader, "copy_lines", lambda *given: (time.sleep(slow.pop() if slow else 0), copy(*given))
         )
-    assert load(attrs.evolve(database, retry=hp.Retry(20, first_wait=0.05))).inserted == 1
+    assert load_one_row(attrs.evolve(database, retry=hp.Retry(20, first_wait=0.05))).inserted == 1

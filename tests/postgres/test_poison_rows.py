@@ -29,7 +29,7 @@ table = sa.Table(
 )
 
 
-def stored(db, what="k, n, v"):
+def table_rows(db, what="k, n, v"):
     return rows_of(db, f"SELECT {what} FROM t ORDER BY k")
 
 
@@ -88,13 +88,13 @@ def test_bad_rows_alone_cost_a_bounded_number_of_merges(db, transactions, kind):
     assert list(reasons(loaded)) == list(range(5_000))
     assert len(transactions) == 2
     assert merges(db) <= 5_000 + 5_000 // 2
-    assert stored(db) == []
+    assert table_rows(db) == []
 
 
 def test_rows_that_are_good_only_alone_cost_a_bounded_number_too(db, transactions):
     run_statements(db, "CREATE TABLE t (k int PRIMARY KEY, n int, v text UNIQUE)", *COUNT_MERGES)
     loaded = load_tuples(db, [(k, k, "the same") for k in range(1_000)])
-    assert stored(db, "k") == [(0,)]
+    assert table_rows(db, "k") == [(0,)]
     assert set(reasons(loaded).values()) == {"unique_violation"}
     assert (loaded.inserted, len(loaded.rejected)) == (1, 999)
     assert len(transactions) <= 4 * 10
@@ -184,7 +184,7 @@ def test_each_kind_of_bad_row_is_rejected_alone_with_the_servers_message(db, kin
     assert reasons(loaded) == {13: reason}
     ((_, rejection),) = loaded.rejected
     assert f"SQLSTATE {state}" in rejection.message
-    assert len(stored(db)) == loaded.inserted == 19
+    assert len(table_rows(db)) == loaded.inserted == 19
     if state.startswith("23") and state != "23502" and kind != "no partition":
         assert "constraint" in rejection.message
 
@@ -202,7 +202,7 @@ def test_a_rejection_says_the_same_for_a_row_alone_and_among_others(db):
 def test_of_two_rows_with_one_key_the_good_one_is_stored(db):
     run_statements(db, CREATE)
     loaded = load_tuples(db, [(1, 2**40, "bad"), (1, 1, "good"), (2, 2, "good"), (2, 13, "bad")])
-    assert stored(db) == [(1, 1, "good"), (2, 2, "good")]
+    assert table_rows(db) == [(1, 1, "good"), (2, 2, "good")]
     assert reasons(loaded)[0] == "numeric_value_out_of_range"
     assert loaded.inserted + loaded.duplicates + len(loaded.rejected) == 4
 
@@ -212,7 +212,7 @@ def test_duplicate_keys_beside_a_bad_row_are_merged_and_counted(db, keep, kept):
     run_statements(db, CREATE)
     rows = [(1, 1, "a"), (2, 2**40, "bad"), (1, 2, "a"), (3, 3, "a"), (1, 3, "a"), (1, 13, "bad")]
     loaded = load_tuples(db, rows, on_conflict="update", keep=keep)
-    assert stored(db) == [(1, kept, "a"), (3, 3, "a")]
+    assert table_rows(db) == [(1, kept, "a"), (3, 3, "a")]
     assert loaded.inserted + loaded.updated + loaded.duplicates + len(loaded.rejected) == 6
     assert set(reasons(loaded)) == {1, 5} if keep == "last" else set(reasons(loaded)) >= {1}
 
@@ -225,7 +225,7 @@ def test_a_row_may_need_another_one_of_its_batch(db):
     rows.append((101, 100, "v"))
     loaded = load_tuples(db, rows)
     assert reasons(loaded) == {11: "string_data_right_truncation", 41: "foreign_key_violation"}
-    assert len(stored(db)) == loaded.inserted == 40
+    assert len(table_rows(db)) == loaded.inserted == 40
 
 
 def test_the_check_option_of_a_view_rejects_the_row(db):
@@ -306,7 +306,7 @@ def test_every_row_is_stored_a_duplicate_or_rejected(db, rows):
     run_statements(db, "DROP TABLE IF EXISTS t", CREATE)
     loaded = load_tuples(db, rows)
     good = {k for k, n, v in rows if n in (1, 2, 3) and v != "too long"}
-    assert {k for (k,) in stored(db, "k")} == good
+    assert {k for (k,) in table_rows(db, "k")} == good
     assert loaded.inserted == len(good)
     assert loaded.inserted + loaded.duplicates + len(loaded.rejected) == len(rows)
     bad = {position for position, (_, n, v) in enumerate(rows) if n in (13, 2**40) or v == "too long"}
@@ -324,7 +324,7 @@ def test_an_outage_during_the_search_rejects_no_row(db):
     impatient = hp.Postgres(db.url, retry=hp.Retry(0.3, first_wait=0.05))
     with pytest.raises(hp.TransientError, match="the disk is full"):
         load_tuples(impatient, [(1, 1, ""), (2, 13, ""), (3, 5, ""), (4, Decimal(4), "")])
-    assert stored(db) == []
+    assert table_rows(db) == []
 
 
 BROKEN_TRIGGERS = {
@@ -345,7 +345,7 @@ def test_a_broken_trigger_rejects_no_row(db, body, rows):
     )
     with pytest.raises(hp.ConfigurationError, match=BROKEN_TRIGGERS[body]):
         load_tuples(db, rows)
-    assert stored(db) == []
+    assert table_rows(db) == []
 
 
 def test_the_grants_of_an_ordinary_load_are_enough(db):

@@ -21,7 +21,7 @@ table = sa.Table(
 )
 
 
-def stored(db, what="k, v::text"):
+def table_rows(db, what="k, v::text"):
     return rows_of(db, f"SELECT {what} FROM t ORDER BY k")
 
 
@@ -98,7 +98,7 @@ def alone_and_beside(db, kind, text):
         loaded = load_tuples(db, rows)
         rejected = {position: (each.reason, each.message) for position, each in loaded.rejected}
         assert (1 in rejected) == (len(rows) == 2)
-        found.append((rejected.get(0), stored(db)))
+        found.append((rejected.get(0), table_rows(db)))
     return found
 
 
@@ -233,7 +233,7 @@ def test_a_setting_that_every_row_misses_rejects_none(db, limited, missing, rows
     user = limited("SELECT, UPDATE ON t" if missing == "the right to insert" else "SELECT, INSERT, UPDATE ON t")
     with pytest.raises(hp.ConfigurationError, match=words):
         load_tuples(user, rows)
-    assert stored(db) == []
+    assert table_rows(db) == []
 
 
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
@@ -287,4 +287,4 @@ def test_a_row_that_takes_too_long_is_not_rejected(db):
     impatient = hp.Postgres(db.url, connect_timeout=1, retry=hp.Retry(1, first_wait=0.05))
     with pytest.raises(hp.TransientError, match="statement timeout"):
         load_tuples(impatient, [(1, -1, ""), (2, 9, "")])
-    assert stored(db) == []
+    assert table_rows(db) == []

@@ -39,7 +39,7 @@ def lines(rows):
     return [form.line({"k": k, "n": n}, ("k", "n")) for k, n in rows]
 
 
-def stored(db):
+def table_rows(db):
     return rows_of(db, "SELECT k, n FROM t ORDER BY k")
 
 
@@ -48,20 +48,20 @@ def test_one_bad_row_in_five_thousand_costs_few_transactions(db, loader, transac
     loaded = loader.load(("k", "n"), lines(rows))
     assert (loaded.inserted, [position for position, _ in loaded.rejected]) == (4_999, [3_333])
     assert len(transactions) <= 2 * 13 + 1
-    assert len(stored(db)) == 4_999
+    assert len(table_rows(db)) == 4_999
 
 
 def test_bad_rows_alone_cost_a_bounded_number_of_transactions(db, loader, transactions):
     loaded = loader.load(("k", "n"), lines((k, 2**40) for k in range(500)))
     assert [position for position, _ in loaded.rejected] == list(range(500))
     assert len(transactions) <= 2 * 500
-    assert stored(db) == []
+    assert table_rows(db) == []
 
 
 def test_a_key_twice_in_a_batch_counts_once(db, loader):
     loaded = loader.load(("k", "n"), lines([(1, 10), (1, 11), (2, 20)]))
     assert (loaded.inserted, loaded.duplicates) == (2, 1)
-    assert stored(db) == [(1, 10), (2, 20)]
+    assert table_rows(db) == [(1, 10), (2, 20)]
 
 
 TEXTS = sa.Table("texts", sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True), sa.Column("v", sa.Text))
@@ -105,7 +105,7 @@ def test_a_commit_whose_answer_is_lost_is_looked_up(db, loader, monkeypatch, com
     loaded = loader.load(("k", "n"), lines([(1, 10), (2, 20)]))
     assert lost
     assert (loaded.inserted, loaded.duplicates) == (2, 0)
-    assert stored(db) == [(1, 10), (2, 20)]
+    assert table_rows(db) == [(1, 10), (2, 20)]
 
 
 def test_a_deferred_constraint_fails_before_the_commit(db):
@@ -118,7 +118,7 @@ def test_a_deferred_constraint_fails_before_the_commit(db):
     loaded = load_rows(db, table, [{"k": k, "n": n} for k, n in [(1, 1), (2, 7), (3, 1)]])
     ((position, rejection),) = loaded.rejected
     assert (position, rejection.reason) == (1, "foreign_key_violation")
-    assert stored(db) == [(1, 1), (3, 1)]
+    assert table_rows(db) == [(1, 1), (3, 1)]
 
 
 def test_a_trigger_of_the_users_may_reject_a_row(db, loader):

@@ -35,7 +35,7 @@ def load_last(db, table, *rows):
     return counts, [rejection.reason for _, rejection in loaded.rejected]
 
 
-def stored(db, what):
+def column_values(db, what):
     return [value for (value,) in rows_of(db, f"SELECT {what} FROM t ORDER BY k")]
 
 
@@ -59,7 +59,7 @@ def test_only_a_value_that_is_written_differently_updates_a_row(db, kind):
     first, other = DIFFERENT_VALUES[kind]
     seen = [load_last(db, table, {"k": 1, "v": value})[0] for value in (first, first, other, other, None, None, first)]
     assert seen == [(1, 0, 0), (0, 0, 1), (0, 1, 0), (0, 0, 1), (0, 1, 0), (0, 0, 1), (0, 1, 0)]
-    assert stored(db, "v::text") == [first]
+    assert column_values(db, "v::text") == [first]
 
 
 @pytest.mark.parametrize("kind", [JSON, JSONB])
@@ -90,7 +90,7 @@ def test_documents_of_any_size_are_compared(db, kind):
 def test_lists_with_elements_of_several_types_are_stored_as_arrays(db, kind, value, expected):
     table = table_of(db, sa.Column("v", ARRAY(kind)))
     assert load_last(db, table, {"k": 1, "v": value}) == ((1, 0, 0), [])
-    assert stored(db, "v::text") == [expected]
+    assert column_values(db, "v::text") == [expected]
 
 
 def test_rows_that_are_good_only_together_are_stored_beside_a_bad_one(db):
@@ -102,4 +102,4 @@ def test_rows_that_are_good_only_together_are_stored_beside_a_bad_one(db):
     lost = [{"k": 4, "other": 5, "n": 1}, {"k": 5, "other": 99, "n": 1}, {"k": 6, "other": None, "n": -1}]
     reasons = ["foreign_key_violation", "foreign_key_violation", "check_violation"]
     assert load_last(db, table, *lost) == ((0, 0, 0), reasons)
-    assert stored(db, "k") == [1, 2]
+    assert column_values(db, "k") == [1, 2]

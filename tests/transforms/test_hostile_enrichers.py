@@ -365,7 +365,7 @@ CHANGES_BY_C_CODE = [
 SOURCE = hp.Source("b", "k", "etag", 1)
 
 
-def stored():
+def sourced_event():
     one = order_event()
     return attrs.evolve(one, source=SOURCE, metadata={"collected_at": "2026"}, data=one.data | {"list": [3, 2, 1]})
 
@@ -386,7 +386,7 @@ def seen(event):
 @pytest.mark.parametrize("change", CHANGES_BY_C_CODE)
 def test_a_change_by_c_code_rejects_the_event_and_names_the_enricher(run, change):
     hostile = hp.Enricher("hostile", returning(change), version="3")
-    (rejected,) = run_enrich(run, "business_context", hostile, seen, events=[stored()])["rejected"]
+    (rejected,) = run_enrich(run, "business_context", hostile, seen, events=[sourced_event()])["rejected"]
     assert rejected.reason == "enricher_error"
     assert rejected.message.startswith("the enricher hostile 3 tried to change the event")
 
@@ -399,11 +399,11 @@ def test_a_change_by_c_code_is_neither_seen_later_nor_stored(run, change, raises
         return 1 / 0 if raises else {}
 
     hostile = hp.Enricher("hostile", function, on_error="skip")
-    (passed,) = run_enrich(run, "business_context", hostile, seen, events=[stored()])["passed"]
-    expected = attrs.evolve(stored(), metadata={"collected_at": "2026", "business_context": {}})
+    (passed,) = run_enrich(run, "business_context", hostile, seen, events=[sourced_event()])["passed"]
+    expected = attrs.evolve(sourced_event(), metadata={"collected_at": "2026", "business_context": {}})
     assert passed.metadata["seen"] == seen(expected)
     assert passed.metadata["enrichers"]["hostile"]["status"] == "skipped"
-    assert (passed.company_id, passed.source, passed.data) == ("c", SOURCE, stored().data)
+    assert (passed.company_id, passed.source, passed.data) == ("c", SOURCE, sourced_event().data)
     assert type(passed.data) is dict
 
 
@@ -414,12 +414,12 @@ def test_a_quality_rule_that_changes_the_event_by_c_code_is_named(run, extend):
         hp.QualityRule("fine", "validity", 1, lambda event: None),
     ]
     quality = hp.Quality(rules[:1], extend=extend)
-    (rejected,) = run_enrich(run, quality, seen, events=[stored()])["rejected"]
+    (rejected,) = run_enrich(run, quality, seen, events=[sourced_event()])["rejected"]
     assert rejected.reason == "enricher_error"
     assert re.match(
         "the enricher quality .*tried to change the event.*; the quality rule list.sorted did", rejected.message
     )
-    (rejected,) = run_enrich(run, hp.Quality(rules, extend=extend), seen, events=[stored()])["rejected"]
+    (rejected,) = run_enrich(run, hp.Quality(rules, extend=extend), seen, events=[sourced_event()])["rejected"]
     assert rejected.message.endswith("; one of these did: the quality rule list.sorted, the quality rule fine")
 
 
@@ -432,7 +432,7 @@ def test_a_change_after_the_timeout_is_not_seen():
         list.append(event.data["list"], 4)
 
     calls = EnricherCalls(hp.Enricher("late", late, timeout=0.1, on_error="skip"))
-    draft = Draft(stored())
+    draft = Draft(sourced_event())
     shown = draft.view
     calls.apply(draft)
     view = draft.view
@@ -441,7 +441,7 @@ def test_a_change_after_the_timeout_is_not_seen():
     while shown.data["list"] == [3, 2, 1]:
         assert time.monotonic() < until
         time.sleep(0.001)
-    assert view.data == stored().data
+    assert view.data == sourced_event().data
     calls.close()
 
 

@@ -17,7 +17,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 KEY = "a key of more than sixteen characters"
 
 
-def event(number, **data):
+def customer_event(number, **data):
     return hp.Event(
         id=f"e-{number}",
         type="t",
@@ -31,7 +31,7 @@ def event(number, **data):
 
 def test_they_can_be_given_by_name_or_inline_with_settings(run):
     def build(pipeline):
-        events = pipeline | beam.Create([event(4)])
+        events = pipeline | beam.Create([customer_event(4)])
         by_name = events | "ByName" >> hp.Enrich("lateness", "fingerprint")
         inline = events | "Inline" >> hp.Enrich("processing", hp.Lateness(3), hp.Fingerprint(["/email"]))
         return {"named": by_name.passed, "inline": inline.passed}
@@ -65,7 +65,7 @@ def test_a_lookup_makes_one_query_for_a_batch_and_counts_cache_hits(run, db):
     lookup = hp.Lookup.table(db, "companies", key="id", of="company_id", name="company")
 
     def build(pipeline):
-        events = pipeline | beam.Create([event(number) for number in range(12)])
+        events = pipeline | beam.Create([customer_event(number) for number in range(12)])
         return {"passed": (events | hp.Enrich(hp.Enricher("company", lookup, batch_size=6))).passed}
 
     ran = run(build)
@@ -85,7 +85,7 @@ def test_a_lookup_in_a_database_that_is_down_fails_the_run(run):
     away = hp.Postgres("postgresql://u@127.0.0.1:1/none", retry=hp.Retry(0.2, first_wait=0.01))
     lookup = hp.Lookup.table(away, "companies", key="id", of="company_id")
     with pytest.raises(hp.TransientError, match="the enricher lookup 1, called for event e-1.* did not answer within"):
-        run(lambda pipeline: {"all": (pipeline | beam.Create([event(1)]) | hp.Enrich(lookup)).passed})
+        run(lambda pipeline: {"all": (pipeline | beam.Create([customer_event(1)]) | hp.Enrich(lookup)).passed})
 
 
 def test_masked_fields_reach_neither_the_table_nor_the_store(run, lake, db, monkeypatch):
@@ -93,7 +93,7 @@ def test_masked_fields_reach_neither_the_table_nor_the_store(run, lake, db, monk
     mask = hp.Mask(["/email"], key=hp.Secret.env("MASK_KEY"))
 
     def build(pipeline):
-        enriched = pipeline | beam.Create([event(1)]) | hp.Enrich(mask)
+        enriched = pipeline | beam.Create([customer_event(1)]) | hp.Enrich(mask)
         hidden = enriched.passed | "HideFields" >> beam.Map(mask.hide)
         return {"stored": hidden | hp.WriteMinIO(lake, "enriched/"), "rows": (hidden | hp.WritePostgres(db)).passed}
 
@@ -103,7 +103,7 @@ def test_masked_fields_reach_neither_the_table_nor_the_store(run, lake, db, monk
     with engine.connect() as connection:
         data, metadata = connection.execute(sa.text("SELECT data, metadata FROM business_events")).one()
     engine.dispose()
-    token = mask(event(1))["/email"]
+    token = mask(customer_event(1))["/email"]
     assert data == {"email": token}
     assert metadata["mask"] == {"/email": token}
     assert b"someone1" not in gzip.decompress(line)
