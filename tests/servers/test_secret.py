@@ -56,8 +56,8 @@ INVALID = [
     (hp.Postgres, f"postgresql://u:{WORD}", "must look like postgresql://"),
     (hp.Postgres, f"host=h password={WORD}", "must look like postgresql://"),
     (hp.Postgres, f"mysql://u:{WORD}@h/d", "a postgresql:// URL is needed"),
-    (hp.Postgres, f"postgresql://u@h/d?sslpassword={WORD}", "holds sslpassword, which would show"),
-    (hp.Postgres, f"postgresql://u@h/d?oauth_client_secret={WORD}", "holds oauth_client_secret, which would show"),
+    (hp.Postgres, f"postgresql://u@h/d?sslpassword={WORD}", "has sslpassword, which would show"),
+    (hp.Postgres, f"postgresql://u@h/d?oauth_client_secret={WORD}", "has oauth_client_secret, which would show"),
     (hp.Postgres, f"postgresql://u:{WORD}@h/d?password={WORD}", "give it once"),
 ]
 

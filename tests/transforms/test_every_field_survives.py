@@ -13,8 +13,8 @@ import pytest
 from holded_pipeline.enriching.drafts import Draft
 from holded_pipeline.model.json_codec import decode, decode_own, encode
 from holded_pipeline.model.values import Event, Rejected, SchemaRef, Source, Violation
-from holded_pipeline.reading.envelopes import event as event_envelope
 from holded_pipeline.reading.envelopes import event_document
+from holded_pipeline.reading.envelopes import stored_event as event_envelope
 from holded_pipeline.rejected import rejections
 from holded_pipeline.transforms.beam import wire
 

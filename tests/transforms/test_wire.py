@@ -90,7 +90,7 @@ def test_a_rejection_comes_back_from_its_json_form_to_the_byte(rejected):
 
 @given(REJECTED, st.sampled_from([3, 6, 30]))
 def test_a_line_in_chunks_equals_the_line_in_one(rejected, piece):
-    with mock.patch.object(rejections, "_PIECE", piece):
+    with mock.patch.object(rejections, "_CHUNK_BYTES", piece):
         line = b"".join(rejections.to_line(rejected))
     assert line == encode(rejections.to_document(rejected))
 
