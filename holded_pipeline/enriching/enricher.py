@@ -12,7 +12,7 @@ from holded_pipeline.enriching import checks
 from holded_pipeline.enriching.drafts import Draft
 from holded_pipeline.enriching.enricher_types import AnyEnricher, OnError, RegistryAware, RetryPolicy, RunAware
 from holded_pipeline.enriching.opening import callee_of, open_function
-from holded_pipeline.enriching.results import not_json, plain_result
+from holded_pipeline.enriching.results import PlainResult, not_json, plain_result
 from holded_pipeline.model.errors import ConfigurationError, EnricherError, RejectRecord, TransientError
 from holded_pipeline.model.values import Event
 from holded_pipeline.user_code.errors import (
@@ -153,7 +153,7 @@ class Enricher:
         except EnricherFault as fault:
             self._skip_or_raise(fault, draft)
         else:
-            draft.add(self.name, self.version, result)
+            draft.add(self.name, self.version, *result)
 
     def check_result(self, draft: Draft) -> None:
         """Lets the function reject an event by the result that was added to it, if it has `reject_if`.
@@ -172,7 +172,7 @@ class Enricher:
             except EnricherFault as fault:
                 self._skip_or_raise(fault, draft)
 
-    def _result_of(self, outcome: Any, draft: Draft) -> dict[str, Any]:
+    def _result_of(self, outcome: Any, draft: Draft) -> PlainResult:
         if isinstance(outcome, BaseException):
             self._raise_for(outcome, draft.before)
         result = result_or_error(plain_result, outcome)  # reading it may run user code
@@ -182,7 +182,7 @@ class Enricher:
             raise not_json(result) from result
         if draft.was_changed:
             raise EnricherFault("enricher_error", f"{CHANGE_REJECTED}{self._suspects()}")
-        found: dict[str, Any] = result
+        found: PlainResult = result
         return found
 
     def _suspects(self) -> str:

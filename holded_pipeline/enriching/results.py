@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from holded_pipeline.model import json_codec
 from holded_pipeline.user_code.errors import EnricherFault, describe_error
@@ -12,16 +12,24 @@ MAX_RESULT_BYTES: Final = 1_000_000
 """Bytes that one enricher may add to one event, as JSON."""
 
 
-def plain_result(returned: Any) -> dict[str, Any]:
+class PlainResult(NamedTuple):
+    """The result of an enricher in dicts and lists that nobody else has, and its JSON text."""
+
+    value: dict[str, Any]
+    text: bytes
+
+
+def plain_result(returned: Any) -> PlainResult:
     """A copy of what an enricher returned, in plain dicts and lists. Reading what it returned may run user code.
 
     Raises:
         EnricherFault: it is not a JSON object, or has more than `MAX_RESULT_BYTES`.
     """
     try:
+        if isinstance(returned, PlainResult):
+            return returned
         if isinstance(returned, Mapping):
-            found: dict[str, Any] = json_codec.plain_copy(dict(returned), max_bytes=MAX_RESULT_BYTES)
-            return found
+            return PlainResult(*json_codec.plain_copy(dict(returned), max_bytes=MAX_RESULT_BYTES))
     except Exception as error:
         raise not_json(error) from error
     raise EnricherFault("enricher_output", f"returned {type(returned).__name__}; it must return a mapping")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 
@@ -12,6 +13,7 @@ MAX_KEY_CHARACTERS = 255
 
 _MESSAGES = uuid.UUID("0b1d9f0e-6a55-5f0c-9c3e-7d3c1f6f2a41")
 _PACKAGES = uuid.UUID("5e7c2f64-93d8-5b1a-8a0d-2f1f0c9b7e18")
+_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-?)[0-9a-fA-F]{4}(?:\1[0-9a-fA-F]{4}){2}\1[0-9a-fA-F]{12}")
 
 
@@ -20,6 +22,8 @@ def event_id_of(message_id: str) -> str:
 
     The same message id gives the same event id on every machine and in every release.
     """
+    if _CANONICAL_UUID.fullmatch(message_id):
+        return message_id
     if _UUID.fullmatch(message_id):
         return str(uuid.UUID(message_id))
     return str(uuid.uuid5(_MESSAGES, message_id))
@@ -47,5 +51,23 @@ def correlation_id_of(source: Source) -> str:
     A package is a line, or an array, whose elements all have the line on which it begins. Two arrays that begin on
     the same line share an id.
     """
-    position = "\0".join((source.bucket, source.key, source.etag, str(source.line)))
-    return str(uuid.uuid5(_PACKAGES, position))
+    return PackageIds(source.bucket, source.key, source.etag).id_of(source.line)
+
+
+class PackageIds:
+    """The correlation ids of the packages of one version of an object."""
+
+    def __init__(self, bucket: str, key: str, etag: str) -> None:
+        self._digest = hashlib.sha1(_PACKAGES.bytes, usedforsecurity=False)
+        self._digest.update("\0".join((bucket, key, etag, "")).encode())
+
+    def id_of(self, line: int) -> str:
+        """The id of the package on a line: a UUID of version 5 (RFC 9562, section 5.5), a third of `uuid.uuid5`'s time.
+
+        Version 5 is the SHA-1 of a namespace and a name, with four bits for the version and two for the variant.
+        """
+        digest = self._digest.copy()
+        digest.update(b"%d" % line)
+        text = digest.hexdigest()
+        variant = "89ab"[int(text[16], 16) & 3]
+        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"

@@ -189,8 +189,8 @@ def check_json_value(value: Any) -> None:
         _raise_for_non_json(value)
 
 
-def plain_copy(value: Any, *, max_bytes: int) -> Any:
-    """A copy, in new dicts and lists, of a JSON value made by code.
+def plain_copy(value: Any, *, max_bytes: int) -> tuple[Any, bytes]:
+    """A copy, in new dicts and lists, of a JSON value made by code; and its JSON text.
 
     Raises:
         TypeError: it is not JSON (see `check_json_value`), has more than `max_bytes` bytes as JSON, or is nested more
@@ -210,7 +210,8 @@ def plain_copy(value: Any, *, max_bytes: int) -> Any:
     copy = _decoder.decode(encoded)
     if copy != value or b"\\u0000" in encoded:
         _raise_for_non_json(value)
-    return copy
+        encoded = _encoder.encode(copy)
+    return copy, encoded
 
 
 def _survives_encoding(value: Any) -> bool:

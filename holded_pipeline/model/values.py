@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import attrs
 
@@ -54,9 +54,12 @@ def _as_utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Event:
     """One business event.
+
+    An event that was read from a store carries its data and metadata as JSON text too (see `carried_text`), and makes
+    the fields `data`, `metadata` and `source` when they are first looked at.
 
     Attributes:
         id: the event's key: the same event has the same id however often it is sent.
@@ -88,6 +91,25 @@ class Event:
     def with_metadata(self, **entries: Any) -> Event:
         """The same event with these entries added to its metadata; an entry of the same name is replaced."""
         return attrs.evolve(self, metadata={**self.metadata, **entries})
+
+    if not TYPE_CHECKING:  # for a type checker, a misspelt attribute must stay one
+
+        def __getattr__(self, name: str) -> Any:
+            load = self.__dict__.get("_load")
+            if load is None or name not in ("data", "metadata", "source"):
+                raise AttributeError(f"'Event' object has no attribute {name!r}")
+            value = self.__dict__[name] = load(self, name)
+            return value
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what an event carries beside them is made again where it is needed."""
+        return {name: getattr(self, name) for name in _EVENT_FIELDS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+_EVENT_FIELDS = tuple(field.name for field in attrs.fields(Event))
 
 
 @attrs.frozen

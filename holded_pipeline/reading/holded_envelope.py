@@ -18,9 +18,9 @@ from holded_pipeline.reading.envelope_fields import (
     require_object,
 )
 
-_CONTEXT = r"X-Message-Stamp-Holded\Shared\Infrastructure\Messenger\Stamp\NewContextStamp"
-_TIMESTAMP = r"X-Message-Stamp-Holded\Core\Messaging\Messenger\Stamp\TimestampStamp"
-_MESSAGE_ID = r"X-Message-Stamp-Holded\Core\Messaging\Messenger\Stamp\MessageIdStamp"
+CONTEXT = r"X-Message-Stamp-Holded\Shared\Infrastructure\Messenger\Stamp\NewContextStamp"
+TIMESTAMP = r"X-Message-Stamp-Holded\Core\Messaging\Messenger\Stamp\TimestampStamp"
+MESSAGE_ID = r"X-Message-Stamp-Holded\Core\Messaging\Messenger\Stamp\MessageIdStamp"
 _HEADERS = ("headers", "attributes")
 _MESSAGE_MEMBERS = frozenset({"data", *_HEADERS})
 
@@ -99,8 +99,8 @@ class _Stamps:
     def read(cls, headers: Mapping[str, Any] | None, headers_at: str, reader: FieldReader) -> _Stamps:
         if headers is None:
             return cls(None, None, None, None, None)
-        pointer = headers_at + json_pointer([_CONTEXT])
-        context = reader.mapping(headers.get(_CONTEXT), pointer, "the context with the company's accountId")
+        pointer = headers_at + json_pointer([CONTEXT])
+        context = reader.mapping(headers.get(CONTEXT), pointer, "the context with the company's accountId")
         company_id = user_id = None
         if context is not None:
             company_id = reader.key(context.get("accountId"), f"{pointer}/accountId", "the company")
@@ -109,7 +109,7 @@ class _Stamps:
             reader.key(headers.get("type"), f"{headers_at}/type", "the PHP class of the event"),
             company_id,
             user_id,
-            reader.timestamp(*_stamp_value(headers, headers_at, _TIMESTAMP, "dispatchedAt"), "when it was dispatched"),
+            reader.timestamp(*_stamp_value(headers, headers_at, TIMESTAMP, "dispatchedAt"), "when it was dispatched"),
             reader.key(*_message_id_field(headers, headers_at), required=False),
         )
 
@@ -153,7 +153,7 @@ def _stamp_value(headers: Mapping[str, Any], headers_at: str, stamp: str, member
 
 
 def _message_id_field(headers: Mapping[str, Any], headers_at: str) -> tuple[Any, str, str]:
-    return *_stamp_value(headers, headers_at, _MESSAGE_ID, "id"), "the message's id"
+    return *_stamp_value(headers, headers_at, MESSAGE_ID, "id"), "the message's id"
 
 
 def _report_missing_id(headers: Mapping[str, Any], headers_at: str, reader: FieldReader) -> None:

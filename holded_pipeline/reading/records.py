@@ -8,9 +8,12 @@ from typing import Any
 import attrs
 
 from holded_pipeline.model import json_codec
+from holded_pipeline.model.carried_text import Position, carry
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
+from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.model.values import Event, Source
-from holded_pipeline.reading.envelopes import ENVELOPES, STORED_LEVELS, Envelope, stored_event
+from holded_pipeline.reading.common_message import read_common_message
+from holded_pipeline.reading.envelopes import ENVELOPES, STORED_LEVELS, Envelope, holded, stored_event
 from holded_pipeline.reading.framing import KEEP_BYTES, Record
 from holded_pipeline.user_code.errors import name_of, pipeline_error_for, result_or_error
 
@@ -31,8 +34,15 @@ class RecordReader:
         self._envelope = envelope
         self._is_builtin = any(envelope is known for known in ENVELOPES.values())
         is_stored = envelope is stored_event
+        self._has_common_messages = envelope is holded
         self._max_record_bytes = max(max_record_bytes, KEEP_BYTES) if is_stored else max_record_bytes
         self._max_depth = max_depth + STORED_LEVELS if is_stored else max_depth
+
+    def read_common(self, record: Record, position: Position, package_ids: PackageIds) -> Event | None:
+        """Returns the event of a record that is read quickly; None if `read` has to read it."""
+        if not self._has_common_messages or record.fault is not None or len(record.raw) > self._max_record_bytes:
+            return None
+        return read_common_message(record.raw, position, package_ids, max_depth=self._max_depth)
 
     def read(self, record: Record, source: Source) -> Event:
         """Returns the event, with the record's bytes and source.
@@ -50,7 +60,8 @@ class RecordReader:
             )
         document = json_codec.decode(record.raw, max_depth=self._max_depth)
         event = self._envelope(document, source) if self._is_builtin else self._call_user_envelope(document, source)
-        return attrs.evolve(event, raw=record.raw, source=event.source or source)
+        event = attrs.evolve(event, raw=record.raw, source=event.source or source)
+        return carry(event) if self._is_builtin else event
 
     def _call_user_envelope(self, document: Any, source: Source) -> Event:
         """Returns the event that user code makes of a document, checked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from holded_pipeline.model.carried_text import data_of
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, SchemaRef
 from holded_pipeline.schemas.compiled_schema import CompiledSchema
@@ -39,7 +40,7 @@ def require_valid(compiled: CompiledSchema, event: Event) -> None:
     Raises:
         RejectRecord: `schema_violation`, with every violation.
     """
-    violations = compiled.check(event.data)
+    violations = compiled.check(data_of(event))
     if violations:
         count = "1 violation" if len(violations) == 1 else f"{len(violations)} violations"
         first = f"{violations[0].pointer or 'the document'}: {violations[0].message}"

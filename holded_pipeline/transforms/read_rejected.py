@@ -148,6 +148,9 @@ class _ReplayRejected(beam.DoFn):
         self._run_id = run_id
         self._counters = Counters("replay")
 
+    def finish_bundle(self) -> None:
+        self._counters.flush()
+
     def process(self, rejected: Rejected) -> Iterator[Any]:
         self._counters.add("records")
         if not is_replayable(rejected, self._max_attempts):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import apache_beam as beam
 import attrs
 
+from holded_pipeline.model.carried_text import Entry, make_entry, with_entries
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, Outcome, SchemaRef
 from holded_pipeline.rejected.rejections import reject
@@ -89,29 +90,41 @@ class _CheckEvents(beam.DoFn):
     def setup(self) -> None:
         self._resolver = self._schemas.open()
         self._check = EventCheck(self._resolver, self._subject, self._version)
+        self._entries: dict[SchemaRef, dict[str, Entry]] = {}
 
-    def process(self, event: Event) -> Iterator[Any]:
+    def process(self, event: Event) -> Iterable[Any]:
         schema: SchemaRef | None = None
         try:
             compiled = self._check.schema_of(event)
             schema = compiled.ref
             require_valid(compiled, event)
         except RejectRecord as error:
-            yield self._counters.rejected(
-                reject(
-                    error,
-                    stage=_STAGE,
-                    raw=event.raw,
-                    run_id=self._run_id,
-                    step=self._step,
-                    rejected_at=datetime.now(UTC),
-                    schema=schema,
-                    event=event,
-                )
-            )
-            return
+            return (self._reject(error, event, schema),)
         self._counters.add("passed")
-        yield event.with_metadata(schema=attrs.asdict(schema))
+        return (with_entries(event, self._entries_of(schema)),)
+
+    def _entries_of(self, schema: SchemaRef) -> dict[str, Entry]:
+        entries = self._entries.get(schema)
+        if entries is None:
+            entries = self._entries[schema] = {"schema": make_entry("schema", attrs.asdict(schema))}
+        return entries
+
+    def _reject(self, error: RejectRecord, event: Event, schema: SchemaRef | None) -> beam.pvalue.TaggedOutput:
+        return self._counters.rejected(
+            reject(
+                error,
+                stage=_STAGE,
+                raw=event.raw,
+                run_id=self._run_id,
+                step=self._step,
+                rejected_at=datetime.now(UTC),
+                schema=schema,
+                event=event,
+            )
+        )
+
+    def finish_bundle(self) -> None:
+        self._counters.flush()
 
     def teardown(self) -> None:
         if hasattr(self, "_resolver"):

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import apache_beam as beam
-import msgspec
 
 from holded_pipeline.model import json_codec
+from holded_pipeline.model.carried_text import data_text, metadata_text, occurred_text, source_text
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.model.values import Event
-from holded_pipeline.reading.envelopes import event_document
 from holded_pipeline.store.compression import Compression
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import Partition, partition_template
@@ -112,12 +111,19 @@ class _SingleLineEncoder:
 
 
 def encode_event_line(event: Event) -> bytes:
-    """The line of an event, without its end.
+    """The line of an event, without its end: `event_document` as JSON, with the text that the event carries.
 
     Raises:
         TypeError: its data or metadata have a value that JSON has no form for, such as NaN.
     """
-    document = event_document(event)
-    for name in ("data", "metadata"):
-        document[name] = msgspec.Raw(json_codec.encode_checked(document[name]))
-    return json_codec.encode(document)
+    head = json_codec.encode(
+        {
+            "id": event.id,
+            "type": event.type,
+            "company_id": event.company_id,
+            "user_id": event.user_id,
+            "occurred_at": occurred_text(event),
+        }
+    )
+    texts = (head[:-1], data_text(event), metadata_text(event), source_text(event))
+    return b'%b,"data":%b,"metadata":%b,"source":%b}' % texts

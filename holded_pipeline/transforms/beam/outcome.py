@@ -55,19 +55,39 @@ def to_global_window(elements: beam.PCollection, label: str = "ToGlobalWindow") 
     return elements | label >> beam.WindowInto(GlobalWindows())
 
 
+_FLUSH_ELEMENTS = 1_000
+
+
 class Counters:
-    """Beam counters `<stage>.<name>` of one stage, in the namespace `holded_pipeline`."""
+    """Beam counters `<stage>.<name>` of one stage, in the namespace `holded_pipeline`.
+
+    A Beam counter costs as much as a small step of the pipeline, so they are added up here. Each DoFn that counts calls
+    `flush` at the end of its bundle; a bundle may hold the whole input, so it is also done from time to time.
+    """
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
         self._counters: dict[str, Any] = {}
+        self._pending: dict[str, int] = {}
+        self._until_flush = _FLUSH_ELEMENTS
 
     def add(self, name: str, amount: int = 1) -> None:
         """Adds to a counter, which is created at its first use."""
-        counter = self._counters.get(name)
-        if counter is None:
-            counter = self._counters[name] = Metrics.counter(NAMESPACE, f"{self._stage}.{name}")
-        counter.inc(amount)
+        pending = self._pending
+        pending[name] = pending.get(name, 0) + amount
+        self._until_flush -= 1
+        if not self._until_flush:
+            self.flush()
+
+    def flush(self) -> None:
+        """Adds to Beam's counters what was counted since the last time."""
+        for name, amount in self._pending.items():
+            counter = self._counters.get(name)
+            if counter is None:
+                counter = self._counters[name] = Metrics.counter(NAMESPACE, f"{self._stage}.{name}")
+            counter.inc(amount)
+        self._pending.clear()
+        self._until_flush = _FLUSH_ELEMENTS
 
     def rejected(self, rejected: Rejected) -> beam.pvalue.TaggedOutput:
         """Counts a rejection, in total and by its reason, and tags it for the output `rejected`."""

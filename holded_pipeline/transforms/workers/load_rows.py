@@ -133,6 +133,7 @@ class LoadRows(beam.DoFn):
             yield from self._load(columns)
         while self._loading:
             yield from self._finish_oldest()
+        self._counters.flush()
 
     def teardown(self) -> None:
         if hasattr(self, "_writer"):

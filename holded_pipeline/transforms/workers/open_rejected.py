@@ -87,6 +87,9 @@ class _ReadLinesDoFn(StoreDoFn):
         self._counters = Counters("replay")
         self._broken = 0
 
+    def finish_bundle(self) -> None:
+        self._counters.flush()
+
     def _read_or_skip(self, read: Callable[[bytes, str], T], line: bytes, position: str) -> T | None:
         try:
             return read(line, position)

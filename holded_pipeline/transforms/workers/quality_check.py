@@ -42,6 +42,10 @@ class QualityCheck:
         if self._minimum is not None:
             reject_below(draft.result(self._name), self._minimum)
 
+    def flush(self) -> None:
+        """Passes on the counts, at the end of a bundle."""
+        self._counters.flush()
+
     def _distribution(self, event_type: str) -> Any:
         distribution = self._distributions.get(event_type)
         if distribution is None:

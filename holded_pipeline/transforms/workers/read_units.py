@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.transforms.window import TimestampedValue
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils import windowed_value
+from apache_beam.utils.windowed_value import WindowedValue
 
+from holded_pipeline.model.carried_text import ReadObject
 from holded_pipeline.model.errors import ObjectVanishedError, RejectRecord
-from holded_pipeline.model.values import PayloadKind, Source
+from holded_pipeline.model.identity import PackageIds
+from holded_pipeline.model.values import Event, PayloadKind, Source
 from holded_pipeline.reading.framing import KEEP_BYTES, Record, frame
 from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader
@@ -23,6 +27,9 @@ from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.transforms.beam.store_access import OpenChunks, StoreDoFn
 
 _STAGE = "read"
+_GLOBAL_WINDOW = (GlobalWindow(),)  # the read units come from the pipeline's root
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class ReadUnits(StoreDoFn):
@@ -35,6 +42,9 @@ class ReadUnits(StoreDoFn):
         self._run_id = run_id
         self._step = step
         self._counters = Counters(_STAGE)
+
+    def finish_bundle(self) -> None:
+        self._counters.flush()
 
     def process(self, unit: ReadUnit) -> Iterator[Any]:
         for unit_slice, open_chunks in self.bodies(unit):
@@ -61,9 +71,17 @@ class ReadUnits(StoreDoFn):
             text = decompress(open_chunks())
         layout: Layout | None = "lines" if unit_slice.length < unit_slice.size else None
         key = without_compression_ending(unit_slice.key)
+        read_object = ReadObject(self._lake.bucket, unit_slice.key, unit_slice.etag)
+        package_ids = PackageIds(self._lake.bucket, unit_slice.key, unit_slice.etag)
+        add, read_common = self._counters.add, self._reader.read_common
         for record in frame(text, key=key, first_line=unit_slice.first_line, layout=layout):
-            self._counters.add("records")
-            yield self._event_or_rejection(unit_slice, record)
+            add("records")
+            event = read_common(record, (read_object, record.line, record.item), package_ids)
+            if event is None:
+                yield self._event_or_rejection(unit_slice, record)
+            else:
+                add("passed")
+                yield _at_its_time(event)
 
     def _reject_object(
         self, unit_slice: Slice, fault: RejectRecord, raw: bytes, kind: PayloadKind
@@ -80,7 +98,7 @@ class ReadUnits(StoreDoFn):
         except RejectRecord as fault:
             return self._reject(fault, record.raw, source, "record" if record.whole else "part")
         self._counters.add("passed")
-        return TimestampedValue(event, event.occurred_at.timestamp())
+        return _at_its_time(event)
 
     def _reject(self, fault: RejectRecord, raw: bytes, source: Source, kind: PayloadKind) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(
@@ -95,6 +113,12 @@ class ReadUnits(StoreDoFn):
                 payload_kind=kind,
             )
         )
+
+
+def _at_its_time(event: Event) -> WindowedValue:
+    """The event with its time as its timestamp. `TimestampedValue` costs more than reading the event."""
+    microseconds = (event.occurred_at - _EPOCH) // _MICROSECOND
+    return windowed_value.create(event, microseconds, _GLOBAL_WINDOW)
 
 
 def _first_bytes(chunks: Iterator[bytes], size: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -13,8 +13,10 @@ from apache_beam.transforms.window import BoundedWindow
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
+from holded_pipeline.enriching.builtin_steps import builtin_step
 from holded_pipeline.enriching.drafts import Draft
 from holded_pipeline.enriching.enricher import Enricher
+from holded_pipeline.model.carried_text import is_proved_json
 from holded_pipeline.model.errors import HoldedPipelineError, RejectRecord
 from holded_pipeline.model.values import Event
 from holded_pipeline.rejected.rejections import reject
@@ -34,6 +36,10 @@ class ResultCheck(Protocol):
 
     def reject_if(self, draft: Draft) -> None:
         """Raises RejectRecord to reject the event."""
+        ...
+
+    def flush(self) -> None:
+        """Passes on what was counted, at the end of a bundle."""
         ...
 
 
@@ -67,6 +73,26 @@ class EnrichSettings:
             check.reject_if(draft)
 
 
+class _Step:
+    """One enricher in its turn: a built-in one is called directly, user code is contained."""
+
+    def __init__(self, calls: EnricherCalls, settings: EnrichSettings) -> None:
+        enricher = calls.enricher
+        self._calls = calls
+        self._settings = settings
+        self._add_builtin = builtin_step(enricher)
+        has_check = getattr(enricher.function, "reject_if", None) is not None or enricher.name in settings.result_checks
+        self._needs_check = self._add_builtin is None or has_check
+
+    def apply(self, draft: Draft, *, is_proved_json: bool) -> None:
+        if is_proved_json and self._add_builtin is not None:
+            self._add_builtin(draft)
+        else:
+            self._calls.apply(draft)
+        if self._needs_check:
+            self._settings.check_result(self._calls.enricher, draft)
+
+
 class RunEnrichers(beam.DoFn):
     """Runs enrichers on each event, one after the other."""
 
@@ -83,21 +109,22 @@ class RunEnrichers(beam.DoFn):
         except HoldedPipelineError:
             self.teardown()  # closes those that were opened before; Beam would not
             raise
+        self._steps = [_Step(calls, self._settings) for calls in self._calls]
 
-    def process(self, event: Event) -> Iterator[Any]:
+    def process(self, event: Event) -> Iterable[Any]:
         try:
             draft = Draft(event)
-            for calls in self._calls:
-                calls.apply(draft)
-                self._settings.check_result(calls.enricher, draft)
+            is_proved = is_proved_json(event)
+            for step in self._steps:
+                step.apply(draft, is_proved_json=is_proved)
         except RejectRecord as fault:
-            yield self._outputs.rejected(fault, event)
-        else:
-            yield self._outputs.passed(draft)
+            return (self._outputs.rejected(fault, event),)
+        return (self._outputs.passed(draft),)
 
     def finish_bundle(self) -> None:
         for calls in self._calls:
             self._outputs.count(calls)
+        self._outputs.flush()
 
     def teardown(self) -> None:
         for calls in getattr(self, "_calls", ()):
@@ -156,6 +183,7 @@ class RunBatches(beam.DoFn):
         if self._waiting:
             yield from self._flush()
         self._outputs.count(self._calls)
+        self._outputs.flush()
 
     def teardown(self) -> None:
         if hasattr(self, "_calls"):
@@ -191,6 +219,11 @@ class _Outputs:
     def count(self, calls: EnricherCalls) -> None:
         for name, amount in calls.counts().items():
             self._counters.add(f"{calls.enricher.name}.{name}", amount)
+
+    def flush(self) -> None:
+        self._counters.flush()
+        for check in self._settings.result_checks.values():
+            check.flush()
 
     def passed(self, draft: Draft) -> Event:
         for name in draft.skipped:

@@ -97,6 +97,7 @@ class WriteObjects(beam.DoFn):
     def finish_bundle(self) -> Iterator[WindowedValue]:
         for finished in self._buffers.finish():
             yield self._write(finished)
+        self._counters.flush()
 
     def teardown(self) -> None:
         if hasattr(self, "_store"):

@@ -1,0 +1,176 @@
+"""The envelope `holded` for the messages that most records are: one pass over the record, and the text is kept.
+
+It reads a message only if nothing about it is unusual, and then gives the event that `json_codec.decode` and `holded`
+would give. For every other record it says so, and those two read it: they know what is wrong, and where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from holded_pipeline.model import json_codec
+from holded_pipeline.model.carried_text import Entry, Position, event_with_dict, load_field, make_entry, text_member, utc_text
+from holded_pipeline.model.identity import MAX_KEY_CHARACTERS, PackageIds, event_id_of
+from holded_pipeline.model.timestamps import parse_timestamp
+from holded_pipeline.model.values import Event
+from holded_pipeline.reading.holded_envelope import CONTEXT, MESSAGE_ID, TIMESTAMP
+
+
+class _Message(msgspec.Struct, forbid_unknown_fields=True):
+    """A record: a message, or what the collecting API stores around one. Other members make it unusual."""
+
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    headers: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    attributes: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    event: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    event_id: str | msgspec.UnsetType = msgspec.UNSET
+    correlation_id: str | msgspec.UnsetType = msgspec.UNSET
+    received_at: str | msgspec.UnsetType = msgspec.UNSET
+
+
+_decode_message = msgspec.json.Decoder(_Message).decode
+_HEADERS_MEMBER: Final = text_member("headers", b"")
+_CORRELATION_MEMBER: Final = text_member("correlation_id", b"")
+_COLLECTED_MEMBER: Final = text_member("collected_at", b"")
+_UNSET: Final = msgspec.UNSET
+_decode = json_codec.decode_own
+_encode = json_codec.encode
+_UNUSUAL = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
+
+
+def read_common_message(raw: bytes, position: Position, package_ids: PackageIds, *, max_depth: int) -> Event | None:
+    """The event of a common message, carrying its text; None if the record has to be read by the careful way.
+
+    Args:
+        raw: the record.
+        position: where it was read.
+        package_ids: the correlation ids of the records of that object.
+        max_depth: records that may be nested more deeply are not common.
+    """
+    try:
+        outer = _decode_message(raw)
+        message = outer
+        if outer.event is not _UNSET:
+            message = _decode_message(outer.event)
+            if not _is_wrapper(outer, message):
+                return None
+        headers_text: Any = message.headers
+        if headers_text is _UNSET:
+            headers_text = message.attributes
+        elif message.attributes is not _UNSET:
+            return None
+        data, headers = _decode(message.data), _decode(headers_text)
+        if type(data) is not dict or type(headers) is not dict:
+            return None
+        texts = _Texts(bytes(message.data), _encode(data), bytes(headers_text), _encode(headers))
+        if _is_unusual_text(raw, outer, message, texts, max_depth):
+            return None
+        return _make_event(raw, outer, data, headers, texts, position, package_ids)
+    except _UNUSUAL:
+        return None
+
+
+class _Texts(NamedTuple):
+    """The JSON texts of data and headers: as they were sent, and as they are encoded again."""
+
+    data: bytes
+    data_encoded: bytes
+    headers: bytes
+    headers_encoded: bytes
+
+
+def _is_wrapper(outer: _Message, message: _Message) -> bool:
+    beside = (outer.data, outer.headers, outer.attributes)
+    within = (message.event, message.event_id, message.correlation_id, message.received_at)
+    return all(member is _UNSET for member in (*beside, *within))
+
+
+# A member whose name occurs twice is dropped by decoding, and its colon with it. So each colon of the record has to be
+# accounted for: those of data and headers as they are encoded again, one for each other member, and those within the
+# texts of these. See `json_codec` for examples, and for the escapes that would hide a colon.
+#
+# Each level of nesting but the first stands behind a colon or a bracket, so their number is a bound of the depth.
+def _is_unusual_text(raw: bytes, outer: _Message, message: _Message, texts: _Texts, max_depth: int) -> bool:
+    """Whether the text may hold a name twice, U+0000, or too many levels; escapes other than `\\u` are harmless."""
+    expected = texts.data_encoded.count(b":") + texts.headers_encoded.count(b":") + 2
+    if outer is not message or outer.event_id is not _UNSET or outer.correlation_id is not _UNSET:
+        expected += outer is not message
+        for text in (outer.event_id, outer.correlation_id, outer.received_at):
+            if text is not _UNSET:
+                expected += 1 + text.count(":")
+                if not text.isprintable():
+                    return True
+    elif outer.received_at is not _UNSET:
+        return True
+    colons = raw.count(b":")
+    return (
+        colons != expected
+        or colons + 1 + raw.count(b"[") > max_depth
+        or (b"\\" in texts.data and (b"\\u0000" in texts.data or b"\\u003" in texts.data))
+        or b"\\u00" in texts.headers
+    )
+
+
+def _make_event(
+    raw: bytes,
+    outer: _Message,
+    data: dict[str, Any],
+    headers: dict[str, Any],
+    texts: _Texts,
+    position: Position,
+    package_ids: PackageIds,
+) -> Event:
+    if b"\n" in raw or b"\t" in raw or b"\r" in raw:  # between its members: the text must stand on one line
+        texts = _Texts(texts.data_encoded, texts.data_encoded, texts.headers_encoded, texts.headers_encoded)
+    context, event_id = headers[CONTEXT], event_id_of(_key(_stamp(headers, MESSAGE_ID, "id")))
+    user_id = context.get("userId")
+    return event_with_dict(
+        {
+            "id": event_id,
+            "type": _key(headers["type"]),
+            "company_id": _key(context["accountId"]),
+            "occurred_at": parse_timestamp(_stamp(headers, TIMESTAMP, "dispatchedAt")),
+            "user_id": None if user_id is None else _key(user_id),
+            "raw": raw,
+            "attempts": 1,
+            "replay_of": None,
+            "_load": load_field,
+            "_data": data,
+            "_data_text": texts.data,
+            "_data_encoded": texts.data_encoded,
+            "_entries": _entries(outer, event_id, (headers, _HEADERS_MEMBER + texts.headers), position, package_ids),
+            "_position": position,
+        }
+    )
+
+
+def _stamp(headers: Mapping[str, Any], name: str, member: str) -> Any:
+    value = headers[name]
+    return value[member] if type(value) is dict else value
+
+
+def _key(value: Any) -> str:
+    if type(value) is int:
+        value = str(value)
+    if type(value) is not str or len(value) > MAX_KEY_CHARACTERS or not value.strip():
+        raise ValueError("not an id that is common")
+    return value
+
+
+def _entries(
+    outer: _Message, event_id: str, headers: Entry, position: Position, package_ids: PackageIds
+) -> dict[str, Entry]:
+    given = outer.correlation_id
+    if given is _UNSET:
+        given = package_ids.id_of(position[1])
+    entries = {"correlation_id": (_key(given), _CORRELATION_MEMBER + _encode(given))}
+    if outer.received_at is not _UNSET:
+        text = utc_text(parse_timestamp(outer.received_at))
+        entries["collected_at"] = (text, _COLLECTED_MEMBER + _encode(text))
+    entries["headers"] = headers
+    if outer.event_id is not _UNSET and outer.event_id != event_id:
+        entries["envelope"] = make_entry("envelope", {"event_id": _key(outer.event_id)})
+    return entries
