@@ -24,11 +24,22 @@ SELECT attname FROM pg_attribute
 WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 AND NOT attisdropped
     AND NOT atthasdef AND attidentity = '' AND typtype <> 'd' AND relkind IN ('r', 'p') AND NOT relhasrules"""
 
+# Triggers that see which columns an update sets, or may change the key of a row before it is inserted.
+_NO_TRIGGER = """
+    AND relkind = 'r' AND NOT EXISTS (
+        SELECT FROM pg_trigger
+        WHERE tgrelid = attrelid AND NOT tgisinternal AND (CAST(tgattr AS text) <> '' OR (tgtype & 7) = 7)
+    )"""
 
-def optional_columns(engine: sa.Engine, table: sa.Table, deadline: Deadline) -> frozenset[str]:
-    """The columns outside the key that are NULL in rows that omit them: no default in the database nor in `table`."""
+
+def optional_columns(engine: sa.Engine, table: sa.Table, on_conflict: str, deadline: Deadline) -> frozenset[str]:
+    """The columns outside the key that are NULL in rows that omit them: no default in the database nor in `table`.
+
+    For an update, none of a table that might notice that an update sets a column to the value that it has.
+    """
+    query = _WITHOUT_DEFAULT + (_NO_TRIGGER if on_conflict == "update" else "")
     with deadline.time_limit().connect(engine) as connection:
-        found = connection.execute(sa.text(_WITHOUT_DEFAULT), {"table": quote_table(table)}).scalars().all()
+        found = connection.execute(sa.text(query), {"table": quote_table(table)}).scalars().all()
     declared = {column.name for column in table.columns if column.default is None and not column.primary_key}
     return frozenset(found) & declared
 
@@ -94,3 +105,26 @@ class LineLayout:
             return None
         places = {name: place for place, name in enumerate(given)}
         return [places.get(name, -1) for name in self._staged]
+
+
+def filled_bits(columns: Sequence[str], filled: Sequence[str]) -> bytes:
+    """A bit for each of some columns: whether a row has it."""
+    # ("k", "a", "b") with ("k", "b")  ->  b"101"
+    return b"".join(b"1" if name in filled else b"0" for name in columns)
+
+
+def rounds_by_key(keys: Sequence[bytes], filled: Sequence[tuple[str, ...]]) -> list[list[int]]:
+    """Positions of rows in rounds, so that rows of a round with the same key have the same columns.
+
+    Rows that update different columns of one row all count, in their order.
+    """
+    # keys b"1", b"2", b"1", b"1" with columns "a", "a", "b", "a"  ->  [[0, 1, 3], [2]]
+    rounds: list[list[int]] = []
+    seen: dict[bytes, dict[tuple[str, ...], int]] = {}
+    for position, key in enumerate(keys):
+        sets = seen.setdefault(key, {})
+        number = sets.setdefault(filled[position], len(sets))
+        if number == len(rounds):
+            rounds.append([])
+        rounds[number].append(position)
+    return rounds

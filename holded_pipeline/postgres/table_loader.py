@@ -21,12 +21,19 @@ import attrs
 import sqlalchemy as sa
 
 from holded_pipeline.model.errors import RejectRecord
-from holded_pipeline.postgres.column_sets import LineLayout, group_by_columns, optional_columns, staged_columns
+from holded_pipeline.postgres.column_sets import (
+    LineLayout,
+    filled_bits,
+    group_by_columns,
+    optional_columns,
+    rounds_by_key,
+    staged_columns,
+)
 from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.copy_lines import copy_lines
 from holded_pipeline.postgres.dialect import quote_name, quote_table
 from holded_pipeline.postgres.load_transaction import Cursor, LoadLines, LoadResult, LoadTransaction
-from holded_pipeline.postgres.merge_sql import merge_statement
+from holded_pipeline.postgres.merge_sql import merge_filled_statement, merge_statement
 from holded_pipeline.postgres.poison_rows import TextStagingTable
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.retried_call import call_postgres
@@ -75,10 +82,49 @@ class TableLoader:
         total = LoadResult()
         for columns, positions in group_by_columns(self._table, filled, self._optional_columns()).items():
             layout = LineLayout(self._table, columns)
-            result = self.load(columns, [layout.line(lines[position], filled[position]) for position in positions])
-            rejected = tuple((positions[index], rejection) for index, rejection in result.rejected)
-            total += attrs.evolve(result, rejected=rejected)
+            group_lines = [layout.line(lines[position], filled[position]) for position in positions]
+            group_filled = [filled[position] for position in positions]
+            if self._on_conflict == "update" and group_filled.count(columns) < len(positions):
+                result = self._update_filled(columns, group_filled, group_lines, [lines[each] for each in positions])
+            else:
+                result = self.load(columns, group_lines)
+            total += _at_positions(result, positions)
         return attrs.evolve(total, rejected=tuple(sorted(total.rejected, key=itemgetter(0))))
+
+    def _update_filled(
+        self,
+        columns: tuple[str, ...],
+        filled: Sequence[tuple[str, ...]],
+        lines: Sequence[bytes],
+        own_lines: Sequence[bytes],
+    ) -> LoadResult:
+        """Updates by rows that omit some of `columns`: `lines` fill all of them, `own_lines` only what a row has."""
+        names = staged_columns(self._table, columns)
+        places = [names.index(column.name) for column in self._table.primary_key.columns if column.name in names]
+        if len(places) < len(self._table.primary_key.columns):
+            return self._load_sets(filled, own_lines)
+        staging = self._filled_staging_table(columns)
+        fields = [line.split(b"\t", max(places) + 1) for line in lines]
+        keys = [b"\t".join([values[place].rstrip(b"\n") for place in places]) for values in fields]
+        bits = {each: filled_bits(columns, each) for each in set(filled)}
+        marked = [b"%b\t%b" % (bits[each], line) for each, line in zip(filled, lines, strict=True)]
+        total = LoadResult()
+        for positions in rounds_by_key(keys, filled):
+            try:
+                result = self._run_transaction(staging.load, [marked[position] for position in positions])
+            except RowRejectedError:
+                own = [own_lines[position] for position in positions]
+                result = self._load_sets([filled[position] for position in positions], own)
+            total += _at_positions(result, positions)
+        return total
+
+    def _load_sets(self, filled: Sequence[tuple[str, ...]], lines: Sequence[bytes]) -> LoadResult:
+        """Loads lines set by set: the exact way where rows omit columns, and the slow one."""
+        total = LoadResult()
+        for columns in dict.fromkeys(filled):
+            positions = [position for position, each in enumerate(filled) if each == columns]
+            total += _at_positions(self.load(columns, [lines[position] for position in positions]), positions)
+        return total
 
     def load(self, columns: Sequence[str], lines: Sequence[bytes]) -> LoadResult:
         """Loads lines that `RowFormat.line` made of rows with these columns.
@@ -134,11 +180,15 @@ class TableLoader:
         return call_postgres(self._db, partial(transaction.run, lines))
 
     def _optional_columns(self) -> frozenset[str]:
-        if self._on_conflict == "update":
-            return frozenset()  # an update does not touch what a row omits, and sets what a row fills with NULL
         if self._optional is None:
-            self._optional = call_postgres(self._db, partial(optional_columns, self._engine, self._table))
+            query = partial(optional_columns, self._engine, self._table, self._on_conflict)
+            self._optional = call_postgres(self._db, query)
         return self._optional
+
+    def _filled_staging_table(self, columns: tuple[str, ...]) -> StagingTable:
+        merge = partial(merge_filled_statement, self._row_format, quote_table(self._table), columns, keep=self._keep)
+        staging, _ = self._staging_tables_of(columns)
+        return attrs.evolve(staging, columns=("holded_filled", *staging.columns), merge=merge)
 
     def _staging_tables_of(self, columns: tuple[str, ...]) -> tuple[StagingTable, TextStagingTable]:
         target = quote_table(self._table)
@@ -155,6 +205,12 @@ class TableLoader:
             StagingTable(f"holded_stage_{digest}", target, names, every, merge),
             TextStagingTable(f"holded_texts_{digest}", target, names, every, merge),
         )
+
+
+def _at_positions(result: LoadResult, positions: Sequence[int]) -> LoadResult:
+    """The result of some lines of a batch, with their positions in the batch."""
+    rejected = tuple((positions[index], rejection) for index, rejection in result.rejected)
+    return attrs.evolve(result, rejected=rejected)
 
 
 @attrs.frozen
@@ -184,7 +240,8 @@ class StagingTable:
         # The target's types without its constraints, which the merge checks.
         cursor.execute(
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.name} ON COMMIT DELETE ROWS AS "
-            f"SELECT 0::bigint AS holded_position, {', '.join(self.every_column)} FROM {self.target} WITH NO DATA"
+            "SELECT 0::bigint AS holded_position, ''::varbit AS holded_filled, "
+            f"{', '.join(self.every_column)} FROM {self.target} WITH NO DATA"
         )
         with row_errors(len(lines)):
             copy_lines(cursor, self.name, self.columns, lines)

@@ -73,6 +73,18 @@ def test_rows_with_a_thousand_sets_of_columns_are_one_transaction(db, transactio
     assert stored == {row["id"]: tuple(row.get(name) for name in NULLABLE) for row in rows}
 
 
+def test_an_update_by_a_thousand_sets_of_columns_is_one_transaction(db, transactions):
+    wide.create(db.engine(poolclass=sa.NullPool))
+    chosen = list(itertools.product([False, True], repeat=10))
+    load_mixed(db, wide, [{"id": n, **dict.fromkeys(NULLABLE, "old")} for n, _ in enumerate(chosen)])
+    transactions.clear()
+    rows = [{"id": n, **dict.fromkeys(itertools.compress(NULLABLE, each), "new")} for n, each in enumerate(chosen)]
+    assert counts(load_mixed(db, wide, rows, on_conflict="update")) == (0, 1023, 1, [])
+    assert len(transactions) == 1
+    stored = {row[0]: row[1:] for row in rows_of(db, "SELECT * FROM wide")}
+    assert stored == {row["id"]: tuple(row.get(name, "old") for name in NULLABLE) for row in rows}
+
+
 def test_the_order_of_rows_decides_between_equal_keys(db):
     wide.create(db.engine(poolclass=sa.NullPool))
     rows = [{"id": 1, "c0": "first"}, {"id": 1, "c1": "second"}, {"id": 1, "c0": "third"}]
@@ -97,6 +109,18 @@ def test_a_bad_row_among_sets_of_columns_is_rejected_alone(db):
         (3, None, "of Python", "of the server", "of the domain", "of sql"),
         (4, None, "of Python", None, "of the domain", "of sql"),
     ]
+
+
+def test_a_trigger_on_a_column_fires_only_for_rows_that_have_it(db):
+    wide.create(db.engine(poolclass=sa.NullPool))
+    load_mixed(db, wide, [{"id": n, "c0": "old", "c1": "old"} for n in (1, 2)])
+    run_statements(
+        db,
+        "CREATE FUNCTION mark() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.c9 := 'fired'; RETURN NEW; END $$",
+        "CREATE TRIGGER marks BEFORE UPDATE OF c0 ON wide FOR EACH ROW EXECUTE FUNCTION mark()",
+    )
+    load_mixed(db, wide, [{"id": 1, "c0": "new"}, {"id": 2, "c1": "new"}], on_conflict="update")
+    assert rows_of(db, "SELECT id, c9 FROM wide ORDER BY 1") == [(1, "fired"), (2, None)]
 
 
 def optional_row(n):
