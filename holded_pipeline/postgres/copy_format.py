@@ -23,6 +23,7 @@ from holded_pipeline.user_code.errors import pipeline_error_for
 
 _CONTROL_ESCAPES = (("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"), ("\b", "\\b"), ("\f", "\\f"), ("\v", "\\013"))
 _NULL = b"\\N"
+_MAX_KNOWN_ROWS = 5_000  # orders of columns that rows have come in
 
 FormatValue = Callable[[Any], bytes]
 
@@ -92,6 +93,7 @@ class RowFormat:
         self._transformer = Transformer(_create_adapters())
         self._columns = {column.name: column for column in table.columns}
         self._formats = {name: self._format_of(column) for name, column in self._columns.items()}
+        self._known_rows: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._client_defaults: dict[tuple[str, ...], tuple[sa.Column[Any], ...]] = {}
 
     def columns(self, row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -100,9 +102,14 @@ class RowFormat:
         Raises:
             ConfigurationError: the row names a column that the table does not have.
         """
-        columns = tuple(name for name in self._formats if name in row)
-        if len(columns) != len(row):
-            raise ConfigurationError(self._describe_unknown(set(row) - set(self._formats)))
+        names = tuple(row)
+        columns = self._known_rows.get(names)
+        if columns is None:
+            columns = tuple(name for name in self._formats if name in row)
+            if len(columns) != len(row):
+                raise ConfigurationError(self._describe_unknown(set(row) - set(self._formats)))
+            if len(self._known_rows) < _MAX_KNOWN_ROWS:
+                self._known_rows[names] = columns
         return columns
 
     def line(self, row: Mapping[str, Any], columns: Sequence[str]) -> bytes:

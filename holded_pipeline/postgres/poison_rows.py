@@ -129,18 +129,20 @@ WHERE attrelid = %(table)s::regclass AND attnum > 0 AND NOT attisdropped"""
 
 @attrs.frozen
 class TextStagingTable:
-    """The temporary tables of one set of columns: the lines as text, and the errors of the rejected ones.
+    """Temporary tables: the lines as text, and the errors of the rejected ones.
 
     Attributes:
         name: of the table of lines; the name of the table of errors is made from it.
         target: the table that the rows are for, quoted.
         columns: those that the lines fill, quoted.
+        every_column: those of the table of lines, quoted.
         merge: makes the merge statement from the FROM item that its rows come from.
     """
 
     name: str
     target: str
     columns: tuple[str, ...]
+    every_column: tuple[str, ...]
     merge: Callable[[str], str]
 
     @property
@@ -174,7 +176,7 @@ class TextStagingTable:
         return LoadResult(inserted, touched - inserted, len(lines) - len(rejected) - touched, rejected)
 
     def _create_tables(self, cursor: Cursor) -> None:
-        texts = ", ".join(f"{column} text" for column in self.columns)
+        texts = ", ".join(f"{column} text" for column in self.every_column)
         cursor.execute(
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.name} (holded_position int PRIMARY KEY, {texts}) "
             "ON COMMIT DELETE ROWS"

@@ -4,6 +4,9 @@ A batch with rows that PostgreSQL rejects is loaded without them, by another tra
 `poison_rows`). Rows that are good alone but not together, such as two with the same value in a unique column, are found
 by splitting the batch in two. Each half is a transaction of its own: a deferred constraint fails before the commit, and
 keys and summaries are locked in the order of their keys once per transaction, so writers cannot deadlock.
+
+Rows that fill different columns are loaded together where that gives the same rows (see `column_sets`), and otherwise
+set by set, in the order in which the sets first occur.
 """
 
 from __future__ import annotations
@@ -11,18 +14,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Literal
 
 import attrs
 import sqlalchemy as sa
 
 from holded_pipeline.model.errors import RejectRecord
-from holded_pipeline.postgres.column_defaults import client_default_columns
+from holded_pipeline.postgres.column_sets import (
+    LineLayout,
+    filled_bits,
+    group_by_columns,
+    optional_columns,
+    rounds_by_key,
+    staged_columns,
+)
 from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.copy_lines import copy_lines
 from holded_pipeline.postgres.dialect import quote_name, quote_table
 from holded_pipeline.postgres.load_transaction import Cursor, LoadLines, LoadResult, LoadTransaction
-from holded_pipeline.postgres.merge_sql import merge_statement
+from holded_pipeline.postgres.merge_sql import merge_filled_statement, merge_statement
 from holded_pipeline.postgres.poison_rows import TextStagingTable
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.retried_call import call_postgres
@@ -53,11 +64,67 @@ class TableLoader:
         self._row_format = RowFormat(table)
         # A ping before each use would not be bounded in time; a stale connection costs one more attempt.
         self._engine = db.engine(pool_size=1, max_overflow=1, pool_pre_ping=False)
-        self._staging_tables: dict[tuple[str, ...], tuple[StagingTable, TextStagingTable]] = {}
+        self._staged: dict[str, None] = {}  # the columns that lines have filled; an ordered set
+        self._optional: frozenset[str] | None = None
 
     def close(self) -> None:
         """Closes the connection."""
         self._engine.dispose()
+
+    def load_mixed(self, filled: Sequence[tuple[str, ...]], lines: Sequence[bytes]) -> LoadResult:
+        """Loads lines of rows that may have different columns; `filled` has the columns of each line.
+
+        Raises:
+            TransientError, ConfigurationError: as `load`.
+        """
+        if filled.count(filled[0]) == len(filled):
+            return self.load(filled[0], lines)
+        total = LoadResult()
+        for columns, positions in group_by_columns(self._table, filled, self._optional_columns()).items():
+            layout = LineLayout(self._table, columns)
+            group_lines = [layout.line(lines[position], filled[position]) for position in positions]
+            group_filled = [filled[position] for position in positions]
+            if self._on_conflict == "update" and group_filled.count(columns) < len(positions):
+                result = self._update_filled(columns, group_filled, group_lines, [lines[each] for each in positions])
+            else:
+                result = self.load(columns, group_lines)
+            total += _at_positions(result, positions)
+        return attrs.evolve(total, rejected=tuple(sorted(total.rejected, key=itemgetter(0))))
+
+    def _update_filled(
+        self,
+        columns: tuple[str, ...],
+        filled: Sequence[tuple[str, ...]],
+        lines: Sequence[bytes],
+        own_lines: Sequence[bytes],
+    ) -> LoadResult:
+        """Updates by rows that omit some of `columns`: `lines` fill all of them, `own_lines` only what a row has."""
+        names = staged_columns(self._table, columns)
+        places = [names.index(column.name) for column in self._table.primary_key.columns if column.name in names]
+        if len(places) < len(self._table.primary_key.columns):
+            return self._load_sets(filled, own_lines)
+        staging = self._filled_staging_table(columns)
+        fields = [line.split(b"\t", max(places) + 1) for line in lines]
+        keys = [b"\t".join([values[place].rstrip(b"\n") for place in places]) for values in fields]
+        bits = {each: filled_bits(columns, each) for each in set(filled)}
+        marked = [b"%b\t%b" % (bits[each], line) for each, line in zip(filled, lines, strict=True)]
+        total = LoadResult()
+        for positions in rounds_by_key(keys, filled):
+            try:
+                result = self._run_transaction(staging.load, [marked[position] for position in positions])
+            except RowRejectedError:
+                own = [own_lines[position] for position in positions]
+                result = self._load_sets([filled[position] for position in positions], own)
+            total += _at_positions(result, positions)
+        return total
+
+    def _load_sets(self, filled: Sequence[tuple[str, ...]], lines: Sequence[bytes]) -> LoadResult:
+        """Loads lines set by set: the exact way where rows omit columns, and the slow one."""
+        total = LoadResult()
+        for columns in dict.fromkeys(filled):
+            positions = [position for position, each in enumerate(filled) if each == columns]
+            total += _at_positions(self.load(columns, [lines[position] for position in positions]), positions)
+        return total
 
     def load(self, columns: Sequence[str], lines: Sequence[bytes]) -> LoadResult:
         """Loads lines that `RowFormat.line` made of rows with these columns.
@@ -112,36 +179,56 @@ class TableLoader:
         transaction = LoadTransaction(self._engine, load_lines)
         return call_postgres(self._db, partial(transaction.run, lines))
 
+    def _optional_columns(self) -> frozenset[str]:
+        if self._optional is None:
+            query = partial(optional_columns, self._engine, self._table, self._on_conflict)
+            self._optional = call_postgres(self._db, query)
+        return self._optional
+
+    def _filled_staging_table(self, columns: tuple[str, ...]) -> StagingTable:
+        merge = partial(merge_filled_statement, self._row_format, quote_table(self._table), columns, keep=self._keep)
+        staging, _ = self._staging_tables_of(columns)
+        return attrs.evolve(staging, columns=("holded_filled", *staging.columns), merge=merge)
+
     def _staging_tables_of(self, columns: tuple[str, ...]) -> tuple[StagingTable, TextStagingTable]:
-        if columns not in self._staging_tables:
-            target = quote_table(self._table)
-            digest = hashlib.sha256("\0".join((target, *columns)).encode()).hexdigest()[:16]
-            staged = (*columns, *(column.name for column in client_default_columns(self._table, columns)))
-            names = tuple(quote_name(name) for name in staged)
-            merge = partial(
-                merge_statement, self._row_format, target, columns, on_conflict=self._on_conflict, keep=self._keep
-            )
-            self._staging_tables[columns] = (
-                StagingTable(f"holded_stage_{digest}", target, names, merge),
-                TextStagingTable(f"holded_texts_{digest}", target, names, merge),
-            )
-        return self._staging_tables[columns]
+        target = quote_table(self._table)
+        names = tuple(quote_name(name) for name in staged_columns(self._table, columns))
+        # Each commit empties all temporary tables of the session, so one table is for all sets of columns. Another is
+        # made only when a column first occurs.
+        self._staged |= dict.fromkeys(names)
+        digest = hashlib.sha256("\0".join((target, *self._staged)).encode()).hexdigest()[:16]
+        merge = partial(
+            merge_statement, self._row_format, target, columns, on_conflict=self._on_conflict, keep=self._keep
+        )
+        every = tuple(self._staged)
+        return (
+            StagingTable(f"holded_stage_{digest}", target, names, every, merge),
+            TextStagingTable(f"holded_texts_{digest}", target, names, every, merge),
+        )
+
+
+def _at_positions(result: LoadResult, positions: Sequence[int]) -> LoadResult:
+    """The result of some lines of a batch, with their positions in the batch."""
+    rejected = tuple((positions[index], rejection) for index, rejection in result.rejected)
+    return attrs.evolve(result, rejected=rejected)
 
 
 @attrs.frozen
 class StagingTable:
-    """The temporary table of one set of columns, with the types of the target.
+    """A temporary table with the types of the target, for lines that fill some of its columns.
 
     Attributes:
         name: of the temporary table.
         target: the table that the rows are for, quoted.
         columns: those that the lines fill, quoted.
+        every_column: those of the temporary table, quoted.
         merge: makes the merge statement from the FROM item that its rows come from.
     """
 
     name: str
     target: str
     columns: tuple[str, ...]
+    every_column: tuple[str, ...]
     merge: Callable[[str], str]
 
     def load(self, cursor: Cursor, lines: Sequence[bytes]) -> LoadResult:
@@ -153,7 +240,8 @@ class StagingTable:
         # The target's types without its constraints, which the merge checks.
         cursor.execute(
             f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.name} ON COMMIT DELETE ROWS AS "
-            f"SELECT 0::bigint AS holded_position, {', '.join(self.columns)} FROM {self.target} WITH NO DATA"
+            "SELECT 0::bigint AS holded_position, ''::varbit AS holded_filled, "
+            f"{', '.join(self.every_column)} FROM {self.target} WITH NO DATA"
         )
         with row_errors(len(lines)):
             copy_lines(cursor, self.name, self.columns, lines)

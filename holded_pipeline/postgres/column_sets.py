@@ -1,0 +1,130 @@
+"""Rows that fill different columns, arranged into as few sets of columns as give the same rows.
+
+A column without any default is NULL where a row omits it, so on an insert a row that omits it is the same as a row
+with NULL in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
+import sqlalchemy as sa
+
+from holded_pipeline.postgres.column_defaults import client_default_columns
+from holded_pipeline.postgres.dialect import quote_table
+from holded_pipeline.postgres.time_limit import Deadline
+
+# Not of a view, whose table may have defaults, nor of a table with rules, which may read what a statement names. A
+# domain may have a default too.
+_WITHOUT_DEFAULT = """
+SELECT attname FROM pg_attribute
+    JOIN pg_class ON pg_class.oid = attrelid
+    JOIN pg_type ON pg_type.oid = atttypid
+WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 AND NOT attisdropped
+    AND NOT atthasdef AND attidentity = '' AND typtype <> 'd' AND relkind IN ('r', 'p') AND NOT relhasrules"""
+
+# Triggers that see which columns an update sets, or may change the key of a row before it is inserted.
+_NO_TRIGGER = """
+    AND relkind = 'r' AND NOT EXISTS (
+        SELECT FROM pg_trigger
+        WHERE tgrelid = attrelid AND NOT tgisinternal AND (CAST(tgattr AS text) <> '' OR (tgtype & 7) = 7)
+    )"""
+
+
+def optional_columns(engine: sa.Engine, table: sa.Table, on_conflict: str, deadline: Deadline) -> frozenset[str]:
+    """The columns outside the key that are NULL in rows that omit them: no default in the database nor in `table`.
+
+    For an update, none of a table that might notice that an update sets a column to the value that it has.
+    """
+    query = _WITHOUT_DEFAULT + (_NO_TRIGGER if on_conflict == "update" else "")
+    with deadline.time_limit().connect(engine) as connection:
+        found = connection.execute(sa.text(query), {"table": quote_table(table)}).scalars().all()
+    declared = {column.name for column in table.columns if column.default is None and not column.primary_key}
+    return frozenset(found) & declared
+
+
+def staged_columns(table: sa.Table, columns: Sequence[str]) -> tuple[str, ...]:
+    """The columns that a row's line fills: those that it has, then those with a Python default."""
+    return (*columns, *(column.name for column in client_default_columns(table, columns)))
+
+
+def group_by_columns(
+    table: sa.Table, filled: Sequence[tuple[str, ...]], optional: AbstractSet[str]
+) -> dict[tuple[str, ...], list[int]]:
+    """Positions of rows that can be loaded as rows with the same columns, by these columns.
+
+    Args:
+        table: the table.
+        filled: for each row, the columns that it has.
+        optional: the columns that a row may as well fill with NULL.
+    """
+    # Table t (k int, a int, b int, c int DEFAULT 7), where a and b are optional:
+    #
+    #   [("k", "a"), ("k", "b"), ("k", "c")]  ->  {("k", "a", "b"): [0, 1], ("k", "c"): [2]}
+    groups: dict[tuple[str, ...], tuple[set[str], list[int]]] = {}
+    required: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for position, columns in enumerate(filled):
+        if columns not in required:
+            required[columns] = tuple(sorted(set(staged_columns(table, columns)) - optional))
+            groups.setdefault(required[columns], (set(), []))[0].update(columns)
+        groups[required[columns]][1].append(position)
+    return {
+        tuple(column.name for column in table.columns if column.name in names): positions
+        for names, positions in groups.values()
+    }
+
+
+class LineLayout:
+    """Writes lines of rows with fewer columns as lines of rows with some columns, NULL in the others.
+
+    Args:
+        table: the table.
+        columns: of the rows to be written; those that a row lacks must be optional.
+    """
+
+    def __init__(self, table: sa.Table, columns: Sequence[str]) -> None:
+        self._table = table
+        self._staged = staged_columns(table, columns)
+        self._sources: dict[tuple[str, ...], list[int] | None] = {}
+
+    def line(self, line: bytes, columns: tuple[str, ...]) -> bytes:
+        """The line of a row, which has `columns`."""
+        # For ("k", "a", "b") the line b"1\t5\n" with ("k", "b") is b"1\t\\N\t5\n". No value has a tab that ends none.
+        if columns not in self._sources:
+            self._sources[columns] = self._sources_of(columns)
+        sources = self._sources[columns]
+        if sources is None:
+            return line
+        values = [*line[:-1].split(b"\t"), b"\\N"]
+        return b"\t".join([values[source] for source in sources]) + b"\n"
+
+    def _sources_of(self, columns: tuple[str, ...]) -> list[int] | None:
+        given = staged_columns(self._table, columns)
+        if given == self._staged:
+            return None
+        places = {name: place for place, name in enumerate(given)}
+        return [places.get(name, -1) for name in self._staged]
+
+
+def filled_bits(columns: Sequence[str], filled: Sequence[str]) -> bytes:
+    """A bit for each of some columns: whether a row has it."""
+    # ("k", "a", "b") with ("k", "b")  ->  b"101"
+    return b"".join(b"1" if name in filled else b"0" for name in columns)
+
+
+def rounds_by_key(keys: Sequence[bytes], filled: Sequence[tuple[str, ...]]) -> list[list[int]]:
+    """Positions of rows in rounds, so that rows of a round with the same key have the same columns.
+
+    Rows that update different columns of one row all count, in their order.
+    """
+    # keys b"1", b"2", b"1", b"1" with columns "a", "a", "b", "a"  ->  [[0, 1, 3], [2]]
+    rounds: list[list[int]] = []
+    seen: dict[bytes, dict[tuple[str, ...], int]] = {}
+    for position, key in enumerate(keys):
+        sets = seen.setdefault(key, {})
+        number = sets.setdefault(filled[position], len(sets))
+        if number == len(rounds):
+            rounds.append([])
+        rounds[number].append(position)
+    return rounds

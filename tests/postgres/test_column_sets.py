@@ -1,0 +1,150 @@
+"""Rows of one batch that fill different columns: loaded together, each stored as it would be alone."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from table_contents import rows_of, run_statements
+
+from holded_pipeline.postgres.copy_format import RowFormat
+from holded_pipeline.postgres.load_transaction import LoadResult, LoadTransaction
+from holded_pipeline.postgres.table_loader import TableLoader
+
+NULLABLE = [f"c{number}" for number in range(10)]
+wide = sa.Table(
+    "wide",
+    sa.MetaData(),
+    sa.Column("id", sa.Integer, primary_key=True),
+    *(sa.Column(name, sa.Text) for name in NULLABLE),
+)
+# The database has a default and a domain with one that this definition does not know of.
+mixed = sa.Table(
+    "mixed",
+    sa.MetaData(),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("plain", sa.Text),
+    sa.Column("number", sa.Integer, sa.CheckConstraint("number <> 13")),
+    sa.Column("needed", sa.Text, nullable=False, default="of Python"),
+    sa.Column("server", sa.Text),
+    sa.Column("domain", sa.Text),
+    sa.Column("sql", sa.Text, default=sa.func.lower("OF SQL")),
+    sa.Column("changed", sa.Text, onupdate="changed"),
+)
+CREATE_MIXED = (
+    "CREATE DOMAIN word AS text DEFAULT 'of the domain'",
+    """CREATE TABLE mixed (id int PRIMARY KEY, plain text, number int CHECK (number <> 13), needed text NOT NULL,
+    server text DEFAULT 'of the server', domain word, sql text, changed text)""",
+)
+
+
+def load_mixed(db, table, rows, **choices):
+    form = RowFormat(table)
+    loader = TableLoader(db, table, **{"on_conflict": "ignore", "keep": "first", **choices})
+    try:
+        filled = [form.columns(row) for row in rows]
+        return loader.load_mixed(filled, [form.line(*each) for each in zip(rows, filled, strict=True)])
+    finally:
+        loader.close()
+
+
+def counts(result):
+    return result.inserted, result.updated, result.duplicates, [position for position, _ in result.rejected]
+
+
+@pytest.fixture
+def transactions(monkeypatch):
+    ran = []
+    original = LoadTransaction.run
+    monkeypatch.setattr(LoadTransaction, "run", lambda *arguments: ran.append(1) or original(*arguments))
+    return ran
+
+
+def test_rows_with_a_thousand_sets_of_columns_are_one_transaction(db, transactions):
+    wide.create(db.engine(poolclass=sa.NullPool))
+    chosen = itertools.product([False, True], repeat=10)
+    rows = [{"id": n, **dict.fromkeys(itertools.compress(NULLABLE, each), str(n))} for n, each in enumerate(chosen)]
+    assert counts(load_mixed(db, wide, rows)) == (1024, 0, 0, [])
+    assert len(transactions) == 1
+    stored = {row[0]: row[1:] for row in rows_of(db, "SELECT * FROM wide")}
+    assert stored == {row["id"]: tuple(row.get(name) for name in NULLABLE) for row in rows}
+
+
+def test_an_update_by_a_thousand_sets_of_columns_is_one_transaction(db, transactions):
+    wide.create(db.engine(poolclass=sa.NullPool))
+    chosen = list(itertools.product([False, True], repeat=10))
+    load_mixed(db, wide, [{"id": n, **dict.fromkeys(NULLABLE, "old")} for n, _ in enumerate(chosen)])
+    transactions.clear()
+    rows = [{"id": n, **dict.fromkeys(itertools.compress(NULLABLE, each), "new")} for n, each in enumerate(chosen)]
+    assert counts(load_mixed(db, wide, rows, on_conflict="update")) == (0, 1023, 1, [])
+    assert len(transactions) == 1
+    stored = {row[0]: row[1:] for row in rows_of(db, "SELECT * FROM wide")}
+    assert stored == {row["id"]: tuple(row.get(name, "old") for name in NULLABLE) for row in rows}
+
+
+def test_the_order_of_rows_decides_between_equal_keys(db):
+    wide.create(db.engine(poolclass=sa.NullPool))
+    rows = [{"id": 1, "c0": "first"}, {"id": 1, "c1": "second"}, {"id": 1, "c0": "third"}]
+    assert counts(load_mixed(db, wide, rows)) == (1, 0, 2, [])
+    assert rows_of(db, "SELECT id, c0, c1 FROM wide") == [(1, "first", None)]
+
+
+def test_an_update_touches_no_column_that_its_row_omits(db):
+    wide.create(db.engine(poolclass=sa.NullPool))
+    load_mixed(db, wide, [{"id": n, "c0": "old", "c1": "old"} for n in (1, 2)])
+    rows = [{"id": 1, "c0": "new"}, {"id": 2, "c1": None}, {"id": 1, "c1": "new"}]
+    assert counts(load_mixed(db, wide, rows, on_conflict="update", keep="last")) == (0, 3, 0, [])
+    assert rows_of(db, "SELECT id, c0, c1 FROM wide ORDER BY 1") == [(1, "new", "new"), (2, "old", None)]
+
+
+def test_a_bad_row_among_sets_of_columns_is_rejected_alone(db):
+    run_statements(db, *CREATE_MIXED)
+    rows = [{"id": 1, "plain": "a\tb\\"}, {"id": 2, "number": 13}, {"id": 3}, {"id": 4, "server": None}]
+    assert counts(load_mixed(db, mixed, rows)) == (3, 0, 0, [1])
+    assert rows_of(db, "SELECT id, plain, needed, server, domain, sql FROM mixed ORDER BY 1") == [
+        (1, "a\tb\\", "of Python", "of the server", "of the domain", "of sql"),
+        (3, None, "of Python", "of the server", "of the domain", "of sql"),
+        (4, None, "of Python", None, "of the domain", "of sql"),
+    ]
+
+
+def test_a_trigger_on_a_column_fires_only_for_rows_that_have_it(db):
+    wide.create(db.engine(poolclass=sa.NullPool))
+    load_mixed(db, wide, [{"id": n, "c0": "old", "c1": "old"} for n in (1, 2)])
+    run_statements(
+        db,
+        "CREATE FUNCTION mark() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.c9 := 'fired'; RETURN NEW; END $$",
+        "CREATE TRIGGER marks BEFORE UPDATE OF c0 ON wide FOR EACH ROW EXECUTE FUNCTION mark()",
+    )
+    load_mixed(db, wide, [{"id": 1, "c0": "new"}, {"id": 2, "c1": "new"}], on_conflict="update")
+    assert rows_of(db, "SELECT id, c9 FROM wide ORDER BY 1") == [(1, "fired"), (2, None)]
+
+
+def optional_row(n):
+    texts = st.one_of(st.none(), st.sampled_from(["x", "a\tb", "\\N", ""]))
+    optional = dict.fromkeys(("plain", "server", "domain", "sql", "changed"), texts)
+    numbers = st.sampled_from([None, 1, 13, 2**40])
+    return st.fixed_dictionaries({"id": st.just(n)}, optional=optional | {"needed": texts, "number": numbers})
+
+
+@pytest.mark.parametrize("on_conflict", ["ignore", "update", "reject"])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_batch_stores_what_its_rows_store_one_by_one(db, data, on_conflict):
+    def draw_rows():
+        return [data.draw(optional_row(n)) for n in data.draw(st.lists(st.integers(0, 9), max_size=8, unique=True))]
+
+    before, rows = draw_rows(), draw_rows()
+    found = []
+    for batches in ([rows] if rows else [], [[row] for row in rows]):
+        run_statements(db, "DROP TABLE IF EXISTS mixed", "DROP DOMAIN IF EXISTS word", *CREATE_MIXED)
+        for row in before:
+            load_mixed(db, mixed, [row])
+        results = [load_mixed(db, mixed, batch, on_conflict=on_conflict) for batch in batches]
+        total = sum(results, LoadResult())
+        rejected = sorted(rejection.message for result in results for _, rejection in result.rejected)
+        found.append((*counts(total)[:3], rejected, rows_of(db, "SELECT * FROM mixed ORDER BY 1")))
+    assert found[0] == found[1]
