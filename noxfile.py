@@ -85,3 +85,10 @@ def plugin(session: nox.Session) -> None:
     session.run("pytest", "--rootdir", "examples/plugin_package", "-c", "/dev/null", "examples/plugin_package/tests")
     names = "processing,business_context,quality,vat"
     session.run("python", "examples/ingest_to_postgres.py", "--enrichers", names, *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """The main flow beside a hand-written loop, dlt and naive Beam; takes the benchmark's options."""
+    session.install("-e", ".[bench]")
+    session.run("python", "benchmarks/side_by_side.py", *session.posargs)
