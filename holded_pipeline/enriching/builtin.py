@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar, Protocol
 
 import attrs
 
 from holded_pipeline.enriching import quality_rules
+from holded_pipeline.enriching.builtin_verdicts import RatedEvent, builtin_verdicts
 from holded_pipeline.enriching.checks import validate_text
-from holded_pipeline.enriching.quality import QualityRule, assess, ruleset_of
+from holded_pipeline.enriching.quality import QualityRule, RuleVerdict, assess, result_of, ruleset_of
 from holded_pipeline.enriching.quality_score import reject_below, validate_minimum
 from holded_pipeline.model.business_context import aggregate_of, business_context_of
+from holded_pipeline.model.json_codec import encode
 from holded_pipeline.model.values import Event
+
+Result = tuple[dict[str, Any], bytes]
+"""The result of an enricher, which is only read, and its JSON text."""
 
 
 @cache
@@ -26,6 +31,11 @@ def package_version() -> str:
         return version("holded-pipeline")
     except PackageNotFoundError:  # imported from a source tree that is not installed
         return "0+uninstalled"
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
 
 
 @attrs.frozen
@@ -42,6 +52,11 @@ class Processing:
     clock: Callable[[], datetime]
     run_id: str | None = None
     deterministic: ClassVar[bool] = False  # it reads the clock
+
+    @property
+    def has_default_clock(self) -> bool:
+        """Whether the clock is the system's."""
+        return self.clock is utc_now
 
     def for_run(self, run_id: str) -> Processing:
         """The enricher for one run."""
@@ -60,6 +75,13 @@ class Processing:
 def business_context(event: Event) -> dict[str, Any]:
     """The entries `context`, and `aggregate` (None if the type has none)."""
     return {"context": business_context_of(event.type), "aggregate": aggregate_of(event.type)}
+
+
+@lru_cache(maxsize=4096)  # a run has few types, each many times
+def business_context_result(event_type: str) -> Result:
+    """What `business_context` returns for events of a type."""
+    result = {"context": business_context_of(event_type), "aggregate": aggregate_of(event_type)}
+    return result, encode(result)
 
 
 def _as_rules(rules: Iterable[Any]) -> tuple[QualityRule, ...]:
@@ -155,6 +177,18 @@ class Quality:
     def __call__(self, event: Event) -> dict[str, Any]:
         """The entries `score`, `failed`, `dimensions` and `ruleset`; and `errors`, if a rule is broken."""
         return assess(event, self._used_rules, self._ruleset)
+
+    def result_function(self) -> Callable[[RatedEvent], Result]:
+        """A function that gives what `__call__` returns, if all rules are built-in ones; for events of JSON values."""
+        positions = [quality_rules.RULES.index(rule) for rule in self._used_rules]
+
+        @lru_cache(maxsize=2048)  # most events of a type have the same verdicts
+        def result_for(verdicts: tuple[RuleVerdict, ...]) -> Result:
+            used = [verdicts[position] for position in positions]
+            result = result_of(self._used_rules, used, self._ruleset, {})
+            return result, encode(result)
+
+        return lambda event: result_for(builtin_verdicts(event))
 
     @property
     def reject_if(self) -> Callable[[Any], None] | None:

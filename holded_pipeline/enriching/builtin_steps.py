@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
-from holded_pipeline.enriching.builtin import Processing, Quality, business_context
+from holded_pipeline.enriching.builtin import Processing, Quality, Result, business_context, business_context_result
+from holded_pipeline.enriching.builtin_verdicts import RatedEvent
 from holded_pipeline.enriching.drafts import Draft
 from holded_pipeline.enriching.enricher import Enricher
 from holded_pipeline.model.carried_text import data_of, metadata_value
+from holded_pipeline.model.json_codec import encode
 from holded_pipeline.model.values import Event
 
-Result = tuple[dict[str, Any], bytes]
-"""The result of an enricher, which is only read, and its JSON text."""
+_SAME_TIME = 0.001  # seconds for which the time of processing is not read again
 
 
 def builtin_step(enricher: Enricher) -> Callable[[Draft], None] | None:
@@ -32,23 +34,34 @@ def builtin_step(enricher: Enricher) -> Callable[[Draft], None] | None:
 
 
 def _result_function(enricher: Enricher) -> Callable[[Event], Result] | None:
-    return None
     function: Any = enricher.function
     if function is business_context:
-        return lambda event: business_context_entry(event.type)
-    if type(function) is Processing:
-        return lambda event: function.entry()
+        return lambda event: business_context_result(event.type)
+    if type(function) is Processing and function.has_default_clock:
+        return _ProcessingResults(function).result
     if type(function) is Quality and not function.user_code:
-        return lambda event: _assess(function, event)
+        rate = function.result_function()
+        return lambda event: rate(_rated(event))
     return None
 
 
-def _assess(quality: Quality, event: Event) -> Result:
-    return quality.assess_event(
-        data_of(event),
-        occurred_at=event.occurred_at,
-        collected_at=metadata_value(event, "collected_at"),
-        user_id=event.user_id,
-        company_id=event.company_id,
-        view=lambda: event,
-    )
+class _ProcessingResults:
+    """What `Processing` returns; the clock is read once a millisecond."""
+
+    def __init__(self, processing: Processing) -> None:
+        self._processing = processing
+        self._read = float("-inf")
+
+    def result(self, event: Event) -> Result:
+        now = time.monotonic()
+        if now - self._read >= _SAME_TIME:
+            self._read = now
+            result = self._processing(event)
+            self._result = result, encode(result)
+        return self._result
+
+
+def _rated(event: Event) -> RatedEvent:
+    collected = metadata_value(event, "collected_at")
+    metadata = {} if collected is None else {"collected_at": collected}
+    return RatedEvent(data_of(event), event.occurred_at, metadata, event.user_id, event.company_id)

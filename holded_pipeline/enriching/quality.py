@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final, Literal, get_args
 
@@ -24,6 +24,8 @@ class Applicability(enum.Enum):
     """A rule's verdict on an event that it does not concern; an enum member stays the same object when unpickled."""
 
     NOT_APPLICABLE = "not applicable"
+
+    __hash__ = object.__hash__  # that of Enum is written in Python, and verdicts are hashed for each event
 
 
 NOT_APPLICABLE: Final = Applicability.NOT_APPLICABLE
@@ -112,32 +114,46 @@ def assess(event: Event, rules: Sequence[QualityRule], ruleset: str) -> dict[str
     Raises:
         TransientError, ConfigurationError, EnricherError: a rule met an outage; the message names it.
     """
+    verdicts: list[RuleVerdict] = []
+    errors: dict[int, str] = {}
+    for position, rule in enumerate(rules):
+        try:
+            verdicts.append(_ask_rule(rule, event))
+        except _BrokenRuleError as error:
+            verdicts.append(NOT_APPLICABLE)
+            errors[position] = str(error)
+    return result_of(rules, verdicts, ruleset, errors)
+
+
+def result_of(
+    rules: Sequence[QualityRule], verdicts: Sequence[RuleVerdict], ruleset: str, errors: Mapping[int, str]
+) -> dict[str, Any]:
+    """What `assess` returns for the verdicts of the rules; `errors` has, by position, those of the broken ones."""
     passed: dict[str, list[float]] = {}
     applicable: dict[str, list[float]] = {}
     failed: list[dict[str, str]] = []
-    errors: list[dict[str, str | None]] = []
-    for rule in rules:
-        try:
-            verdict = _ask_rule(rule, event)
-        except _BrokenRuleError as error:
-            errors.append({"rule": rule.id, "plugin": rule.plugin, "error": str(error)})
-            continue
-        if verdict is NOT_APPLICABLE:
+    for rule, verdict in zip(rules, verdicts, strict=True):
+        if isinstance(verdict, Applicability):
             continue
         applicable.setdefault(rule.dimension, []).append(rule.weight)
         if verdict is None:
             passed.setdefault(rule.dimension, []).append(rule.weight)
         else:
             failed.append({"rule": rule.id, "dimension": rule.dimension, "why": verdict})
-    return {
+    result: dict[str, Any] = {
         "score": _weighted_share([*chain.from_iterable(passed.values())], [*chain.from_iterable(applicable.values())]),
         "failed": failed,
         "dimensions": {
             name: _weighted_share(passed.get(name, []), applicable[name]) for name in DIMENSIONS if name in applicable
         },
         "ruleset": ruleset,
-        **({"errors": errors} if errors else {}),
     }
+    if errors:
+        result["errors"] = [
+            {"rule": rules[position].id, "plugin": rules[position].plugin, "error": error}
+            for position, error in errors.items()
+        ]
+    return result
 
 
 class _BrokenRuleError(Exception):

@@ -15,27 +15,27 @@ from holded_pipeline.model.timestamps import parse_timestamp
 from holded_pipeline.model.values import Event
 from holded_pipeline.user_code.read_only import FrozenDict, FrozenList
 
-_LATE = timedelta(hours=1)
-_AHEAD = timedelta(minutes=5)
-_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-_LATEST = datetime(2100, 1, 1, tzinfo=UTC)
-_EMPTY_SHARE = 0.25
+LATE = timedelta(hours=1)
+AHEAD = timedelta(minutes=5)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+EMPTY_SHARE = 0.25
 _CENT = Decimal("0.01")
 _MAX_AMOUNT = 10**15  # no business amount is larger
-_MAX_FIELDS = 2_000  # fields of one document that are checked, so that a giant one costs no more
+MAX_FIELDS = 2_000  # fields of one document that are checked, so that a giant one costs no more
 _MAX_SHOWN = 60  # characters of a name that a reason repeats
-_CURRENCY = re.compile(r"[A-Z]{3}")
-_COUNTRY = re.compile(r"[A-Z]{2}")
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
-_EMAIL_NAME = re.compile(r"(?:.*_)?e_?mail|.*E[Mm]ail")
-_SCALARS = frozenset({str, int, float, bool, type(None), Decimal})
-_CURRENCY_NAME = re.compile("currency")
-_COUNTRY_NAME = re.compile("country|nationality")
-_DATE_NAME = re.compile(r"(?:.*_)?date|.*Date|.*[a-z]At|.*_at")
+CURRENCY_FORM = re.compile(r"[A-Z]{3}")
+COUNTRY_FORM = re.compile(r"[A-Z]{2}")
+EMAIL_FORM = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
+EMAIL_NAME = re.compile(r"(?:.*_)?e_?mail|.*E[Mm]ail")
+SCALARS = frozenset({str, int, float, bool, type(None), Decimal})
+CURRENCY_NAME = re.compile("currency")
+COUNTRY_NAME = re.compile("country|nationality")
+DATE_NAME = re.compile(r"(?:.*_)?date|.*Date|.*[a-z]At|.*_at")
 
 
 def _named_fields(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The named fields of a document, those of inner objects too, outermost first, and no more than `_MAX_FIELDS`.
+    """The named fields of a document, those of inner objects too, outermost first, and no more than `MAX_FIELDS`.
 
     `{"a": 1, "lines": [{"b": 2}]}` gives `[("a", 1), ("lines", [...]), ("b", 2)]`.
     """
@@ -43,14 +43,14 @@ def _named_fields(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
     pending: list[Any] = [data]
     for current in pending:
         if isinstance(current, list | tuple):
-            values: Iterable[Any] = current[:_MAX_FIELDS]
+            values: Iterable[Any] = current[:MAX_FIELDS]
         else:
-            found.extend(islice(current.items(), _MAX_FIELDS))
-            values = islice(current.values(), _MAX_FIELDS)
-        pending.extend([value for value in values if type(value) not in _SCALARS and _may_have_fields(value)])
-        if len(pending) > _MAX_FIELDS:
+            found.extend(islice(current.items(), MAX_FIELDS))
+            values = islice(current.values(), MAX_FIELDS)
+        pending.extend([value for value in values if type(value) not in SCALARS and _may_have_fields(value)])
+        if len(pending) > MAX_FIELDS:
             break
-    return found[:_MAX_FIELDS]
+    return found[:MAX_FIELDS]
 
 
 def _may_have_fields(value: Any) -> bool:
@@ -69,7 +69,8 @@ def _is_number(value: Any) -> bool:
     return Decimal(value).is_finite() if isinstance(value, float | Decimal) else True
 
 
-def _parse_time(value: Any) -> datetime | None:
+def parse_time(value: Any) -> datetime | None:
+    """The time that a value means; None if it means none."""
     try:
         return parse_timestamp(value)
     except ValueError:
@@ -93,7 +94,7 @@ def _document_is_filled(event: Event) -> RuleVerdict:
     if not event.data:
         return NOT_APPLICABLE
     empty = [name for name, value in event.data.items() if value is None or value in ("", [], {})]
-    if len(empty) <= _EMPTY_SHARE * len(event.data):
+    if len(empty) <= EMPTY_SHARE * len(event.data):
         return None
     return f"{len(empty)} of {len(event.data)} fields are empty: {', '.join(name[:_MAX_SHOWN] for name in empty[:5])}"
 
@@ -115,15 +116,15 @@ def _amount_is_a_number(event: Event) -> RuleVerdict:
 
 
 def _currencies_are_codes(event: Event) -> RuleVerdict:
-    return _all_match(event, _CURRENCY_NAME, _CURRENCY, "a currency code of three capitals")
+    return _all_match(event, CURRENCY_NAME, CURRENCY_FORM, "a currency code of three capitals")
 
 
 def _countries_are_codes(event: Event) -> RuleVerdict:
-    return _all_match(event, _COUNTRY_NAME, _COUNTRY, "a country code of two capitals")
+    return _all_match(event, COUNTRY_NAME, COUNTRY_FORM, "a country code of two capitals")
 
 
 def _emails_are_addresses(event: Event) -> RuleVerdict:
-    return _all_match(event, _EMAIL_NAME, _EMAIL, "an e-mail address")
+    return _all_match(event, EMAIL_NAME, EMAIL_FORM, "an e-mail address")
 
 
 def _all_match(event: Event, names: re.Pattern[str], form: re.Pattern[str], what: str) -> RuleVerdict:
@@ -139,22 +140,22 @@ def _all_match(event: Event, names: re.Pattern[str], form: re.Pattern[str], what
 def _dates_are_dates(event: Event) -> RuleVerdict:
     applies = False
     for name, value in _named_fields(event.data):
-        if value is not None and _is_named(name, _DATE_NAME) and not isinstance(value, Mapping | list):
+        if value is not None and _is_named(name, DATE_NAME) and not isinstance(value, Mapping | list):
             applies = True
-            if _parse_time(value) is None:
+            if parse_time(value) is None:
                 return f"{name[:_MAX_SHOWN]} is not a date"
     return None if applies else NOT_APPLICABLE
 
 
 def _time_is_plausible(event: Event) -> RuleVerdict:
-    if _EARLIEST <= event.occurred_at < _LATEST:
+    if EARLIEST <= event.occurred_at < LATEST:
         return None
     return f"it occurred in the year {event.occurred_at.year}; were seconds sent for milliseconds?"
 
 
 def _delay(event: Event) -> timedelta | None:
     """From the event's occurrence to its collection."""
-    collected = _parse_time(event.metadata.get("collected_at"))
+    collected = parse_time(event.metadata.get("collected_at"))
     return None if collected is None else collected - event.occurred_at
 
 
@@ -162,14 +163,14 @@ def _collected_in_time(event: Event) -> RuleVerdict:
     delay = _delay(event)
     if delay is None:
         return NOT_APPLICABLE
-    return None if delay <= _LATE else f"late: collected {delay} after it occurred, more than {_LATE}"
+    return None if delay <= LATE else f"late: collected {delay} after it occurred, more than {LATE}"
 
 
 def _not_collected_before(event: Event) -> RuleVerdict:
     delay = _delay(event)
     if delay is None:
         return NOT_APPLICABLE
-    return None if delay >= -_AHEAD else f"from the future: it occurred {-delay} after it was collected"
+    return None if delay >= -AHEAD else f"from the future: it occurred {-delay} after it was collected"
 
 
 def _company_is_the_same(event: Event) -> RuleVerdict:
@@ -193,7 +194,7 @@ def _due_after_issued(event: Event) -> RuleVerdict:
 
 
 def _in_order(event: Event, earlier: tuple[str, ...], later: tuple[str, ...]) -> RuleVerdict:
-    first, second = _parse_time(_first_present(event.data, *earlier)), _parse_time(_first_present(event.data, *later))
+    first, second = parse_time(_first_present(event.data, *earlier)), parse_time(_first_present(event.data, *later))
     if first is None or second is None:
         return NOT_APPLICABLE
     return None if second >= first else f"{later[0]} is before {earlier[0]}"

@@ -59,7 +59,7 @@ class PackageIds:
 
     def __init__(self, bucket: str, key: str, etag: str) -> None:
         self._digest = hashlib.sha1(_PACKAGES.bytes, usedforsecurity=False)
-        self._digest.update("\0".join((bucket, key, etag, "")).encode())
+        self._digest.update(f"{bucket}\0{key}\0{etag}\0".encode())
 
     def id_of(self, line: int) -> str:
         """The id of the package on a line: a UUID of version 5 (RFC 9562, section 5.5), a third of `uuid.uuid5`'s time.

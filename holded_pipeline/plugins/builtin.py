@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from holded_pipeline.enriching.builtin import Processing, Quality, business_context, package_version
+from holded_pipeline.enriching.builtin import Processing, Quality, business_context, package_version, utc_now
 from holded_pipeline.enriching.fingerprint import Fingerprint
 from holded_pipeline.enriching.lateness import Lateness
 from holded_pipeline.enriching.quality_rules import RULES
@@ -12,14 +10,10 @@ from holded_pipeline.plugins.hookspecs import RegisterEnricher, RegisterEnvelope
 from holded_pipeline.reading.envelopes import ENVELOPES
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @hookimpl
 def register_enrichers(register: RegisterEnricher) -> None:
     """`processing`, `business_context`, `quality`, `lateness` and `fingerprint`."""
-    register("processing", Processing(package_version(), _utc_now), version=package_version())
+    register("processing", Processing(package_version(), utc_now), version=package_version())
     register("business_context", business_context, version=package_version())
     register("quality", Quality())
     register("lateness", Lateness())

@@ -173,14 +173,14 @@ class RowFormat:
             return _NULL
         kind = type(value)
         if kind is str:
-            return _escape_text(value)
+            return escape_text(value)
         if kind is int or kind is datetime:
             return str(value).encode()
         dumped = self._transformer.get_dumper(value, PyFormat.TEXT).dump(value)
-        return _NULL if dumped is None else _escape_text(bytes(dumped).decode())
+        return _NULL if dumped is None else escape_text(bytes(dumped).decode())
 
 
-def _escape_text(value: str) -> bytes:
+def escape_text(value: str) -> bytes:
     """Text with the escapes of COPY, where a tab ends the value and a line feed the line."""
     # a<tab>b   ->  a\tb      a backslash and a t
     # C:\new    ->  C:\\new   each backslash twice

@@ -1,14 +1,38 @@
-"""An event as a row of `business_events`."""
+"""An event as a row of `business_events`: its columns, or at once its line for COPY."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import attrs
 
 from holded_pipeline.model.business_context import business_context_of
+from holded_pipeline.model.carried_text import (
+    data_text,
+    is_proved_json,
+    metadata_text,
+    metadata_value,
+    occurred_text,
+    source_text,
+)
 from holded_pipeline.model.values import Event
+from holded_pipeline.postgres.copy_format import escape_text
+
+EVENT_COLUMNS: Final = (
+    "event_id",
+    "event_type",
+    "company_id",
+    "user_id",
+    "occurred_at",
+    "business_context",
+    "data_quality_score",
+    "data",
+    "metadata",
+    "source",
+)
+"""The columns of `business_events` that an event fills, in the table's order."""
 
 
 def event_row(event: Event) -> dict[str, Any]:
@@ -31,6 +55,48 @@ def event_row(event: Event) -> dict[str, Any]:
     }
 
 
+def event_line(event: Any) -> bytes | None:
+    """The line that `RowFormat.line` makes of `event_row`, with the text that the event carries.
+
+    None for an element whose line has to be made of its row: another value than an event, an event that does not carry
+    its text, or one whose enrichers gave a context or a score of another type than usual.
+    """
+    # An event e1 of type t that occurred at noon, whose data is the text {"a":"x\"y"}, as columns with a tab between:
+    #   e1  t  c1  \N  2026-03-01T12:00:00+00:00  other  0.5  {"a":"x\\"y"}  {...}  {"bucket":...}
+    if not isinstance(event, Event) or not is_proved_json(event):
+        return None
+    context = _enricher_result(event, "business_context", "context") or business_context_of(event.type)
+    score = _enricher_result(event, "quality", "score")
+    if type(context) is not str or (score is not None and not (type(score) is float and 0 <= score <= 1)):
+        return None
+    texts = "\t".join(
+        (
+            _escaped(event.id),
+            _escaped_type(event.type),
+            _escaped(event.company_id),
+            "\\N" if event.user_id is None else _escaped(event.user_id),
+            occurred_text(event),
+            _escaped_type(context),
+            "\\N" if score is None else repr(score),
+        )
+    )
+    try:
+        documents = b"%b\t%b\t%b\n" % (data_text(event), metadata_text(event), source_text(event))
+    except TypeError:  # somebody put something into the metadata that is not JSON
+        return None
+    # JSON escapes control characters itself, so only its backslashes are left to escape.
+    return b"%b\t%b" % (texts.encode(), documents.replace(b"\\", b"\\\\"))
+
+
+def _escaped(text: str) -> str:
+    return text if text.isprintable() and "\\" not in text else escape_text(text).decode()
+
+
+@lru_cache(maxsize=4096)  # a run has few types, each many times
+def _escaped_type(text: str) -> str:
+    return escape_text(text).decode()
+
+
 def _enricher_result(event: Event, enricher: str, name: str) -> Any:
-    result = event.metadata.get(enricher)
+    result = metadata_value(event, enricher)
     return result.get(name) if isinstance(result, Mapping) else None

@@ -12,7 +12,15 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from holded_pipeline.model import json_codec
-from holded_pipeline.model.carried_text import Entry, Position, event_with_dict, load_field, make_entry, text_member, utc_text
+from holded_pipeline.model.carried_text import (
+    Entry,
+    Position,
+    event_with_dict,
+    load_field,
+    make_entry,
+    text_member,
+    utc_text,
+)
 from holded_pipeline.model.identity import MAX_KEY_CHARACTERS, PackageIds, event_id_of
 from holded_pipeline.model.timestamps import parse_timestamp
 from holded_pipeline.model.values import Event
@@ -62,23 +70,26 @@ def read_common_message(raw: bytes, position: Position, package_ids: PackageIds,
             headers_text = message.attributes
         elif message.attributes is not _UNSET:
             return None
-        data, headers = _decode(message.data), _decode(headers_text)
+        data_text: Any = message.data
+        data, headers = _decode(data_text), _decode(headers_text)
         if type(data) is not dict or type(headers) is not dict:
             return None
-        texts = _Texts(bytes(message.data), _encode(data), bytes(headers_text), _encode(headers))
-        if _is_unusual_text(raw, outer, message, texts, max_depth):
+        documents = _Documents(data, bytes(data_text), _encode(data), headers, bytes(headers_text), _encode(headers))
+        if _is_unusual_text(raw, outer, message, documents, max_depth):
             return None
-        return _make_event(raw, outer, data, headers, texts, position, package_ids)
+        return _make_event(raw, outer, documents, position, package_ids)
     except _UNUSUAL:
         return None
 
 
-class _Texts(NamedTuple):
-    """The JSON texts of data and headers: as they were sent, and as they are encoded again."""
+class _Documents(NamedTuple):
+    """Data and headers: decoded, as they were sent, and encoded again."""
 
-    data: bytes
+    data: dict[str, Any]
+    data_text: bytes
     data_encoded: bytes
-    headers: bytes
+    headers: dict[str, Any]
+    headers_text: bytes
     headers_encoded: bytes
 
 
@@ -93,9 +104,9 @@ def _is_wrapper(outer: _Message, message: _Message) -> bool:
 # texts of these. See `json_codec` for examples, and for the escapes that would hide a colon.
 #
 # Each level of nesting but the first stands behind a colon or a bracket, so their number is a bound of the depth.
-def _is_unusual_text(raw: bytes, outer: _Message, message: _Message, texts: _Texts, max_depth: int) -> bool:
-    """Whether the text may hold a name twice, U+0000, or too many levels; escapes other than `\\u` are harmless."""
-    expected = texts.data_encoded.count(b":") + texts.headers_encoded.count(b":") + 2
+def _is_unusual_text(raw: bytes, outer: _Message, message: _Message, documents: _Documents, max_depth: int) -> bool:
+    r"""Whether the text may hold a name twice, U+0000, or too many levels; escapes other than `\u` are harmless."""
+    expected = documents.data_encoded.count(b":") + documents.headers_encoded.count(b":") + 2
     if outer is not message or outer.event_id is not _UNSET or outer.correlation_id is not _UNSET:
         expected += outer is not message
         for text in (outer.event_id, outer.correlation_id, outer.received_at):
@@ -109,22 +120,17 @@ def _is_unusual_text(raw: bytes, outer: _Message, message: _Message, texts: _Tex
     return (
         colons != expected
         or colons + 1 + raw.count(b"[") > max_depth
-        or (b"\\" in texts.data and (b"\\u0000" in texts.data or b"\\u003" in texts.data))
-        or b"\\u00" in texts.headers
+        or (b"\\" in documents.data_text and (b"\\u0000" in documents.data_text or b"\\u003" in documents.data_text))
+        or b"\\u00" in documents.headers_text
     )
 
 
 def _make_event(
-    raw: bytes,
-    outer: _Message,
-    data: dict[str, Any],
-    headers: dict[str, Any],
-    texts: _Texts,
-    position: Position,
-    package_ids: PackageIds,
+    raw: bytes, outer: _Message, documents: _Documents, position: Position, package_ids: PackageIds
 ) -> Event:
     if b"\n" in raw or b"\t" in raw or b"\r" in raw:  # between its members: the text must stand on one line
-        texts = _Texts(texts.data_encoded, texts.data_encoded, texts.headers_encoded, texts.headers_encoded)
+        documents = documents._replace(data_text=documents.data_encoded, headers_text=documents.headers_encoded)
+    headers = documents.headers
     context, event_id = headers[CONTEXT], event_id_of(_key(_stamp(headers, MESSAGE_ID, "id")))
     user_id = context.get("userId")
     return event_with_dict(
@@ -138,10 +144,10 @@ def _make_event(
             "attempts": 1,
             "replay_of": None,
             "_load": load_field,
-            "_data": data,
-            "_data_text": texts.data,
-            "_data_encoded": texts.data_encoded,
-            "_entries": _entries(outer, event_id, (headers, _HEADERS_MEMBER + texts.headers), position, package_ids),
+            "_data": documents.data,
+            "_data_text": documents.data_text,
+            "_data_encoded": documents.data_encoded,
+            "_entries": _entries(outer, event_id, documents, position, package_ids),
             "_position": position,
         }
     )
@@ -161,16 +167,16 @@ def _key(value: Any) -> str:
 
 
 def _entries(
-    outer: _Message, event_id: str, headers: Entry, position: Position, package_ids: PackageIds
+    outer: _Message, event_id: str, documents: _Documents, position: Position, package_ids: PackageIds
 ) -> dict[str, Entry]:
     given = outer.correlation_id
     if given is _UNSET:
         given = package_ids.id_of(position[1])
-    entries = {"correlation_id": (_key(given), _CORRELATION_MEMBER + _encode(given))}
+    entries: dict[str, Entry] = {"correlation_id": (_key(given), _CORRELATION_MEMBER + _encode(given))}
     if outer.received_at is not _UNSET:
         text = utc_text(parse_timestamp(outer.received_at))
         entries["collected_at"] = (text, _COLLECTED_MEMBER + _encode(text))
-    entries["headers"] = headers
+    entries["headers"] = (documents.headers, _HEADERS_MEMBER + documents.headers_text)
     if outer.event_id is not _UNSET and outer.event_id != event_id:
         entries["envelope"] = make_entry("envelope", {"event_id": _key(outer.event_id)})
     return entries

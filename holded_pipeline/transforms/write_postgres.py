@@ -10,13 +10,19 @@ import sqlalchemy as sa
 
 from holded_pipeline.model.values import Outcome
 from holded_pipeline.postgres.column_defaults import validate_defaults
-from holded_pipeline.postgres.event_row import event_row
+from holded_pipeline.postgres.event_row import EVENT_COLUMNS, event_line, event_row
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.table_loader import Keep, OnConflict
 from holded_pipeline.postgres.tables import business_events
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
-from holded_pipeline.transforms.workers.load_rows import LoadReceipt, LoadRows, LoadSettings, RowFunction
+from holded_pipeline.transforms.workers.load_rows import (
+    LoadReceipt,
+    LoadRows,
+    LoadSettings,
+    LoadWindowedRows,
+    RowFunction,
+)
 
 _RENAMED_CHOICES = {("on_conflict", "error"): "reject", ("keep", "newest"): "last"}
 
@@ -90,6 +96,8 @@ class WritePostgres(RejectingTransform[LoadReceipt]):
         self._settings = LoadSettings(
             table=business_events if table is None else table,
             row=row or event_row,
+            line_of=None if row else event_line,
+            line_columns=EVENT_COLUMNS,
             migrate=migrate and table is None,
             on_conflict=on_conflict,
             keep=keep,
@@ -100,7 +108,9 @@ class WritePostgres(RejectingTransform[LoadReceipt]):
 
     def expand(self, elements: beam.PCollection) -> Outcome:
         """One ParDo; elements are not shuffled."""
-        load = LoadRows(self._db, self._settings, run_id_of(elements.pipeline), step_of(elements.pipeline))
+        loads_read_events = self._settings.line_of is not None and elements.windowing.is_default()
+        kind = LoadRows if loads_read_events else LoadWindowedRows
+        load = kind(self._db, self._settings, run_id_of(elements.pipeline), step_of(elements.pipeline))
         outputs = elements | "LoadRows" >> beam.ParDo(load).with_outputs(REJECTED, main=PASSED)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], LoadReceipt)
         return outcome

@@ -12,8 +12,8 @@ from typing import Any
 import apache_beam as beam
 import attrs
 import sqlalchemy as sa
-from apache_beam.transforms.window import BoundedWindow
-from apache_beam.utils.timestamp import Timestamp
+from apache_beam.transforms.window import BoundedWindow, GlobalWindow
+from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
@@ -28,6 +28,7 @@ from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.user_code.errors import pipeline_error_for, result_or_error
 
 _STAGE = "write"
+_GLOBAL_WINDOW = GlobalWindow()
 _MAX_LOADING = 2  # batches passed to the writer thread and not loaded yet; more would only hold memory
 
 RowFunction = Callable[[Any], Mapping[str, Any]]
@@ -90,7 +91,11 @@ class _Batch:
 
 
 class LoadRows(beam.DoFn):
-    """Formats rows while its writer thread loads earlier batches."""
+    """Formats rows of events while its writer thread loads earlier batches.
+
+    For events in the global window. What is output after an event's turn has the event's own time as its timestamp:
+    to be passed the timestamp and the window costs more than the rest of this step (see `LoadWindowedRows`).
+    """
 
     def __init__(self, db: Postgres, settings: LoadSettings, run_id: str, step: str) -> None:
         self._db = db
@@ -112,16 +117,15 @@ class LoadRows(beam.DoFn):
         self._batch = _Batch(time.monotonic())
         self._loading: deque[tuple[_Batch, Future[LoadResult]]] = deque()
 
-    def process(
-        self,
-        element: Any,
-        timestamp: Timestamp = beam.DoFn.TimestampParam,
-        window: BoundedWindow = beam.DoFn.WindowParam,
-    ) -> Iterable[Any]:
+    def process(self, element: Any) -> Iterable[Any]:
+        timestamp = element.occurred_at if isinstance(element, Event) else None
+        return self._add(element, timestamp, _GLOBAL_WINDOW)
+
+    def _add(self, element: Any, timestamp: Timestamp | datetime | None, window: BoundedWindow) -> Iterable[Any]:
         try:
             columns, line = self._line_of(element)
         except RejectRecord as rejection:
-            return [self._reject((element, timestamp, window), rejection)]
+            return [self._reject(element, rejection)]
         settings, batch = self._settings, self._batch
         now = time.monotonic()
         if not batch.lines:
@@ -191,7 +195,10 @@ class LoadRows(beam.DoFn):
         batch, future = self._loading.popleft()
         result = future.result()
         for position, rejection in result.rejected:
-            yield self._reject(batch.items[position], rejection)
+            element, timestamp, window = batch.items[position]
+            output = self._reject(element, rejection)
+            output.value = _windowed(output.value, timestamp, window)
+            yield output
         for name in ("inserted", "updated", "duplicates"):
             if amount := getattr(result, name):
                 self._counters.add(name, amount)
@@ -204,20 +211,38 @@ class LoadRows(beam.DoFn):
             rejected=len(result.rejected),
         )
         _, timestamp, window = batch.items[-1]
-        yield WindowedValue(receipt, timestamp, (window,))
+        yield _windowed(receipt, timestamp, window)
 
-    def _reject(self, item: _Item, rejection: RejectRecord) -> beam.pvalue.TaggedOutput:
-        element, timestamp, window = item
-        rejected = reject(
-            rejection,
-            stage=_STAGE,
-            raw=raw_of(element),
-            payload_kind="element",
-            run_id=self._run_id,
-            step=self._step,
-            rejected_at=datetime.now(UTC),
-            event=element if isinstance(element, Event) else None,
+    def _reject(self, element: Any, rejection: RejectRecord) -> beam.pvalue.TaggedOutput:
+        return self._counters.rejected(
+            reject(
+                rejection,
+                stage=_STAGE,
+                raw=raw_of(element),
+                payload_kind="element",
+                run_id=self._run_id,
+                step=self._step,
+                rejected_at=datetime.now(UTC),
+                event=element if isinstance(element, Event) else None,
+            )
         )
-        output = self._counters.rejected(rejected)
-        output.value = WindowedValue(output.value, timestamp, (window,))
-        return output
+
+
+class LoadWindowedRows(LoadRows):
+    """The same for any element in any window."""
+
+    def process(
+        self,
+        element: Any,
+        timestamp: Timestamp = beam.DoFn.TimestampParam,
+        window: BoundedWindow = beam.DoFn.WindowParam,
+    ) -> Iterable[Any]:
+        return self._add(element, timestamp, window)
+
+
+def _windowed(value: Any, timestamp: Timestamp | datetime | None, window: BoundedWindow) -> WindowedValue:
+    if timestamp is None:
+        timestamp = MIN_TIMESTAMP
+    elif isinstance(timestamp, datetime):
+        timestamp = Timestamp.from_utc_datetime(timestamp)
+    return WindowedValue(value, timestamp, (window,))

@@ -1,0 +1,196 @@
+"""The verdicts of all built-in quality rules on one event, in one pass over its document.
+
+Each rule of `quality_rules` by itself looks through the whole document and parses the dates that it needs. Here the
+document is looked through once, and a date is parsed once. The verdicts are the same; a test compares them. A document
+of unusual size or with values that decoding does not give is left to the rules themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import attrs
+
+from holded_pipeline.enriching import quality_rules as rules
+from holded_pipeline.enriching.quality import NOT_APPLICABLE, RuleVerdict
+
+_CHECKS: Final[dict[str, Callable[[Any], RuleVerdict]]] = {rule.id: rule.check for rule in rules.RULES}
+_CURRENCY, _COUNTRY, _EMAIL, _DATE = 1, 2, 4, 8
+_FORMS: Final = (
+    (_CURRENCY, rules.CURRENCY_NAME, rules.CURRENCY_FORM),
+    (_COUNTRY, rules.COUNTRY_NAME, rules.COUNTRY_FORM),
+    (_EMAIL, rules.EMAIL_NAME, rules.EMAIL_FORM),
+)
+_MAX_NAMES: Final = 20_000  # of fields whose kinds are remembered
+_LAST_YEAR: Final = 9999
+_EXACT_AMOUNT: Final = 1e9  # three amounts below it add up with an error far below _SURE
+_SURE: Final = 0.0099  # a bit less than the cent that totals may differ by
+
+_Kind = tuple[bool, tuple[tuple[int, Callable[[str], Any]], ...]]
+"""Whether a field is a date; and the other rules that look at it, each with the form that they want."""
+
+
+class _KindsByName(dict[str, _Kind | None]):
+    """Which rules look at a field, by its name; None for most names."""
+
+    def __missing__(self, name: str) -> _Kind | None:
+        if len(self) >= _MAX_NAMES:
+            self.clear()
+        forms = tuple((bit, form.fullmatch) for bit, names, form in _FORMS if names.fullmatch(name))
+        is_date = rules.DATE_NAME.fullmatch(name) is not None
+        kind = self[name] = (is_date, forms) if is_date or forms else None
+        return kind
+
+
+_kinds = _KindsByName()
+
+
+@attrs.define
+class RatedEvent:
+    """What the built-in rules look at, in place of an event."""
+
+    data: Mapping[str, Any]
+    occurred_at: datetime
+    metadata: Mapping[str, Any]
+    user_id: str | None
+    company_id: str
+
+
+def builtin_verdicts(event: RatedEvent) -> tuple[RuleVerdict, ...]:
+    """The verdicts of `quality_rules.RULES`, in their order; for any JSON value.
+
+    Here is found which rules an event passes, and which do not apply. A rule that it may fail is asked itself.
+    """
+    data = event.data
+    fields = _scan_fields(data) if type(data) is dict else None
+    if fields is None:
+        return tuple([check(event) for check in _CHECKS.values()])
+    seen, failed, times = fields
+    identity, amount = data.get("id"), data.get("amount")
+    has_amount = type(amount) is int or (type(amount) is float and math.isfinite(amount))
+    return (
+        None if type(identity) is str and identity.strip() else _CHECKS["id.present"](event),
+        None if len(data) > 1 else _CHECKS["document.content"](event),
+        None if data and _is_filled(data) else _CHECKS["document.filled"](event),
+        None if event.user_id else _CHECKS["user.known"](event),
+        None if has_amount and data.get("currency") else _CHECKS["amount.currency"](event),
+        None if has_amount else _CHECKS["amount.number"](event),
+        _CHECKS["currency.code"](event) if failed & _CURRENCY else None if seen & _CURRENCY else NOT_APPLICABLE,
+        _CHECKS["country.code"](event) if failed & _COUNTRY else None if seen & _COUNTRY else NOT_APPLICABLE,
+        _CHECKS["email.address"](event) if failed & _EMAIL else None if seen & _EMAIL else NOT_APPLICABLE,
+        _CHECKS["dates.readable"](event) if failed & _DATE else None if seen & _DATE else NOT_APPLICABLE,
+        None if rules.EARLIEST <= event.occurred_at < rules.LATEST else _CHECKS["time.plausible"](event),
+        *_delay_verdicts(event),
+        None if data.get("companyId") == event.company_id else _CHECKS["company.same"](event),
+        _order_verdict(event, times, "updated.after_created", _CREATED, _UPDATED),
+        _order_verdict(event, times, "due.after_issued", _ISSUED, _DUE),
+        _totals_verdict(event, data),
+    )
+
+
+_Fields = tuple[int, int, dict[str, datetime]]
+
+
+def _scan_fields(data: dict[str, Any]) -> _Fields | None:  # noqa: C901  a call for each field would double its time
+    """Looks at the named fields of a document, those of inner objects too.
+
+    Returns:
+        A bit for each rule about fields of certain names that has one to look at, a bit for each that one of them may
+        fail, and the times of the document's own dates. None if the document is too large, or has values that decoding
+        does not give.
+    """
+    seen = failed = count = 0
+    times: dict[str, datetime] = {}
+    pending: list[Any] = [data]
+    for current in pending:
+        count += len(current)
+        if count > rules.MAX_FIELDS:
+            return None
+        if type(current) is dict:
+            for name in [name for name in current if _kinds[name] is not None]:
+                if (value := current[name]) is not None:
+                    is_date, forms = _kinds[name]  # type: ignore[misc]  # it is not None
+                    if is_date and type(value) is not dict and type(value) is not list:
+                        seen |= _DATE
+                        moment = _quick_time(value)
+                        if moment is None:
+                            failed |= _DATE
+                        elif current is data:
+                            times[name] = moment
+                    for bit, matches in forms:
+                        seen |= bit
+                        if type(value) is not str or not matches(value):
+                            failed |= bit
+        values = current.values() if type(current) is dict else current
+        for value in [value for value in values if type(value) not in rules.SCALARS]:
+            if type(value) is not dict and type(value) is not list:
+                return None
+            pending.append(value)
+    return seen, failed, times
+
+
+def _is_filled(data: Mapping[str, Any]) -> bool:
+    empty = sum([1 for value in data.values() if not value and (value is None or value in ("", [], {}))])
+    return empty <= rules.EMPTY_SHARE * len(data)
+
+
+def _delay_verdicts(event: RatedEvent) -> tuple[RuleVerdict, RuleVerdict]:
+    collected = _quick_time(event.metadata.get("collected_at"))
+    if collected is None:
+        return NOT_APPLICABLE, NOT_APPLICABLE
+    delay = collected - event.occurred_at
+    return (
+        None if delay <= rules.LATE else _CHECKS["collected.in_time"](event),
+        None if delay >= -rules.AHEAD else _CHECKS["collected.not_before"](event),
+    )
+
+
+def _totals_verdict(event: RatedEvent, data: Mapping[str, Any]) -> RuleVerdict:
+    total = data.get("total")
+    if total is None:
+        return NOT_APPLICABLE
+    subtotal, tax = data.get("subtotal"), data.get("tax")
+    if (
+        (type(subtotal) is float or type(subtotal) is int)
+        and (type(tax) is float or type(tax) is int)
+        and (type(total) is float or type(total) is int)
+        and max(abs(subtotal), abs(tax), abs(total)) < _EXACT_AMOUNT
+        and abs(subtotal + tax - total) < _SURE
+    ):
+        return None
+    return _CHECKS["totals.add_up"](event)
+
+
+_CREATED, _UPDATED = ("createdAt", "created_at"), ("updatedAt", "updated_at")
+_ISSUED, _DUE = ("date", "issuedAt", "issued_at"), ("dueDate", "due_date")
+
+
+def _order_verdict(
+    event: RatedEvent, times: Mapping[str, datetime], rule: str, earlier: tuple[str, ...], later: tuple[str, ...]
+) -> RuleVerdict:
+    first, second = times.get(earlier[0]), times.get(later[0])
+    if first is not None and second is not None and second >= first:
+        return None
+    data = event.data
+    if first is None and not [name for name in earlier if data.get(name) is not None]:
+        return NOT_APPLICABLE
+    if second is None and not [name for name in later if data.get(name) is not None]:
+        return NOT_APPLICABLE
+    return _CHECKS[rule](event)
+
+
+def _quick_time(value: Any) -> datetime | None:
+    """What `quality_rules.parse_time` gives."""
+    if value is None:
+        return None
+    if type(value) is str and value[4:5] == "-":
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            return rules.parse_time(value)
+        if 1 < moment.year < _LAST_YEAR:
+            return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return rules.parse_time(value)
