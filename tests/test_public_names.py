@@ -44,9 +44,15 @@ def test_an_old_name_is_the_new_one_and_warns(old):
 )
 def test_an_old_choice_means_the_new_one_and_warns(old, new):
     db = hp.Postgres("postgresql://u@localhost/d")
-    with pytest.warns(DeprecationWarning, match="is now"):
+    with pytest.warns(DeprecationWarning, match=r"^WritePostgres\(.* is now .*; the old name goes in 0\.2$"):
         step = hp.WritePostgres(db, **old)
     assert step._settings == hp.WritePostgres(db, **new)._settings
+
+
+@pytest.mark.parametrize("name", ["on_conflict", "keep"])
+def test_a_choice_that_is_no_text_is_named(name):
+    with pytest.raises(ValueError, match=rf"^{name} must be .*, got \[\]$"):
+        hp.WritePostgres(hp.Postgres("postgresql://u@localhost/d"), **{name: []})
 
 
 def test_the_module_has_no_other_public_name():

@@ -10,35 +10,39 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from holded_pipeline.api.authentication import is_loopback
 from holded_pipeline.api.service import Service
 
 _HEADER_SECONDS = 10.0
 _HEADER_BYTES = 1 << 16
+_READ_BYTES = 256 << 10  # what asyncio and uvloop read at once
+_REST_BYTES = 16 << 20  # of a chunked body that is answered already
 _IDLE_SECONDS = 15
 _CONNECTIONS = 2_000
 _STATE_KEY = "holded_pipeline.connection"
 
 
-class TimedConnection(asyncio.Protocol):
-    """Passes a connection on to uvicorn's HTTP protocol, and closes it when a request's headers do not come in time.
+class BoundedConnection(asyncio.Protocol):
+    """Passes a connection on to uvicorn's HTTP protocol; closes it when a request's headers are too slow or too long.
 
-    uvicorn closes idle connections (`timeout_keep_alive`) and limits the size of headers, but a client may send them
-    as slowly as it likes. Here bytes that belong to no request in progress start a deadline, which the beginning of a
-    request ends. So a connection is closed that sends nothing at all, headers without an end, or the rest of a
-    body whose request is answered already.
+    uvicorn closes idle connections (`timeout_keep_alive`), but a client may send headers as slowly as it likes, and as
+    many. Here bytes that belong to no request in progress start a deadline, which the beginning of a request ends. So
+    a connection is closed that sends nothing at all, headers without an end, or the rest of a body whose request is
+    answered already. What may still come is counted too: 64 KiB beside the bodies that requests declare. A request
+    begins after the read that has its headers, and that read may hold 256 KiB more, so these are tolerated.
 
     uvicorn makes one of these for each connection when it is given as its setting `http`. The app says when its
     requests begin and end, see `track_requests`: it finds the connection in the `state` of the ASGI scope.
     """
 
     def __init__(self, *, app_state: dict[str, Any], **settings: Any) -> None:
-        self._http = H11Protocol(app_state={**app_state, _STATE_KEY: self}, **settings)
+        self._http = HttpToolsProtocol(app_state={**app_state, _STATE_KEY: self}, **settings)
         self._deadline: asyncio.TimerHandle | None = None
         self._requests = 0  # more than one where a client does not wait for an answer before it sends on
+        self._allowed_bytes: float = _HEADER_BYTES
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the deadline for the first request."""
@@ -47,7 +51,11 @@ class TimedConnection(asyncio.Protocol):
         self._http.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Starts the deadline at the first bytes after a request."""
+        """Starts the deadline at the first bytes after a request; closes a connection that sent too much."""
+        if self._allowed_bytes < -_READ_BYTES:
+            self._transport.close()
+            return
+        self._allowed_bytes -= len(data)
         if not self._requests and self._deadline is None:
             self._start_deadline()
         self._http.data_received(data)
@@ -70,14 +78,25 @@ class TimedConnection(asyncio.Protocol):
         self._http.connection_lost(exc)
 
     @contextlib.contextmanager
-    def request_in_progress(self) -> Iterator[None]:
-        """The time of one request: there is no deadline here, the app keeps its own."""
+    def request_in_progress(self, body_bytes: float) -> Iterator[None]:
+        """The time of one request: there is no deadline here, the app keeps its own.
+
+        Args:
+            body_bytes: the size that the request declares for its body; infinite for a chunked body.
+        """
         self._end_deadline()
+        self._allowed_bytes = _HEADER_BYTES + body_bytes
         self._requests += 1
         try:
             yield
         finally:
             self._requests -= 1
+            if math.isinf(self._allowed_bytes):
+                self._allowed_bytes = _REST_BYTES
+
+    def body_is_complete(self) -> None:
+        """What comes now belongs to the next request."""
+        self._allowed_bytes = _HEADER_BYTES
 
     def _start_deadline(self) -> None:
         self._deadline = asyncio.get_running_loop().call_later(_HEADER_SECONDS, self._transport.close)
@@ -89,17 +108,32 @@ class TimedConnection(asyncio.Protocol):
 
 
 def track_requests(app: ASGIApp) -> ASGIApp:
-    """The app, telling each `TimedConnection` when its requests begin and end."""
+    """The app, telling each `BoundedConnection` when its requests begin and end, and when a body is complete."""
 
     async def tracked(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        connection: TimedConnection = scope["state"].pop(_STATE_KEY)
-        with connection.request_in_progress():
-            await app(scope, receive, send)
+        connection: BoundedConnection = scope["state"].pop(_STATE_KEY)
+
+        async def tracked_receive() -> Message:
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body"):
+                connection.body_is_complete()
+            return message
+
+        with connection.request_in_progress(_declared_body_bytes(scope)):
+            await app(scope, tracked_receive, send)
 
     return tracked
+
+
+def _declared_body_bytes(scope: Scope) -> float:
+    """The size of a request's body; the parser rejects a request that declares both a length and chunks."""
+    headers = dict(scope["headers"])
+    if b"transfer-encoding" in headers:
+        return math.inf
+    return int(headers.get(b"content-length", b"0"))
 
 
 def uvicorn_settings(app: FastAPI, **settings: Any) -> dict[str, Any]:
@@ -112,12 +146,11 @@ def uvicorn_settings(app: FastAPI, **settings: Any) -> dict[str, Any]:
     service: Service = app.state.service
     return {
         "app": track_requests(app),
-        "http": TimedConnection,
+        "http": BoundedConnection,
         "ws": "none",
         "access_log": False,
         "server_header": False,
         "limit_concurrency": _CONNECTIONS,
-        "h11_max_incomplete_event_size": _HEADER_BYTES,
         "timeout_keep_alive": _IDLE_SECONDS,
         "timeout_graceful_shutdown": math.ceil(service.limits.body_seconds + service.writing.store_seconds) + 1,
         **settings,
@@ -129,8 +162,9 @@ def serve(
 ) -> None:
     """Serves the app until SIGTERM or Ctrl-C; what was accepted by then is stored before this returns.
 
-    A client has 10 s for the headers of a request and 64 KiB, `Limits.body_seconds` for its body, and 15 s between
-    two requests. There are at most 2,000 connections.
+    A client has 10 s for the headers of a request, `Limits.body_seconds` for its body, and 15 s between two requests.
+    Headers of up to 64 KiB are accepted; longer ones close the connection within some hundred KiB. There are at most
+    2,000 connections.
 
     Args:
         app: what `create_app` returned.

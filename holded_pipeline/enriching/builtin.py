@@ -138,7 +138,9 @@ class Quality:
     minimum: float | None = attrs.field(
         default=None, kw_only=True, validator=attrs.validators.optional(_validate_minimum)
     )
-    registered: Sequence[QualityRule] = attrs.field(default=quality_rules.RULES, kw_only=True, converter=_as_rules)
+    registered: Sequence[QualityRule] = attrs.field(
+        default=quality_rules.RULES, kw_only=True, converter=_as_rules, repr=False
+    )
     name: ClassVar[str] = "quality"
     _used_rules: tuple[QualityRule, ...] = attrs.field(init=False, eq=False, repr=False)
     _ruleset: str = attrs.field(init=False, eq=False, repr=False)

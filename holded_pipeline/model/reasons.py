@@ -71,7 +71,12 @@ REASONS: tuple[CodeReference, ...] = (
         'a lookup with `on_missing="reject"` has no row for the event\'s key',
         "complete the table or object, then replay",
     ),
-    CodeReference("low_quality", "enrich", "the quality score is below `min_quality`", "see the rules it failed"),
+    CodeReference(
+        "low_quality",
+        "enrich",
+        "the quality score is below `min_quality` or `Quality.minimum`",
+        "see the rules it failed",
+    ),
     CodeReference(
         "missing_field", "read", "the message lacks a field that makes an event", "send it; see its violations"
     ),

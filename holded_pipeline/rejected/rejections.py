@@ -162,7 +162,7 @@ def from_document(document: dict[str, Any]) -> Rejected:
     fields = dict(document)
     record = fields.pop("record")
     content: str = record["content"]
-    fields["payload_kind"] = record["payload_kind"] if "payload_kind" in record else record["holds"]  # its first name
+    fields["payload_kind"] = record.get("payload_kind") or record["holds"]  # its first name
     fields["raw"] = base64.b64decode(content, validate=True) if record["encoding"] == "base64" else content.encode()
     fields["rejected_at"] = datetime.fromisoformat(fields["rejected_at"])
     fields["violations"] = tuple(Violation(**violation) for violation in fields["violations"])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import attrs
 
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.schemas.references import LocalResolver, LocalSchemas
+
+_logger = logging.getLogger("holded_pipeline")
 
 
 @attrs.frozen
@@ -58,6 +61,10 @@ class SchemaDirectory:
                 )
             documents[subject] = _read_schema(file)
             paths[subject] = path
+        if not documents:
+            _logger.warning(
+                "the schema directory %s has no .json file, so no event has a schema; check the path", self.path
+            )
         return LocalSchemas(documents, paths)
 
     def open(self) -> LocalResolver:

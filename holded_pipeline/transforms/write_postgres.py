@@ -118,10 +118,11 @@ class WritePostgres(RejectingTransform[LoadReceipt]):
 
 def _current_name(argument: str, choice: Any) -> Any:
     """The current name of a choice; old names are accepted until 0.2."""
-    current = _RENAMED_CHOICES.get((argument, choice))
+    current = _RENAMED_CHOICES.get((argument, choice)) if isinstance(choice, str) else None
     if current is None:
         return choice
-    warnings.warn(f'{argument}="{choice}" is now {argument}="{current}"', DeprecationWarning, stacklevel=3)
+    message = f'WritePostgres({argument}="{choice}") is now {argument}="{current}"; the old name goes in 0.2'
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
     return current
 
 

@@ -18,7 +18,7 @@ from holded_pipeline.local.ports import free_ports
 @pytest.fixture
 def port(nowhere, monkeypatch):
     monkeypatch.setattr(serving, "_HEADER_SECONDS", 0.5)
-    app = create_app(nowhere, limits=Limits(body_seconds=0.5))
+    app = create_app(nowhere, limits=Limits(body_seconds=0.5, body_bytes=1 << 20))
     port = free_ports(1)[0]
     server = uvicorn.Server(uvicorn.Config(**serving.uvicorn_settings(app, port=port, log_level="critical")))
     thread = threading.Thread(target=server.run)
@@ -126,6 +126,75 @@ def test_the_rest_of_an_answered_body_keeps_the_connection(port):
         assert b"200 OK" in health(connection)
         connection.sendall(b"x" * 10 + b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
         assert b"200 OK" in health(connection)
+
+
+def test_bodies_sent_without_waiting_are_all_read(port):
+    body = b"[" + b" " * 900_000 + b"]"
+    request = b"POST /collect HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        thread = threading.Thread(
+            target=connection.sendall, args=((request + b"Content-Length: %d\r\n\r\n" % len(body) + body) * 3,)
+        )
+        thread.start()
+        answers = b""
+        while answers.count(b"HTTP/1.1 ") < 3:
+            chunk = connection.recv(1 << 16)
+            assert chunk, answers
+            answers += chunk
+        thread.join(20)
+    assert answers.count(b"HTTP/1.1 202 ") == 3, answers
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"Content-Length: 12000000\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n" + (b"10000\r\n" + b"x" * (1 << 16) + b"\r\n") * 16 + b"1\r\nx\r\n",
+    ],
+    ids=["length", "chunks"],
+)
+def test_a_body_that_is_too_large_gets_its_answer(port, sent):
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"POST /collect HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" + sent)
+        assert b" 413 " in connection.recv(1 << 16)
+
+
+def test_endless_headers_behind_a_request_in_progress_close_the_connection(port, monkeypatch):
+    monkeypatch.setattr(serving, "_HEADER_SECONDS", 60)
+    with socket.create_connection(("127.0.0.1", port)) as connection, pytest.raises(ConnectionError):
+        connection.sendall(b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\nGET /health HTTP/1.1\r\nX: " + b"x" * 50_000_000)
+
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: a\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (HEALTH + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", b"400"),
+        (HEALTH + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\nx", b"400"),
+        (HEALTH + b"X: a\x01b\r\n\r\n", b"400"),
+        (HEALTH.replace(b"\r\n", b"\n") + b"\n", b"400"),
+        (b"GET http://a/health HTTP/1.1\r\nHost: a\r\n\r\n", b"200"),
+        (b"\r\n" + HEALTH + b"\r\n", b"200"),
+    ],
+    ids=[
+        "length and chunks",
+        "two lengths",
+        "control character",
+        "bare line feeds",
+        "absolute URL",
+        "empty line first",
+    ],
+)
+def test_requests_are_read_strictly_where_a_proxy_may_read_them_otherwise(port, sent, status):
+    """RFC 9112: 2.2 and 3.2.2 say what is accepted, 6.1 and 6.3 what must not pass, since it smuggles requests."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(sent)
+        first = connection.recv(1 << 16)
+        assert first.split(b" ", 2)[1] == status
+        if status == b"400":
+            assert b"200 OK" not in first + read_until_closed(connection)
 
 
 def test_a_client_that_disconnects_is_not_logged_as_an_error(port, caplog):

@@ -366,8 +366,10 @@ def test_an_object_that_holds_no_record_gives_none(run, lake, body):
     assert (ran["passed"], ran["rejected"]) == ([], [])
 
 
-def test_nothing_below_a_prefix_is_no_error(run, lake):
+def test_nothing_below_a_prefix_is_no_error_and_one_warning(run, lake, caplog):
     assert ids(read(run, lake, "nowhere/")) == []
+    (warning,) = [each.getMessage() for each in caplog.records if each.name == "holded_pipeline"]
+    assert "'nowhere/'" in warning
 
 
 def test_text_that_is_not_utf8_is_rejected_with_a_hint(run, lake):

@@ -148,8 +148,9 @@ def test_a_damaged_object_fails_the_run_and_the_error_names_the_line(read, lake,
         read()
 
 
-def test_a_rejection_written_when_payload_kind_was_called_holds_is_replayed(read, lake):
-    line = b"".join(to_line(rejection(1))).replace(b'"payload_kind":', b'"holds":')
+@pytest.mark.parametrize("first_name", [b'"holds":', b'"payload_kind":null,"holds":'])
+def test_a_rejection_written_when_payload_kind_was_called_holds_is_replayed(read, lake, first_name):
+    line = b"".join(to_line(rejection(1))).replace(b'"payload_kind":', first_name)
     put_object(lake, "rejected/stage=read/date=2026-03-01/old.jsonl", line + b"\n")
     assert ids(read()) == [rejection(1).id]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
@@ -16,6 +17,8 @@ from holded_pipeline.store.compression import is_compressed, without_compression
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
 from holded_pipeline.transforms.beam.store_access import StoreDoFn
+
+_logger = logging.getLogger("holded_pipeline")
 
 LARGE: Final = "large"
 """The output of `ListObjects` for objects that may be worth splitting."""
@@ -42,13 +45,17 @@ class ListObjects(StoreDoFn):
 
     def _small_objects(self, pattern: str, large: list[StoredObject]) -> Iterator[StoredObject]:
         matches = re.compile(glob_regex(pattern)).match
+        found_any = False
         for stored in self._store.objects(glob_prefix(pattern)):
             if not matches(stored.key):
                 continue
+            found_any = True
             if stored.size > self._unit_bytes:
                 large.append(stored)
             else:
                 yield stored
+        if not found_any:
+            _logger.warning("no object matches %r, so nothing is read; check the bucket, prefix or pattern", pattern)
 
 
 class SplitLarge(StoreDoFn):
