@@ -70,7 +70,8 @@ def frame_lines(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Rec
     new = tuple.__new__  # Record(...) would go through a function in Python
     for first, size, others in _split_lines(chunks, keep_bytes=KEEP_BYTES):
         yield from _line_records(first, size, number)
-        for number, line in enumerate(others, number + 1):
+        for line in others:
+            number += 1
             if line[:1] == b"{" and line[-1:] == b"}" and len(line) <= KEEP_BYTES:  # nothing to strip, cut or open
                 yield new(Record, (line, number, None, None, True))
             else:
