@@ -23,7 +23,9 @@ MAX_DEPTH = 100
 _MAX_SEARCH_DEPTH = 1_000  # levels after which a value made by code is assumed to contain itself
 _EXACT_DIGITS = 15  # any decimal of up to 15 significant digits survives a double (IEEE 754, DBL_DIG)
 _BOM = b"\xef\xbb\xbf"
-_BRACKETS_OUTSIDE_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])', re.DOTALL)
+# Possessive quantifiers (*+): backtracking would keep over 100 bytes for each byte of a string. A string without an end
+# goes to the end of the text: to look for its end again from each quote within it would take quadratic time.
+_BRACKETS_OUTSIDE_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([\[{])|([\]}])', re.DOTALL)
 
 
 def _parse_number(text: str) -> float | Decimal:

@@ -66,29 +66,55 @@ def _drain(chunks: deque[bytes]) -> Iterator[bytes]:
 
 def frame_lines(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Record]:
     """Frames a record a line; blank lines are skipped but counted."""
-    for number, (raw, size) in enumerate(lines_of(chunks, keep_bytes=KEEP_BYTES), first_line):
-        yield from _line_records(raw, size, number)
+    number = first_line
+    new = tuple.__new__  # Record(...) would go through a function in Python
+    for first, size, others in _split_lines(chunks, keep_bytes=KEEP_BYTES):
+        yield from _line_records(first, size, number)
+        for line in others:
+            number += 1
+            if line[:1] == b"{" and line[-1:] == b"}" and len(line) <= KEEP_BYTES:  # nothing to strip, cut or open
+                yield new(Record, (line, number, None, None, True))
+            else:
+                yield from _line_records(_cut_line(line, KEEP_BYTES), len(line), number)
+        number += 1
 
 
 def lines_of(chunks: Iterable[bytes], *, keep_bytes: float) -> Iterator[tuple[bytes, int]]:
     """Yields each line without its end, cut at `keep_bytes`, and its full size."""
+    for first, size, others in _split_lines(chunks, keep_bytes=keep_bytes):
+        yield first, size
+        for line in others:
+            yield _cut_line(line, keep_bytes), len(line)
+
+
+def _split_lines(chunks: Iterable[bytes], *, keep_bytes: float) -> Iterator[tuple[bytes, int, list[bytes]]]:
+    """Yields, for each chunk in which a line ends, the first such line and the others.
+
+    The first may have begun in an earlier chunk: it is cut at `keep_bytes`, and its full size stands beside it.
+    """
     pending: list[bytes] = []
     kept = size = 0
     for chunk in chunks:
-        for number, part in enumerate(chunk.split(b"\n")):
-            if number:
-                line = b"".join(pending)
-                pending.clear()  # before the yield, so that a large line is not held twice
-                yield line, size
-                kept = size = 0
+        first, *others = chunk.split(b"\n")
+        rest = others.pop() if others else None  # what follows the last end of a line
+        for part, ends_line in ((first, rest is not None), (rest or b"", False)):
             size += len(part)
             if part and kept < keep_bytes:
-                pending.append(part if kept + len(part) <= keep_bytes else part[: int(keep_bytes) - kept])
+                pending.append(_cut_line(part, keep_bytes - kept))
                 kept += len(pending[-1])
+            if ends_line:
+                line = b"".join(pending)
+                pending.clear()  # before the yield, so that a large line is not held twice
+                yield line, size, others
+                kept = size = 0
     if size:
         line = b"".join(pending)
         pending.clear()
-        yield line, size
+        yield line, size, []
+
+
+def _cut_line(line: bytes, size: float) -> bytes:
+    return line if len(line) <= size else line[: int(size)]
 
 
 def _line_records(raw: bytes, size: int, number: int) -> Iterator[Record]:

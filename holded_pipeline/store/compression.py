@@ -13,6 +13,7 @@ from typing import Final, Literal, Protocol
 
 import attrs
 import zstandard
+from isal import isal_zlib
 
 from holded_pipeline.model.errors import RejectRecord
 
@@ -202,7 +203,7 @@ CODECS: dict[str, Codec] = {
         ending=".gz",
         magics=(GZIP_MAGIC,),
         decompress=_decompress_gzip,
-        compressor=lambda: zlib.compressobj(6, zlib.DEFLATED, 31),  # its header holds no time
+        compressor=lambda: isal_zlib.compressobj(2, isal_zlib.DEFLATED, 31),  # its header holds no time
     ),
     "zstd": Codec(
         ending=".zst",

@@ -1,4 +1,4 @@
-"""Objects that are being filled: lines are compressed as they come, and an object is due by its size or its age."""
+"""Objects that are being filled: lines are compressed in blocks, and an object is due by its size or its age."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import Any
 
 import attrs
 
-from holded_pipeline.store.compression import Compression, new_compressor
+from holded_pipeline.store.compression import Compression, Compressor, new_compressor
 from holded_pipeline.store.object_names import ObjectIdentity
 
-_COMPRESSOR_BYTES = 300 << 10  # memory of a compressor (zlib's memory.h: about 268 KB at level 6)
+_COMPRESSOR_BYTES = 300 << 10  # memory of a compressor, rounded up
+_BLOCK_BYTES = 256 << 10  # lines are compressed so many bytes at a time: a call for each line costs more than its work
+_OPEN_BYTES = 2 << 10  # memory of an object without lines
+_CHUNK_OVERHEAD = 48  # memory of a bytes object and its place in a list, beside its bytes
 
 
 @attrs.frozen
@@ -24,30 +27,50 @@ class FinishedObject:
 
 
 class _OpenObject:
-    def __init__(self, compression: Compression | None, now: float) -> None:
+    """Holds lines until there is a block of them. An object below one block gets its compressor when it is finished."""
+
+    def __init__(self, compression: Compression | None, now: float, *, block_bytes: int) -> None:
         self.opened = now
         self.records = 0
         self.size = 0  # bytes that came out of the compressor
+        self.held = _OPEN_BYTES  # bytes of memory
         self.identity = ObjectIdentity()
-        self._compressor = new_compressor(compression)
+        self._compression = compression
+        self._block_bytes = block_bytes
+        self._compressor: Compressor | None = None
+        self._lines: list[bytes] = []
+        self._line_bytes = 0
         self._parts: list[bytes] = []
 
     def add(self, line: Iterable[bytes], element: Any) -> None:
         self.identity.begin(element)
         for chunk in line:
-            self._append(self._compressor.compress(chunk))
             self.identity.add(chunk)
-        self._append(self._compressor.compress(b"\n"))
+            self._append(chunk)
+        self._append(b"\n")
         self.records += 1
 
-    def _append(self, part: bytes) -> None:
-        if part:
-            self._parts.append(part)
-            self.size += len(part)
+    def _append(self, chunk: bytes) -> None:
+        self._lines.append(chunk)
+        self._line_bytes += len(chunk)
+        self.held += len(chunk) + _CHUNK_OVERHEAD
+        if self._line_bytes >= self._block_bytes:
+            self._compress()
+
+    def _compress(self) -> None:
+        if self._compressor is None:
+            self._compressor = new_compressor(self._compression)
+            self.held += _COMPRESSOR_BYTES
+        part = self._compressor.compress(b"".join(self._lines))
+        self.held += len(part) - self._line_bytes - _CHUNK_OVERHEAD * len(self._lines)
+        self.size += len(part)
+        self._lines.clear()
+        self._line_bytes = 0
+        self._parts.append(part)
 
     def finish(self) -> bytes:
-        self._parts.append(self._compressor.flush())
-        return b"".join(self._parts)
+        compressor = self._compressor or new_compressor(self._compression)
+        return b"".join((*self._parts, compressor.compress(b"".join(self._lines)), compressor.flush()))
 
 
 class ObjectBuffers:
@@ -55,9 +78,10 @@ class ObjectBuffers:
 
     Args:
         compression: the name of a codec, or None.
-        object_bytes: an object of this many compressed bytes is due.
+        object_bytes: an object of this many compressed bytes is due. Lines are compressed in blocks of 256 KiB, or of
+            this size if it is less, so an object may have a block more.
         object_seconds: an object this old is due.
-        total_bytes: when all open objects together have more, the largest is due.
+        total_bytes: when all open objects together have more bytes in memory, the largest is due.
     """
 
     def __init__(
@@ -83,15 +107,17 @@ class ObjectBuffers:
         """
         target = self._open.get(destination)
         if target is None:
-            target = self._open[destination] = _OpenObject(self._compression, now)
-            self._held_bytes += _COMPRESSOR_BYTES
-        before = target.size
+            target = self._open[destination] = _OpenObject(
+                self._compression, now, block_bytes=min(_BLOCK_BYTES, self._object_bytes)
+            )
+            self._held_bytes += target.held
+        before = target.held
         target.add((line,) if isinstance(line, bytes) else line, element)
-        self._held_bytes += target.size - before
+        self._held_bytes += target.held - before
         if target.size >= self._object_bytes:
             yield self._finish(destination)
         while self._held_bytes > self._total_bytes and len(self._open) > 1:
-            yield self._finish(max(self._open, key=lambda other: self._open[other].size))
+            yield self._finish(max(self._open, key=lambda other: self._open[other].held))
         oldest = next(iter(self._open), None)  # dicts keep the order of opening
         while oldest is not None and now - self._open[oldest].opened >= self._object_seconds:
             yield self._finish(oldest)
@@ -104,5 +130,5 @@ class ObjectBuffers:
 
     def _finish(self, destination: Any) -> FinishedObject:
         done = self._open.pop(destination)
-        self._held_bytes -= done.size + _COMPRESSOR_BYTES
+        self._held_bytes -= done.held
         return FinishedObject(destination, done.finish(), done.records, done.identity)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import tracemalloc
 from decimal import Decimal
 
 import pytest
@@ -159,3 +161,22 @@ def test_values_without_a_json_form_raise_type_error(value):
 def test_the_message_has_the_pointer_of_what_is_not_json():
     with pytest.raises(TypeError, match=r"set at /a/1/b"):
         check_json_value({"a": [0, {"b": set()}]})
+
+
+def test_a_large_string_beside_many_brackets_takes_little_memory_to_check():
+    raw = encode([[[]] * 60, "\\n" * 500_000])
+    tracemalloc.start()
+    try:
+        decode(raw)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * len(raw)
+
+
+def test_a_string_that_never_ends_is_rejected_in_linear_time():
+    raw = b"[" * 101 + b'"' + b'\\"' * 1_000_000
+    start = time.process_time()
+    with pytest.raises(RejectRecord, match="nested more than"):
+        decode(raw)
+    assert time.process_time() - start < 5

@@ -164,3 +164,12 @@ def test_a_string_of_escapes_takes_no_more_memory_than_another():
             tracemalloc.stop()
 
     assert peak(b'["' + b"\\" * 2_000_000) < 2 * peak(b'["' + b"x" * 2_000_000)
+
+
+@given(
+    st.lists(st.sampled_from([b"{}", b"{", b"{} ", b" {}", b"{}\r", b"\r", b"", b"[{},{}]", b"\xef\xbb\xbf{}", b"x"])),
+    st.lists(st.integers(0, 10_000), max_size=6),
+)
+def test_a_line_between_two_others_is_framed_like_one_alone(lines, cuts):
+    alone = [r for number, line in enumerate(lines, 1) for r in frame_lines([line], first_line=number)]
+    assert list(frame_lines(chunked(b"\n".join(lines), cuts))) == alone

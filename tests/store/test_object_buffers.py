@@ -51,7 +51,9 @@ def test_an_old_object_is_due_when_an_element_of_any_other_is_added():
 
 def test_many_destinations_have_no_more_bytes_than_all_may_together():
     buffers = make_buffers(total_bytes=2 << 20)
-    due = [done.destination for destination in range(100) for done in buffers.add(destination, b"x", None, 0.0)]
+    due = [
+        done.destination for destination in range(100) for done in buffers.add(destination, b"x" * 300_000, None, 0.0)
+    ]
     still_open = [done.destination for done in buffers.finish()]
     assert sorted(due + still_open) == list(range(100))
     assert len(still_open) <= 7
