@@ -151,8 +151,19 @@ def with_entries(event: Event, added: Mapping[str, Entry]) -> Event:
 
 def _is_unchanged(event: Event) -> bool:
     """Whether the entries still say what the metadata are, if somebody looked at those."""
-    metadata = event.__dict__.get("metadata")
-    return metadata is None or bool(json_codec.decode_own(_join_entries(event.__dict__["_entries"])) == metadata)
+    fields = event.__dict__
+    if "metadata" not in fields:
+        return True
+    encoded = json_codec.encode(json_codec.decode_own(_join_entries(fields["_entries"])))
+    return _is_same(fields["metadata"], encoded)
+
+
+def _is_same(value: Any, encoded: bytes) -> bool:
+    """Whether a value still is the one that was encoded. Compared in both forms, since `1 == True`."""
+    try:
+        return json_codec.encode(value) == encoded and bool(json_codec.decode_own(encoded) == value)
+    except (TypeError, ValueError, ArithmeticError, RecursionError):  # it is not JSON any more
+        return False
 
 
 def _join_entries(entries: Mapping[str, Entry]) -> bytes:
@@ -167,7 +178,7 @@ def data_text(event: Event) -> bytes:
     """
     fields = event.__dict__
     text: bytes | None = fields.get("_data_text")
-    if text is not None and ("data" not in fields or json_codec.encode(fields["data"]) == fields["_data_encoded"]):
+    if text is not None and ("data" not in fields or _is_same(fields["data"], fields["_data_encoded"])):
         return text
     return json_codec.encode_checked(dict(event.data))
 

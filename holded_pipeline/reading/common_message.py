@@ -112,8 +112,8 @@ def _is_unusual_text(raw: bytes, outer: _Message, message: _Message, documents: 
         for text in (outer.event_id, outer.correlation_id, outer.received_at):
             if text is not _UNSET:
                 expected += 1 + text.count(":")
-                if not text.isprintable():
-                    return True
+        if b"\\u0000" in raw or b"\\u003" in raw:
+            return True
     elif outer.received_at is not _UNSET:
         return True
     colons = raw.count(b":")

@@ -1,0 +1,108 @@
+"""One pass over a document gives the verdicts that the rules give one by one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+import holded_pipeline as hp
+from holded_pipeline.enriching.builtin import Quality
+from holded_pipeline.enriching.builtin_verdicts import RatedEvent, builtin_verdicts
+from holded_pipeline.enriching.quality_rules import MAX_FIELDS, RULES
+from holded_pipeline.reading.envelopes import holded
+
+NAMES = st.sampled_from(
+    [
+        "id",
+        "amount",
+        "currency",
+        "country",
+        "nationality",
+        "email",
+        "contactEmail",
+        "e_mail",
+        "date",
+        "dueDate",
+        "issuedAt",
+        "issued_at",
+        "due_date",
+        "createdAt",
+        "created_at",
+        "updatedAt",
+        "updated_at",
+        "companyId",
+        "company_id",
+        "subtotal",
+        "tax",
+        "total",
+        "lines",
+        "contact",
+        "other",
+    ]
+)
+DATES = st.sampled_from(
+    ["2026-01-02", "2026-01-03T10:00:00Z", "2026-01-03T10:00:00+02:00", "2026-01-02T09:00", "20260102", "0001-01-01",
+     "9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+05:00", " 2026-01-02", "2026-13-01", "1718031415926", "-1"]
+)  # fmt: skip
+AMOUNTS = st.sampled_from([0, 1, 10, 121, 21, 100.0, 21.0, 121.0, 121.01, 121.0099, 0.1, 0.2, 0.3, 1e9, 1e15, -1e300,
+                           Decimal("1e400"), Decimal("100.00000000000000000001"), 10**16, True])  # fmt: skip
+TEXTS = st.sampled_from(["", " ", "EUR", "eur", "ES", "a@b.co", "@", "c1", "15"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | DATES | AMOUNTS | TEXTS | st.integers(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=20,
+)
+MOMENTS = st.sampled_from([datetime(2026, 1, 3, tzinfo=UTC), datetime(1999, 1, 1, tzinfo=UTC)])
+
+
+def rated(data, at=datetime(2026, 1, 3, tzinfo=UTC), collected=None, user="u", company="c1"):
+    return RatedEvent(data, at, {} if collected is None else {"collected_at": collected}, user, company)
+
+
+def one_by_one(event):
+    return tuple(rule.check(event) for rule in RULES)
+
+
+@given(
+    st.dictionaries(NAMES, VALUES, max_size=12),
+    MOMENTS,
+    st.none() | DATES | st.sampled_from(["2026-01-03T00:30:00+00:00", "2026-01-03T02:00:00+00:00", 5]),
+    st.sampled_from([None, "", "u"]),
+    st.sampled_from(["c1", "15", "f"]),
+)
+def test_the_verdicts_are_those_of_the_rules(data, at, collected, user, company):
+    event = rated(data, at, collected, user, company)
+    assert builtin_verdicts(event) == one_by_one(event)
+
+
+@given(st.floats(-2e9, 2e9), st.floats(-1e3, 1e3), st.sampled_from([0, 0.005, 0.0099, 0.00999999, 0.01, 0.0100001, 1]))
+def test_totals_add_up_to_the_cent(subtotal, tax, off):
+    event = rated({"subtotal": subtotal, "tax": tax, "total": subtotal + tax + off})
+    assert builtin_verdicts(event) == one_by_one(event)
+
+
+def test_large_and_unusual_documents_get_the_verdicts_of_the_rules():
+    for data in (
+        {f"country{n}": "x" for n in range(MAX_FIELDS + 5)},
+        {"lines": [{"country": "ES"} for _ in range(MAX_FIELDS)] + [{"country": "x"}]},
+        {"lines": [[[{"date": "never"}]] * 700] * 3},
+        {"lines": ({"country": "x"},)},
+    ):
+        event = rated(data)
+        assert builtin_verdicts(event) == one_by_one(event)
+
+
+def test_quality_gives_the_same_result_both_ways():
+    source = hp.Source("b", "k", "e", 1)
+    subset = Quality(RULES[::-2], extend=False, ruleset="mine")
+    for quality in (Quality(), subset):
+        result_of = quality.result_function()
+        for sample in hp.testing.sample_events(200, seed=4, wrapped=0.5):
+            event = holded(sample.document, source)
+            facts = RatedEvent(event.data, event.occurred_at, event.metadata, event.user_id, event.company_id)
+            result, text = result_of(facts)
+            assert result == quality(event)
+            assert hp.model.json_codec.decode(text) == result

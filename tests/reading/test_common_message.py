@@ -1,0 +1,179 @@
+"""The quick way to read a message gives what the careful way gives, or leaves the record to it."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import holded_pipeline as hp
+from holded_pipeline.model import json_codec
+from holded_pipeline.model.carried_text import ReadObject, data_text, metadata_text, source_text
+from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.model.identity import PackageIds
+from holded_pipeline.reading.common_message import read_common_message
+from holded_pipeline.reading.envelopes import holded
+from holded_pipeline.reading.framing import Record
+from holded_pipeline.reading.holded_envelope import CONTEXT, MESSAGE_ID, TIMESTAMP
+from holded_pipeline.reading.records import RecordReader
+
+OBJECT = ReadObject("lake", 'raw/"a".jsonl', "e1")
+IDS = PackageIds(OBJECT.bucket, OBJECT.key, OBJECT.etag)
+SOURCE = hp.Source(OBJECT.bucket, OBJECT.key, OBJECT.etag, 3)
+HEADERS = {
+    "type": "T",
+    CONTEXT: {"accountId": "c1", "userId": "u1"},
+    TIMESTAMP: {"dispatchedAt": 1718031415926},
+    MESSAGE_ID: {"id": "0f8fad5b-d9cb-469f-a165-70867728950e"},
+}
+CAREFUL = RecordReader(lambda document, source: holded(document, source), max_record_bytes=1 << 24, max_depth=100)
+
+
+def quick(raw: bytes, max_depth: int = 100):
+    return read_common_message(raw, (OBJECT, 3, None), IDS, max_depth=max_depth)
+
+
+def careful(raw: bytes):
+    """The event, or the reason of the rejection; read by an envelope that is not known to have a quick way."""
+    try:
+        return CAREFUL.read(Record(raw, 3), SOURCE)
+    except RejectRecord as rejection:
+        return rejection.reason
+
+
+def assert_same(raw: bytes) -> hp.Event | None:
+    event = quick(raw)
+    if event is None:
+        return None
+    texts = [data_text(event), metadata_text(event), source_text(event)]
+    expected = careful(raw)
+    assert event == expected
+    assert [json_codec.decode(text) for text in texts] == [expected.data, expected.metadata, hp_source(expected)]
+    assert not any(re.search(rb"[\n\r\t]", text) for text in texts)
+    return event
+
+
+def hp_source(event: hp.Event):
+    return {name: getattr(event.source, name) for name in ("bucket", "key", "etag", "line", "item")}
+
+
+def written(document) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+NAMES = st.sampled_from(["id", "a:b", "currency", "é", "a\nb", '"', "data", "headers", ""])
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from([":", "\0", "\u2028", "1718031415926", "2026-01-02T03:04:05Z", " ", "x" * 256])
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=12,
+)
+KEYS = st.just("k1") | SCALARS | st.dictionaries(st.sampled_from(["id", "dispatchedAt"]), SCALARS, max_size=2)
+
+
+@st.composite
+def messages(draw):
+    headers = dict(HEADERS)
+    for name in draw(st.sets(st.sampled_from(sorted(HEADERS)), max_size=2)):
+        headers[name] = draw(KEYS | VALUES)
+    if draw(st.booleans()):
+        headers[CONTEXT] = {"accountId": draw(KEYS), **draw(st.dictionaries(st.just("userId"), KEYS))}
+    headers |= draw(st.dictionaries(NAMES, VALUES, max_size=1))
+    document = {"data": draw(st.dictionaries(NAMES, VALUES, max_size=4) | SCALARS)}
+    document[draw(st.sampled_from(["headers", "attributes"]))] = headers
+    wrapper = draw(
+        st.dictionaries(st.sampled_from(["event_id", "correlation_id", "received_at", "other"]), KEYS, max_size=3)
+    )
+    return {**wrapper, "event": document} if draw(st.booleans()) else {**wrapper, **document}
+
+
+@st.composite
+def texts(draw):
+    """A message in JSON of any style, with a change here and there."""
+    separators = draw(st.sampled_from([(",", ":"), (", ", ": "), (",\t", " :"), (",\r", ":\r")]))
+    text = json.dumps(
+        draw(messages()),
+        ensure_ascii=draw(st.booleans()),
+        separators=separators,
+        indent=draw(st.sampled_from([None, None, 1])),
+    )
+    if draw(st.integers(0, 3)) == 0:
+        changes = [
+            ('"data":', '"data":{},"data":'), ('"headers":', '"headers":null,"headers":'), ('"id"', '"id":1,"id"'),
+            (":", "\\u003a"), ("1", "1.00000000000000000001"), ("1", "1e400"), ("a", "\\u0000"), ("a", "\\ud800"),
+            ("c1", "c1\\u003A"), ("}", "}}"), ("{", "{{"), ("e", "\x01"), ('"accountId"', '"accountId":7,"accountId"'),
+        ]  # fmt: skip
+        text = text.replace(*draw(st.sampled_from(changes)), draw(st.integers(1, 2)))
+    raw = text.encode("utf-8", "surrogatepass")
+    return raw.replace(b"a", draw(st.sampled_from([b"a", b"\xff", b"\xc3\xa9"])), 1)
+
+
+@given(texts())
+def test_the_quick_way_gives_what_the_careful_way_gives(raw):
+    assert_same(raw)
+
+
+@pytest.mark.parametrize("wrapped", [0.0, 1.0])
+def test_sample_events_are_read_the_quick_way(wrapped):
+    samples = hp.testing.sample_events(300, seed=3, wrapped=wrapped)
+    assert [sample for sample in samples if assert_same(sample.line) is None] == []
+
+
+def test_faulty_samples_are_never_read_the_quick_way():
+    for sample in hp.testing.sample_events(300, seed=3, faults=1 - 1 / 300):
+        event = assert_same(sample.line)
+        assert event is None or sample.fault is None or sample.fault.stage != "read"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"data":{"a":1,"a":":"},"headers":%s}',
+        '{"data":{"a":1,"a":"\\u003a"},"headers":%s}',
+        '{"data":{"a":{"b":1,"b":2}},"headers":%s}',
+        '{"data":{"a":":"},"data":{},"headers":%s}',
+        '{"event_id":"\\u003a","data":{"a":1,"a":2},"headers":%s}',
+        '{"correlation_id":"k","correlation_id":"k","data":{},"headers":%s}',
+        '{"data":{"a":"\\u0000"},"headers":%s}',
+        '{"data":{"a":NaN},"headers":%s}',
+        '{"data":{"a":"\\ud800"},"headers":%s}',
+        '{"data":%s,"headers":%%s}' % ('{"a":' * 100 + "1" + "}" * 100),
+        '{"data":{"a":%s},"headers":%%s}' % ("[" * 99 + "]" * 99),
+        "\ufeff" + '{"data":{},"headers":%s}',
+        '{"data":{},"headers":%s,"other":1}',
+        '{"data":[],"headers":%s}',
+        '{"event":{"data":{},"headers":%s},"data":{}}',
+        '{"data":{},"headers":%s} x',
+    ],
+)
+def test_what_has_to_be_looked_at_closely_is_left_to_the_careful_way(text):
+    assert quick((text % written(HEADERS).decode()).encode()) is None
+
+
+def test_a_limit_of_the_depth_holds_for_the_quick_way():
+    raw = written({"data": {"a": {"b": [1]}}, "headers": HEADERS})
+    assert quick(raw, max_depth=4) is None
+    assert quick(raw) == careful(raw)
+
+
+def test_the_bytes_of_the_data_are_those_that_were_sent():
+    data = b'{ "amount" : 1.50, "name": "\\u00e9\\/", "n":1E5 }'
+    event = quick(b'{"data":%b,"headers":%b}' % (data, written(HEADERS)))
+    assert data_text(event) == data
+    assert event.data == {"amount": 1.5, "name": "é/", "n": 1e5}
+
+
+def test_long_numbers_are_exact_when_somebody_looks():
+    event = quick(b'{"data":{"n":1.000000000000000000001,"i":%d},"headers":%b}' % (10**40, written(HEADERS)))
+    assert event.data == {"n": Decimal("1.000000000000000000001"), "i": 10**40}
