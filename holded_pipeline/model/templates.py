@@ -30,6 +30,9 @@ EVENT_FIELDS: Final[Mapping[str, FieldValue]] = {
 """The fields that every template has."""
 
 
+_MAX_TEXTS = 10_000  # that a template remembers: most events of a run have the same few
+
+
 @attrs.frozen
 class Template:
     """A parsed template; made by `parse_template`. A class rather than a closure, so that it can be pickled.
@@ -41,10 +44,21 @@ class Template:
 
     parts: tuple[tuple[str, FieldValue | None], ...]
     encode: Callable[[str], str]
+    _texts: dict[tuple[str, ...], str] = attrs.field(factory=dict, init=False, eq=False, repr=False)
 
     def __call__(self, event: Event) -> str:
         """The text for an event."""
-        return "".join(text if value is None else text + self.encode(value(event)) for text, value in self.parts)
+        values = tuple([value(event) for _, value in self.parts if value is not None])
+        text = self._texts.get(values)
+        if text is None:
+            if len(self._texts) >= _MAX_TEXTS:
+                self._texts.clear()
+            text = self._texts[values] = self._format(values)
+        return text
+
+    def _format(self, values: tuple[str, ...]) -> str:
+        encoded = map(self.encode, values)
+        return "".join([text if value is None else text + next(encoded) for text, value in self.parts])
 
 
 def parse_template(

@@ -10,6 +10,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote
 
+from holded_pipeline.model.carried_text import occurred_text
 from holded_pipeline.model.templates import EVENT_FIELDS, FieldValue, parse_template
 from holded_pipeline.model.values import Event, Rejected
 
@@ -28,15 +29,15 @@ def day_of(moment: date) -> str:
 
 
 def _date_of(event: Event) -> str:
-    return day_of(event.occurred_at)
+    return occurred_text(event)[:10]  # of 2026-03-01T12:30:15+00:00
 
 
 def _hour_of(event: Event) -> str:
-    return f"{event.occurred_at:%H}"
+    return occurred_text(event)[11:13]
 
 
 def _month_of(event: Event) -> str:
-    return day_of(event.occurred_at)[:-3]
+    return occurred_text(event)[:7]
 
 
 _PARTITION_FIELDS: Mapping[str, FieldValue] = {"date": _date_of, "hour": _hour_of, "month": _month_of, **EVENT_FIELDS}

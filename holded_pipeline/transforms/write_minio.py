@@ -15,7 +15,12 @@ from holded_pipeline.store.compression import Compression
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import Partition, partition_template
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
-from holded_pipeline.transforms.workers.write_objects import ObjectSettings, WriteObjects, WrittenObject
+from holded_pipeline.transforms.workers.write_objects import (
+    ObjectSettings,
+    WriteObjects,
+    WriteWindowedObjects,
+    WrittenObject,
+)
 
 _BY_DATE = "date={date}"
 
@@ -85,7 +90,8 @@ class WriteMinIO(beam.PTransform):
 
     def expand(self, elements: beam.PCollection) -> beam.PCollection:
         """One ParDo: elements are written on the worker that has them, without a shuffle."""
-        write = WriteObjects(
+        kind = WriteObjects if elements.windowing.is_default() else WriteWindowedObjects
+        write = kind(
             self._lake,
             self._encode,
             self._settings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ HEADERS = {
     TIMESTAMP: {"dispatchedAt": 1718031415926},
     MESSAGE_ID: {"id": "0f8fad5b-d9cb-469f-a165-70867728950e"},
 }
-CAREFUL = RecordReader(lambda document, source: holded(document, source), max_record_bytes=1 << 24, max_depth=100)
+CAREFUL = RecordReader(partial(holded), max_record_bytes=1 << 24, max_depth=100)
 
 
 def quick(raw: bytes, max_depth: int = 100):

@@ -12,12 +12,12 @@ from apache_beam.utils.windowed_value import WindowedValue
 from holded_pipeline.model.errors import TooManyRejectedError
 from holded_pipeline.model.values import Rejected
 from holded_pipeline.rejected.error_budget import ErrorBudget, Tally
-from holded_pipeline.transforms.workers.write_objects import WriteObjects
+from holded_pipeline.transforms.workers.write_objects import WriteWindowedObjects
 
 TALLY = "tally"
 
 
-class WriteAndTally(WriteObjects):
+class WriteAndTally(WriteWindowedObjects):
     """Writes rejected records and outputs, at the end of each bundle, a `Tally` of them.
 
     It counts by bundle, since a bundle that is retried would count twice otherwise. Past a limit that is a count it

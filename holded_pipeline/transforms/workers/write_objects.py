@@ -8,7 +8,7 @@ from typing import Any
 
 import apache_beam as beam
 import attrs
-from apache_beam.transforms.window import BoundedWindow
+from apache_beam.transforms.window import BoundedWindow, GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.errors import ConfigurationError
@@ -42,11 +42,14 @@ class ObjectSettings:
     buffer_bytes: int = attrs.field(validator=attrs.validators.ge(1))
 
 
+_GLOBAL_WINDOW = GlobalWindow()
+
+
 class WriteObjects(beam.DoFn):
     """Adds the line of each element to the open object of its partition, and stores objects that are complete.
 
     `encode` returns one line without its end, as bytes or as chunks of bytes; `step` is a label that no other
-    transform of the run has.
+    transform of the run has. For elements in the global window (see `WriteWindowedObjects`).
     """
 
     def __init__(
@@ -77,21 +80,28 @@ class WriteObjects(beam.DoFn):
             total_bytes=self._settings.buffer_bytes,
         )
         self._names = ObjectNames(self._run_id, self._step)
+        self._last_partition: Any = object()
 
-    def process(self, element: Any, window: BoundedWindow = beam.DoFn.WindowParam) -> Iterator[WindowedValue]:
+    def process(self, element: Any) -> Iterable[Any]:
+        return self._add(element, _GLOBAL_WINDOW)
+
+    def _add(self, element: Any, window: BoundedWindow) -> list[WindowedValue]:
         destination = (self._partition_of(element), window)
-        for finished in self._buffers.add(destination, self._encode(element), element, time.monotonic()):
-            yield self._write(finished)
+        finished = self._buffers.add(destination, self._encode(element), element, time.monotonic())
+        return [self._write(each) for each in finished]
 
     def _partition_of(self, element: Any) -> str:
         if self._settings.partition is None:
             return ""
         partition = self._settings.partition(element)
+        if partition is self._last_partition:  # what follows was done for it
+            return partition
         if not isinstance(partition, str) or has_ambiguous_level(partition):
             raise ConfigurationError(
                 f"the partition function returned {partition!r}; it must return text such as 'country=ES', without "
                 "the levels . and .., and without empty ones (//)"
             )
+        self._last_partition = partition
         return partition
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -119,3 +129,10 @@ class WriteObjects(beam.DoFn):
         written = WrittenObject(key, etag, finished.records, len(finished.body))
         # In the window of its own elements: an element of another window may have completed the object.
         return WindowedValue(written, window.max_timestamp(), (window,))
+
+
+class WriteWindowedObjects(WriteObjects):
+    """The same for elements in any window; to be passed the window costs more than the rest of this step."""
+
+    def process(self, element: Any, window: BoundedWindow = beam.DoFn.WindowParam) -> Iterable[Any]:
+        return self._add(element, window)
