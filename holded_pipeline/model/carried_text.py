@@ -198,6 +198,11 @@ def metadata_text(event: Event) -> bytes:
     return text
 
 
+def has_source(event: Event) -> bool:
+    """Whether the event was read from a store."""
+    return "_position" in event.__dict__ or event.source is not None
+
+
 def source_text(event: Event) -> bytes:
     """The JSON text of the source; `null` without one."""
     position: Position | None = event.__dict__.get("_position")

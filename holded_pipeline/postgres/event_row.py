@@ -11,6 +11,7 @@ import attrs
 from holded_pipeline.model.business_context import business_context_of
 from holded_pipeline.model.carried_text import (
     data_text,
+    has_source,
     is_proved_json,
     metadata_text,
     metadata_value,
@@ -59,7 +60,7 @@ def event_line(event: Any) -> bytes | None:
     """The line that `RowFormat.line` makes of `event_row`, with the text that the event carries.
 
     None for an element whose line has to be made of its row: another value than an event, an event that does not carry
-    its text, or one whose enrichers gave a context or a score of another type than usual.
+    its text or has no source, or one whose enrichers gave a context or a score of another type than usual.
     """
     # An event e1 of type t that occurred at noon, whose data is the text {"a":"x\"y"}, as columns with a tab between:
     #   e1  t  c1  \N  2026-03-01T12:00:00+00:00  other  0.5  {"a":"x\\"y"}  {...}  {"bucket":...}
@@ -67,7 +68,8 @@ def event_line(event: Any) -> bytes | None:
         return None
     context = _enricher_result(event, "business_context", "context") or business_context_of(event.type)
     score = _enricher_result(event, "quality", "score")
-    if type(context) is not str or (score is not None and not (type(score) is float and 0 <= score <= 1)):
+    has_usual_score = score is None or (type(score) is float and 0 <= score <= 1)
+    if type(context) is not str or not has_usual_score or not has_source(event):
         return None
     texts = "\t".join(
         (
@@ -81,11 +83,11 @@ def event_line(event: Any) -> bytes | None:
         )
     )
     try:
-        documents = b"%b\t%b\t%b\n" % (data_text(event), metadata_text(event), source_text(event))
+        documents = b"%b\t%b\t%b" % (data_text(event), metadata_text(event), source_text(event))
     except TypeError:  # somebody put something into the metadata that is not JSON
         return None
     # JSON escapes control characters itself, so only its backslashes are left to escape.
-    return b"%b\t%b" % (texts.encode(), documents.replace(b"\\", b"\\\\"))
+    return b"%b\t%b\n" % (texts.encode(), documents.replace(b"\\", b"\\\\"))
 
 
 def _escaped(text: str) -> str:

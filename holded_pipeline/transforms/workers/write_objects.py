@@ -93,7 +93,7 @@ class WriteObjects(beam.DoFn):
     def _partition_of(self, element: Any) -> str:
         if self._settings.partition is None:
             return ""
-        partition = self._settings.partition(element)
+        partition: str = self._settings.partition(element)
         if partition is self._last_partition:  # what follows was done for it
             return partition
         if not isinstance(partition, str) or has_ambiguous_level(partition):
