@@ -198,9 +198,14 @@ def metadata_text(event: Event) -> bytes:
     return text
 
 
+def was_read(event: Event) -> bool:
+    """Whether the event carries where it was read."""
+    return "_position" in event.__dict__
+
+
 def has_source(event: Event) -> bool:
-    """Whether the event was read from a store."""
-    return "_position" in event.__dict__ or event.source is not None
+    """Whether the event has a source."""
+    return was_read(event) or event.source is not None
 
 
 def source_text(event: Event) -> bytes:

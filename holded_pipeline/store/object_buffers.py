@@ -45,7 +45,6 @@ class _OpenObject:
     def add(self, line: Iterable[bytes], element: Any) -> None:
         self.identity.begin(element)
         for chunk in line:
-            self.identity.add(chunk)
             self._append(chunk)
         self._append(b"\n")
         self.records += 1
@@ -61,16 +60,22 @@ class _OpenObject:
         if self._compressor is None:
             self._compressor = new_compressor(self._compression)
             self.held += _COMPRESSOR_BYTES
-        part = self._compressor.compress(b"".join(self._lines))
-        self.held += len(part) - self._line_bytes - _CHUNK_OVERHEAD * len(self._lines)
+        part = self._compressor.compress(self._take_block())
+        self.held += len(part)
         self.size += len(part)
-        self._lines.clear()
-        self._line_bytes = 0
         self._parts.append(part)
 
     def finish(self) -> bytes:
         compressor = self._compressor or new_compressor(self._compression)
-        return b"".join((*self._parts, compressor.compress(b"".join(self._lines)), compressor.flush()))
+        return b"".join((*self._parts, compressor.compress(self._take_block()), compressor.flush()))
+
+    def _take_block(self) -> bytes:
+        block = b"".join(self._lines)
+        self.identity.add(block)
+        self.held -= self._line_bytes + _CHUNK_OVERHEAD * len(self._lines)
+        self._lines.clear()
+        self._line_bytes = 0
+        return block
 
 
 class ObjectBuffers:

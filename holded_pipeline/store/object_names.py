@@ -10,7 +10,9 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote
 
-from holded_pipeline.model.carried_text import occurred_text
+import attrs
+
+from holded_pipeline.model.carried_text import metadata_value, occurred_text, source_text, was_read
 from holded_pipeline.model.templates import EVENT_FIELDS, FieldValue, parse_template
 from holded_pipeline.model.values import Event, Rejected
 
@@ -152,47 +154,69 @@ class ObjectIdentity:
     (`rejected_at`, `processed_at`) is omitted, since a retry changes it. Other elements may be equal and still be
     different records, so their objects get a random name.
 
-    For an event of line 3 of `raw/a.jsonl`, the digest covers `\n('lake', 'raw/a.jsonl', 'e1', 3, None, 'id-1')\n`
-    and then its line, in which `"processed_at":"2026-03-01T12:00:00+00:00"` is replaced by a line's end.
+    The origins of the records and the text of the lines have a digest each, so it makes no difference how the text is
+    cut into blocks. For an event with the id e1 of line 3 of `raw/a.jsonl`, the first covers
+    `{"bucket":"lake","key":"raw/a.jsonl","etag":"t1","line":3,"item":null}'e1'` and a line's end, and the second its
+    line, in which `"processed_at":"2026-03-01T12:00:00+00:00"` is replaced by a line's end.
     """
 
     def __init__(self) -> None:
-        self._digest = hashlib.sha256()
+        self._origins = hashlib.sha256()
+        self._lines = hashlib.sha256()
         self._is_known = True
-        self._time_member = b""
+        self._new_origins: list[bytes] = []
+        self._times: dict[bytes, None] = {}  # a set that keeps the order
+        self._last_time = b""
 
     def begin(self, element: Any) -> None:
         """Starts the line of an element."""
+        if not self._is_known:
+            return
         origin = _origin_of(element)
-        self._is_known = self._is_known and origin is not None
-        if self._is_known:
-            self._time_member = _time_member_of(element)
-            # Neither a line nor a repr contains a line's end, so two different inputs are never the same bytes.
-            self._digest.update(b"\n%b\n" % repr(origin).encode("utf-8", "backslashreplace"))
+        if origin is None:
+            self._is_known = False
+            return
+        self._new_origins.append(origin)
+        self._last_time = _time_member_of(element)
+        self._times[self._last_time] = None
 
-    def add(self, chunk: bytes) -> None:
-        """Adds the next chunk of that line."""
-        if self._is_known:
-            self._digest.update(chunk.replace(self._time_member, b"\n") if self._time_member else chunk)
+    def add(self, block: bytes) -> None:
+        """Adds the text of lines that were begun; the last one may go on in the next block."""
+        if not self._is_known:
+            return
+        self._origins.update(b"".join(self._new_origins))
+        for time_member in self._times:
+            if time_member:
+                block = block.replace(time_member, b"\n")
+        self._lines.update(block)
+        self._new_origins.clear()
+        self._times = {self._last_time: None}
 
     def digest(self) -> str | None:
         """The digest; None if a record does not say where it came from."""
-        return self._digest.hexdigest() if self._is_known else None
+        return self._origins.hexdigest() + self._lines.hexdigest() if self._is_known else None
 
 
-def _origin_of(element: Any) -> tuple[Any, ...] | None:
-    if isinstance(element, Rejected):
-        return (element.id,)
-    if isinstance(element, Event) and (source := element.source) is not None:
-        return source.bucket, source.key, source.etag, source.line, source.item, element.id
-    return None
+def _origin_of(element: Any) -> bytes | None:
+    """Where an element came from; a line that no other element of the object has."""
+    if isinstance(element, Event):
+        if was_read(element):
+            return b"%b%b\n" % (source_text(element), repr(element.id).encode("utf-8", "backslashreplace"))
+        if element.source is None:
+            return None
+        origin: tuple[Any, ...] = (attrs.astuple(element.source), element.id)
+    elif isinstance(element, Rejected):
+        origin = (element.id,)
+    else:
+        return None
+    return b"%b\n" % repr(origin).encode("utf-8", "backslashreplace")
 
 
 def _time_member_of(element: Any) -> bytes:
     """The member of an element's line with the time of processing; its quotes cannot occur within a JSON string."""
     if isinstance(element, Rejected):
         return b'"rejected_at":"%b"' % element.rejected_at.isoformat().encode()
-    processing = element.metadata.get("processing")
+    processing = metadata_value(element, "processing")
     processed_at = processing.get("processed_at") if isinstance(processing, Mapping) else None
     return b'"processed_at":"%b"' % processed_at.encode("utf-8", "replace") if isinstance(processed_at, str) else b""
 

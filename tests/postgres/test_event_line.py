@@ -46,7 +46,7 @@ def values_of(line: bytes) -> dict:
         {"id": KEYS, "type": KEYS, "company_id": KEYS, "user_id": st.none() | KEYS, "occurred_at": MOMENTS,
          "data": st.dictionaries(KEYS, VALUES, max_size=4), "metadata": st.dictionaries(KEYS, VALUES, max_size=3)}
     ),
-    st.none() | st.just(SOURCE) | st.builds(hp.Source, KEYS, KEYS, KEYS, st.integers(1, 9), st.none() | st.integers(1, 9)),
+    st.none() | st.just(SOURCE) | st.builds(hp.Source, KEYS, KEYS, KEYS, st.integers(1), st.none() | st.integers(1)),
     st.sampled_from([None, 0.0, 1.0, 0.9876, 0.00001, 1]),
     st.none() | KEYS,
 )  # fmt: skip

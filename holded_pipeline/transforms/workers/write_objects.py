@@ -93,9 +93,9 @@ class WriteObjects(beam.DoFn):
     def _partition_of(self, element: Any) -> str:
         if self._settings.partition is None:
             return ""
-        partition: str = self._settings.partition(element)
-        if partition is self._last_partition:  # what follows was done for it
-            return partition
+        partition: Any = self._settings.partition(element)
+        if self._last_partition is partition:  # what follows was done for it
+            return str(partition)
         if not isinstance(partition, str) or has_ambiguous_level(partition):
             raise ConfigurationError(
                 f"the partition function returned {partition!r}; it must return text such as 'country=ES', without "
