@@ -68,7 +68,7 @@ def frame_lines(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Rec
     """Frames a record a line; blank lines are skipped but counted."""
     number = first_line
     new = tuple.__new__  # Record(...) would go through a function in Python
-    for first, size, others in _split_lines(chunks, keep_bytes=KEEP_BYTES):
+    for first, size, others in _lines_by_chunk(chunks, keep_bytes=KEEP_BYTES):
         yield from _line_records(first, size, number)
         for line in others:
             number += 1
@@ -81,13 +81,13 @@ def frame_lines(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Rec
 
 def lines_of(chunks: Iterable[bytes], *, keep_bytes: float) -> Iterator[tuple[bytes, int]]:
     """Yields each line without its end, cut at `keep_bytes`, and its full size."""
-    for first, size, others in _split_lines(chunks, keep_bytes=keep_bytes):
+    for first, size, others in _lines_by_chunk(chunks, keep_bytes=keep_bytes):
         yield first, size
         for line in others:
             yield _cut_line(line, keep_bytes), len(line)
 
 
-def _split_lines(chunks: Iterable[bytes], *, keep_bytes: float) -> Iterator[tuple[bytes, int, list[bytes]]]:
+def _lines_by_chunk(chunks: Iterable[bytes], *, keep_bytes: float) -> Iterator[tuple[bytes, int, list[bytes]]]:
     """Yields, for each chunk in which a line ends, the first such line and the others.
 
     The first may have begun in an earlier chunk: it is cut at `keep_bytes`, and its full size stands beside it.

@@ -72,6 +72,21 @@ class NoCompressor:
         return b""
 
 
+class _GzipCompressor:
+    """Gives out all it has after each call: isal would keep up to 500 KiB, and an object would not see its own size."""
+
+    def __init__(self) -> None:
+        self._deflater = isal_zlib.compressobj(2, isal_zlib.DEFLATED, 31)  # its header holds no time
+
+    def compress(self, data: bytes) -> bytes:
+        """The compressed bytes of all data so far that were not given out."""
+        return bytes(self._deflater.compress(data) + self._deflater.flush(isal_zlib.Z_SYNC_FLUSH))
+
+    def flush(self) -> bytes:
+        """The end of the object."""
+        return bytes(self._deflater.flush())
+
+
 def new_compressor(compression: str | None) -> Compressor:
     """A compressor of the codec `compression`; None for objects that are not compressed."""
     return NoCompressor() if compression is None else CODECS[compression].compressor()
@@ -203,7 +218,7 @@ CODECS: dict[str, Codec] = {
         ending=".gz",
         magics=(GZIP_MAGIC,),
         decompress=_decompress_gzip,
-        compressor=lambda: isal_zlib.compressobj(2, isal_zlib.DEFLATED, 31),  # its header holds no time
+        compressor=_GzipCompressor,
     ),
     "zstd": Codec(
         ending=".zst",

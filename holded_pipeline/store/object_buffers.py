@@ -10,7 +10,7 @@ import attrs
 from holded_pipeline.store.compression import Compression, Compressor, new_compressor
 from holded_pipeline.store.object_names import ObjectIdentity
 
-_COMPRESSOR_BYTES = 300 << 10  # memory of a compressor, rounded up
+_COMPRESSOR_BYTES = 600 << 10  # memory of a compressor, rounded up
 _BLOCK_BYTES = 256 << 10  # lines are compressed so many bytes at a time: a call for each line costs more than its work
 _OPEN_BYTES = 2 << 10  # memory of an object without lines
 _CHUNK_OVERHEAD = 48  # memory of a bytes object and its place in a list, beside its bytes

@@ -42,6 +42,16 @@ def test_an_object_is_due_at_its_size():
     assert all(len(done.body) >= 40_000 for done in due)
 
 
+@pytest.mark.parametrize("object_bytes", [5_000, 50_000])
+def test_an_object_is_hardly_larger_than_its_size_if_lines_compress_well(object_bytes):
+    numbers = random.Random(1)
+    buffers = make_buffers(object_bytes=object_bytes)
+    lines = (b'{"name":"the same in each","n":%d}' % numbers.getrandbits(64) for _ in range(20_000))
+    due = [done for line in lines for done in buffers.add("p", line, None, 0.0)]
+    assert len(due) > 3
+    assert max(len(done.body) for done in due) < 2 * object_bytes
+
+
 def test_an_old_object_is_due_when_an_element_of_any_other_is_added():
     buffers = make_buffers(object_seconds=60)
     assert not list(buffers.add("old", b"1", None, 0.0))
