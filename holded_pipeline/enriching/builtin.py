@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 import attrs
 
 from holded_pipeline.enriching import quality_rules
-from holded_pipeline.enriching.builtin_verdicts import RatedEvent, builtin_verdicts
+from holded_pipeline.enriching.builtin_verdicts import builtin_verdicts
 from holded_pipeline.enriching.checks import validate_text
 from holded_pipeline.enriching.quality import QualityRule, RuleVerdict, assess, result_of, ruleset_of
 from holded_pipeline.enriching.quality_score import reject_below, validate_minimum
@@ -180,7 +180,7 @@ class Quality:
         """The entries `score`, `failed`, `dimensions` and `ruleset`; and `errors`, if a rule is broken."""
         return assess(event, self._used_rules, self._ruleset)
 
-    def result_function(self) -> Callable[[RatedEvent], Result]:
+    def result_function(self) -> Callable[[Event], Result]:
         """A function that gives what `__call__` returns, if all rules are built-in ones; for events of JSON values."""
         positions = [quality_rules.RULES.index(rule) for rule in self._used_rules]
 

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from holded_pipeline.enriching.builtin import Processing, Quality, Result, business_context, business_context_result
-from holded_pipeline.enriching.builtin_verdicts import RatedEvent
 from holded_pipeline.enriching.drafts import Draft
 from holded_pipeline.enriching.enricher import Enricher
-from holded_pipeline.model.carried_text import data_of, metadata_value
+from holded_pipeline.model.carried_text import text_member
 from holded_pipeline.model.json_codec import encode
 from holded_pipeline.model.values import Event
 
@@ -25,10 +24,11 @@ def builtin_step(enricher: Enricher) -> Callable[[Draft], None] | None:
     result_of = _result_function(enricher)
     if result_of is None or enricher.timeout is not None:
         return None
-    name, version = enricher.name, enricher.version
+    ran, member = (enricher.name, enricher.version), text_member(enricher.name, b"")
 
     def add_result(draft: Draft) -> None:
-        draft.add(name, version, *result_of(draft.before))
+        result, text = result_of(draft.before)
+        draft.add_entry(ran, (result, member + text))
 
     return add_result
 
@@ -40,8 +40,7 @@ def _result_function(enricher: Enricher) -> Callable[[Event], Result] | None:
     if type(function) is Processing and function.has_default_clock:
         return _ProcessingResults(function).result
     if type(function) is Quality and not function.user_code:
-        rate = function.result_function()
-        return lambda event: rate(_rated(event))
+        return function.result_function()
     return None
 
 
@@ -59,9 +58,3 @@ class _ProcessingResults:
             result = self._processing(event)
             self._result = result, encode(result)
         return self._result
-
-
-def _rated(event: Event) -> RatedEvent:
-    collected = metadata_value(event, "collected_at")
-    metadata = {} if collected is None else {"collected_at": collected}
-    return RatedEvent(data_of(event), event.occurred_at, metadata, event.user_id, event.company_id)

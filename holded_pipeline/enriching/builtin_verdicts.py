@@ -16,6 +16,8 @@ import attrs
 
 from holded_pipeline.enriching import quality_rules as rules
 from holded_pipeline.enriching.quality import NOT_APPLICABLE, RuleVerdict
+from holded_pipeline.model.carried_text import data_of, metadata_value
+from holded_pipeline.model.values import Event
 
 _CHECKS: Final[dict[str, Callable[[Any], RuleVerdict]]] = {rule.id: rule.check for rule in rules.RULES}
 _CURRENCY, _COUNTRY, _EMAIL, _DATE = 1, 2, 4, 8
@@ -58,37 +60,49 @@ class RatedEvent:
     user_id: str | None
     company_id: str
 
+    @classmethod
+    def of(cls, event: Event) -> RatedEvent:
+        """What the rules look at of an event, without making its fields."""
+        collected = {"collected_at": metadata_value(event, "collected_at")}
+        return cls(data_of(event), event.occurred_at, collected, event.user_id, event.company_id)
 
-def builtin_verdicts(event: RatedEvent) -> tuple[RuleVerdict, ...]:
-    """The verdicts of `quality_rules.RULES`, in their order; for any JSON value.
+
+def builtin_verdicts(event: Event) -> tuple[RuleVerdict, ...]:
+    """The verdicts of `quality_rules.RULES`, in their order; for an event whose data and metadata are JSON.
 
     Here is found which rules an event passes, and which do not apply. A rule that it may fail is asked itself.
     """
-    data = event.data
+    data = data_of(event)
     fields = _scan_fields(data) if type(data) is dict else None
     if fields is None:
-        return tuple([check(event) for check in _CHECKS.values()])
+        rated = RatedEvent.of(event)
+        return tuple([check(rated) for check in _CHECKS.values()])
     seen, failed, times = fields
     identity, amount = data.get("id"), data.get("amount")
     has_amount = type(amount) is int or (type(amount) is float and math.isfinite(amount))
+    collected = metadata_value(event, "collected_at")
     return (
-        None if type(identity) is str and identity.strip() else _CHECKS["id.present"](event),
-        None if len(data) > 1 else _CHECKS["document.content"](event),
-        None if data and _is_filled(data) else _CHECKS["document.filled"](event),
-        None if event.user_id else _CHECKS["user.known"](event),
-        None if has_amount and data.get("currency") else _CHECKS["amount.currency"](event),
-        None if has_amount else _CHECKS["amount.number"](event),
-        _CHECKS["currency.code"](event) if failed & _CURRENCY else None if seen & _CURRENCY else NOT_APPLICABLE,
-        _CHECKS["country.code"](event) if failed & _COUNTRY else None if seen & _COUNTRY else NOT_APPLICABLE,
-        _CHECKS["email.address"](event) if failed & _EMAIL else None if seen & _EMAIL else NOT_APPLICABLE,
-        _CHECKS["dates.readable"](event) if failed & _DATE else None if seen & _DATE else NOT_APPLICABLE,
-        None if rules.EARLIEST <= event.occurred_at < rules.LATEST else _CHECKS["time.plausible"](event),
-        *_delay_verdicts(event),
-        None if data.get("companyId") == event.company_id else _CHECKS["company.same"](event),
+        None if type(identity) is str and identity.strip() else _ask("id.present", event),
+        None if len(data) > 1 else _ask("document.content", event),
+        None if data and _is_filled(data) else _ask("document.filled", event),
+        None if event.user_id else _ask("user.known", event),
+        None if has_amount and data.get("currency") else _ask("amount.currency", event),
+        None if has_amount else _ask("amount.number", event),
+        _ask("currency.code", event) if failed & _CURRENCY else None if seen & _CURRENCY else NOT_APPLICABLE,
+        _ask("country.code", event) if failed & _COUNTRY else None if seen & _COUNTRY else NOT_APPLICABLE,
+        _ask("email.address", event) if failed & _EMAIL else None if seen & _EMAIL else NOT_APPLICABLE,
+        _ask("dates.readable", event) if failed & _DATE else None if seen & _DATE else NOT_APPLICABLE,
+        None if rules.EARLIEST <= event.occurred_at < rules.LATEST else _ask("time.plausible", event),
+        *(_NOT_COLLECTED if collected is None else _delay_verdicts(event, collected)),
+        None if data.get("companyId") == event.company_id else _ask("company.same", event),
         _order_verdict(event, times, "updated.after_created", _CREATED, _UPDATED),
         _order_verdict(event, times, "due.after_issued", _ISSUED, _DUE),
-        _totals_verdict(event, data),
+        NOT_APPLICABLE if data.get("total") is None else _totals_verdict(event, data),
     )
+
+
+def _ask(rule: str, event: Event) -> RuleVerdict:
+    return _CHECKS[rule](RatedEvent.of(event))
 
 
 _Fields = tuple[int, int, dict[str, datetime]]
@@ -137,22 +151,22 @@ def _is_filled(data: Mapping[str, Any]) -> bool:
     return empty <= rules.EMPTY_SHARE * len(data)
 
 
-def _delay_verdicts(event: RatedEvent) -> tuple[RuleVerdict, RuleVerdict]:
-    collected = _quick_time(event.metadata.get("collected_at"))
+_NOT_COLLECTED: Final = (NOT_APPLICABLE, NOT_APPLICABLE)
+
+
+def _delay_verdicts(event: Event, collected_at: Any) -> tuple[RuleVerdict, RuleVerdict]:
+    collected = _quick_time(collected_at)
     if collected is None:
-        return NOT_APPLICABLE, NOT_APPLICABLE
+        return _NOT_COLLECTED
     delay = collected - event.occurred_at
     return (
-        None if delay <= rules.LATE else _CHECKS["collected.in_time"](event),
-        None if delay >= -rules.AHEAD else _CHECKS["collected.not_before"](event),
+        None if delay <= rules.LATE else _ask("collected.in_time", event),
+        None if delay >= -rules.AHEAD else _ask("collected.not_before", event),
     )
 
 
-def _totals_verdict(event: RatedEvent, data: Mapping[str, Any]) -> RuleVerdict:
-    total = data.get("total")
-    if total is None:
-        return NOT_APPLICABLE
-    subtotal, tax = data.get("subtotal"), data.get("tax")
+def _totals_verdict(event: Event, data: Mapping[str, Any]) -> RuleVerdict:
+    subtotal, tax, total = data.get("subtotal"), data.get("tax"), data["total"]
     if (
         (type(subtotal) is float or type(subtotal) is int)
         and (type(tax) is float or type(tax) is int)
@@ -161,7 +175,7 @@ def _totals_verdict(event: RatedEvent, data: Mapping[str, Any]) -> RuleVerdict:
         and abs(subtotal + tax - total) < _SURE
     ):
         return None
-    return _CHECKS["totals.add_up"](event)
+    return _ask("totals.add_up", event)
 
 
 _CREATED, _UPDATED = ("createdAt", "created_at"), ("updatedAt", "updated_at")
@@ -169,17 +183,17 @@ _ISSUED, _DUE = ("date", "issuedAt", "issued_at"), ("dueDate", "due_date")
 
 
 def _order_verdict(
-    event: RatedEvent, times: Mapping[str, datetime], rule: str, earlier: tuple[str, ...], later: tuple[str, ...]
+    event: Event, times: Mapping[str, datetime], rule: str, earlier: tuple[str, ...], later: tuple[str, ...]
 ) -> RuleVerdict:
     first, second = times.get(earlier[0]), times.get(later[0])
     if first is not None and second is not None and second >= first:
         return None
-    data = event.data
-    if first is None and not [name for name in earlier if data.get(name) is not None]:
+    data = data_of(event)
+    if (first is None and not [name for name in earlier if data.get(name) is not None]) or (
+        second is None and not [name for name in later if data.get(name) is not None]
+    ):
         return NOT_APPLICABLE
-    if second is None and not [name for name in later if data.get(name) is not None]:
-        return NOT_APPLICABLE
-    return _CHECKS[rule](event)
+    return _ask(rule, event)
 
 
 def _quick_time(value: Any) -> datetime | None:

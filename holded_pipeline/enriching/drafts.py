@@ -48,17 +48,19 @@ class Draft:
         self._results: dict[str, Entry] = {}
         self._provenance: list[tuple[str, str | None]] = []
         self._errors: dict[str, str] = {}
-        self._forget_copies()
+        self._view: Event | None = None
+        self._copies: _Copies | None = None
 
     def _forget_copies(self) -> None:
-        self._view: Event | None = None
-        self._copies = _Copies(self.before)
+        self._view = self._copies = None
 
     @property
     def view(self) -> Event:
         """The event as the next enricher sees it."""
         if self._view is None:
             fields = dict(zip(_SHARED, _shared_values(self.before.__dict__), strict=True))
+            if self._copies is None:
+                self._copies = _Copies(self.before)
             fields["_load"] = partial(self._copies.load, self._results.copy())
             self._view = event_with_dict(fields)
         return self._view
@@ -80,7 +82,8 @@ class Draft:
             if "data" in seen:
                 same = same and seen["data"] == data_of(before)
             if "metadata" in seen:
-                same = same and seen["metadata"] == {**self._copies.original_metadata, **_values(self._results)}
+                original = {} if self._copies is None else self._copies.original_metadata
+                same = same and seen["metadata"] == {**original, **_values(self._results)}
             if "source" in seen:
                 same = same and seen["source"] == before.source
         except KeyboardInterrupt:  # the user's own wish
@@ -97,8 +100,12 @@ class Draft:
     def add(self, name: str, version: str | None, result: dict[str, Any], text: bytes | None = None) -> None:
         """Adds the result of an enricher, and its JSON text if that is known."""
         member = text_member(name, json_codec.encode(result) if text is None else text)
-        self._results[name] = (result, member)
-        self._provenance.append((name, version))
+        self.add_entry((name, version), (result, member))
+
+    def add_entry(self, enricher: tuple[str, str | None], entry: Entry) -> None:
+        """Adds the result of an enricher, given by its name and version, as an entry of the metadata."""
+        self._results[enricher[0]] = entry
+        self._provenance.append(enricher)
         self._view = None
 
     def skip(self, name: str, version: str | None, error: str) -> None:

@@ -91,6 +91,39 @@ def event_with_dict(fields: dict[str, Any]) -> Event:
     return event
 
 
+def without_values(event: Event) -> Event:
+    """The event without what it carries decoded: to be held in memory for as long as it may still be rejected.
+
+    Its data and metadata are decoded again if somebody looks at them. Many small objects that stay for a while keep
+    Python's garbage collector busy.
+    """
+    fields = event.__dict__
+    if "_position" not in fields or "data" in fields or "metadata" in fields:
+        return event
+    return event_with_dict(
+        {
+            "id": fields["id"],
+            "type": fields["type"],
+            "company_id": fields["company_id"],
+            "occurred_at": fields["occurred_at"],
+            "user_id": fields["user_id"],
+            "raw": fields["raw"],
+            "attempts": fields["attempts"],
+            "replay_of": fields["replay_of"],
+            "_data_text": fields["_data_text"],
+            "_metadata_text": metadata_text(event),
+            "_position": fields["_position"],
+            "_load": _decode_field,
+        }
+    )
+
+
+def _decode_field(event: Event, name: str) -> Any:
+    if name == "source":
+        return load_field(event, name)
+    return json_codec.decode_own(event.__dict__["_data_text" if name == "data" else "_metadata_text"])
+
+
 def load_field(event: Event, name: str) -> Any:
     """Makes a field that an event carries as text."""
     if name == "data":

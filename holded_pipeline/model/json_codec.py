@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -43,13 +43,15 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 _grammar = msgspec.json.Decoder(msgspec.Raw)
 
 
-def encode(value: Any) -> bytes:
-    """Compact UTF-8 JSON of a JSON value; big integers and Decimals as numbers, in full.
+encode: Callable[[Any], bytes] = _encoder.encode
+"""Compact UTF-8 JSON of a JSON value; big integers and Decimals as numbers, in full.
 
-    Raises:
-        TypeError: `value` contains something that JSON has no form for. NaN and Infinity: see `check_json_value`.
-    """
-    return _encoder.encode(value)
+Raises:
+    TypeError: `value` contains something that JSON has no form for. NaN and Infinity: see `check_json_value`.
+"""
+
+decode_own: Callable[[bytes], Any] = _decoder.decode
+"""The JSON value of what `encode` wrote: as exact as `decode`, without its checks."""
 
 
 def is_json(text: bytes) -> bool:
@@ -82,11 +84,6 @@ def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
         _reject_nul(value)
     _reject_duplicate_names(text, value)
     return value
-
-
-def decode_own(raw: bytes) -> Any:
-    """The JSON value of what `encode` wrote: as exact as `decode`, without its checks."""
-    return _decoder.decode(raw)
 
 
 def _depth(text: bytes) -> int:

@@ -39,11 +39,16 @@ class _OpenObject:
         self._block_bytes = block_bytes
         self._compressor: Compressor | None = None
         self._lines: list[bytes] = []
+        self._identified = 0  # how many of them are in the identity
+        self._time_member = b""
         self._line_bytes = 0
         self._parts: list[bytes] = []
 
     def add(self, line: Iterable[bytes], element: Any) -> None:
-        self.identity.begin(element)
+        time_member = self.identity.begin(element)
+        if time_member is not self._time_member:
+            self._identify_lines()
+            self._time_member = time_member
         for chunk in line:
             self._append(chunk)
         self._append(b"\n")
@@ -69,9 +74,15 @@ class _OpenObject:
         compressor = self._compressor or new_compressor(self._compression)
         return b"".join((*self._parts, compressor.compress(self._take_block()), compressor.flush()))
 
+    def _identify_lines(self) -> None:
+        """Adds the lines since the last time to the identity: they leave out the same member."""
+        self.identity.add(b"".join(self._lines[self._identified :]), self._time_member)
+        self._identified = len(self._lines)
+
     def _take_block(self) -> bytes:
+        self._identify_lines()
+        self._identified = 0
         block = b"".join(self._lines)
-        self.identity.add(block)
         self.held -= self._line_bytes + _CHUNK_OVERHEAD * len(self._lines)
         self._lines.clear()
         self._line_bytes = 0

@@ -165,32 +165,36 @@ class ObjectIdentity:
         self._lines = hashlib.sha256()
         self._is_known = True
         self._new_origins: list[bytes] = []
-        self._times: dict[bytes, None] = {}  # a set that keeps the order
-        self._last_time = b""
+        self._time_member = b""
+        self._processing: Any = None  # what the time member was made of
 
-    def begin(self, element: Any) -> None:
-        """Starts the line of an element."""
-        if not self._is_known:
-            return
-        origin = _origin_of(element)
-        if origin is None:
-            self._is_known = False
-            return
-        self._new_origins.append(origin)
-        self._last_time = _time_member_of(element)
-        self._times[self._last_time] = None
+    def begin(self, element: Any) -> bytes:
+        """Starts the line of an element; returns the member of the line that is left out, see `add`."""
+        if self._is_known:
+            origin = _origin_of(element)
+            if origin is None:
+                self._is_known = False
+                self._time_member = b""
+            else:
+                self._new_origins.append(origin)
+                self._set_time_member(element)
+        return self._time_member
 
-    def add(self, block: bytes) -> None:
-        """Adds the text of lines that were begun; the last one may go on in the next block."""
-        if not self._is_known:
+    def _set_time_member(self, element: Any) -> None:
+        if isinstance(element, Rejected):
+            self._time_member = b'"rejected_at":"%b"' % element.rejected_at.isoformat().encode()
             return
-        self._origins.update(b"".join(self._new_origins))
-        for time_member in self._times:
-            if time_member:
-                block = block.replace(time_member, b"\n")
-        self._lines.update(block)
-        self._new_origins.clear()
-        self._times = {self._last_time: None}
+        processing = metadata_value(element, "processing")
+        if processing is not self._processing:  # events that were processed at once share it
+            self._processing = processing
+            self._time_member = _time_member_of(processing)
+
+    def add(self, text: bytes, time_member: bytes) -> None:
+        """Adds the text of lines that were begun, all with this member; the last one may go on in the next text."""
+        if self._is_known:
+            self._origins.update(b"".join(self._new_origins))
+            self._new_origins.clear()
+            self._lines.update(text.replace(time_member, b"\n") if time_member else text)
 
     def digest(self) -> str | None:
         """The digest; None if a record does not say where it came from."""
@@ -212,11 +216,8 @@ def _origin_of(element: Any) -> bytes | None:
     return b"%b\n" % repr(origin).encode("utf-8", "backslashreplace")
 
 
-def _time_member_of(element: Any) -> bytes:
-    """The member of an element's line with the time of processing; its quotes cannot occur within a JSON string."""
-    if isinstance(element, Rejected):
-        return b'"rejected_at":"%b"' % element.rejected_at.isoformat().encode()
-    processing = metadata_value(element, "processing")
+def _time_member_of(processing: Any) -> bytes:
+    """The member of a line with the time of processing; its quotes cannot occur within a JSON string."""
     processed_at = processing.get("processed_at") if isinstance(processing, Mapping) else None
     return b'"processed_at":"%b"' % processed_at.encode("utf-8", "replace") if isinstance(processed_at, str) else b""
 

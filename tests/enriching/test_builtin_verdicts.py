@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 import holded_pipeline as hp
 from holded_pipeline.enriching.builtin import Quality
-from holded_pipeline.enriching.builtin_verdicts import RatedEvent, builtin_verdicts
+from holded_pipeline.enriching.builtin_verdicts import builtin_verdicts
 from holded_pipeline.enriching.quality_rules import MAX_FIELDS, RULES
 from holded_pipeline.reading.envelopes import holded
+from tests.support.event_factory import make_event
 
 NAMES = st.sampled_from(
     [
@@ -59,7 +60,8 @@ MOMENTS = st.sampled_from([datetime(2026, 1, 3, tzinfo=UTC), datetime(1999, 1, 1
 
 
 def rated(data, at=datetime(2026, 1, 3, tzinfo=UTC), collected=None, user="u", company="c1"):
-    return RatedEvent(data, at, {} if collected is None else {"collected_at": collected}, user, company)
+    metadata = {} if collected is None else {"collected_at": collected}
+    return make_event(data=data, occurred_at=at, metadata=metadata, user_id=user, company_id=company)
 
 
 def one_by_one(event):
@@ -102,7 +104,6 @@ def test_quality_gives_the_same_result_both_ways():
         result_of = quality.result_function()
         for sample in hp.testing.sample_events(200, seed=4, wrapped=0.5):
             event = holded(sample.document, source)
-            facts = RatedEvent(event.data, event.occurred_at, event.metadata, event.user_id, event.company_id)
-            result, text = result_of(facts)
+            result, text = result_of(event)
             assert result == quality(event)
             assert hp.model.json_codec.decode(text) == result

@@ -49,9 +49,9 @@ def sample_event(**fields) -> Event:
 def identity_of(*elements: Event | Rejected) -> ObjectIdentity:
     identity = ObjectIdentity()
     for each in elements:
-        identity.begin(each)
+        time_member = identity.begin(each)
         for chunk in [json_codec.encode(event_document(each))] if isinstance(each, Event) else to_line(each):
-            identity.add(chunk)
+            identity.add(chunk, time_member)
     return identity
 
 

@@ -16,6 +16,7 @@ from apache_beam.transforms.window import BoundedWindow, GlobalWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
+from holded_pipeline.model.carried_text import without_values
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.model.values import Event
 from holded_pipeline.postgres.copy_format import RowFormat
@@ -130,7 +131,8 @@ class LoadRows(beam.DoFn):
         now = time.monotonic()
         if not batch.lines:
             batch.started = now
-        batch.items.append((element, timestamp, window))
+        kept = without_values(element) if isinstance(element, Event) else element
+        batch.items.append((kept, timestamp, window))
         batch.lines.append(line)
         batch.columns.append(columns)
         batch.size += len(line)

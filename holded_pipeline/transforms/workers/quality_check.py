@@ -27,15 +27,20 @@ class QualityCheck:
         self._minimum = minimum
         self._distributions: dict[str, Any] = {}
         self._counters = Counters(STAGE)
+        self._last: Any = None
+        self._per_mille: int | None = None
 
     def measure(self, draft: Draft) -> None:
         """Counts broken rules, and adds the score to the distribution of the event's type."""
         quality = draft.result(self._name)
-        for rule in broken_rules(quality):
-            self._counters.add(f"rule_errors.{rule}")
-        score = score_of(quality)
-        if score is not None:
-            self._distribution(draft.before.type).update(round(score * 1000))
+        if quality is not self._last:  # events with the same verdicts share one
+            for rule in broken_rules(quality):
+                self._counters.add(f"rule_errors.{rule}")
+            score = score_of(quality)
+            self._per_mille = None if score is None else round(score * 1000)
+            self._last = quality if isinstance(quality, dict) and "errors" not in quality else None
+        if quality is not None and self._per_mille is not None:
+            self._distribution(draft.before.type).update(self._per_mille)
 
     def reject_if(self, draft: Draft) -> None:
         """Raises RejectRecord if the score is below the minimum."""

@@ -81,15 +81,15 @@ class _Step:
         self._calls = calls
         self._settings = settings
         self._add_builtin = builtin_step(enricher)
-        has_check = getattr(enricher.function, "reject_if", None) is not None or enricher.name in settings.result_checks
-        self._needs_check = self._add_builtin is None or has_check
+        self._check = settings.result_checks.get(enricher.name)
+        self._may_reject = getattr(enricher.function, "reject_if", None) is not None
 
     def apply(self, draft: Draft, *, is_proved_json: bool) -> None:
         if is_proved_json and self._add_builtin is not None:
             self._add_builtin(draft)
         else:
             self._calls.apply(draft)
-        if self._needs_check:
+        if self._check is not None or self._may_reject:
             self._settings.check_result(self._calls.enricher, draft)
 
 
