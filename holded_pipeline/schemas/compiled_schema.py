@@ -17,6 +17,7 @@ import referencing.jsonschema
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import validator_for
 
+from holded_pipeline.model.carried_text import make_entry
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Violation
@@ -35,6 +36,10 @@ _METASCHEMAS: dict[str, Any] = {
 class CompiledSchema:
     """A schema ready to check documents.
 
+    Attributes:
+        ref: which schema it is.
+        entries: the entry `schema` that an event's metadata get for it.
+
     Args:
         resolved: the schema. Without `$schema` it is of draft 2020-12. A schema it refers to that has no `$schema`
             is of the same draft as the schema itself.
@@ -45,6 +50,7 @@ class CompiledSchema:
 
     def __init__(self, resolved: ResolvedSchema) -> None:
         self.ref = resolved.ref
+        self.entries = {"schema": make_entry("schema", attrs.asdict(resolved.ref))}
         draft = _draft_of(resolved)
         _validate_schema(resolved, draft)
         documents = one_uri_per_document(resolved.documents)

@@ -6,8 +6,10 @@ from holded_pipeline.model.carried_text import data_of
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, SchemaRef
 from holded_pipeline.schemas.compiled_schema import CompiledSchema
-from holded_pipeline.schemas.schema_source import SchemaResolver
+from holded_pipeline.schemas.schema_source import ResolvedSchema, SchemaResolver
 from holded_pipeline.schemas.subjects import Subject
+
+_MAX_RESOLVED = 1_000  # that are found without their hash
 
 
 class EventCheck:
@@ -18,6 +20,8 @@ class EventCheck:
         self._subject = subject
         self._version = version
         self._compiled: dict[SchemaRef, CompiledSchema] = {}
+        # A resolver gives the same object for as long as it keeps a schema, and the hash of a SchemaRef is slow.
+        self._by_identity: dict[int, tuple[ResolvedSchema, CompiledSchema]] = {}
 
     def schema_of(self, event: Event) -> CompiledSchema:
         """The schema to check the event against.
@@ -28,9 +32,15 @@ class EventCheck:
             TransientError: the registry did not answer.
         """
         resolved = self._resolver.resolve(self._subject(event), self._version)
+        known = self._by_identity.get(id(resolved))
+        if known is not None and known[0] is resolved:
+            return known[1]
         compiled = self._compiled.get(resolved.ref)
         if compiled is None:
             compiled = self._compiled[resolved.ref] = CompiledSchema(resolved)
+        if len(self._by_identity) >= _MAX_RESOLVED:
+            self._by_identity.clear()
+        self._by_identity[id(resolved)] = resolved, compiled
         return compiled
 
 

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import apache_beam as beam
-import attrs
 
-from holded_pipeline.model.carried_text import Entry, make_entry, with_entries
+from holded_pipeline.model.carried_text import with_entries
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, Outcome, SchemaRef
 from holded_pipeline.rejected.rejections import reject
@@ -90,7 +89,6 @@ class _CheckEvents(beam.DoFn):
     def setup(self) -> None:
         self._resolver = self._schemas.open()
         self._check = EventCheck(self._resolver, self._subject, self._version)
-        self._entries: dict[SchemaRef, dict[str, Entry]] = {}
 
     def process(self, event: Event) -> Iterable[Any]:
         schema: SchemaRef | None = None
@@ -101,13 +99,7 @@ class _CheckEvents(beam.DoFn):
         except RejectRecord as error:
             return (self._reject(error, event, schema),)
         self._counters.add("passed")
-        return (with_entries(event, self._entries_of(schema)),)
-
-    def _entries_of(self, schema: SchemaRef) -> dict[str, Entry]:
-        entries = self._entries.get(schema)
-        if entries is None:
-            entries = self._entries[schema] = {"schema": make_entry("schema", attrs.asdict(schema))}
-        return entries
+        return (with_entries(event, compiled.entries),)
 
     def _reject(self, error: RejectRecord, event: Event, schema: SchemaRef | None) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(
