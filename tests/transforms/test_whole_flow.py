@@ -88,6 +88,26 @@ def test_the_json_stored_equals_the_json_sent(run, lake, db):
     assert stored == {sample.event_id: sample.document["data"] for sample in samples}
 
 
+def test_the_bytes_stored_are_those_that_were_sent(run, lake, db):
+    data = b'{ "id" : "d\\u00e91\\/", "amount":1.50, "n":%d, "f":0.1234567890123456789, "t":"a\\tb\\\\N" }' % 10**30
+    line = hp.testing.sample_events(1, seed=12)[0].document
+    headers = hp.model.json_codec.encode(line["headers"] if "headers" in line else line["attributes"])
+    put_object(lake, "raw/a.jsonl", b'{"data":%b,"headers":%b}\n' % (data, headers))
+
+    def store_and_load(pipeline):
+        enriched = (pipeline | hp.ReadMinIO(lake, "raw/")).passed | hp.Enrich("processing", "quality")
+        _ = enriched.passed | hp.WriteMinIO(lake, "enriched/", compression=None)
+        return {"receipts": (enriched.passed | hp.WritePostgres(db)).passed}
+
+    assert [receipt.inserted for receipt in run(store_and_load)["receipts"]] == [1]
+    filesystem = lake.filesystem()
+    (stored,) = (filesystem.cat_file(key) for key in filesystem.find(f"{lake.bucket}/enriched"))
+    assert data in stored
+    columns = "data->>'id', data->>'amount', data->>'n', data->>'f', data->>'t'"
+    ((*values,),) = rows_of(db, f"SELECT {columns} FROM business_events")
+    assert values == ["dé1/", "1.50", str(10**30), "0.1234567890123456789", "a\tb\\N"]
+
+
 def example(*arguments, name="ingest_to_postgres.py", timeout=170, **options):
     return subprocess.run(
         [sys.executable, ROOT / "examples" / name, *map(str, arguments)],
