@@ -45,10 +45,15 @@ class Template:
     parts: tuple[tuple[str, FieldValue | None], ...]
     encode: Callable[[str], str]
     _texts: dict[tuple[str, ...], str] = attrs.field(factory=dict, init=False, eq=False, repr=False)
+    _values: tuple[FieldValue, ...] = attrs.field(init=False, eq=False, repr=False)
+
+    @_values.default
+    def _list_values(self) -> tuple[FieldValue, ...]:
+        return tuple(value for _, value in self.parts if value is not None)
 
     def __call__(self, event: Event) -> str:
         """The text for an event."""
-        values = tuple([value(event) for _, value in self.parts if value is not None])
+        values = tuple([value(event) for value in self._values])
         text = self._texts.get(values)
         if text is None:
             if len(self._texts) >= _MAX_TEXTS:

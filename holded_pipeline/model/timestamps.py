@@ -25,6 +25,8 @@ def parse_timestamp(value: Any) -> datetime:
     Raises:
         ValueError: it is not a time between the years 1 and 9999; the message says why.
     """
+    if type(value) is int and _FIRST_MS <= value < _END_MS:  # which most are
+        return _EPOCH + timedelta(0, 0, value * 1000)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         # ValueError for any value, since callers pass whatever a document has.
         raise ValueError(f"a moment is epoch milliseconds or an ISO-8601 text, not {_json_type_of(value)}")  # noqa: TRY004  as said above

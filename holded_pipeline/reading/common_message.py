@@ -6,7 +6,7 @@ would give. For every other record it says so, and those two read it: they know 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -131,15 +131,16 @@ def _make_event(
     if b"\n" in raw or b"\t" in raw or b"\r" in raw:  # between its members: the text must stand on one line
         documents = documents._replace(data_text=documents.data_encoded, headers_text=documents.headers_encoded)
     headers = documents.headers
-    context, event_id = headers[CONTEXT], event_id_of(_key(_stamp(headers, MESSAGE_ID, "id")))
+    context, message_id, sent_at = headers[CONTEXT], headers[MESSAGE_ID], headers[TIMESTAMP]
+    event_id = event_id_of(_key(message_id["id"] if type(message_id) is dict else message_id))
     user_id = context.get("userId")
     return event_with_dict(
         {
             "id": event_id,
-            "type": _key(headers["type"]),
-            "company_id": _key(context["accountId"]),
-            "occurred_at": parse_timestamp(_stamp(headers, TIMESTAMP, "dispatchedAt")),
-            "user_id": None if user_id is None else _key(user_id),
+            "type": _known_key(headers["type"]),
+            "company_id": _known_key(context["accountId"]),
+            "occurred_at": parse_timestamp(sent_at["dispatchedAt"] if type(sent_at) is dict else sent_at),
+            "user_id": None if user_id is None else _known_key(user_id),
             "raw": raw,
             "attempts": 1,
             "replay_of": None,
@@ -153,17 +154,17 @@ def _make_event(
     )
 
 
-def _stamp(headers: Mapping[str, Any], name: str, member: str) -> Any:
-    value = headers[name]
-    return value[member] if type(value) is dict else value
-
-
 def _key(value: Any) -> str:
     if type(value) is int:
         value = str(value)
     if type(value) is not str or len(value) > MAX_KEY_CHARACTERS or not value.strip():
         raise ValueError("not an id that is common")
     return value
+
+
+@lru_cache(maxsize=10_000, typed=True)  # a run has few types and companies, each many times
+def _known_key(value: Any) -> str:
+    return _key(value)
 
 
 def _entries(

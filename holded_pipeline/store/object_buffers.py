@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -44,20 +44,24 @@ class _OpenObject:
         self._line_bytes = 0
         self._parts: list[bytes] = []
 
-    def add(self, line: Iterable[bytes], element: Any) -> None:
+    def add(self, line: bytes | Iterable[bytes], element: Any) -> None:
         time_member = self.identity.begin(element)
         if time_member is not self._time_member:
             self._identify_lines()
             self._time_member = time_member
+        self.records += 1
+        if isinstance(line, bytes):
+            self._append(line + b"\n")
+            return
         for chunk in line:
             self._append(chunk)
         self._append(b"\n")
-        self.records += 1
 
     def _append(self, chunk: bytes) -> None:
         self._lines.append(chunk)
-        self._line_bytes += len(chunk)
-        self.held += len(chunk) + _CHUNK_OVERHEAD
+        size = len(chunk)
+        self._line_bytes += size
+        self.held += size + _CHUNK_OVERHEAD
         if self._line_bytes >= self._block_bytes:
             self._compress()
 
@@ -109,11 +113,12 @@ class ObjectBuffers:
         self._total_bytes = total_bytes
         self._open: dict[Any, _OpenObject] = {}
         self._held_bytes = 0
+        self._oldest = float("inf")  # when the first of the open objects was opened, or earlier
 
     def add(
         self, destination: Any, line: bytes | Iterable[bytes], element: Any, now: float
-    ) -> Iterator[FinishedObject]:
-        """Adds a line to the object of its destination; yields the objects that are due by then.
+    ) -> Sequence[FinishedObject]:
+        """Adds a line to the object of its destination; returns the objects that are due by then.
 
         Args:
             destination: which object it belongs to.
@@ -127,17 +132,30 @@ class ObjectBuffers:
                 self._compression, now, block_bytes=min(_BLOCK_BYTES, self._object_bytes)
             )
             self._held_bytes += target.held
+            self._oldest = min(self._oldest, now)
         before = target.held
-        target.add((line,) if isinstance(line, bytes) else line, element)
+        target.add(line, element)
         self._held_bytes += target.held - before
+        if (
+            target.size < self._object_bytes
+            and self._held_bytes <= self._total_bytes
+            and now - self._oldest < self._object_seconds
+        ):
+            return ()
+        return self._due(destination, target, now)
+
+    def _due(self, destination: Any, target: _OpenObject, now: float) -> list[FinishedObject]:
+        due = []
         if target.size >= self._object_bytes:
-            yield self._finish(destination)
+            due.append(self._finish(destination))
         while self._held_bytes > self._total_bytes and len(self._open) > 1:
-            yield self._finish(max(self._open, key=lambda other: self._open[other].held))
+            due.append(self._finish(max(self._open, key=lambda other: self._open[other].held)))
         oldest = next(iter(self._open), None)  # dicts keep the order of opening
         while oldest is not None and now - self._open[oldest].opened >= self._object_seconds:
-            yield self._finish(oldest)
+            due.append(self._finish(oldest))
             oldest = next(iter(self._open), None)
+        self._oldest = now if oldest is None else self._open[oldest].opened
+        return due
 
     def finish(self) -> Iterator[FinishedObject]:
         """All that is still open."""

@@ -27,6 +27,7 @@ from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.transforms.beam.store_access import OpenChunks, StoreDoFn
 
 _STAGE = "read"
+_COUNTED_AT_ONCE = 500  # events
 _GLOBAL_WINDOW = (GlobalWindow(),)  # the read units come from the pipeline's root
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -73,15 +74,24 @@ class ReadUnits(StoreDoFn):
         key = without_compression_ending(unit_slice.key)
         read_object = ReadObject(self._lake.bucket, unit_slice.key, unit_slice.etag)
         package_ids = PackageIds(self._lake.bucket, unit_slice.key, unit_slice.etag)
-        add, read_common = self._counters.add, self._reader.read_common
+        read_common = self._reader.read_common
+        common = 0
         for record in frame(text, key=key, first_line=unit_slice.first_line, layout=layout):
-            add("records")
             event = read_common(record, (read_object, record.line, record.item), package_ids)
             if event is None:
+                self._counters.add("records")
                 yield self._event_or_rejection(unit_slice, record)
-            else:
-                add("passed")
-                yield _at_its_time(event)
+                continue
+            yield _at_its_time(event)
+            common += 1
+            if common == _COUNTED_AT_ONCE:
+                self._count_common(common)
+                common = 0
+        self._count_common(common)
+
+    def _count_common(self, number: int) -> None:
+        self._counters.add("records", number)
+        self._counters.add("passed", number)
 
     def _reject_object(
         self, unit_slice: Slice, fault: RejectRecord, raw: bytes, kind: PayloadKind

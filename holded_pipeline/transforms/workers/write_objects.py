@@ -85,10 +85,10 @@ class WriteObjects(beam.DoFn):
     def process(self, element: Any) -> Iterable[Any]:
         return self._add(element, _GLOBAL_WINDOW)
 
-    def _add(self, element: Any, window: BoundedWindow) -> list[WindowedValue]:
+    def _add(self, element: Any, window: BoundedWindow) -> Iterable[WindowedValue]:
         destination = (self._partition_of(element), window)
         finished = self._buffers.add(destination, self._encode(element), element, time.monotonic())
-        return [self._write(each) for each in finished]
+        return [self._write(each) for each in finished] if finished else ()
 
     def _partition_of(self, element: Any) -> str:
         if self._settings.partition is None:
