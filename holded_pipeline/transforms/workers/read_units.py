@@ -76,18 +76,20 @@ class ReadUnits(StoreDoFn):
         package_ids = PackageIds(self._lake.bucket, unit_slice.key, unit_slice.etag)
         read_common = self._reader.read_common
         common = 0
-        for record in frame(text, key=key, first_line=unit_slice.first_line, layout=layout):
-            event = read_common(record, (read_object, record.line, record.item), package_ids)
-            if event is None:
-                self._counters.add("records")
-                yield self._event_or_rejection(unit_slice, record)
-                continue
-            yield _at_its_time(event)
-            common += 1
-            if common == _COUNTED_AT_ONCE:
-                self._count_common(common)
-                common = 0
-        self._count_common(common)
+        try:
+            for record in frame(text, key=key, first_line=unit_slice.first_line, layout=layout):
+                event = read_common(record, (read_object, record.line, record.item), package_ids)
+                if event is None:
+                    self._counters.add("records")
+                    yield self._event_or_rejection(unit_slice, record)
+                    continue
+                common += 1
+                yield _at_its_time(event)
+                if common == _COUNTED_AT_ONCE:
+                    self._count_common(common)
+                    common = 0
+        finally:
+            self._count_common(common)
 
     def _count_common(self, number: int) -> None:
         self._counters.add("records", number)
