@@ -58,7 +58,9 @@ class _NamesByShape(dict[tuple[str, ...], tuple[tuple[str, _Kind], ...]]):
 
     def __missing__(self, names: tuple[str, ...]) -> tuple[tuple[str, _Kind], ...]:
         found = tuple([(name, kind) for name in names if (kind := _kinds[name]) is not None])
-        if len(self) < _MAX_SHAPES and len(names) < _MAX_SHAPE:
+        if len(names) < _MAX_SHAPE:
+            if len(self) >= _MAX_SHAPES:
+                self.clear()
             self[names] = found
         return found
 

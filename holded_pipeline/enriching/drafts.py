@@ -123,8 +123,8 @@ class Draft:
         if not self._errors and earlier is None:
             entry = _provenance_entry(tuple(self._provenance))
         else:
-            told = {name: _status(version, self._errors.get(name)) for name, version in self._provenance}
-            entry = make_entry(PROVENANCE, {**earlier, **told} if isinstance(earlier, dict) else told)
+            ran = {name: _enricher_status(version, self._errors.get(name)) for name, version in self._provenance}
+            entry = make_entry(PROVENANCE, {**earlier, **ran} if isinstance(earlier, dict) else ran)
         return with_entries(self.before, {**self._results, PROVENANCE: entry})
 
 
@@ -168,7 +168,7 @@ def _values(results: Mapping[str, Entry]) -> dict[str, Any]:
     return {name: value for name, (value, _) in results.items()}
 
 
-def _status(version: str | None, error: str | None) -> dict[str, Any]:
+def _enricher_status(version: str | None, error: str | None) -> dict[str, Any]:
     if error is None:
         return {"version": version, "status": "ok"}
     return {"version": version, "status": "skipped", "error": error}
@@ -176,4 +176,4 @@ def _status(version: str | None, error: str | None) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)  # the same for all events of a transform
 def _provenance_entry(ran: tuple[tuple[str, str | None], ...]) -> Entry:
-    return make_entry(PROVENANCE, {name: _status(version, None) for name, version in ran})
+    return make_entry(PROVENANCE, {name: _enricher_status(version, None) for name, version in ran})

@@ -92,6 +92,8 @@ def test_large_and_unusual_documents_get_the_verdicts_of_the_rules():
         {"lines": [{"country": "ES"} for _ in range(MAX_FIELDS)] + [{"country": "x"}]},
         {"lines": [[[{"date": "never"}]] * 700] * 3},
         {"lines": ({"country": "x"},)},
+        {"x": [0] * 2 * MAX_FIELDS, "y": {"country": "ES"}},
+        {f"x{n}": n for n in range(2 * MAX_FIELDS)} | {"country": "ES", "date": "2026-01-02"},
     ):
         event = rated(data)
         assert builtin_verdicts(event) == one_by_one(event)
