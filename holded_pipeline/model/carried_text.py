@@ -20,7 +20,6 @@ the same. An event that was made in another way carries nothing, and its text is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -111,6 +110,7 @@ def without_values(event: Event) -> Event:
             "attempts": fields["attempts"],
             "replay_of": fields["replay_of"],
             "_data_text": fields["_data_text"],
+            "_data_encoded": fields["_data_encoded"],
             "_metadata_text": metadata_text(event),
             "_position": fields["_position"],
             "_load": _decode_field,
@@ -255,10 +255,5 @@ def occurred_text(event: Event) -> str:
     fields = event.__dict__
     text: str | None = fields.get("_occurred_text")
     if text is None:  # it is asked for twice: for the store and for the database
-        text = fields["_occurred_text"] = utc_text(event.occurred_at)
+        text = fields["_occurred_text"] = event.occurred_at.isoformat()
     return text
-
-
-def utc_text(moment: datetime) -> str:
-    """`moment.isoformat()` of a time in UTC; three times as fast."""
-    return moment.replace(tzinfo=None).isoformat() + "+00:00"

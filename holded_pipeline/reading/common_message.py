@@ -19,7 +19,6 @@ from holded_pipeline.model.carried_text import (
     load_field,
     make_entry,
     text_member,
-    utc_text,
 )
 from holded_pipeline.model.identity import MAX_KEY_CHARACTERS, PackageIds, event_id_of
 from holded_pipeline.model.timestamps import parse_timestamp
@@ -175,7 +174,7 @@ def _entries(
         given = package_ids.id_of(position[1])
     entries: dict[str, Entry] = {"correlation_id": (_key(given), _CORRELATION_MEMBER + _encode(given))}
     if outer.received_at is not _UNSET:
-        text = utc_text(parse_timestamp(outer.received_at))
+        text = parse_timestamp(outer.received_at).isoformat()
         entries["collected_at"] = (text, _COLLECTED_MEMBER + _encode(text))
     entries["headers"] = (documents.headers, _HEADERS_MEMBER + documents.headers_text)
     if outer.event_id is not _UNSET and outer.event_id != event_id:

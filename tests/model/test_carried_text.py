@@ -10,6 +10,7 @@ import pytest
 
 import holded_pipeline as hp
 from holded_pipeline.model.carried_text import (
+    ReadObject,
     carry,
     data_of,
     data_text,
@@ -18,7 +19,10 @@ from holded_pipeline.model.carried_text import (
     metadata_value,
     source_text,
     with_entries,
+    without_values,
 )
+from holded_pipeline.model.identity import PackageIds
+from holded_pipeline.reading.common_message import read_common_message
 from tests.support.event_factory import make_event
 
 SOURCE = hp.Source("b", "k", "e", 1, 2)
@@ -79,6 +83,16 @@ def test_a_copy_is_equal_and_independent(duplicate):
     assert other == event == make_event(data=event.data, metadata=event.metadata, source=SOURCE)
     assert data_text(other) == data_text(event)
     assert source_text(other) == source_text(event)
+
+
+def test_an_event_without_its_values_still_has_every_field():
+    event = hp.testing.sample_events(1, seed=5)[0]
+    read_object = ReadObject("b", "k", "e")
+    event = read_common_message(event.line, (read_object, 1, None), PackageIds("b", "k", "e"), max_depth=100)
+    light = without_values(event)
+    assert "_data" not in vars(light)
+    assert light == event
+    assert (data_text(light), metadata_text(light)) == (data_text(event), metadata_text(event))
 
 
 def test_evolve_replaces_what_the_text_says():

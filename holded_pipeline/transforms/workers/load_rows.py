@@ -34,7 +34,7 @@ _MAX_LOADING = 2  # batches passed to the writer thread and not loaded yet; more
 
 RowFunction = Callable[[Any], Mapping[str, Any]]
 LineFunction = Callable[[Any], bytes | None]
-_Item = tuple[Any, Timestamp, BoundedWindow]  # an element with what its rejection or the receipt needs
+_Item = tuple[Any, Timestamp | datetime | None, BoundedWindow]  # an element with what its rejection or receipt needs
 
 
 @attrs.frozen
