@@ -148,3 +148,10 @@ def test_a_batch_stores_what_its_rows_store_one_by_one(db, data, on_conflict):
         rejected = sorted(rejection.message for result in results for _, rejection in result.rejected)
         found.append((*counts(total)[:3], rejected, rows_of(db, "SELECT * FROM mixed ORDER BY 1")))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("on_conflict", ["ignore", "update"])
+def test_a_bad_row_is_named_by_its_position_in_the_whole_batch(db, on_conflict):
+    run_statements(db, *CREATE_MIXED)
+    rows = [{"id": 1}, {"id": 2, "server": "x"}, {"id": 3}, {"id": 4, "server": "y", "number": 13}]
+    assert counts(load_mixed(db, mixed, rows, on_conflict=on_conflict)) == (3, 0, 0, [3])

@@ -14,6 +14,9 @@ from event_factory import make_event
 from pipeline_runs import run_enrich
 
 import holded_pipeline as hp
+from holded_pipeline.model.carried_text import carry, is_proved_json
+from holded_pipeline.plugins.registry import default_registry
+from holded_pipeline.transforms.workers.run_enrichers import EnrichSettings, RunEnrichers
 
 
 def typed_event(number=0, event_type="t", **data):
@@ -484,3 +487,31 @@ def test_there_is_no_metric_for_each_of_a_thousand_types():
     measured = scores(hp.Quality(SHARE, extend=False), events=events)
     assert len(measured) == 51
     assert measured["enrich.quality_per_mille.other"].count == 150
+
+
+# --- the built-in rules on events that code made
+
+
+class BrokenMapping(dict):
+    """Data that cannot be read."""
+
+    def items(self):
+        raise ValueError("no items")
+
+    __iter__ = keys = values = get = items
+
+
+def test_data_that_cannot_be_read_do_not_stop_the_run():
+    enrichers = [default_registry().enricher(name).for_run("run") for name in ("processing", "quality")]
+    run = RunEnrichers(enrichers, EnrichSettings("run", "step", {}, is_last=True))
+    run.setup()
+    (output,) = run.process(make_event(data=BrokenMapping(n=1)))
+    assert output.metadata["processing"]["run_id"] == "run"
+    assert {error["error"] for error in output.metadata["quality"]["errors"]} == {"ValueError: no items"}
+
+
+def test_data_that_somebody_changed_into_no_json_are_left_to_the_careful_way():
+    event = carry(make_event())
+    assert is_proved_json(event)
+    event.data["n"] = object()
+    assert not is_proved_json(event)
