@@ -17,9 +17,11 @@ from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.identity import event_id_of
 from holded_pipeline.reading.envelope_fields import require_object
-from holded_pipeline.reading.framing import Record, frame_values, lines_of
+from holded_pipeline.reading.framed_records import Record
+from holded_pipeline.reading.framing import lines_of
 from holded_pipeline.reading.holded_envelope import message_id_of
 from holded_pipeline.reading.layout import strip_leading_blanks
+from holded_pipeline.reading.value_framing import frame_values
 
 Layout = Literal["json", "lines"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from limits import parse_many
 
-from holded_pipeline.reading.framing import KEEP_BYTES
+from holded_pipeline.reading.framed_records import KEEP_BYTES
 
 _at_least_one: Any = attrs.validators.ge(1)
 _positive: Any = attrs.validators.gt(0)

@@ -17,11 +17,8 @@ from holded_pipeline.enriching.checks import validate_text
 from holded_pipeline.enriching.quality import QualityRule, RuleVerdict, assess, result_of, ruleset_of
 from holded_pipeline.enriching.quality_score import reject_below, validate_minimum
 from holded_pipeline.model.business_context import aggregate_of, business_context_of
-from holded_pipeline.model.json_codec import encode
+from holded_pipeline.model.carried_text import Entry, make_entry
 from holded_pipeline.model.values import Event
-
-Result = tuple[dict[str, Any], bytes]
-"""The result of an enricher, which is only read, and its JSON text."""
 
 
 @cache
@@ -75,13 +72,6 @@ class Processing:
 def business_context(event: Event) -> dict[str, Any]:
     """The entries `context`, and `aggregate` (None if the type has none)."""
     return {"context": business_context_of(event.type), "aggregate": aggregate_of(event.type)}
-
-
-@lru_cache(maxsize=4096)  # a run has few types, each many times
-def business_context_result(event_type: str) -> Result:
-    """What `business_context` returns for events of a type."""
-    result = {"context": business_context_of(event_type), "aggregate": aggregate_of(event_type)}
-    return result, encode(result)
 
 
 def _as_rules(rules: Iterable[Any]) -> tuple[QualityRule, ...]:
@@ -180,17 +170,16 @@ class Quality:
         """The entries `score`, `failed`, `dimensions` and `ruleset`; and `errors`, if a rule is broken."""
         return assess(event, self._used_rules, self._ruleset)
 
-    def result_function(self) -> Callable[[Event], Result]:
-        """A function that gives what `__call__` returns, if all rules are built-in ones; for events of JSON values."""
+    def entry_function(self, name: str) -> Callable[[Event], Entry]:
+        """Gives what `__call__` returns as an entry of the metadata, if all rules are built in; for JSON values."""
         positions = [quality_rules.RULES.index(rule) for rule in self._used_rules]
 
         @lru_cache(maxsize=2048)  # most events of a type have the same verdicts
-        def result_for(verdicts: tuple[RuleVerdict, ...]) -> Result:
+        def entry_for(verdicts: tuple[RuleVerdict, ...]) -> Entry:
             used = [verdicts[position] for position in positions]
-            result = result_of(self._used_rules, used, self._ruleset, {})
-            return result, encode(result)
+            return make_entry(name, result_of(self._used_rules, used, self._ruleset, {}))
 
-        return lambda event: result_for(builtin_verdicts(event))
+        return lambda event: entry_for(builtin_verdicts(event))
 
     @property
     def reject_if(self) -> Callable[[Any], None] | None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
-from holded_pipeline.enriching.builtin import Processing, Quality, Result, business_context, business_context_result
-from holded_pipeline.enriching.drafts import Draft
+from holded_pipeline.enriching.builtin import Processing, Quality, business_context
+from holded_pipeline.enriching.drafts import PROVENANCE, Draft, provenance_entry
 from holded_pipeline.enriching.enricher import Enricher
-from holded_pipeline.model.carried_text import text_member
-from holded_pipeline.model.json_codec import encode
+from holded_pipeline.model.business_context import aggregate_of, business_context_of
+from holded_pipeline.model.carried_text import Entry, is_proved_json, make_entry, metadata_value, with_entries
 from holded_pipeline.model.values import Event
 
 _SAME_TIME = 0.001  # seconds for which the time of processing is not read again
+
+EntryFunction = Callable[[Event], Entry]
+"""Gives the entry that an enricher adds to the metadata of an event."""
 
 
 def builtin_step(enricher: Enricher) -> Callable[[Draft], None] | None:
@@ -21,40 +25,74 @@ def builtin_step(enricher: Enricher) -> Callable[[Draft], None] | None:
 
     Only for an event that was read from a store: what code made may be something other than JSON.
     """
-    result_of = _result_function(enricher)
-    if result_of is None or enricher.timeout is not None:
+    entry_of = _entry_function(enricher)
+    if entry_of is None:
         return None
-    ran, member = (enricher.name, enricher.version), text_member(enricher.name, b"")
-
-    def add_result(draft: Draft) -> None:
-        result, text = result_of(draft.before)
-        draft.add_entry(ran, (result, member + text))
-
-    return add_result
+    ran = enricher.name, enricher.version
+    return lambda draft: draft.add_entry(ran, entry_of(draft.before))
 
 
-def _result_function(enricher: Enricher) -> Callable[[Event], Result] | None:
+class BuiltinChain:
+    """Enrichers that are all built in: their entries are added at once."""
+
+    def __init__(self, entries: Sequence[tuple[str, EntryFunction]], provenance: Entry) -> None:
+        self._entries = entries
+        self._provenance = provenance
+
+    @classmethod
+    def of(cls, enrichers: Sequence[Enricher]) -> BuiltinChain | None:
+        """The chain; None if one of them has options or code of a user's, or may reject events."""
+        entries = []
+        for enricher in enrichers:
+            entry_of = _entry_function(enricher)
+            if entry_of is None or getattr(enricher.function, "reject_if", None) is not None:
+                return None
+            entries.append((enricher.name, entry_of))
+        return cls(entries, provenance_entry(tuple((each.name, each.version) for each in enrichers)))
+
+    def can_enrich(self, event: Event) -> bool:
+        """Whether the event is as it was read, and no enricher ran before."""
+        return is_proved_json(event) and metadata_value(event, PROVENANCE) is None
+
+    def enrich(self, event: Event) -> Event:
+        """The event with the entries of all enrichers."""
+        added = {name: entry_of(event) for name, entry_of in self._entries}
+        added[PROVENANCE] = self._provenance
+        return with_entries(event, added)
+
+
+def _entry_function(enricher: Enricher) -> EntryFunction | None:
     function: Any = enricher.function
+    if enricher.timeout is not None:
+        return None
     if function is business_context:
-        return lambda event: business_context_result(event.type)
+        return _business_context_entries(enricher.name)
     if type(function) is Processing and function.has_default_clock:
-        return _ProcessingResults(function).result
+        return _ProcessingEntries(enricher.name, function).entry
     if type(function) is Quality and not function.user_code:
-        return function.result_function()
+        return function.entry_function(enricher.name)
     return None
 
 
-class _ProcessingResults:
+def _business_context_entries(name: str) -> EntryFunction:
+    @lru_cache(maxsize=4096)  # a run has few types, each many times
+    def entry_of_type(event_type: str) -> Entry:
+        return make_entry(name, {"context": business_context_of(event_type), "aggregate": aggregate_of(event_type)})
+
+    return lambda event: entry_of_type(event.type)
+
+
+class _ProcessingEntries:
     """What `Processing` returns; the clock is read once a millisecond."""
 
-    def __init__(self, processing: Processing) -> None:
+    def __init__(self, name: str, processing: Processing) -> None:
+        self._name = name
         self._processing = processing
         self._read = float("-inf")
 
-    def result(self, event: Event) -> Result:
+    def entry(self, event: Event) -> Entry:
         now = time.monotonic()
         if now - self._read >= _SAME_TIME:
             self._read = now
-            result = self._processing(event)
-            self._result = result, encode(result)
-        return self._result
+            self._entry = make_entry(self._name, self._processing(event))
+        return self._entry

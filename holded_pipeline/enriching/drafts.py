@@ -121,7 +121,7 @@ class Draft:
         """The enriched event."""
         earlier = metadata_value(self.before, PROVENANCE)
         if not self._errors and earlier is None:
-            entry = _provenance_entry(tuple(self._provenance))
+            entry = provenance_entry(tuple(self._provenance))
         else:
             ran = {name: _enricher_status(version, self._errors.get(name)) for name, version in self._provenance}
             entry = make_entry(PROVENANCE, {**earlier, **ran} if isinstance(earlier, dict) else ran)
@@ -175,5 +175,6 @@ def _enricher_status(version: str | None, error: str | None) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)  # the same for all events of a transform
-def _provenance_entry(ran: tuple[tuple[str, str | None], ...]) -> Entry:
+def provenance_entry(ran: tuple[tuple[str, str | None], ...]) -> Entry:
+    """The entry of the metadata that says that these enrichers, given by name and version, all ran well."""
     return make_entry(PROVENANCE, {name: _enricher_status(version, None) for name, version in ran})

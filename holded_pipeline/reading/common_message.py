@@ -7,7 +7,7 @@ would give. For every other record it says so, and those two read it: they know 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -39,6 +39,7 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decode_message = msgspec.json.Decoder(_Message).decode
+_decode_plain = msgspec.json.Decoder().decode  # a long number loses digits, so its text is not what it encodes to
 _HEADERS_MEMBER: Final = text_member("headers", b"")
 _CORRELATION_MEMBER: Final = text_member("correlation_id", b"")
 _COLLECTED_MEMBER: Final = text_member("collected_at", b"")
@@ -59,53 +60,96 @@ def read_common_message(raw: bytes, position: Position, package_ids: PackageIds,
     """
     try:
         outer = _decode_message(raw)
-        message = outer
-        if outer.event is not _UNSET:
-            message = _decode_message(outer.event)
-            if not _is_wrapper(outer, message):
+        message = outer if outer.event is _UNSET else _wrapped_message(outer)
+        documents = _read_documents(message)
+        if documents is None or raw.count(b"{") + raw.count(b"[") > max_depth:  # a bound of the depth
+            return None
+        data, data_text, data_encoded, headers, headers_text, headers_encoded = documents
+        if data_encoded != data_text or headers_encoded != headers_text or not _is_shortest(raw, outer, message):
+            if _may_hide_members(raw, outer, message, documents):
                 return None
-        headers_text: Any = message.headers
-        if headers_text is _UNSET:
-            headers_text = message.attributes
-        elif message.attributes is not _UNSET:
-            return None
-        data_text: Any = message.data
-        data, headers = _decode(data_text), _decode(headers_text)
-        if type(data) is not dict or type(headers) is not dict:
-            return None
-        documents = _Documents(data, bytes(data_text), _encode(data), headers, bytes(headers_text), _encode(headers))
-        if _is_unusual_text(raw, outer, message, documents, max_depth):
-            return None
+            if b"\n" in raw or b"\t" in raw or b"\r" in raw:  # between its members: the text must stand on one line
+                documents = data, data_encoded, data_encoded, headers, headers_encoded, headers_encoded
         return _make_event(raw, outer, documents, position, package_ids)
     except _UNUSUAL:
         return None
 
 
-class _Documents(NamedTuple):
-    """Data and headers: decoded, as they were sent, and encoded again."""
-
-    data: dict[str, Any]
-    data_text: bytes
-    data_encoded: bytes
-    headers: dict[str, Any]
-    headers_text: bytes
-    headers_encoded: bytes
-
-
-def _is_wrapper(outer: _Message, message: _Message) -> bool:
+def _wrapped_message(outer: _Message) -> _Message:
+    """The message in what the collecting API stores around one; ValueError if the wrapper has other members."""
+    message = _decode_message(outer.event)  # type: ignore[arg-type]
     beside = (outer.data, outer.headers, outer.attributes)
     within = (message.event, message.event_id, message.correlation_id, message.received_at)
-    return all(member is _UNSET for member in (*beside, *within))
+    if any(member is not _UNSET for member in (*beside, *within)):
+        raise ValueError("not a wrapper that is common")
+    return message
 
 
-# A member whose name occurs twice is dropped by decoding, and its colon with it. So each colon of the record has to be
-# accounted for: those of data and headers as they are encoded again, one for each other member, and those within the
-# texts of these. See `json_codec` for examples, and for the escapes that would hide a colon.
-#
-# Each level of nesting but the first stands behind a colon or a bracket, so their number is a bound of the depth.
-def _is_unusual_text(raw: bytes, outer: _Message, message: _Message, documents: _Documents, max_depth: int) -> bool:
-    r"""Whether the text may hold a name twice, U+0000, or too many levels; escapes other than `\u` are harmless."""
-    expected = documents.data_encoded.count(b":") + documents.headers_encoded.count(b":") + 2
+_Documents = tuple[dict[str, Any], bytes, bytes, dict[str, Any], bytes, bytes]
+"""Data and headers, each decoded, as sent, and encoded again."""
+
+
+def _read_documents(message: _Message) -> _Documents | None:
+    """Data and headers, if nothing about them is unusual."""
+    raw_headers: Any = message.headers
+    if raw_headers is _UNSET:
+        raw_headers = message.attributes
+    elif message.attributes is not _UNSET:
+        return None
+    data_text, headers_text = bytes(message.data), bytes(raw_headers)  # type: ignore[arg-type]
+    if b"\\u00" in headers_text or (b"\\" in data_text and b"\\u0000" in data_text):
+        return None
+    data, data_encoded = _read_data(data_text)
+    headers = _decode(headers_text)
+    if type(data) is not dict or type(headers) is not dict:
+        return None
+    return data, data_text, data_encoded, headers, headers_text, _encode(headers)
+
+
+def _read_data(text: bytes) -> tuple[Any, bytes]:
+    """The value of a document, and its text when it is encoded again."""
+    # What a number's text says is looked at by code in Python, so it is worth to try without: a text that comes out
+    # as it went in has no number that lost a digit. With escapes it would not come out so.
+    if b"\\" not in text and b'": ' not in text:
+        value = _decode_plain(text)
+        encoded = _encode(value)
+        if encoded == text:
+            return value, encoded
+    value = _decode(text)
+    return value, _encode(value)
+
+
+# A member whose name occurs twice is dropped by decoding. Three proofs that none was, for a record
+# {"data":D,"headers":H} or {"event_id":"…","event":{"data":D,"headers":H}}:
+#   - D and H encode to what they were, so nothing within them was dropped;
+#   - the record has the size of its shortest form, so there is no room for another member beside them;
+#   - or else the colons of the record are all accounted for (`_may_hide_members`).
+_MESSAGE_SIZE: Final = len(b'{"data":,"headers":}')
+_WRAPPER_SIZE: Final = len(b'{"event":}')
+_TEXT_SIZES: Final = len(b'"event_id":"",'), len(b'"correlation_id":"",'), len(b'"received_at":"",')
+
+
+def _is_shortest(raw: bytes, outer: _Message, message: _Message) -> bool:
+    """Whether a record has the size of the shortest text with its members, each once."""
+    if message.headers is _UNSET:
+        return False
+    size = _MESSAGE_SIZE + len(memoryview(message.data)) + len(memoryview(message.headers))  # type: ignore[arg-type]
+    if outer is message:
+        return len(raw) == size
+    texts = outer.event_id, outer.correlation_id, outer.received_at
+    for text, around in zip(texts, _TEXT_SIZES, strict=True):
+        if text is not _UNSET:
+            size += around + len(text.encode())
+    return len(raw) == size + _WRAPPER_SIZE
+
+
+# A member that was dropped is gone with its colon. So each colon of the record has to be accounted for: those of data
+# and headers as they are encoded again, one for each other member, and those within the texts of these. See
+# `json_codec` for examples, and for the escapes that would hide a colon.
+def _may_hide_members(raw: bytes, outer: _Message, message: _Message, documents: _Documents) -> bool:
+    r"""Whether the text may hold a name twice or U+0000; escapes other than `\u` are harmless."""
+    _, data_text, data_encoded, _, _, headers_encoded = documents
+    expected = data_encoded.count(b":") + headers_encoded.count(b":") + 2
     if outer is not message or outer.event_id is not _UNSET or outer.correlation_id is not _UNSET:
         expected += outer is not message
         for text in (outer.event_id, outer.correlation_id, outer.received_at):
@@ -115,24 +159,25 @@ def _is_unusual_text(raw: bytes, outer: _Message, message: _Message, documents: 
             return True
     elif outer.received_at is not _UNSET:
         return True
-    colons = raw.count(b":")
-    return (
-        colons != expected
-        or colons + 1 + raw.count(b"[") > max_depth
-        or (b"\\" in documents.data_text and (b"\\u0000" in documents.data_text or b"\\u003" in documents.data_text))
-        or b"\\u00" in documents.headers_text
-    )
+    return raw.count(b":") != expected or (b"\\" in data_text and (b"\\u0000" in data_text or b"\\u003" in data_text))
 
 
 def _make_event(
     raw: bytes, outer: _Message, documents: _Documents, position: Position, package_ids: PackageIds
 ) -> Event:
-    if b"\n" in raw or b"\t" in raw or b"\r" in raw:  # between its members: the text must stand on one line
-        documents = documents._replace(data_text=documents.data_encoded, headers_text=documents.headers_encoded)
-    headers = documents.headers
+    data, data_text, data_encoded, headers, headers_text, _ = documents
     context, message_id, sent_at = headers[CONTEXT], headers[MESSAGE_ID], headers[TIMESTAMP]
     event_id = event_id_of(_key(message_id["id"] if type(message_id) is dict else message_id))
     user_id = context.get("userId")
+    given = outer.correlation_id
+    if given is _UNSET:
+        given = package_ids.id_of(position[1])
+    entries: dict[str, Entry] = {
+        "correlation_id": (_key(given), _CORRELATION_MEMBER + _encode(given)),
+        "headers": (headers, _HEADERS_MEMBER + headers_text),
+    }
+    if outer.received_at is not _UNSET or outer.event_id is not _UNSET:
+        _add_wrapper_entries(entries, outer, event_id)
     return event_with_dict(
         {
             "id": event_id,
@@ -144,13 +189,21 @@ def _make_event(
             "attempts": 1,
             "replay_of": None,
             "_load": load_field,
-            "_data": documents.data,
-            "_data_text": documents.data_text,
-            "_data_encoded": documents.data_encoded,
-            "_entries": _entries(outer, event_id, documents, position, package_ids),
+            "_data": data,
+            "_data_text": data_text,
+            "_data_encoded": data_encoded,
+            "_entries": entries,
             "_position": position,
         }
     )
+
+
+def _add_wrapper_entries(entries: dict[str, Entry], outer: _Message, event_id: str) -> None:
+    if outer.received_at is not _UNSET:
+        text = parse_timestamp(outer.received_at).isoformat()
+        entries["collected_at"] = (text, _COLLECTED_MEMBER + _encode(text))
+    if outer.event_id is not _UNSET and outer.event_id != event_id:
+        entries["envelope"] = make_entry("envelope", {"event_id": _key(outer.event_id)})
 
 
 def _key(value: Any) -> str:
@@ -164,19 +217,3 @@ def _key(value: Any) -> str:
 @lru_cache(maxsize=10_000, typed=True)  # a run has few types and companies, each many times
 def _known_key(value: Any) -> str:
     return _key(value)
-
-
-def _entries(
-    outer: _Message, event_id: str, documents: _Documents, position: Position, package_ids: PackageIds
-) -> dict[str, Entry]:
-    given = outer.correlation_id
-    if given is _UNSET:
-        given = package_ids.id_of(position[1])
-    entries: dict[str, Entry] = {"correlation_id": (_key(given), _CORRELATION_MEMBER + _encode(given))}
-    if outer.received_at is not _UNSET:
-        text = parse_timestamp(outer.received_at).isoformat()
-        entries["collected_at"] = (text, _COLLECTED_MEMBER + _encode(text))
-    entries["headers"] = (documents.headers, _HEADERS_MEMBER + documents.headers_text)
-    if outer.event_id is not _UNSET and outer.event_id != event_id:
-        entries["envelope"] = make_entry("envelope", {"event_id": _key(outer.event_id)})
-    return entries

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from holded_pipeline.model import json_codec
-from holded_pipeline.model.carried_text import Position, carry
+from holded_pipeline.model.carried_text import Position, ReadObject, carry
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.common_message import read_common_message
 from holded_pipeline.reading.envelopes import ENVELOPES, STORED_LEVELS, Envelope, holded, stored_event
-from holded_pipeline.reading.framing import KEEP_BYTES, Record
+from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
 from holded_pipeline.user_code.errors import name_of, pipeline_error_for, result_or_error
 
 
@@ -43,6 +43,20 @@ class RecordReader:
         if not self._has_common_messages or record.fault is not None or len(record.raw) > self._max_record_bytes:
             return None
         return read_common_message(record.raw, position, package_ids, max_depth=self._max_depth)
+
+    def read_common_lines(
+        self, lines: Lines, read_object: ReadObject, package_ids: PackageIds
+    ) -> Sequence[Event | None]:
+        """Returns the event of each line that is read quickly, and None for those that `read` has to read."""
+        if not self._has_common_messages:
+            return [None] * len(lines.raws)
+        largest, max_depth = self._max_record_bytes, self._max_depth
+        return [
+            read_common_message(raw, (read_object, number, None), package_ids, max_depth=max_depth)
+            if len(raw) <= largest
+            else None
+            for number, raw in enumerate(lines.raws, lines.first_line)
+        ]
 
     def read(self, record: Record, source: Source) -> Event:
         """Returns the event, with the record's bytes and source.

@@ -17,7 +17,12 @@ from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingT
 from holded_pipeline.transforms.beam.pickling import check_enricher_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.quality_check import QualityCheck
-from holded_pipeline.transforms.workers.run_enrichers import EnrichSettings, RunBatches, RunEnrichers
+from holded_pipeline.transforms.workers.run_enrichers import (
+    EnrichSettings,
+    RunBatches,
+    RunEnrichers,
+    RunWindowedEnrichers,
+)
 
 
 class Enrich(RejectingTransform[Event]):
@@ -81,12 +86,13 @@ class Enrich(RejectingTransform[Event]):
             check_enricher_picklable(enricher)
         rejected = []
         for group in _groups(enrichers):
-            checks = {"quality": QualityCheck("quality", self._min_quality)}
+            checks = {"quality": QualityCheck(self._min_quality)}
             settings = EnrichSettings(run_id, step, checks, is_last=group[-1] is enrichers[-1])
             if group[0].takes_batches:
                 label, run = f"RunBatches_{group[0].name}", RunBatches(group[0], settings)
             else:
-                label, run = f"RunEnrichers_{group[0].name}", RunEnrichers(group, settings)
+                kind = RunEnrichers if events.windowing.is_default() else RunWindowedEnrichers
+                label, run = f"RunEnrichers_{group[0].name}", kind(group, settings)
             outputs = events | label >> beam.ParDo(run).with_outputs(REJECTED, main=PASSED)
             events = outputs[PASSED]
             events.element_type = Event

@@ -14,7 +14,7 @@ from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, Rejected, Source
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.reading.envelopes import Envelope, stored_event
-from holded_pipeline.reading.framing import Record
+from holded_pipeline.reading.framed_records import Record
 from holded_pipeline.reading.records import RecordReader, describe_envelope
 from holded_pipeline.rejected.dead_letter_store import is_replayable, store_prefix
 from holded_pipeline.rejected.rejections import reject

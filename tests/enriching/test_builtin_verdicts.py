@@ -12,6 +12,7 @@ import holded_pipeline as hp
 from holded_pipeline.enriching.builtin import Quality
 from holded_pipeline.enriching.builtin_verdicts import builtin_verdicts
 from holded_pipeline.enriching.quality_rules import MAX_FIELDS, RULES
+from holded_pipeline.model import json_codec
 from holded_pipeline.reading.envelopes import holded
 from tests.support.event_factory import make_event
 
@@ -103,9 +104,9 @@ def test_quality_gives_the_same_result_both_ways():
     source = hp.Source("b", "k", "e", 1)
     subset = Quality(RULES[::-2], extend=False, ruleset="mine")
     for quality in (Quality(), subset):
-        result_of = quality.result_function()
+        result_of = quality.entry_function("quality")
         for sample in hp.testing.sample_events(200, seed=4, wrapped=0.5):
             event = holded(sample.document, source)
             result, text = result_of(event)
             assert result == quality(event)
-            assert hp.model.json_codec.decode(text) == result
+            assert text == json_codec.encode("quality") + b":" + json_codec.encode(result)

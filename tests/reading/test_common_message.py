@@ -18,7 +18,7 @@ from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.reading.common_message import read_common_message
 from holded_pipeline.reading.envelopes import holded
-from holded_pipeline.reading.framing import Record
+from holded_pipeline.reading.framed_records import Record
 from holded_pipeline.reading.holded_envelope import CONTEXT, MESSAGE_ID, TIMESTAMP
 from holded_pipeline.reading.records import RecordReader
 

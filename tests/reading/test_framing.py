@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holded_pipeline.reading.framing import Record, frame, frame_lines, frame_values
+from holded_pipeline.reading.framed_records import Record
+from holded_pipeline.reading.framing import frame, frame_lines
 from holded_pipeline.reading.layout import layout_of
+from holded_pipeline.reading.value_framing import frame_values
 
 DOCUMENTS = st.dictionaries(
     st.text(max_size=5),

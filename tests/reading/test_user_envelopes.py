@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 import holded_pipeline as hp
-from holded_pipeline.reading.framing import Record
+from holded_pipeline.reading.framed_records import Record
 from holded_pipeline.reading.records import RecordReader
 from holded_pipeline.rejected.rejections import reject, to_line
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -12,9 +12,8 @@ from typing import Any
 import apache_beam as beam
 import attrs
 import sqlalchemy as sa
-from apache_beam.transforms.window import BoundedWindow, GlobalWindow
+from apache_beam.transforms.window import BoundedWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
-from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.carried_text import without_values
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
@@ -25,16 +24,16 @@ from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.table_loader import Keep, OnConflict, TableLoader
 from holded_pipeline.rejected.rejections import raw_of, reject
+from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, windowed
 from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.user_code.errors import pipeline_error_for, result_or_error
 
 _STAGE = "write"
-_GLOBAL_WINDOW = GlobalWindow()
 _MAX_LOADING = 2  # batches passed to the writer thread and not loaded yet; more would only hold memory
 
 RowFunction = Callable[[Any], Mapping[str, Any]]
 LineFunction = Callable[[Any], bytes | None]
-_Item = tuple[Any, Timestamp | datetime | None, BoundedWindow]  # an element with what its rejection or receipt needs
+_Item = tuple[Any, Timestamp | None, BoundedWindow]  # an element with what its rejection or receipt needs
 
 
 @attrs.frozen
@@ -80,8 +79,8 @@ class LoadSettings:
     line_columns: tuple[str, ...] = ()
 
 
-class _Batch:
-    """Lines, with the element and the columns of each."""
+class _Rows:
+    """Lines that are loaded together, with the columns of each, and the element that it was made of."""
 
     def __init__(self, now: float) -> None:
         self.started = now
@@ -90,12 +89,21 @@ class _Batch:
         self.columns: list[tuple[str, ...]] = []
         self.size = 0
 
+    def add(self, item: _Item, columns: tuple[str, ...], line: bytes) -> None:
+        self.items.append(item)
+        self.columns.append(columns)
+        self.lines.append(line)
+        self.size += len(line)
 
-class LoadRows(beam.DoFn):
+    def is_full(self, settings: LoadSettings) -> bool:
+        return len(self.lines) >= settings.batch_rows or self.size >= settings.batch_bytes
+
+
+class LoadRows(BatchDoFn):
     """Formats rows of events while its writer thread loads earlier batches.
 
     For events in the global window. What is output after an event's turn has the event's own time as its timestamp:
-    to be passed the timestamp and the window costs more than the rest of this step (see `LoadWindowedRows`).
+    to be passed the timestamp costs more than it is worth (see `LoadWindowedRows`).
     """
 
     def __init__(self, db: Postgres, settings: LoadSettings, run_id: str, step: str) -> None:
@@ -115,37 +123,41 @@ class LoadRows(beam.DoFn):
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write-postgres")
 
     def start_bundle(self) -> None:
-        self._batch = _Batch(time.monotonic())
-        self._loading: deque[tuple[_Batch, Future[LoadResult]]] = deque()
+        super().start_bundle()
+        self._rows = _Rows(time.monotonic())
+        self._loading: deque[tuple[_Rows, Future[LoadResult]]] = deque()
 
     def process(self, element: Any) -> Iterable[Any]:
-        timestamp = element.occurred_at if isinstance(element, Event) else None
-        return self._add(element, timestamp, _GLOBAL_WINDOW)
+        return self._take(element, None, GLOBAL_WINDOW)
 
-    def _add(self, element: Any, timestamp: Timestamp | datetime | None, window: BoundedWindow) -> Iterable[Any]:
-        try:
-            columns, line = self._line_of(element)
-        except RejectRecord as rejection:
-            return [self._reject(element, rejection)]
-        settings, batch = self._settings, self._batch
-        now = time.monotonic()
-        if not batch.lines:
-            batch.started = now
-        kept = without_values(element) if isinstance(element, Event) else element
-        batch.items.append((kept, timestamp, window))
-        batch.lines.append(line)
-        batch.columns.append(columns)
-        batch.size += len(line)
-        if (
-            len(batch.lines) >= settings.batch_rows
-            or batch.size >= settings.batch_bytes
-            or now - batch.started >= settings.batch_seconds
-        ):
-            return self._load()
-        return ()
+    def _take(self, element: Any, timestamp: Timestamp | None, window: BoundedWindow) -> Iterable[Any]:
+        if isinstance(element, Event):
+            return self.add(element, timestamp, window)
+        return self.work_on([(element, timestamp, window)])  # its size is not known, so it does not wait
+
+    def work_on(self, batch: Sequence[tuple[Any, Any, BoundedWindow]]) -> list[Any]:
+        outputs: list[Any] = []
+        rows = self._rows
+        for element, timestamp, window in batch:
+            try:
+                columns, line = self._line_of(element)
+            except RejectRecord as rejection:
+                outputs.append(windowed(self._reject(element, rejection), *_place_of(element, timestamp, window)))
+                continue
+            if not rows.lines:
+                rows.started = time.monotonic()
+            kept = without_values(element) if isinstance(element, Event) else element
+            rows.add((kept, timestamp, window), columns, line)
+            if rows.is_full(self._settings):
+                outputs.extend(self._load())
+                rows = self._rows
+        if rows.lines and time.monotonic() - rows.started >= self._settings.batch_seconds:
+            outputs.extend(self._load())
+        return outputs
 
     def finish_bundle(self) -> Iterator[Any]:
-        if self._batch.lines:
+        yield from super().finish_bundle()
+        if self._rows.lines:
             yield from self._load()
         while self._loading:
             yield from self._finish_oldest()
@@ -186,34 +198,31 @@ class LoadRows(beam.DoFn):
         return dict(values) if isinstance(values, Mapping) and not isinstance(values, dict) else values
 
     def _load(self) -> Iterator[Any]:
-        """Passes the batch to the writer thread and begins another one."""
-        batch, self._batch = self._batch, _Batch(time.monotonic())
+        """Passes the rows to the writer thread and begins others."""
+        rows, self._rows = self._rows, _Rows(time.monotonic())
         while len(self._loading) >= _MAX_LOADING:
             yield from self._finish_oldest()
-        self._loading.append((batch, self._writer.submit(self._loader.load_mixed, batch.columns, batch.lines)))
+        self._loading.append((rows, self._writer.submit(self._loader.load_mixed, rows.columns, rows.lines)))
 
     def _finish_oldest(self) -> Iterator[Any]:
         """Waits for the oldest batch; if it failed, the bundle fails."""
-        batch, future = self._loading.popleft()
+        rows, future = self._loading.popleft()
         result = future.result()
         for position, rejection in result.rejected:
-            element, timestamp, window = batch.items[position]
-            output = self._reject(element, rejection)
-            output.value = _windowed(output.value, timestamp, window)
-            yield output
+            element, timestamp, window = rows.items[position]
+            yield windowed(self._reject(element, rejection), *_place_of(element, timestamp, window))
         for name in ("inserted", "updated", "duplicates"):
             if amount := getattr(result, name):
                 self._counters.add(name, amount)
         receipt = LoadReceipt(
             table=self._settings.table.name,
-            rows=len(batch.items),
+            rows=len(rows.items),
             inserted=result.inserted,
             updated=result.updated,
             duplicates=result.duplicates,
             rejected=len(result.rejected),
         )
-        _, timestamp, window = batch.items[-1]
-        yield _windowed(receipt, timestamp, window)
+        yield windowed(receipt, *_place_of(*rows.items[-1]))
 
     def _reject(self, element: Any, rejection: RejectRecord) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(
@@ -239,12 +248,12 @@ class LoadWindowedRows(LoadRows):
         timestamp: Timestamp = beam.DoFn.TimestampParam,
         window: BoundedWindow = beam.DoFn.WindowParam,
     ) -> Iterable[Any]:
-        return self._add(element, timestamp, window)
+        return self._take(element, timestamp, window)
 
 
-def _windowed(value: Any, timestamp: Timestamp | datetime | None, window: BoundedWindow) -> WindowedValue:
-    if timestamp is None:
-        timestamp = MIN_TIMESTAMP
-    elif isinstance(timestamp, datetime):
-        timestamp = Timestamp.from_utc_datetime(timestamp)
-    return WindowedValue(value, timestamp, (window,))
+def _place_of(element: Any, timestamp: Timestamp | None, window: BoundedWindow) -> tuple[Timestamp, BoundedWindow]:
+    """The timestamp and the window of what is output for an element."""
+    if timestamp is None:  # in the global window
+        is_event = isinstance(element, Event)
+        timestamp = Timestamp.from_utc_datetime(element.occurred_at) if is_event else MIN_TIMESTAMP
+    return timestamp, window

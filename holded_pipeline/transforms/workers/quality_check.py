@@ -6,7 +6,6 @@ from typing import Any
 
 from apache_beam.metrics import Metrics
 
-from holded_pipeline.enriching.drafts import Draft
 from holded_pipeline.enriching.quality_score import broken_rules, reject_below, score_of
 from holded_pipeline.transforms.beam.outcome import NAMESPACE, Counters
 from holded_pipeline.transforms.workers.run_enrichers import STAGE
@@ -18,21 +17,23 @@ class QualityCheck:
     """The result check of the enricher `quality`, whoever wrote that enricher.
 
     Args:
-        name: of the enricher.
         minimum: from 0 to 1; events with a lower score are rejected. None for no minimum.
     """
 
-    def __init__(self, name: str, minimum: float | None) -> None:
-        self._name = name
+    def __init__(self, minimum: float | None) -> None:
         self._minimum = minimum
         self._distributions: dict[str, Any] = {}
         self._counters = Counters(STAGE)
         self._last: Any = None
         self._per_mille: int | None = None
 
-    def measure(self, draft: Draft) -> None:
+    @property
+    def may_reject(self) -> bool:
+        """Whether there is a minimum."""
+        return self._minimum is not None
+
+    def measure(self, event_type: str, quality: Any) -> None:
         """Counts broken rules, and adds the score to the distribution of the event's type."""
-        quality = draft.result(self._name)
         if quality is not self._last:  # events with the same verdicts share one
             for rule in broken_rules(quality):
                 self._counters.add(f"rule_errors.{rule}")
@@ -40,12 +41,12 @@ class QualityCheck:
             self._per_mille = None if score is None else round(score * 1000)
             self._last = quality if isinstance(quality, dict) and "errors" not in quality else None
         if quality is not None and self._per_mille is not None:
-            self._distribution(draft.before.type).update(self._per_mille)
+            self._distribution(event_type).update(self._per_mille)
 
-    def reject_if(self, draft: Draft) -> None:
+    def reject_if(self, quality: Any) -> None:
         """Raises RejectRecord if the score is below the minimum."""
         if self._minimum is not None:
-            reject_below(draft.result(self._name), self._minimum)
+            reject_below(quality, self._minimum)
 
     def flush(self) -> None:
         """Passes on the counts, at the end of a bundle."""

@@ -16,18 +16,20 @@ from holded_pipeline.model.carried_text import ReadObject
 from holded_pipeline.model.errors import ObjectVanishedError, RejectRecord
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.model.values import Event, PayloadKind, Source
-from holded_pipeline.reading.framing import KEEP_BYTES, Record, frame
+from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
+from holded_pipeline.reading.framing import frame_blocks
 from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader
 from holded_pipeline.rejected.rejections import reject
 from holded_pipeline.store.compression import decompress, find_damage, is_compressed, without_compression_ending
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import ReadUnit, Slice
+from holded_pipeline.transforms.beam.garbage import rarer_collections
 from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.transforms.beam.store_access import OpenChunks, StoreDoFn
 
 _STAGE = "read"
-_COUNTED_AT_ONCE = 500  # events
+_LINES_AT_ONCE = 100  # that are read in one loop; only their events are in memory
 _GLOBAL_WINDOW = (GlobalWindow(),)  # the read units come from the pipeline's root
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -48,8 +50,9 @@ class ReadUnits(StoreDoFn):
         self._counters.flush()
 
     def process(self, unit: ReadUnit) -> Iterator[Any]:
-        for unit_slice, open_chunks in self.bodies(unit):
-            yield from self._read_slice(unit_slice, open_chunks)
+        with rarer_collections():  # the steps that follow run within this one
+            for unit_slice, open_chunks in self.bodies(unit):
+                yield from self._read_slice(unit_slice, open_chunks)
 
     def _read_slice(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
         self._counters.add("slices")
@@ -74,26 +77,33 @@ class ReadUnits(StoreDoFn):
         key = without_compression_ending(unit_slice.key)
         read_object = ReadObject(self._lake.bucket, unit_slice.key, unit_slice.etag)
         package_ids = PackageIds(self._lake.bucket, unit_slice.key, unit_slice.etag)
-        read_common = self._reader.read_common
-        common = 0
-        try:
-            for record in frame(text, key=key, first_line=unit_slice.first_line, layout=layout):
-                event = read_common(record, (read_object, record.line, record.item), package_ids)
-                if event is None:
-                    self._counters.add("records")
-                    yield self._event_or_rejection(unit_slice, record)
-                    continue
-                common += 1
-                yield _at_its_time(event)
-                if common == _COUNTED_AT_ONCE:
-                    self._count_common(common)
-                    common = 0
-        finally:
-            self._count_common(common)
+        for block in frame_blocks(text, key=key, first_line=unit_slice.first_line, layout=layout):
+            if isinstance(block, Record):
+                event = self._reader.read_common(block, (read_object, block.line, block.item), package_ids)
+                yield self._counted(event) if event else self._event_or_rejection(unit_slice, block)
+            else:
+                yield from self._read_lines(unit_slice, block, read_object, package_ids)
 
-    def _count_common(self, number: int) -> None:
-        self._counters.add("records", number)
-        self._counters.add("passed", number)
+    def _read_lines(
+        self, unit_slice: Slice, block: Lines, read_object: ReadObject, package_ids: PackageIds
+    ) -> Iterator[Any]:
+        for start in range(0, len(block.raws), _LINES_AT_ONCE):
+            lines = Lines(block.raws[start : start + _LINES_AT_ONCE], block.first_line + start)
+            events = self._reader.read_common_lines(lines, read_object, package_ids)
+            unusual = events.count(None)
+            self._counters.add("records", len(events) - unusual)
+            self._counters.add("passed", len(events) - unusual)
+            for number, event in enumerate(events):
+                if event is not None:
+                    yield _at_its_time(event)
+                else:
+                    record = Record(lines.raws[number], lines.first_line + number)
+                    yield self._event_or_rejection(unit_slice, record)
+
+    def _counted(self, event: Event) -> WindowedValue:
+        self._counters.add("records")
+        self._counters.add("passed")
+        return _at_its_time(event)
 
     def _reject_object(
         self, unit_slice: Slice, fault: RejectRecord, raw: bytes, kind: PayloadKind
@@ -105,6 +115,7 @@ class ReadUnits(StoreDoFn):
 
     def _event_or_rejection(self, unit_slice: Slice, record: Record) -> Any:
         source = Source(self._lake.bucket, unit_slice.key, unit_slice.etag, record.line, record.item)
+        self._counters.add("records")
         try:
             event = self._reader.read(record, source)
         except RejectRecord as fault:

@@ -13,13 +13,14 @@ from apache_beam.transforms.window import BoundedWindow
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
-from holded_pipeline.enriching.builtin_steps import builtin_step
+from holded_pipeline.enriching.builtin_steps import BuiltinChain, builtin_step
 from holded_pipeline.enriching.drafts import Draft
 from holded_pipeline.enriching.enricher import Enricher
-from holded_pipeline.model.carried_text import is_proved_json
+from holded_pipeline.model.carried_text import is_proved_json, metadata_value
 from holded_pipeline.model.errors import HoldedPipelineError, RejectRecord
 from holded_pipeline.model.values import Event
 from holded_pipeline.rejected.rejections import reject
+from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting, WindowedBatches, windowed
 from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.transforms.workers.enricher_calls import EnricherCalls
 
@@ -30,12 +31,17 @@ _BATCH_BYTES = 8_000_000  # of the raw records of a batch's events, so that larg
 class ResultCheck(Protocol):
     """Looks at the results of one enricher."""
 
-    def measure(self, draft: Draft) -> None:
+    def measure(self, event_type: str, result: Any) -> None:
         """Updates metrics by the result; also called for events that are rejected by it afterwards."""
         ...
 
-    def reject_if(self, draft: Draft) -> None:
+    def reject_if(self, result: Any) -> None:
         """Raises RejectRecord to reject the event."""
+        ...
+
+    @property
+    def may_reject(self) -> bool:
+        """Whether it rejects events at all."""
         ...
 
     def flush(self) -> None:
@@ -67,10 +73,10 @@ class EnrichSettings:
         """
         check = self.result_checks.get(enricher.name)
         if check is not None:
-            check.measure(draft)
+            check.measure(draft.before.type, draft.result(enricher.name))
         enricher.check_result(draft)
         if check is not None:
-            check.reject_if(draft)
+            check.reject_if(draft.result(enricher.name))
 
 
 class _Step:
@@ -93,7 +99,7 @@ class _Step:
             self._settings.check_result(self._calls.enricher, draft)
 
 
-class RunEnrichers(beam.DoFn):
+class RunEnrichers(BatchDoFn):
     """Runs enrichers on each event, one after the other."""
 
     def __init__(self, enrichers: Sequence[Enricher], settings: EnrichSettings) -> None:
@@ -110,18 +116,44 @@ class RunEnrichers(beam.DoFn):
             self.teardown()  # closes those that were opened before; Beam would not
             raise
         self._steps = [_Step(calls, self._settings) for calls in self._calls]
+        checks = [(name, check) for name, check in self._settings.result_checks.items() if self._runs(name)]
+        self._measures = checks
+        self._chain = None if any(check.may_reject for _, check in checks) else BuiltinChain.of(self._enrichers)
 
-    def process(self, event: Event) -> Iterable[Any]:
+    def _runs(self, name: str) -> bool:
+        return any(enricher.name == name for enricher in self._enrichers)
+
+    def process(self, event: Event, timestamp: Timestamp = beam.DoFn.TimestampParam) -> Iterable[Any]:
+        return self.add(event, timestamp, GLOBAL_WINDOW)
+
+    def work_on(self, batch: Sequence[Waiting]) -> list[Any]:
+        chain = self._chain
+        outputs: list[Any] = []
+        passed = 0
+        for event, timestamp, window in batch:
+            if chain is not None and chain.can_enrich(event):
+                output: Any = chain.enrich(event)
+                for name, check in self._measures:
+                    check.measure(event.type, metadata_value(output, name))
+                outputs.append(WindowedValue(output, timestamp, (window,)))
+                passed += 1
+            else:
+                outputs.append(windowed(self._output(event), timestamp, window))
+        self._outputs.count_passed(passed)
+        return outputs
+
+    def _output(self, event: Event) -> Any:
         try:
             draft = Draft(event)
             is_proved = is_proved_json(event)
             for step in self._steps:
                 step.apply(draft, is_proved_json=is_proved)
         except RejectRecord as fault:
-            return (self._outputs.rejected(fault, event),)
-        return (self._outputs.passed(draft),)
+            return self._outputs.rejected(fault, event)
+        return self._outputs.passed(draft)
 
-    def finish_bundle(self) -> None:
+    def finish_bundle(self) -> Iterable[Any]:
+        yield from super().finish_bundle()
         for calls in self._calls:
             self._outputs.count(calls)
         self._outputs.flush()
@@ -129,6 +161,10 @@ class RunEnrichers(beam.DoFn):
     def teardown(self) -> None:
         for calls in getattr(self, "_calls", ()):
             calls.close()
+
+
+class RunWindowedEnrichers(WindowedBatches, RunEnrichers):
+    """The same for events in any window."""
 
 
 @attrs.frozen
@@ -228,9 +264,12 @@ class _Outputs:
     def passed(self, draft: Draft) -> Event:
         for name in draft.skipped:
             self._counters.add(f"skipped.{name}")
-        if self._settings.is_last:
-            self._counters.add("passed")
+        self.count_passed(1)
         return draft.event()
+
+    def count_passed(self, number: int) -> None:
+        if self._settings.is_last:
+            self._counters.add("passed", number)
 
     def rejected(self, fault: RejectRecord, event: Event) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(

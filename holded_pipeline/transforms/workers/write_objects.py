@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
 import attrs
-from apache_beam.transforms.window import BoundedWindow, GlobalWindow
+from apache_beam.transforms.window import BoundedWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.values import Event
 from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.store.compression import Compression, jsonl_ending, validate_compression
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_buffers import FinishedObject, ObjectBuffers
 from holded_pipeline.store.object_names import ObjectNames, Partition, has_ambiguous_level, validate_prefix
+from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn
 from holded_pipeline.transforms.beam.outcome import Counters
 
 
@@ -42,10 +44,7 @@ class ObjectSettings:
     buffer_bytes: int = attrs.field(validator=attrs.validators.ge(1))
 
 
-_GLOBAL_WINDOW = GlobalWindow()
-
-
-class WriteObjects(beam.DoFn):
+class WriteObjects(BatchDoFn):
     """Adds the line of each element to the open object of its partition, and stores objects that are complete.
 
     `encode` returns one line without its end, as bytes or as chunks of bytes; `step` is a label that no other
@@ -73,6 +72,7 @@ class WriteObjects(beam.DoFn):
         self._store = ObjectStore(self._lake)
 
     def start_bundle(self) -> None:
+        super().start_bundle()
         self._buffers = ObjectBuffers(
             self._settings.compression,
             object_bytes=self._settings.object_bytes,
@@ -83,12 +83,20 @@ class WriteObjects(beam.DoFn):
         self._last_partition: Any = object()
 
     def process(self, element: Any) -> Iterable[Any]:
-        return self._add(element, _GLOBAL_WINDOW)
+        return self._take(element, GLOBAL_WINDOW)
 
-    def _add(self, element: Any, window: BoundedWindow) -> Iterable[WindowedValue]:
-        destination = (self._partition_of(element), window)
-        finished = self._buffers.add(destination, self._encode(element), element, time.monotonic())
-        return [self._write(each) for each in finished] if finished else ()
+    def _take(self, element: Any, window: BoundedWindow) -> Iterable[Any]:
+        if isinstance(element, Event):
+            return self.add(element, None, window)
+        return self.work_on([(element, None, window)])  # its size is not known, so it does not wait
+
+    def work_on(self, batch: Sequence[tuple[Any, Any, BoundedWindow]]) -> list[WindowedValue]:
+        outputs: list[WindowedValue] = []
+        for element, _, window in batch:
+            destination = (self._partition_of(element), window)
+            due = self._buffers.add(destination, self._encode(element), element, time.monotonic())
+            outputs.extend([self._write(finished) for finished in due])
+        return outputs
 
     def _partition_of(self, element: Any) -> str:
         if self._settings.partition is None:
@@ -105,6 +113,7 @@ class WriteObjects(beam.DoFn):
         return partition
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
+        yield from super().finish_bundle()
         for finished in self._buffers.finish():
             yield self._write(finished)
         self._counters.flush()
@@ -135,4 +144,4 @@ class WriteWindowedObjects(WriteObjects):
     """The same for elements in any window; to be passed the window costs more than the rest of this step."""
 
     def process(self, element: Any, window: BoundedWindow = beam.DoFn.WindowParam) -> Iterable[Any]:
-        return self._add(element, window)
+        return self._take(element, window)
