@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import fsspec.asyn
 
 from holded_pipeline.model.errors import ObjectVanishedError
+from holded_pipeline.store.bytes_file import BytesFile
 from holded_pipeline.store.errors import (
     is_missing_key,
     is_transient_store_error,
@@ -128,7 +129,8 @@ class ObjectStore:
         digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
 
         async def put(client: Any) -> str:
-            answer = await client.put_object(Bucket=self._lake.bucket, Key=key, Body=body, ContentMD5=digest)
+            content = BytesFile(body) if len(body) > CHUNK_BYTES else body
+            answer = await client.put_object(Bucket=self._lake.bucket, Key=key, Body=content, ContentMD5=digest)
             etag = str(answer.get("ETag", ""))
             if not etag or etag.startswith(_WEAK):  # web frameworks send a weak one with any page
                 raise not_a_store_error("PutObject", answer, "the object's ETag")
