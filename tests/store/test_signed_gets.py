@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import attrs
 import botocore.auth
+import fsspec.asyn
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -18,7 +19,7 @@ from holded_pipeline.store import client as client_module
 from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.store.minio import _parse_timestamp
 from holded_pipeline.store.read_plan import Slice
-from holded_pipeline.store.signed_gets import Signer
+from holded_pipeline.store.signed_gets import SignedGets, Signer
 
 BASES = ("http://localhost:9000/b/", "https://s3.test/", "http://b.s3.test:80/", "https://[::1]:8443/below/b/")
 MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1)).map(lambda moment: moment.replace(microsecond=0))  # noqa: DTZ001  botocore wants it naive
@@ -52,6 +53,25 @@ def test_one_signer_signs_on_two_days():
         url, headers = signer.sign("k", "e", moment.strftime("%Y%m%dT%H%M%SZ"))
         with pytest.MonkeyPatch.context() as monkeypatch:
             assert headers == signed_by_botocore(url, "e", lake, moment, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "style", "expected"),
+    [
+        ("http://s3.test:9000", "path", "http://s3.test:9000/my-bucket/k"),
+        ("https://s3.test/below", "path", "https://s3.test/below/my-bucket/k"),
+        ("https://s3.test", "virtual", "https://my-bucket.s3.test/k"),
+    ],
+)
+def test_an_object_is_asked_for_where_the_client_would_ask(endpoint, style, expected):
+    lake = hp.MinIO(endpoint, bucket="my-bucket", access_key="me", secret_key="secret", addressing_style=style)
+    filesystem = lake.filesystem()
+
+    async def sign():
+        gets = await SignedGets.open(await filesystem.set_session(), lake)
+        return gets._signer.sign("k", "e", "20300101T000000Z")[0]
+
+    assert fsspec.asyn.sync(filesystem.loop, sign) == expected
 
 
 @pytest.fixture
