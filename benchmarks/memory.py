@@ -1,8 +1,9 @@
-"""The memory that reading a large object needs: the peak of a process, compared with the object's size.
+"""The memory that the main flow needs: the peak of a process, for inputs of several sizes.
 
-    python benchmarks/memory.py                      300 MB of JSON lines
-    python benchmarks/memory.py --megabytes 1000
-    python benchmarks/memory.py --smoke              a small one, to see that it runs
+    python benchmarks/memory.py                         300 MB of JSON lines in one object, events of 3 KB
+    python benchmarks/memory.py --megabytes 100 400     two sizes, one after the other
+    python benchmarks/memory.py --events small          events of 250 bytes, 300 MB are 1.2 million
+    python benchmarks/memory.py --smoke                 small ones of both kinds, to see that it runs
 
 Each figure is the peak resident memory of one process so far: after it imported the library, after it read the object,
 and after it ran the main flow over it. With Beam's FnApiRunner, all of it is in that process.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import resource
 import subprocess
 import sys
@@ -30,12 +32,18 @@ STEPS = {
 }
 
 
-def lines(size: int) -> Iterator[bytes]:
-    """Flat events of about 3 KB, `size` bytes together."""
+RANDOM_BYTES = {"large": 360, "small": 18}
+"""How many random bytes are in the text of an event of each kind: it compresses to about a quarter, as real ones do."""
+
+
+def lines(size: int, kind: str) -> Iterator[bytes]:
+    """Flat events, `size` bytes together."""
+    generator = random.Random(7)  # noqa: S311  no secret
     total = number = 0
     while total < size:
         event = {"event_id": f"e{number}", "event_type": "order", "company_id": f"c{number % 50}", "timestamp": number}
-        line = json.dumps(event | {"text": f"{number:08}" * 360}).encode() + b"\n"
+        text = generator.randbytes(RANDOM_BYTES[kind]).hex() * 4
+        line = json.dumps(event | {"text": text}).encode() + b"\n"
         total += len(line)
         number += 1
         yield line
@@ -73,11 +81,27 @@ def measured(lake: hp.MinIO, db: hp.Postgres) -> dict[str, int]:
     return peaks
 
 
+def measure(megabytes: int, kind: str) -> None:
+    """Measures one size on new servers, and prints."""
+    with hp.local.stack() as stack:
+        lake = stack.minio
+        with lake.filesystem().open(f"{lake.bucket}/{KEY}", "wb") as file:
+            file.writelines(lines(megabytes * 1_000_000, kind))
+        size = lake.filesystem().size(f"{lake.bucket}/{KEY}")
+        print(f"one object of {size / 1e6:,.0f} MB, {kind} events; peak resident memory of a process when it")
+        peaks = measured(lake, stack.postgres)
+        for what, words in STEPS.items():
+            more = (peaks[what] - peaks["import"]) / size
+            extra = "" if what == "import" else f"   {more:.0%} of the object's size more than the import"
+            print(f"  {words:<40}{peaks[what] / 1e6:>8,.0f} MB{extra}", flush=True)
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=int, default=300)
-    parser.add_argument("--smoke", action="store_true", help="a small object, to see that it runs")
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[300])
+    parser.add_argument("--events", choices=sorted(RANDOM_BYTES), default="large")
+    parser.add_argument("--smoke", action="store_true", help="small objects, to see that it runs")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -89,17 +113,9 @@ def main() -> None:
             peaks[what] = peak()
         print(json.dumps(peaks))
         return
-    with hp.local.stack() as stack:
-        lake = stack.minio
-        with lake.filesystem().open(f"{lake.bucket}/{KEY}", "wb") as file:
-            file.writelines(lines((1 if arguments.smoke else arguments.megabytes) * 1_000_000))
-        size = lake.filesystem().size(f"{lake.bucket}/{KEY}")
-        print(f"one object of {size / 1e6:,.0f} MB; peak resident memory of a process when it")
-        peaks = measured(lake, stack.postgres)
-        for what, words in STEPS.items():
-            more = (peaks[what] - peaks["import"]) / size
-            extra = "" if what == "import" else f"   {more:.0%} of the object's size more than the import"
-            print(f"  {words:<40}{peaks[what] / 1e6:>8,.0f} MB{extra}")
+    for kind in sorted(RANDOM_BYTES) if arguments.smoke else [arguments.events]:
+        for megabytes in [1] if arguments.smoke else arguments.megabytes:
+            measure(megabytes, kind)
 
 
 if __name__ == "__main__":

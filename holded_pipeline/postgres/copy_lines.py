@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+_LINES_AT_ONCE = 500  # a whole batch would be copied twice in memory; a call for each line costs more than its bytes
+
 
 def copy_lines(cursor: Any, table: str, columns: Sequence[str], lines: Sequence[bytes]) -> None:
     """Copies lines of COPY's text format into a staging table. `table` and `columns` are quoted.
@@ -17,7 +19,8 @@ def copy_lines(cursor: Any, table: str, columns: Sequence[str], lines: Sequence[
     parts[::2] = _numbers(len(lines))
     parts[1::2] = lines
     with cursor.copy(f"COPY {table} (holded_position, {', '.join(columns)}) FROM STDIN") as copy:
-        copy.write(b"".join(parts))
+        for start in range(0, len(parts), 2 * _LINES_AT_ONCE):
+            copy.write(b"".join(parts[start : start + 2 * _LINES_AT_ONCE]))
 
 
 @lru_cache(maxsize=4)

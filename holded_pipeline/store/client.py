@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import fsspec.asyn
 
 from holded_pipeline.model.errors import ObjectVanishedError
+from holded_pipeline.store.bytes_file import BytesFile
 from holded_pipeline.store.errors import (
     is_missing_key,
     is_transient_store_error,
@@ -22,6 +23,7 @@ from holded_pipeline.store.errors import (
 )
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import Slice, StoredObject
+from holded_pipeline.store.signed_gets import SignedGets
 
 T = TypeVar("T")
 
@@ -86,22 +88,35 @@ class ObjectStore:
 
     def read_many(self, parts: Sequence[Slice]) -> list[bytes | ObjectVanishedError]:
         """The bytes of several slices, read at once, in their order; the error of a slice whose object vanished."""
+        found: dict[int, bytes | ObjectVanishedError] = {}  # what one attempt read is not read again by the next
+        self._call(partial(self._read_missing, parts, found))
+        return [found[number] for number in range(len(parts))]
 
-        async def gather(client: Any) -> list[bytes | ObjectVanishedError]:
-            semaphore = asyncio.Semaphore(_CONCURRENT_GETS)
+    async def _read_missing(
+        self, parts: Sequence[Slice], found: dict[int, bytes | ObjectVanishedError], client: Any
+    ) -> None:
+        waiting = iter([number for number in range(len(parts)) if number not in found])
+        signed_gets = await SignedGets.open(client, self._lake)
 
-            async def get(part: Slice) -> bytes | ObjectVanishedError:
-                async with semaphore:
-                    try:
-                        return await _get_slice(client, self._lake.bucket, part)
-                    except Exception as error:
-                        if is_missing_key(error):
-                            return _vanished_error(self._lake, part.key)
-                        raise
+        async def read_next() -> None:
+            for number in waiting:
+                body = await signed_gets.get(parts[number])
+                found[number] = await self._get_or_error(client, parts[number]) if body is None else body
 
-            return list(await asyncio.gather(*(get(part) for part in parts)))
+        readers = [asyncio.ensure_future(read_next()) for _ in range(min(_CONCURRENT_GETS, len(parts)))]
+        try:
+            await asyncio.gather(*readers)
+        finally:
+            for reader in readers:
+                reader.cancel()  # after an error the others would go on
 
-        return self._call(gather)
+    async def _get_or_error(self, client: Any, part: Slice) -> bytes | ObjectVanishedError:
+        try:
+            return await _get_slice(client, self._lake.bucket, part)
+        except Exception as error:
+            if is_missing_key(error):
+                return _vanished_error(self._lake, part.key)
+            raise
 
     def stream(self, part: Slice, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
         """The bytes of a slice in chunks; when a connection breaks, one chunk is read again, not the object."""
@@ -114,7 +129,8 @@ class ObjectStore:
         digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
 
         async def put(client: Any) -> str:
-            answer = await client.put_object(Bucket=self._lake.bucket, Key=key, Body=body, ContentMD5=digest)
+            content = BytesFile(body) if len(body) > CHUNK_BYTES else body
+            answer = await client.put_object(Bucket=self._lake.bucket, Key=key, Body=content, ContentMD5=digest)
             etag = str(answer.get("ETag", ""))
             if not etag or etag.startswith(_WEAK):  # web frameworks send a weak one with any page
                 raise not_a_store_error("PutObject", answer, "the object's ETag")

@@ -7,6 +7,7 @@ everywhere; its name is added to `Compression` for type checkers.
 from __future__ import annotations
 
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Final, Literal, Protocol
@@ -27,6 +28,7 @@ _GZIP_INPUT = 1 << 14  # bytes of input at a time: the rest is copied for each m
 _GZIP_OUTPUT = 1 << 20  # bytes of output at a time, so that a small object cannot become a large memory
 _ZSTD_INPUT = 1 << 10  # zstd's object has no bound on its output; 1 KiB of input makes 32 MiB at the very most
 _ZSTD_WINDOW = 1 << 27  # 128 MiB, what the zstd command line accepts without --long
+_HELD = 8 << 20  # bytes of text that are held until the whole object is known to be undamaged
 _CHUNK = 4 << 20  # bytes of text that a chunk has at least, unless it is the last
 
 
@@ -123,17 +125,37 @@ def _codec_of(head: bytes) -> Codec | None:
     return next((codec for codec in CODECS.values() if head.startswith(codec.magics)), None)
 
 
-def find_damage(chunks: Iterable[bytes]) -> RejectRecord | None:
-    """What is wrong with a compressed object; None when it is whole, or not compressed at all.
+def checked_text(open_chunks: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
+    """The text of an object in chunks of bounded size, after all of a compressed object was found whole.
 
-    gzip's checksum stands at its end, so text must not be trusted before all of it went by.
+    gzip's checksum stands at its end, so text must not be trusted before all of it went by. A text of up to 8 MiB is
+    held meanwhile; a larger one is decompressed again.
+
+    Args:
+        open_chunks: returns the object's chunks from its start; called once more for a large text.
+
+    Raises:
+        RejectRecord: `corrupt_compression`, before any text.
     """
-    try:
-        for _ in decompress(chunks):
-            pass
-    except RejectRecord as fault:
-        return fault
-    return None
+    chunks = open_chunks()
+    head = next(chunks, b"")
+    whole = chain([head], chunks)
+    if not is_compressed(head):
+        return whole
+    held: deque[bytes] = deque()
+    size = 0
+    for text in decompress(whole):
+        size += len(text)
+        if size <= _HELD:
+            held.append(text)
+        else:
+            held.clear()
+    return _release_chunks(held) if size <= _HELD else decompress(open_chunks())
+
+
+def _release_chunks(chunks: deque[bytes]) -> Iterator[bytes]:
+    while chunks:
+        yield chunks.popleft()  # not held while it is framed
 
 
 def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -177,6 +199,7 @@ def _cut_chunks(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
     return (chunk[start : start + size] for chunk in chunks for start in range(0, len(chunk), size))
 
 
+# By zlib, although isal is quicker: isal 1.9 rejects valid headers that have optional fields, and accepts damaged ones.
 def _decompress_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     inflater = zlib.decompressobj(wbits=31)
     for chunk in _cut_chunks(chunks, _GZIP_INPUT):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
 from typing import Any
 
 import attrs
@@ -42,7 +43,7 @@ class _OpenObject:
         self._identified = 0  # how many of them are in the identity
         self._time_member = b""
         self._line_bytes = 0
-        self._parts: list[bytes] = []
+        self._compressed = BytesIO()  # gives its bytes without a copy
 
     def add(self, line: bytes | Iterable[bytes], element: Any) -> None:
         time_member = self.identity.begin(element)
@@ -72,11 +73,13 @@ class _OpenObject:
         part = self._compressor.compress(self._take_block())
         self.held += len(part)
         self.size += len(part)
-        self._parts.append(part)
+        self._compressed.write(part)
 
     def finish(self) -> bytes:
         compressor = self._compressor or new_compressor(self._compression)
-        return b"".join((*self._parts, compressor.compress(self._take_block()), compressor.flush()))
+        self._compressed.write(compressor.compress(self._take_block()))
+        self._compressed.write(compressor.flush())
+        return self._compressed.getvalue()
 
     def _identify_lines(self) -> None:
         """Adds the lines since the last time to the identity: they leave out the same member."""

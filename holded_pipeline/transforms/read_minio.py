@@ -60,8 +60,8 @@ class ReadMinIO(RejectingTransform[Event]):
     a rejection with its object, version and line. Objects are read at the version that was listed. No order.
     Listing is sequential; reading runs in parallel over units, of which only the addresses are shuffled. A plain
     line file above `unit_bytes` is read twice: once to find the ends of its lines; so is a compressed object above
-    4 MiB: once to check that it is complete. A damaged compressed object is one rejection, since none of its text
-    can be trusted.
+    4 MiB with more than 8 MiB of text: once to check that it is complete. A damaged compressed object is one
+    rejection, since none of its text can be trusted.
     """
 
     def __init__(

@@ -82,7 +82,7 @@ class WritePostgres(RejectingTransform[LoadReceipt]):
         keep: Keep = "first",
         migrate: bool = True,
         batch_rows: int = 5_000,
-        batch_bytes: int = 8 << 20,
+        batch_bytes: int = 4 << 20,
         batch_seconds: float = 10.0,
     ) -> None:
         super().__init__()

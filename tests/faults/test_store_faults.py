@@ -41,17 +41,18 @@ def test_a_read_that_breaks_off_is_retried(store, cut_store, direction, action):
     client.close()
 
 
+@pytest.mark.parametrize("body", [BODY, BODY * 3], ids=["2 MB", "6 MB, sent as a file"])
 @pytest.mark.parametrize("action", ["cut", "half", "deaf"])
-def test_a_write_that_breaks_off_leaves_one_whole_object(store, cut_store, action):
+def test_a_write_that_breaks_off_leaves_one_whole_object(store, cut_store, action, body):
     """Also if the store has the object and only its answer was lost."""
     lake, proxy = cut_store
     client = ObjectStore(lake)
     proxy.upward = proxy.once(rb"\x00\x01\x02" if action != "deaf" else rb"\xfe\xff$", action)
-    client.write("k", BODY)
+    client.write("k", body)
     client.close()
     assert proxy.done
     assert store.filesystem().find(store.bucket) == [f"{store.bucket}/k"]
-    assert store.filesystem().cat(f"{store.bucket}/k") == BODY
+    assert store.filesystem().cat(f"{store.bucket}/k") == body
 
 
 @pytest.mark.parametrize("moment", [GET, PUT], ids=["reading", "writing"])

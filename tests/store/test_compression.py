@@ -6,17 +6,33 @@ import gzip
 import random
 import time
 
+import attrs
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from holded_pipeline.model.errors import RejectRecord
-from holded_pipeline.store.compression import decompress, find_damage, is_compressed, without_compression_ending
+from holded_pipeline.store import compression
+from holded_pipeline.store.compression import (
+    CODECS,
+    checked_text,
+    decompress,
+    is_compressed,
+    without_compression_ending,
+)
 
 
 def cut(body: bytes, step: int) -> list[bytes]:
     return [body[at : at + step] for at in range(0, len(body), step)]
+
+
+def find_damage(chunks: list[bytes]) -> RejectRecord | None:
+    try:
+        checked_text(lambda: iter(chunks))
+    except RejectRecord as fault:
+        return fault
+    return None
 
 
 ENCODERS = {
@@ -118,6 +134,49 @@ def test_many_small_members_cost_no_more_each_than_a_few():
 
     # 20 times as many: were the rest of the object copied for each member, it would be 400 times as much.
     assert cost(100_000) < 100 * cost(5_000)
+
+
+@pytest.fixture
+def decompressions(monkeypatch):
+    """The codecs that decompressed something, each time one did."""
+    done = []
+
+    def counting(name, codec):
+        def decompress_and_count(chunks):
+            done.append(name)
+            return codec.decompress(chunks)
+
+        return attrs.evolve(codec, decompress=decompress_and_count)
+
+    monkeypatch.setattr(compression, "CODECS", {name: counting(name, codec) for name, codec in CODECS.items()})
+    return done
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_text_that_fits_in_memory_is_decompressed_once_and_a_larger_one_twice(decompressions, form, beyond):
+    text = random.Random(5).randbytes(64) * (1 << 17) + bytes(beyond)
+    opened = []
+
+    def open_chunks():
+        opened.append(form)
+        return iter(cut(ENCODERS[form](text), 1 << 14))
+
+    chunks = list(checked_text(open_chunks))
+    assert b"".join(chunks) == text
+    assert len(opened) == len(decompressions) == 1 + beyond
+    assert all(chunks)
+
+
+def test_a_text_that_is_not_compressed_is_not_held():
+    chunks = iter([b"a", b"b", b"c"])
+    text = checked_text(lambda: chunks)
+    assert next(text) == b"a"
+    assert list(chunks) == [b"b", b"c"]
+
+
+def test_of_an_object_without_a_byte_there_is_no_text():
+    assert b"".join(checked_text(lambda: iter(()))) == b""
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from typing import Any
 
 import apache_beam as beam
@@ -21,7 +20,7 @@ from holded_pipeline.reading.framing import frame_blocks
 from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader
 from holded_pipeline.rejected.rejections import reject
-from holded_pipeline.store.compression import decompress, find_damage, is_compressed, without_compression_ending
+from holded_pipeline.store.compression import checked_text, without_compression_ending
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import ReadUnit, Slice
 from holded_pipeline.transforms.beam.garbage import rarer_collections
@@ -65,14 +64,11 @@ class ReadUnits(StoreDoFn):
             yield self._reject_object(unit_slice, RejectRecord("object_vanished", str(error)), b"", "nothing")
 
     def _read_records(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
-        chunks = open_chunks()
-        text: Iterator[bytes] = chain([head := next(chunks, b"")], chunks)
-        if is_compressed(head):
-            fault = find_damage(text)
-            if fault is not None:
-                yield self._reject_object(unit_slice, fault, _first_bytes(open_chunks(), KEEP_BYTES), "object")
-                return
-            text = decompress(open_chunks())
+        try:
+            text = checked_text(open_chunks)
+        except RejectRecord as fault:
+            yield self._reject_object(unit_slice, fault, _first_bytes(open_chunks(), KEEP_BYTES), "object")
+            return
         layout: Layout | None = "lines" if unit_slice.length < unit_slice.size else None
         key = without_compression_ending(unit_slice.key)
         read_object = ReadObject(self._lake.bucket, unit_slice.key, unit_slice.etag)
