@@ -6,8 +6,9 @@ is no default. A bit for each column says what a row omits.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 
+import attrs
 import sqlalchemy as sa
 
 from holded_pipeline.postgres.column_defaults import client_default_columns, sql_defaults
@@ -33,27 +34,42 @@ _NO_TRIGGER = """
     )"""
 
 
-def omissible_columns(
-    engine: sa.Engine, table: sa.Table, on_conflict: str, deadline: Deadline
-) -> dict[str, str | None]:
-    """The columns outside the key that only some rows of a merge need to have.
+# Their text is the value, in whatever session.
+_PLAIN_TYPES = {"smallint", "integer", "bigint", "text", "character varying", "uuid"}
+
+
+@attrs.frozen
+class OmissibleColumns:
+    """What rows of one merge may omit.
+
+    Attributes:
+        defaults: the columns outside the key that only some of the rows need to have; for each the SQL of its default,
+            in the database or in the definition of the table, or None where it has none.
+        key_is_plain: equal texts of the key are equal keys.
+    """
+
+    defaults: Mapping[str, str | None]
+    key_is_plain: bool
+
+
+def omissible_columns(engine: sa.Engine, table: sa.Table, on_conflict: str, deadline: Deadline) -> OmissibleColumns:
+    """Asks the database.
 
     For an update, none of a table that might notice that an update sets a column to the value that it has.
-
-    Returns:
-        For each column the SQL of its default, in the database or in `table`; None where it has none.
     """
     query = _OMISSIBLE + (_NO_TRIGGER if on_conflict == "update" else "")
     with deadline.time_limit().connect(engine) as connection:
         found = connection.execute(sa.text(query), {"table": quote_table(table)}).all()
     declared = sql_defaults(table, ())
     client = {column.name for column in client_default_columns(table, ())}  # in each line
-    outside = {column.name for column in table.columns if not column.primary_key} - client
-    return {
+    key = {column.name for column in table.primary_key.columns}
+    outside = {column.name for column in table.columns} - key - client
+    defaults = {
         name: None if (sql := declared.get(name, default)) is None else f"CAST(({sql}) AS {kind})"
         for name, default, kind in found
         if name in outside
     }
+    return OmissibleColumns(defaults, key <= {name for name, _, kind in found if kind in _PLAIN_TYPES})
 
 
 def staged_columns(table: sa.Table, columns: Sequence[str]) -> tuple[str, ...]:
@@ -125,7 +141,7 @@ def filled_bits(columns: Sequence[str], filled: Sequence[str]) -> bytes:
     return b"".join(b"1" if name in filled else b"0" for name in columns)
 
 
-def values_at(lines: Sequence[bytes], places: Sequence[int]) -> list[bytes]:
+def fields_at(lines: Sequence[bytes], places: Sequence[int]) -> list[bytes]:
     """What each line has at some places."""
     # b"1\t2\t3\n" at [2, 0]  ->  b"3\t1"
     fields = [line[:-1].split(b"\t", max(places) + 1) for line in lines]

@@ -23,17 +23,19 @@ import sqlalchemy as sa
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.postgres.column_sets import (
     LineLayout,
+    OmissibleColumns,
+    fields_at,
     filled_bits,
     group_by_columns,
     omissible_columns,
     rounds_by_key,
     staged_columns,
-    values_at,
 )
 from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.dialect import quote_name, quote_table
 from holded_pipeline.postgres.load_transaction import LoadLines, LoadResult, LoadTransaction
-from holded_pipeline.postgres.merge_sql import MergedRows, merge_statement
+from holded_pipeline.postgres.merge_sql import merge_statement
+from holded_pipeline.postgres.merged_rows import MergedRows
 from holded_pipeline.postgres.poison_rows import TextStagingTable
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.retried_call import call_postgres
@@ -67,7 +69,7 @@ class TableLoader:
         # A ping before each use would not be bounded in time; a stale connection costs one more attempt.
         self._engine = db.engine(pool_size=1, max_overflow=1, pool_pre_ping=False)
         self._staged: dict[str, None] = {}  # the columns that lines have filled; an ordered set
-        self._omissible: Mapping[str, str | None] | None = None
+        self._omissible: OmissibleColumns | None = None
 
     def close(self) -> None:
         """Closes the connection."""
@@ -82,7 +84,7 @@ class TableLoader:
         if filled.count(filled[0]) == len(filled):
             return self.load(filled[0], lines)
         total = LoadResult()
-        for columns, positions in group_by_columns(self._table, filled, self._omissible_columns()).items():
+        for columns, positions in group_by_columns(self._table, filled, self._omissible_columns().defaults).items():
             layout = LineLayout(self._table, columns)
             group_filled = [filled[position] for position in positions]
             group_lines = [layout.line(lines[position], filled[position]) for position in positions]
@@ -95,7 +97,7 @@ class TableLoader:
         """Loads lines that fill all of `columns`, by rows that have only `filled`."""
         sets = set(filled)
         omitted = [name for name in columns if any(name not in each for each in sets)]
-        defaults = {name: sql for name in omitted if (sql := self._omissible_columns().get(name)) is not None}
+        defaults = {name: sql for name in omitted if (sql := self._omissible_columns().defaults.get(name)) is not None}
         key = [column.name for column in self._table.primary_key.columns]
         names = staged_columns(self._table, columns)
         updates = self._on_conflict == "update" and set(key) <= set(names)
@@ -107,7 +109,7 @@ class TableLoader:
         if not updates:
             return self._load(staging, marked)
         total = LoadResult()
-        for positions in rounds_by_key(values_at(lines, [names.index(name) for name in key]), filled):
+        for positions in rounds_by_key(fields_at(lines, [names.index(name) for name in key]), filled):
             total += _at_positions(self._load(staging, [marked[position] for position in positions]), positions)
         return total
 
@@ -167,7 +169,7 @@ class TableLoader:
         transaction = LoadTransaction(self._engine, load_lines)
         return call_postgres(self._db, partial(transaction.run, lines))
 
-    def _omissible_columns(self) -> Mapping[str, str | None]:
+    def _omissible_columns(self) -> OmissibleColumns:
         if self._omissible is None:
             query = partial(omissible_columns, self._engine, self._table, self._on_conflict)
             self._omissible = call_postgres(self._db, query)
@@ -181,7 +183,8 @@ class TableLoader:
         # made only when a column first occurs.
         self._staged |= dict.fromkeys(names)
         digest = hashlib.sha256("\0".join((target, *self._staged)).encode()).hexdigest()[:16]
-        rows = MergedRows(self._row_format, tuple(columns), defaults)
+        key_is_plain = defaults is not None and self._omissible_columns().key_is_plain
+        rows = MergedRows(self._row_format, tuple(columns), defaults, key_is_plain)
         merge = partial(merge_statement, rows, target, on_conflict=self._on_conflict, keep=self._keep)
         every = tuple(self._staged)
         filled = names if defaults is None else ("holded_filled", *names)

@@ -111,7 +111,7 @@ def test_a_bad_row_among_sets_of_columns_is_rejected_alone(db):
     ]
 
 
-def test_an_update_with_a_bad_row_among_a_thousand_sets_of_columns_is_two_transactions(db, transactions):
+def test_an_update_with_a_bad_row_among_many_sets_is_two_transactions(db, transactions):
     wide.create(db.engine(poolclass=sa.NullPool))
     run_statements(db, "ALTER TABLE wide ADD CHECK (c3 <> 'bad')")
     chosen = list(itertools.product([False, True], repeat=10))
@@ -179,21 +179,36 @@ def test_a_row_that_omits_a_column_gets_the_default_of_the_database(db, transact
     ]
 
 
-def test_an_update_keeps_what_a_row_omits_and_not_the_default(db, transactions):
-    run_statements(db, "CREATE TABLE wide (id int PRIMARY KEY, c0 text DEFAULT 'default', c1 text DEFAULT 'default')")
-    table = sa.Table(
-        "wide",
-        sa.MetaData(),
-        *(sa.Column(each.name, each.type, primary_key=each.primary_key) for each in list(wide.columns)[:3]),
+@pytest.mark.parametrize("key", ["text", "float8", "numeric(4, 2)"])
+def test_an_update_keeps_what_a_row_omits_and_not_the_default(db, transactions, key):
+    run_statements(
+        db, f"CREATE TABLE wide (id {key} PRIMARY KEY, c0 text DEFAULT 'default', c1 text DEFAULT 'default')"
     )
-    load_mixed(db, table, [{"id": n, "c0": "old", "c1": "old"} for n in (1, 2, 3)])
+    load_mixed(db, wide, [{"id": n, "c0": "old", "c1": "old"} for n in (1, 2, 3)])
     transactions.clear()
     rows = [{"id": 1, "c0": "new"}, {"id": 2, "c1": None}, {"id": 3}, {"id": 4, "c1": "new"}, {"id": 5}]
-    assert counts(load_mixed(db, table, rows, on_conflict="update")) == (2, 2, 1, [])
+    assert counts(load_mixed(db, wide, rows, on_conflict="update")) == (2, 2, 1, [])
     assert len(transactions) == 1
-    assert rows_of(db, "SELECT id, c0, c1 FROM wide ORDER BY 1") == [
-        (1, "new", "old"), (2, "old", None), (3, "old", "old"), (4, "default", "new"), (5, "default", "default"),
-    ]  # fmt: skip
+    assert rows_of(db, "SELECT id::int, c0, c1 FROM wide ORDER BY 1") == [
+        (1, "new", "old"),
+        (2, "old", None),
+        (3, "old", "old"),
+        (4, "default", "new"),
+        (5, "default", "default"),
+    ]
+
+
+@pytest.mark.parametrize("second", ["text", "float8"])
+def test_an_update_by_a_key_of_two_columns_keeps_what_a_row_omits(db, transactions, second):
+    run_statements(db, f"CREATE TABLE pairs (a text, b {second}, x int, y int DEFAULT 7, PRIMARY KEY (a, b))")
+    key = [sa.Column(name, sa.Text, primary_key=True) for name in ("a", "b")]
+    pairs = sa.Table("pairs", sa.MetaData(), *key, sa.Column("x", sa.Integer), sa.Column("y", sa.Integer))
+    load_mixed(db, pairs, [{"a": a, "b": b, "x": 0, "y": 0} for a, b in (("k,1", "1"), ("k", "11"))])
+    transactions.clear()
+    rows = [{"a": "k,1", "b": "1", "x": 1}, {"a": "k", "b": "11", "y": 1}, {"a": 'k"', "b": "1", "x": 1}]
+    assert counts(load_mixed(db, pairs, rows, on_conflict="update")) == (1, 2, 0, [])
+    assert len(transactions) == 1
+    assert sorted(rows_of(db, "SELECT a, x, y FROM pairs")) == [("k", 0, 1), ('k"', 1, 7), ("k,1", 1, 0)]
 
 
 def test_a_trigger_on_a_column_fires_only_for_rows_that_have_it(db):
