@@ -7,6 +7,7 @@ sequence is written into the merge statement. A `server_default` needs nothing: 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import sqlalchemy as sa
@@ -17,13 +18,13 @@ from holded_pipeline.postgres.dialect import DIALECT
 
 def client_default_columns(table: sa.Table, columns: Sequence[str]) -> tuple[sa.Column[Any], ...]:
     """The columns with a Python default among those that rows with `columns` omit."""
-    return tuple(
-        column
-        for column in table.columns
-        if column.name not in columns
-        and column.default is not None
-        and (column.default.is_callable or column.default.is_scalar)
-    )
+    return tuple(column for column in _with_client_default(table) if column.name not in columns)
+
+
+@lru_cache(maxsize=16)  # asked for each set of columns that rows have, of which there may be a thousand
+def _with_client_default(table: sa.Table) -> tuple[sa.Column[Any], ...]:
+    defaults = ((column, column.default) for column in table.columns)
+    return tuple(column for column, each in defaults if each is not None and (each.is_callable or each.is_scalar))
 
 
 def sql_defaults(table: sa.Table, columns: Sequence[str]) -> dict[str, str]:

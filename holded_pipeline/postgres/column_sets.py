@@ -1,28 +1,30 @@
 """Rows that fill different columns, arranged into as few sets of columns as give the same rows.
 
-A column without any default is NULL where a row omits it, so on an insert a row that omits it is the same as a row
-with NULL in it.
+On an insert, a row that omits a column is the same as a row with the column's default in it, or with NULL where there
+is no default. A bit for each column says what a row omits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Container, Mapping, Sequence
 
+import attrs
 import sqlalchemy as sa
 
-from holded_pipeline.postgres.column_defaults import client_default_columns
+from holded_pipeline.postgres.column_defaults import client_default_columns, sql_defaults
 from holded_pipeline.postgres.dialect import quote_table
 from holded_pipeline.postgres.time_limit import Deadline
 
-# Not of a view, whose table may have defaults, nor of a table with rules, which may read what a statement names. A
-# domain may have a default too.
-_WITHOUT_DEFAULT = """
-SELECT attname FROM pg_attribute
+# The default is cast to its column's type without a length: the insert checks the length, and a cast would cut the
+# value. Not of a view, whose table may have other defaults, nor of a table with rules, which may read what a statement
+# names, nor of what the database generates. A domain may have a default of its own.
+_OMISSIBLE = """
+SELECT attname, pg_get_expr(adbin, adrelid), format_type(atttypid, -1) FROM pg_attribute
     JOIN pg_class ON pg_class.oid = attrelid
     JOIN pg_type ON pg_type.oid = atttypid
+    LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
 WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 AND NOT attisdropped
-    AND NOT atthasdef AND attidentity = '' AND typtype <> 'd' AND relkind IN ('r', 'p') AND NOT relhasrules"""
+    AND attgenerated = '' AND attidentity = '' AND typtype <> 'd' AND relkind IN ('r', 'p') AND NOT relhasrules"""
 
 # Triggers that see which columns an update sets, or may change the key of a row before it is inserted.
 _NO_TRIGGER = """
@@ -32,16 +34,42 @@ _NO_TRIGGER = """
     )"""
 
 
-def optional_columns(engine: sa.Engine, table: sa.Table, on_conflict: str, deadline: Deadline) -> frozenset[str]:
-    """The columns outside the key that are NULL in rows that omit them: no default in the database nor in `table`.
+# Their text is the value, in whatever session.
+_PLAIN_TYPES = {"smallint", "integer", "bigint", "text", "character varying", "uuid"}
+
+
+@attrs.frozen
+class OmissibleColumns:
+    """What rows of one merge may omit.
+
+    Attributes:
+        defaults: the columns outside the key that only some of the rows need to have; for each the SQL of its default,
+            in the database or in the definition of the table, or None where it has none.
+        key_is_plain: equal texts of the key are equal keys.
+    """
+
+    defaults: Mapping[str, str | None]
+    key_is_plain: bool
+
+
+def omissible_columns(engine: sa.Engine, table: sa.Table, on_conflict: str, deadline: Deadline) -> OmissibleColumns:
+    """Asks the database.
 
     For an update, none of a table that might notice that an update sets a column to the value that it has.
     """
-    query = _WITHOUT_DEFAULT + (_NO_TRIGGER if on_conflict == "update" else "")
+    query = _OMISSIBLE + (_NO_TRIGGER if on_conflict == "update" else "")
     with deadline.time_limit().connect(engine) as connection:
-        found = connection.execute(sa.text(query), {"table": quote_table(table)}).scalars().all()
-    declared = {column.name for column in table.columns if column.default is None and not column.primary_key}
-    return frozenset(found) & declared
+        found = connection.execute(sa.text(query), {"table": quote_table(table)}).all()
+    declared = sql_defaults(table, ())
+    client = {column.name for column in client_default_columns(table, ())}  # in each line
+    key = {column.name for column in table.primary_key.columns}
+    outside = {column.name for column in table.columns} - key - client
+    defaults = {
+        name: None if (sql := declared.get(name, default)) is None else f"CAST(({sql}) AS {kind})"
+        for name, default, kind in found
+        if name in outside
+    }
+    return OmissibleColumns(defaults, key <= {name for name, _, kind in found if kind in _PLAIN_TYPES})
 
 
 def staged_columns(table: sa.Table, columns: Sequence[str]) -> tuple[str, ...]:
@@ -50,23 +78,23 @@ def staged_columns(table: sa.Table, columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def group_by_columns(
-    table: sa.Table, filled: Sequence[tuple[str, ...]], optional: AbstractSet[str]
+    table: sa.Table, filled: Sequence[tuple[str, ...]], omissible: Container[str]
 ) -> dict[tuple[str, ...], list[int]]:
     """Positions of rows that can be loaded as rows with the same columns, by these columns.
 
     Args:
         table: the table.
         filled: for each row, the columns that it has.
-        optional: the columns that a row may as well fill with NULL.
+        omissible: the columns that only some rows need to have.
     """
-    # Table t (k int, a int, b int, c int DEFAULT 7), where a and b are optional:
+    # Table t (k int, a int, b int, c int GENERATED ...), where a and b are omissible:
     #
     #   [("k", "a"), ("k", "b"), ("k", "c")]  ->  {("k", "a", "b"): [0, 1], ("k", "c"): [2]}
     groups: dict[tuple[str, ...], tuple[set[str], list[int]]] = {}
     required: dict[tuple[str, ...], tuple[str, ...]] = {}
     for position, columns in enumerate(filled):
         if columns not in required:
-            required[columns] = tuple(sorted(set(staged_columns(table, columns)) - optional))
+            required[columns] = tuple(sorted(name for name in staged_columns(table, columns) if name not in omissible))
             groups.setdefault(required[columns], (set(), []))[0].update(columns)
         groups[required[columns]][1].append(position)
     return {
@@ -80,7 +108,7 @@ class LineLayout:
 
     Args:
         table: the table.
-        columns: of the rows to be written; those that a row lacks must be optional.
+        columns: of the rows to be written; those that a row lacks must be omissible.
     """
 
     def __init__(self, table: sa.Table, columns: Sequence[str]) -> None:
@@ -113,12 +141,21 @@ def filled_bits(columns: Sequence[str], filled: Sequence[str]) -> bytes:
     return b"".join(b"1" if name in filled else b"0" for name in columns)
 
 
+def fields_at(lines: Sequence[bytes], places: Sequence[int]) -> list[bytes]:
+    """What each line has at some places."""
+    # b"1\t2\t3\n" at [2, 0]  ->  b"3\t1"
+    fields = [line[:-1].split(b"\t", max(places) + 1) for line in lines]
+    return [b"\t".join([values[place] for place in places]) for values in fields]
+
+
 def rounds_by_key(keys: Sequence[bytes], filled: Sequence[tuple[str, ...]]) -> list[list[int]]:
     """Positions of rows in rounds, so that rows of a round with the same key have the same columns.
 
     Rows that update different columns of one row all count, in their order.
     """
     # keys b"1", b"2", b"1", b"1" with columns "a", "a", "b", "a"  ->  [[0, 1, 3], [2]]
+    if len(set(keys)) == len(keys):
+        return [list(range(len(keys)))]
     rounds: list[list[int]] = []
     seen: dict[bytes, dict[tuple[str, ...], int]] = {}
     for position, key in enumerate(keys):

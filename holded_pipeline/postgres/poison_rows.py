@@ -178,7 +178,8 @@ class TextStagingTable:
     def _create_tables(self, cursor: Cursor) -> None:
         texts = ", ".join(f"{column} text" for column in self.every_column)
         cursor.execute(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.name} (holded_position int PRIMARY KEY, {texts}) "
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.name} (holded_position int PRIMARY KEY, "
+            f"holded_filled text, {texts}) "
             "ON COMMIT DELETE ROWS"
         )
         cursor.execute(
@@ -240,6 +241,7 @@ class TextStagingTable:
         #   json_to_record(json_object(ARRAY['v'], ARRAY[holded_texts_1."v"])) AS typed ("v" character varying(3))
         cursor.execute(_COLUMN_TYPES, {"table": self.target})
         known = {column: (key, kind, cast) for column, key, kind, cast in cursor.fetchall()}
+        known["holded_filled"] = ("'holded_filled'", "varbit", True)
         cast = [column for column in self.columns if known[column][2]]
         read = [column for column in self.columns if column not in cast]
         selected = [f"{self.name}.{column}::{known[column][1]} AS {column}" for column in cast]

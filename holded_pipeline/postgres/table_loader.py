@@ -12,7 +12,7 @@ set by set, in the order in which the sets first occur.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Literal
@@ -23,24 +23,28 @@ import sqlalchemy as sa
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.postgres.column_sets import (
     LineLayout,
+    OmissibleColumns,
+    fields_at,
     filled_bits,
     group_by_columns,
-    optional_columns,
+    omissible_columns,
     rounds_by_key,
     staged_columns,
 )
 from holded_pipeline.postgres.copy_format import RowFormat
-from holded_pipeline.postgres.copy_lines import copy_lines
 from holded_pipeline.postgres.dialect import quote_name, quote_table
-from holded_pipeline.postgres.load_transaction import Cursor, LoadLines, LoadResult, LoadTransaction
-from holded_pipeline.postgres.merge_sql import merge_filled_statement, merge_statement
+from holded_pipeline.postgres.load_transaction import LoadLines, LoadResult, LoadTransaction
+from holded_pipeline.postgres.merge_sql import merge_statement
+from holded_pipeline.postgres.merged_rows import MergedRows
 from holded_pipeline.postgres.poison_rows import TextStagingTable
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.retried_call import call_postgres
-from holded_pipeline.postgres.row_errors import RowRejectedError, row_errors
+from holded_pipeline.postgres.row_errors import RowRejectedError
+from holded_pipeline.postgres.staging_table import StagingTable
 
 OnConflict = Literal["ignore", "update", "reject"]
 Keep = Literal["first", "last"]
+StagingTables = tuple[StagingTable, TextStagingTable]
 
 _DEPENDS_ON_OTHER_ROWS = {"foreign_key_violation", "no_data_found", "raise_exception"}
 """Reasons that may no longer hold once another row of the batch is stored."""
@@ -65,7 +69,7 @@ class TableLoader:
         # A ping before each use would not be bounded in time; a stale connection costs one more attempt.
         self._engine = db.engine(pool_size=1, max_overflow=1, pool_pre_ping=False)
         self._staged: dict[str, None] = {}  # the columns that lines have filled; an ordered set
-        self._optional: frozenset[str] | None = None
+        self._omissible: OmissibleColumns | None = None
 
     def close(self) -> None:
         """Closes the connection."""
@@ -80,50 +84,33 @@ class TableLoader:
         if filled.count(filled[0]) == len(filled):
             return self.load(filled[0], lines)
         total = LoadResult()
-        for columns, positions in group_by_columns(self._table, filled, self._optional_columns()).items():
+        for columns, positions in group_by_columns(self._table, filled, self._omissible_columns().defaults).items():
             layout = LineLayout(self._table, columns)
-            group_lines = [layout.line(lines[position], filled[position]) for position in positions]
             group_filled = [filled[position] for position in positions]
-            if self._on_conflict == "update" and group_filled.count(columns) < len(positions):
-                result = self._update_filled(columns, group_filled, group_lines, [lines[each] for each in positions])
-            else:
-                result = self.load(columns, group_lines)
-            total += _at_positions(result, positions)
+            group_lines = [layout.line(lines[position], filled[position]) for position in positions]
+            total += _at_positions(self._load_group(columns, group_filled, group_lines), positions)
         return attrs.evolve(total, rejected=tuple(sorted(total.rejected, key=itemgetter(0))))
 
-    def _update_filled(
-        self,
-        columns: tuple[str, ...],
-        filled: Sequence[tuple[str, ...]],
-        lines: Sequence[bytes],
-        own_lines: Sequence[bytes],
+    def _load_group(
+        self, columns: tuple[str, ...], filled: Sequence[tuple[str, ...]], lines: Sequence[bytes]
     ) -> LoadResult:
-        """Updates by rows that omit some of `columns`: `lines` fill all of them, `own_lines` only what a row has."""
+        """Loads lines that fill all of `columns`, by rows that have only `filled`."""
+        sets = set(filled)
+        omitted = [name for name in columns if any(name not in each for each in sets)]
+        defaults = {name: sql for name in omitted if (sql := self._omissible_columns().defaults.get(name)) is not None}
+        key = [column.name for column in self._table.primary_key.columns]
         names = staged_columns(self._table, columns)
-        places = [names.index(column.name) for column in self._table.primary_key.columns if column.name in names]
-        if len(places) < len(self._table.primary_key.columns):
-            return self._load_sets(filled, own_lines)
-        staging = self._filled_staging_table(columns)
-        fields = [line.split(b"\t", max(places) + 1) for line in lines]
-        keys = [b"\t".join([values[place].rstrip(b"\n") for place in places]) for values in fields]
-        bits = {each: filled_bits(columns, each) for each in set(filled)}
+        updates = self._on_conflict == "update" and set(key) <= set(names)
+        if not (defaults or (updates and omitted)):
+            return self.load(columns, lines)
+        bits = {each: filled_bits(columns, each) for each in sets}
         marked = [b"%b\t%b" % (bits[each], line) for each, line in zip(filled, lines, strict=True)]
+        staging = self._staging_tables_of(columns, defaults)
+        if not updates:
+            return self._load(staging, marked)
         total = LoadResult()
-        for positions in rounds_by_key(keys, filled):
-            try:
-                result = self._run_transaction(staging.load, [marked[position] for position in positions])
-            except RowRejectedError:
-                own = [own_lines[position] for position in positions]
-                result = self._load_sets([filled[position] for position in positions], own)
-            total += _at_positions(result, positions)
-        return total
-
-    def _load_sets(self, filled: Sequence[tuple[str, ...]], lines: Sequence[bytes]) -> LoadResult:
-        """Loads lines set by set: the exact way where rows omit columns, and the slow one."""
-        total = LoadResult()
-        for columns in dict.fromkeys(filled):
-            positions = [position for position, each in enumerate(filled) if each == columns]
-            total += _at_positions(self.load(columns, [lines[position] for position in positions]), positions)
+        for positions in rounds_by_key(fields_at(lines, [names.index(name) for name in key]), filled):
+            total += _at_positions(self._load(staging, [marked[position] for position in positions]), positions)
         return total
 
     def load(self, columns: Sequence[str], lines: Sequence[bytes]) -> LoadResult:
@@ -133,6 +120,9 @@ class TableLoader:
             TransientError: the server did not answer within the deadline.
             ConfigurationError: a grant, the table, a column or a constraint is missing.
         """
+        return self._load(self._staging_tables_of(columns), lines)
+
+    def _load(self, staging: StagingTables, lines: Sequence[bytes]) -> LoadResult:
         # Rows 0 and 1 refer to each other, and row 2 is bad:
         #   first round, rows 0, 1, 2: none is good by itself; 0 and 1 are rejected as foreign_key_violation
         #   second round, rows 0, 1, whose reason depends on other rows: loaded together
@@ -140,7 +130,7 @@ class TableLoader:
         rejected: dict[int, RejectRecord] = {}
         positions: Sequence[int] = range(len(lines))
         while positions:
-            result = self._load_positions(tuple(columns), lines, positions)
+            result = self._load_positions(staging, lines, positions)
             total += attrs.evolve(result, rejected=())
             tried = set(positions)
             rejected = {position: each for position, each in rejected.items() if position not in tried}
@@ -150,14 +140,14 @@ class TableLoader:
             positions = retry if result.inserted + result.updated or len(retry) < len(tried) else ()
         return total + LoadResult(rejected=tuple(sorted(rejected.items())))
 
-    def _load_positions(self, columns: tuple[str, ...], lines: Sequence[bytes], positions: Sequence[int]) -> LoadResult:
+    def _load_positions(self, staging: StagingTables, lines: Sequence[bytes], positions: Sequence[int]) -> LoadResult:
         """Loads the lines at some positions; where they are good only in part, each half by itself."""
         total = LoadResult()
         pending = [positions]
         while pending:
             chunk = pending.pop()
             try:
-                result = self._load_chunk(columns, [lines[position] for position in chunk])
+                result = self._load_chunk(staging, [lines[position] for position in chunk])
             except RowRejectedError:
                 middle = len(chunk) // 2
                 pending += [chunk[middle:], chunk[:middle]]
@@ -166,44 +156,41 @@ class TableLoader:
                 total += attrs.evolve(result, rejected=rejected)
         return total
 
-    def _load_chunk(self, columns: tuple[str, ...], lines: Sequence[bytes]) -> LoadResult:
-        staging, text_staging = self._staging_tables_of(columns)
+    def _load_chunk(self, staging: StagingTables, lines: Sequence[bytes]) -> LoadResult:
+        typed, texts = staging
         try:
-            return self._run_transaction(staging.load, lines)
+            return self._run_transaction(typed.load, lines)
         except RowRejectedError as error:
             if len(lines) == 1:
                 return LoadResult(rejected=((0, error.rejection),))
-        return self._run_transaction(text_staging.load_good_rows, lines)
+        return self._run_transaction(texts.load_good_rows, lines)
 
     def _run_transaction(self, load_lines: LoadLines, lines: Sequence[bytes]) -> LoadResult:
         transaction = LoadTransaction(self._engine, load_lines)
         return call_postgres(self._db, partial(transaction.run, lines))
 
-    def _optional_columns(self) -> frozenset[str]:
-        if self._optional is None:
-            query = partial(optional_columns, self._engine, self._table, self._on_conflict)
-            self._optional = call_postgres(self._db, query)
-        return self._optional
+    def _omissible_columns(self) -> OmissibleColumns:
+        if self._omissible is None:
+            query = partial(omissible_columns, self._engine, self._table, self._on_conflict)
+            self._omissible = call_postgres(self._db, query)
+        return self._omissible
 
-    def _filled_staging_table(self, columns: tuple[str, ...]) -> StagingTable:
-        merge = partial(merge_filled_statement, self._row_format, quote_table(self._table), columns, keep=self._keep)
-        staging, _ = self._staging_tables_of(columns)
-        return attrs.evolve(staging, columns=("holded_filled", *staging.columns), merge=merge)
-
-    def _staging_tables_of(self, columns: tuple[str, ...]) -> tuple[StagingTable, TextStagingTable]:
+    def _staging_tables_of(self, columns: Sequence[str], defaults: Mapping[str, str] | None = None) -> StagingTables:
+        """Those for rows with these columns; with `defaults`, for rows that may omit some (see `MergedRows`)."""
         target = quote_table(self._table)
         names = tuple(quote_name(name) for name in staged_columns(self._table, columns))
         # Each commit empties all temporary tables of the session, so one table is for all sets of columns. Another is
         # made only when a column first occurs.
         self._staged |= dict.fromkeys(names)
         digest = hashlib.sha256("\0".join((target, *self._staged)).encode()).hexdigest()[:16]
-        merge = partial(
-            merge_statement, self._row_format, target, columns, on_conflict=self._on_conflict, keep=self._keep
-        )
+        key_is_plain = defaults is not None and self._omissible_columns().key_is_plain
+        rows = MergedRows(self._row_format, tuple(columns), defaults, key_is_plain)
+        merge = partial(merge_statement, rows, target, on_conflict=self._on_conflict, keep=self._keep)
         every = tuple(self._staged)
+        filled = names if defaults is None else ("holded_filled", *names)
         return (
-            StagingTable(f"holded_stage_{digest}", target, names, every, merge),
-            TextStagingTable(f"holded_texts_{digest}", target, names, every, merge),
+            StagingTable(f"holded_stage_{digest}", target, filled, every, merge),
+            TextStagingTable(f"holded_texts_{digest}", target, filled, every, merge),
         )
 
 
@@ -211,41 +198,3 @@ def _at_positions(result: LoadResult, positions: Sequence[int]) -> LoadResult:
     """The result of some lines of a batch, with their positions in the batch."""
     rejected = tuple((positions[index], rejection) for index, rejection in result.rejected)
     return attrs.evolve(result, rejected=rejected)
-
-
-@attrs.frozen
-class StagingTable:
-    """A temporary table with the types of the target, for lines that fill some of its columns.
-
-    Attributes:
-        name: of the temporary table.
-        target: the table that the rows are for, quoted.
-        columns: those that the lines fill, quoted.
-        every_column: those of the temporary table, quoted.
-        merge: makes the merge statement from the FROM item that its rows come from.
-    """
-
-    name: str
-    target: str
-    columns: tuple[str, ...]
-    every_column: tuple[str, ...]
-    merge: Callable[[str], str]
-
-    def load(self, cursor: Cursor, lines: Sequence[bytes]) -> LoadResult:
-        """Loads all of the lines.
-
-        Raises:
-            RowRejectedError: PostgreSQL rejects one of them.
-        """
-        # The target's types without its constraints, which the merge checks.
-        cursor.execute(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.name} ON COMMIT DELETE ROWS AS "
-            "SELECT 0::bigint AS holded_position, ''::varbit AS holded_filled, "
-            f"{', '.join(self.every_column)} FROM {self.target} WITH NO DATA"
-        )
-        with row_errors(len(lines)):
-            copy_lines(cursor, self.name, self.columns, lines)
-            cursor.execute(self.merge(self.name))
-            inserted, touched = cursor.fetchone()
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        return LoadResult(inserted, touched - inserted, len(lines) - touched)

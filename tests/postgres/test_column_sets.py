@@ -111,6 +111,106 @@ def test_a_bad_row_among_sets_of_columns_is_rejected_alone(db):
     ]
 
 
+def test_an_update_with_a_bad_row_among_many_sets_is_two_transactions(db, transactions):
+    wide.create(db.engine(poolclass=sa.NullPool))
+    run_statements(db, "ALTER TABLE wide ADD CHECK (c3 <> 'bad')")
+    chosen = list(itertools.product([False, True], repeat=10))
+    load_mixed(db, wide, [{"id": n, **dict.fromkeys(NULLABLE, "old")} for n, _ in enumerate(chosen)])
+    transactions.clear()
+    rows = [{"id": n, **dict.fromkeys(itertools.compress(NULLABLE, each), "new")} for n, each in enumerate(chosen)]
+    bad = {"id": 500, "c3": "bad"}
+    result = load_mixed(db, wide, [*rows[:500], bad, *rows[501:]], on_conflict="update")
+    assert counts(result) == (0, 1022, 1, [500])
+    assert len(transactions) == 2
+    stored = {row[0]: row[1:] for row in rows_of(db, "SELECT * FROM wide")}
+    rows[500] = {"id": 500}
+    assert stored == {row["id"]: tuple(row.get(name, "old") for name in NULLABLE) for row in rows}
+
+
+# The type of a default may be another one than its column's, and its length is checked where it is inserted.
+DEFAULTS = {
+    "a_text": "text DEFAULT 5",
+    "short": "varchar(3) DEFAULT 'abc'",
+    "too_short": "varchar(3) DEFAULT 'abcdef'",
+    "padded": "char(5) DEFAULT 'ab'",
+    "whole": "int DEFAULT 1.5",
+    "cents": "numeric(5, 2) DEFAULT 1.239",
+    "day": "date DEFAULT '2026-03-01 12:00+00'::timestamptz",
+    "hour": "time DEFAULT '2026-03-01 12:00'::timestamp",
+    "document": """jsonb DEFAULT '{"a%s": "{}"}'""",
+    "words": "text[] DEFAULT ARRAY['a', 'b']",
+    "mood": "mood DEFAULT 'so so'",
+    "counted": "serial",
+    "needed": "text NOT NULL DEFAULT lower('X')",
+    "double": "int GENERATED ALWAYS AS (id * 2) STORED",
+    "identity": "int GENERATED ALWAYS AS IDENTITY",
+}
+with_defaults = sa.Table(
+    "with_defaults",
+    sa.MetaData(),
+    sa.Column("id", sa.Integer, primary_key=True),
+    *(sa.Column(name, sa.Text) for name in DEFAULTS),
+)
+
+
+@pytest.mark.parametrize("on_conflict", ["ignore", "update", "reject"])
+def test_a_row_that_omits_a_column_gets_the_default_of_the_database(db, transactions, on_conflict):
+    columns = ", ".join(f"{name} {definition}" for name, definition in DEFAULTS.items())
+    run_statements(
+        db, "CREATE TYPE mood AS ENUM ('so so')", f"CREATE TABLE with_defaults (id int PRIMARY KEY, {columns})"
+    )
+    rows = [
+        {"id": 1, "too_short": "abc"},
+        {"id": 2},
+        {"id": 3, **dict.fromkeys([*DEFAULTS][:11]), "day": "5874897-12-31"},
+        {"id": 4, "too_short": None, "needed": None},
+        {"id": 5, "a_text": "x", "whole": "3", "day": "5874897-12-31", "mood": None, "too_short": "a"},
+    ]
+    result = load_mixed(db, with_defaults, rows, on_conflict=on_conflict)
+    assert counts(result) == (3, 0, 0, [1, 3])
+    assert len(transactions) == 2
+    defaults = ("5", "abc", "ab   ", 2, "1.24", "2026-03-01", "12:00:00", {"a%s": "{}"}, ["a", "b"], "so so", "x")
+    query = """SELECT id, too_short, a_text, short, padded, whole, cents::text, day::text, hour::text, document, words,
+        mood::text, needed, counted IS NULL, double, identity IS NOT NULL FROM with_defaults ORDER BY id"""
+    assert rows_of(db, query) == [
+        (1, "abc", *defaults, False, 2, True),
+        (3, None, None, None, None, None, None, "5874897-12-31", None, None, None, None, "x", False, 6, True),
+        (5, "a", "x", "abc", "ab   ", 3, "1.24", "5874897-12-31", *defaults[6:9], None, "x", False, 10, True),
+    ]
+
+
+@pytest.mark.parametrize("key", ["text", "float8", "numeric(4, 2)"])
+def test_an_update_keeps_what_a_row_omits_and_not_the_default(db, transactions, key):
+    run_statements(
+        db, f"CREATE TABLE wide (id {key} PRIMARY KEY, c0 text DEFAULT 'default', c1 text DEFAULT 'default')"
+    )
+    load_mixed(db, wide, [{"id": n, "c0": "old", "c1": "old"} for n in (1, 2, 3)])
+    transactions.clear()
+    rows = [{"id": 1, "c0": "new"}, {"id": 2, "c1": None}, {"id": 3}, {"id": 4, "c1": "new"}, {"id": 5}]
+    assert counts(load_mixed(db, wide, rows, on_conflict="update")) == (2, 2, 1, [])
+    assert len(transactions) == 1
+    assert rows_of(db, "SELECT id::int, c0, c1 FROM wide ORDER BY 1") == [
+        (1, "new", "old"),
+        (2, "old", None),
+        (3, "old", "old"),
+        (4, "default", "new"),
+        (5, "default", "default"),
+    ]
+
+
+@pytest.mark.parametrize("second", ["text", "float8"])
+def test_an_update_by_a_key_of_two_columns_keeps_what_a_row_omits(db, transactions, second):
+    run_statements(db, f"CREATE TABLE pairs (a text, b {second}, x int, y int DEFAULT 7, PRIMARY KEY (a, b))")
+    key = [sa.Column(name, sa.Text, primary_key=True) for name in ("a", "b")]
+    pairs = sa.Table("pairs", sa.MetaData(), *key, sa.Column("x", sa.Integer), sa.Column("y", sa.Integer))
+    load_mixed(db, pairs, [{"a": a, "b": b, "x": 0, "y": 0} for a, b in (("k,1", "1"), ("k", "11"))])
+    transactions.clear()
+    rows = [{"a": "k,1", "b": "1", "x": 1}, {"a": "k", "b": "11", "y": 1}, {"a": 'k"', "b": "1", "x": 1}]
+    assert counts(load_mixed(db, pairs, rows, on_conflict="update")) == (1, 2, 0, [])
+    assert len(transactions) == 1
+    assert sorted(rows_of(db, "SELECT a, x, y FROM pairs")) == [("k", 0, 1), ('k"', 1, 7), ("k,1", 1, 0)]
+
+
 def test_a_trigger_on_a_column_fires_only_for_rows_that_have_it(db):
     wide.create(db.engine(poolclass=sa.NullPool))
     load_mixed(db, wide, [{"id": n, "c0": "old", "c1": "old"} for n in (1, 2)])

@@ -1,0 +1,57 @@
+"""The rows of a merge, and what is inserted for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import attrs
+import sqlalchemy as sa
+
+from holded_pipeline.postgres.column_defaults import sql_defaults
+from holded_pipeline.postgres.column_sets import staged_columns
+from holded_pipeline.postgres.copy_format import RowFormat
+from holded_pipeline.postgres.dialect import quote_name
+
+
+@attrs.frozen
+class MergedRows:
+    """The rows of a merge.
+
+    Attributes:
+        row_format: of the table.
+        columns: those that the rows fill.
+        defaults: None if each row has all of `columns`. Otherwise the staging table's column `holded_filled` has a bit
+            for each of `columns`, whether the row has it; and this is the SQL of what is inserted where a row omits
+            a column, if that is not what its line has. No row omits a part of the key.
+        key_is_plain: equal texts of the key are equal keys.
+    """
+
+    row_format: RowFormat
+    columns: tuple[str, ...]
+    defaults: Mapping[str, str] | None = None
+    key_is_plain: bool = False
+
+    @property
+    def table(self) -> sa.Table:
+        """The table."""
+        return self.row_format.table
+
+    @property
+    def lookup(self) -> Literal["none", "map", "sets"]:
+        """How an update finds out what a row omits."""
+        return "none" if self.defaults is None else "map" if self.key_is_plain else "sets"
+
+    def inserted(self) -> dict[str, str]:
+        """What is inserted into each column, as SQL; both quoted."""
+        defaults = self.defaults or {}
+        values = {quote_name(name): quote_name(name) for name in staged_columns(self.table, self.columns)}
+        values |= {
+            quote_name(name): f"CASE WHEN {self.is_filled(name)} THEN {quote_name(name)} ELSE {sql} END"
+            for name, sql in defaults.items()
+        }
+        return values | {quote_name(name): sql for name, sql in sql_defaults(self.table, self.columns).items()}
+
+    def is_filled(self, name: str) -> str:
+        """Whether a row has a column, as SQL."""
+        return f"pg_catalog.get_bit(holded_filled, {self.columns.index(name)}) = 1"

@@ -1,0 +1,49 @@
+"""The staging table of a load: lines are copied into it, and merged from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from holded_pipeline.postgres.copy_lines import copy_lines
+from holded_pipeline.postgres.load_transaction import Cursor, LoadResult
+from holded_pipeline.postgres.row_errors import row_errors
+
+
+@attrs.frozen
+class StagingTable:
+    """A temporary table with the types of the target, for lines that fill some of its columns.
+
+    Attributes:
+        name: of the temporary table.
+        target: the table that the rows are for, quoted.
+        columns: those that the lines fill, quoted.
+        every_column: those of the temporary table, quoted.
+        merge: makes the merge statement from the FROM item that its rows come from.
+    """
+
+    name: str
+    target: str
+    columns: tuple[str, ...]
+    every_column: tuple[str, ...]
+    merge: Callable[[str], str]
+
+    def load(self, cursor: Cursor, lines: Sequence[bytes]) -> LoadResult:
+        """Loads all of the lines.
+
+        Raises:
+            RowRejectedError: PostgreSQL rejects one of them.
+        """
+        # The target's types without its constraints, which the merge checks.
+        cursor.execute(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.name} ON COMMIT DELETE ROWS AS "
+            "SELECT 0::bigint AS holded_position, ''::varbit AS holded_filled, "
+            f"{', '.join(self.every_column)} FROM {self.target} WITH NO DATA"
+        )
+        with row_errors(len(lines)):
+            copy_lines(cursor, self.name, self.columns, lines)
+            cursor.execute(self.merge(self.name))
+            inserted, touched = cursor.fetchone()
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        return LoadResult(inserted, touched - inserted, len(lines) - touched)
