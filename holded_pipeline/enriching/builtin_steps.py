@@ -14,7 +14,7 @@ from holded_pipeline.model.business_context import aggregate_of, business_contex
 from holded_pipeline.model.carried_text import Entry, is_proved_json, make_entry, metadata_value, with_entries
 from holded_pipeline.model.values import Event
 
-_SAME_TIME = 0.001  # seconds for which the time of processing is not read again
+_SAME_TIME = 0.05  # seconds for which the clock is not read again: the time of a batch of events
 
 EntryFunction = Callable[[Event], Entry]
 """Gives the entry that an enricher adds to the metadata of an event."""
@@ -83,7 +83,7 @@ def _business_context_entries(name: str) -> EntryFunction:
 
 
 class _ProcessingEntries:
-    """What `Processing` returns; the clock is read once a millisecond."""
+    """What `Processing` returns; the events of a batch share it."""
 
     def __init__(self, name: str, processing: Processing) -> None:
         self._name = name

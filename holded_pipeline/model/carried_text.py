@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import attrs
@@ -90,38 +91,31 @@ def event_with_dict(fields: dict[str, Any]) -> Event:
     return event
 
 
-def without_values(event: Event) -> Event:
-    """The event without what it carries decoded: to be held in memory for as long as it may still be rejected.
+_HELD = ("id", "type", "company_id", "occurred_at", "user_id", "raw", "attempts", "replay_of", "_position")
+_held_values = itemgetter(*_HELD)
 
-    Its data and metadata are decoded again if somebody looks at them. Many small objects that stay for a while keep
-    Python's garbage collector busy.
+
+def held_for_rejection(event: Event) -> Any:
+    """What is held of an event for as long as it may still be rejected; `event_of_held` makes an event of it.
+
+    Its record says what its data are, so they are not held: they would take memory several times, and many small
+    objects keep Python's garbage collector busy.
     """
     fields = event.__dict__
-    if "_position" not in fields or "data" in fields or "metadata" in fields:
-        return event
-    return event_with_dict(
-        {
-            "id": fields["id"],
-            "type": fields["type"],
-            "company_id": fields["company_id"],
-            "occurred_at": fields["occurred_at"],
-            "user_id": fields["user_id"],
-            "raw": fields["raw"],
-            "attempts": fields["attempts"],
-            "replay_of": fields["replay_of"],
-            "_data_text": fields["_data_text"],
-            "_data_encoded": fields["_data_encoded"],
-            "_metadata_text": metadata_text(event),
-            "_position": fields["_position"],
-            "_load": _decode_field,
-        }
-    )
+    return _held_values(fields) if "_position" in fields and fields["raw"] else event
 
 
-def _decode_field(event: Event, name: str) -> Any:
-    if name == "source":
-        return load_field(event, name)
-    return json_codec.decode_own(event.__dict__["_data_text" if name == "data" else "_metadata_text"])
+def event_of_held(held: Any) -> Event:
+    """The event, for a rejection: if it has its record, the record stands for its data and metadata."""
+    if isinstance(held, Event):
+        return held
+    return event_with_dict({**dict(zip(_HELD, held, strict=True)), "_load": _load_held})
+
+
+def _load_held(event: Event, name: str) -> Any:
+    if name != "source":
+        raise AttributeError(f"the event is held without its {name}; its record is in `raw`")
+    return load_field(event, name)
 
 
 def load_field(event: Event, name: str) -> Any:
@@ -243,10 +237,15 @@ def has_source(event: Event) -> bool:
 
 def source_text(event: Event) -> bytes:
     """The JSON text of the source; `null` without one."""
-    position: Position | None = event.__dict__.get("_position")
+    fields = event.__dict__
+    position: Position | None = fields.get("_position")
     if position is not None:
-        read_object, line, item = position
-        return read_object.text + (b'%d,"item":null}' % line if item is None else b'%d,"item":%d}' % (line, item))
+        text: bytes | None = fields.get("_source_text")
+        if text is None:  # it is asked for several times: for the store, for an object's name and for the database
+            read_object, line, item = position
+            end = b'%d,"item":null}' % line if item is None else b'%d,"item":%d}' % (line, item)
+            text = fields["_source_text"] = read_object.text + end
+        return text
     return json_codec.encode(None if event.source is None else attrs.asdict(event.source))
 
 

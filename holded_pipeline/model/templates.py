@@ -6,7 +6,7 @@ import re
 import string
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -44,7 +44,7 @@ class Template:
 
     parts: tuple[tuple[str, FieldValue | None], ...]
     encode: Callable[[str], str]
-    _texts: dict[tuple[str, ...], str] = attrs.field(factory=dict, init=False, eq=False, repr=False)
+    _texts: dict[str | tuple[str, ...], str] = attrs.field(factory=dict, init=False, eq=False, repr=False)
     _values: tuple[FieldValue, ...] = attrs.field(init=False, eq=False, repr=False)
 
     @_values.default
@@ -53,12 +53,15 @@ class Template:
 
     def __call__(self, event: Event) -> str:
         """The text for an event."""
-        values = tuple([value(event) for value in self._values])
+        if len(self._values) == 1:  # as most have; a tuple takes as long as the rest
+            values: Any = self._values[0](event)
+        else:
+            values = tuple([value(event) for value in self._values])
         text = self._texts.get(values)
         if text is None:
             if len(self._texts) >= _MAX_TEXTS:
                 self._texts.clear()
-            text = self._texts[values] = self._format(values)
+            text = self._texts[values] = self._format((values,) if isinstance(values, str) else values)
         return text
 
     def _format(self, values: tuple[str, ...]) -> str:

@@ -17,6 +17,10 @@ _OPEN_BYTES = 2 << 10  # memory of an object without lines
 _CHUNK_OVERHEAD = 48  # memory of a bytes object and its place in a list, beside its bytes
 
 
+Line = bytes | Iterable[bytes]
+"""A line without its end, whole or in chunks."""
+
+
 @attrs.frozen
 class FinishedObject:
     """An object ready to be stored; `destination` is what its lines were added with."""
@@ -45,18 +49,20 @@ class _OpenObject:
         self._line_bytes = 0
         self._compressed = BytesIO()  # gives its bytes without a copy
 
-    def add(self, line: bytes | Iterable[bytes], element: Any) -> None:
-        time_member = self.identity.begin(element)
-        if time_member is not self._time_member:
-            self._identify_lines()
-            self._time_member = time_member
-        self.records += 1
-        if isinstance(line, bytes):
-            self._append(line + b"\n")
-            return
-        for chunk in line:
-            self._append(chunk)
-        self._append(b"\n")
+    def add(self, lines: Sequence[Line], elements: Sequence[Any]) -> None:
+        begin = self.identity.begin
+        for line, element in zip(lines, elements, strict=True):
+            time_member = begin(element)
+            if time_member is not self._time_member:
+                self._identify_lines()
+                self._time_member = time_member
+            if isinstance(line, bytes):
+                self._append(line)
+            else:
+                for chunk in line:
+                    self._append(chunk)
+            self._append(b"\n")
+        self.records += len(lines)
 
     def _append(self, chunk: bytes) -> None:
         self._lines.append(chunk)
@@ -118,15 +124,19 @@ class ObjectBuffers:
         self._held_bytes = 0
         self._oldest = float("inf")  # when the first of the open objects was opened, or earlier
 
-    def add(
-        self, destination: Any, line: bytes | Iterable[bytes], element: Any, now: float
+    def add(self, destination: Any, line: Line, element: Any, now: float) -> Sequence[FinishedObject]:
+        """Adds one line; see `add_lines`."""
+        return self.add_lines(destination, (line,), (element,), now)
+
+    def add_lines(
+        self, destination: Any, lines: Sequence[Line], elements: Sequence[Any], now: float
     ) -> Sequence[FinishedObject]:
-        """Adds a line to the object of its destination; returns the objects that are due by then.
+        """Adds lines to the object of their destination; returns the objects that are due by then.
 
         Args:
-            destination: which object it belongs to.
-            line: the line without its end, whole or in chunks.
-            element: what the line was made of; where it came from goes into the object's identity, with the line.
+            destination: which object they belong to.
+            lines: each without its end, whole or in chunks.
+            elements: what each line was made of; where it came from goes into the object's identity, with the line.
             now: seconds, from any beginning.
         """
         target = self._open.get(destination)
@@ -137,7 +147,7 @@ class ObjectBuffers:
             self._held_bytes += target.held
             self._oldest = min(self._oldest, now)
         before = target.held
-        target.add(line, element)
+        target.add(lines, elements)
         self._held_bytes += target.held - before
         if (
             target.size < self._object_bytes

@@ -14,12 +14,13 @@ from holded_pipeline.model.carried_text import (
     carry,
     data_of,
     data_text,
+    event_of_held,
+    held_for_rejection,
     make_entry,
     metadata_text,
     metadata_value,
     source_text,
     with_entries,
-    without_values,
 )
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.reading.common_message import read_common_message
@@ -85,14 +86,22 @@ def test_a_copy_is_equal_and_independent(duplicate):
     assert source_text(other) == source_text(event)
 
 
-def test_an_event_without_its_values_still_has_every_field():
-    event = hp.testing.sample_events(1, seed=5)[0]
+def test_what_is_held_of_an_event_is_enough_for_its_rejection():
+    sample = hp.testing.sample_events(1, seed=5)[0]
     read_object = ReadObject("b", "k", "e")
-    event = read_common_message(event.line, (read_object, 1, None), PackageIds("b", "k", "e"), max_depth=100)
-    light = without_values(event)
-    assert "_data" not in vars(light)
-    assert light == event
-    assert (data_text(light), metadata_text(light)) == (data_text(event), metadata_text(event))
+    event = read_common_message(sample.line, (read_object, 1, None), PackageIds("b", "k", "e"), max_depth=100)
+    held = held_for_rejection(event)
+    assert not any(isinstance(value, dict) for value in held)
+    rebuilt = event_of_held(held)
+    for name in ("id", "type", "company_id", "occurred_at", "user_id", "raw", "attempts", "replay_of", "source"):
+        assert getattr(rebuilt, name) == getattr(event, name)
+    with pytest.raises(AttributeError, match="its record is in `raw`"):
+        _ = rebuilt.data
+
+
+def test_an_event_without_its_record_is_held_whole():
+    event = carried()
+    assert event_of_held(held_for_rejection(event)) is event
 
 
 def test_evolve_replaces_what_the_text_says():

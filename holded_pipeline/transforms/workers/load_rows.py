@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from apache_beam.transforms.window import BoundedWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 
-from holded_pipeline.model.carried_text import without_values
+from holded_pipeline.model.carried_text import event_of_held, held_for_rejection
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.model.values import Event
 from holded_pipeline.postgres.copy_format import RowFormat
@@ -33,7 +33,7 @@ _MAX_LOADING = 2  # batches passed to the writer thread and not loaded yet; more
 
 RowFunction = Callable[[Any], Mapping[str, Any]]
 LineFunction = Callable[[Any], bytes | None]
-_Item = tuple[Any, Timestamp | None, BoundedWindow]  # an element with what its rejection or receipt needs
+_Item = tuple[bool, Any, Timestamp | None, BoundedWindow]  # whether it is an event, and what is held of it
 
 
 @attrs.frozen
@@ -95,6 +95,10 @@ class _Rows:
         self.lines.append(line)
         self.size += len(line)
 
+    def element(self, position: int) -> tuple[Any, Timestamp | None, BoundedWindow]:
+        is_event, held, timestamp, window = self.items[position]
+        return event_of_held(held) if is_event else held, timestamp, window
+
     def is_full(self, settings: LoadSettings) -> bool:
         return len(self.lines) >= settings.batch_rows or self.size >= settings.batch_bytes
 
@@ -146,8 +150,9 @@ class LoadRows(BatchDoFn):
                 continue
             if not rows.lines:
                 rows.started = time.monotonic()
-            kept = without_values(element) if isinstance(element, Event) else element
-            rows.add((kept, timestamp, window), columns, line)
+            is_event = isinstance(element, Event)
+            held = held_for_rejection(element) if is_event else element
+            rows.add((is_event, held, timestamp, window), columns, line)
             if rows.is_full(self._settings):
                 outputs.extend(self._load())
                 rows = self._rows
@@ -209,7 +214,7 @@ class LoadRows(BatchDoFn):
         rows, future = self._loading.popleft()
         result = future.result()
         for position, rejection in result.rejected:
-            element, timestamp, window = rows.items[position]
+            element, timestamp, window = rows.element(position)
             yield windowed(self._reject(element, rejection), *_place_of(element, timestamp, window))
         for name in ("inserted", "updated", "duplicates"):
             if amount := getattr(result, name):
@@ -222,7 +227,7 @@ class LoadRows(BatchDoFn):
             duplicates=result.duplicates,
             rejected=len(result.rejected),
         )
-        yield windowed(receipt, *_place_of(*rows.items[-1]))
+        yield windowed(receipt, *_place_of(*rows.element(-1)))
 
     def _reject(self, element: Any, rejection: RejectRecord) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(

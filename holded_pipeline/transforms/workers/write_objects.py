@@ -16,7 +16,7 @@ from holded_pipeline.model.values import Event
 from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.store.compression import Compression, jsonl_ending, validate_compression
 from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_buffers import FinishedObject, ObjectBuffers
+from holded_pipeline.store.object_buffers import FinishedObject, Line, ObjectBuffers
 from holded_pipeline.store.object_names import ObjectNames, Partition, has_ambiguous_level, validate_prefix
 from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn
 from holded_pipeline.transforms.beam.outcome import Counters
@@ -54,7 +54,7 @@ class WriteObjects(BatchDoFn):
     def __init__(
         self,
         lake: MinIO,
-        encode: Callable[[Any], bytes | Iterable[bytes]],
+        encode: Callable[[Any], Line],
         settings: ObjectSettings,
         *,
         run_id: str,
@@ -91,10 +91,15 @@ class WriteObjects(BatchDoFn):
         return self.work_on([(element, None, window)])  # its size is not known, so it does not wait
 
     def work_on(self, batch: Sequence[tuple[Any, Any, BoundedWindow]]) -> list[WindowedValue]:
-        outputs: list[WindowedValue] = []
+        places: dict[tuple[str, BoundedWindow], tuple[list[Line], list[Any]]] = {}
         for element, _, window in batch:
-            destination = (self._partition_of(element), window)
-            due = self._buffers.add(destination, self._encode(element), element, time.monotonic())
+            lines, elements = places.setdefault((self._partition_of(element), window), ([], []))
+            lines.append(self._encode(element))
+            elements.append(element)
+        now = time.monotonic()
+        outputs: list[WindowedValue] = []
+        for destination, (lines, elements) in places.items():
+            due = self._buffers.add_lines(destination, lines, elements, now)
             outputs.extend([self._write(finished) for finished in due])
         return outputs
 
