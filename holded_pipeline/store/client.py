@@ -6,7 +6,9 @@ import asyncio
 import base64
 import hashlib
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
@@ -31,6 +33,7 @@ _CONCURRENT_GETS = 16
 _WEAK = "W/"  # how an ETag of a web page may begin; no S3 store sends such an ETag
 CHUNK_BYTES = 4 << 20
 """Bytes fetched at a time from an object that is streamed."""
+_CHUNKS_AHEAD = 2
 
 
 class ObjectStore:
@@ -119,10 +122,24 @@ class ObjectStore:
             raise
 
     def stream(self, part: Slice, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
-        """The bytes of a slice in chunks; when a connection breaks, one chunk is read again, not the object."""
+        """The bytes of a slice in chunks; when a connection breaks, one chunk is read again, not the object.
+
+        The next chunks are read while the caller works on one: `_CHUNKS_AHEAD` of them are in memory beside it.
+        """
         end = part.start + part.length
-        for start in range(part.start, end, chunk_bytes):
-            yield self.read(Slice(part.key, part.etag, part.size, start, min(start + chunk_bytes, end)))
+        parts = [
+            Slice(part.key, part.etag, part.size, start, min(start + chunk_bytes, end))
+            for start in range(part.start, end, chunk_bytes)
+        ]
+        reads: deque[Future[bytes]] = deque()
+        readers = ThreadPoolExecutor(_CHUNKS_AHEAD, thread_name_prefix="read-minio")
+        try:
+            for number in range(len(parts)):
+                ahead = parts[number + len(reads) : number + 1 + _CHUNKS_AHEAD]
+                reads.extend([readers.submit(self.read, each) for each in ahead])
+                yield reads.popleft().result()
+        finally:
+            readers.shutdown(wait=False, cancel_futures=True)  # whoever stops early does not wait for what is read
 
     def write(self, key: str, body: bytes) -> str:
         """Stores an object, whole or not at all, and returns its etag."""
