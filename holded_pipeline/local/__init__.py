@@ -3,6 +3,21 @@
 Importing this starts nothing; `stack()` does.
 """
 
-from holded_pipeline.local.stacks import Stack, stack
+import typing as _typing
 
 __all__ = ["Stack", "stack"]
+
+if _typing.TYPE_CHECKING:
+    from holded_pipeline.local.stacks import Stack, stack
+else:
+
+    def __getattr__(name: str) -> object:
+        """Imports the servers' drivers when they are asked for: most who import the package start no server."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from holded_pipeline.local import stacks  # noqa: PLC0415  as said above
+
+        return getattr(stacks, name)
+
+    def __dir__() -> list[str]:
+        return [*globals(), *__all__]

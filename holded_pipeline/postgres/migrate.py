@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import alembic.command
-import alembic.config
-import alembic.util
 import sqlalchemy as sa
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from holded_pipeline import migrations
 from holded_pipeline.model.errors import ConfigurationError
@@ -50,6 +45,13 @@ def migrate(db: Postgres, revision: str = "head") -> None:
 
 
 def _upgrade(connection: sa.Connection, db: Postgres, revision: str) -> None:
+    # Imported here, since they take a tenth of a second, and most who import the package migrate nothing.
+    import alembic.command  # noqa: PLC0415
+    import alembic.config  # noqa: PLC0415
+    import alembic.util  # noqa: PLC0415
+    from alembic.migration import MigrationContext  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
     config = alembic.config.Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
     config.attributes.update(connection=connection, version_table=VERSION_TABLE)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import functools
 import re
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
-import s3fs
-from aiobotocore.session import AioSession
-from botocore.utils import parse_timestamp
 
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
 from holded_pipeline.servers.server_url import parse_http_url
+
+if TYPE_CHECKING:  # at run time they are imported by who connects: they take a tenth of a second
+    import s3fs
+    from aiobotocore.session import AioSession
 
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
 
@@ -42,6 +43,8 @@ def _session() -> AioSession:
 
     The keys belong to the client, not to the session. All clients are made in the thread of fsspec's event loop.
     """
+    from aiobotocore.session import AioSession  # noqa: PLC0415
+
     session = AioSession()
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
     return session
@@ -51,6 +54,8 @@ def _parse_timestamp(value: str) -> datetime:
     """As botocore parses it. Its way through dateutil takes more than half the time of listing an object."""
     if isinstance(value, str) and _ISO_TIME.fullmatch(value):
         return datetime.fromisoformat(value)
+    from botocore.utils import parse_timestamp  # noqa: PLC0415
+
     parsed: datetime = parse_timestamp(value)
     return parsed
 
@@ -90,6 +95,8 @@ class MinIO:
 
         Paths are `bucket/key`. `overrides` are passed to `s3fs.S3FileSystem`.
         """
+        import s3fs  # noqa: PLC0415
+
         settings: dict[str, Any] = {
             "key": self.access_key,
             "secret": self.secret_key.reveal(),

@@ -14,7 +14,6 @@ from holded_pipeline.model.carried_text import with_entries
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, Outcome, SchemaRef
 from holded_pipeline.rejected.rejections import reject
-from holded_pipeline.schemas.event_check import EventCheck, require_valid
 from holded_pipeline.schemas.references import LocalSchemas
 from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.schemas.subjects import Subject, subject_of
@@ -91,6 +90,10 @@ class _CheckEvents(BatchDoFn):
         self._counters = Counters(_STAGE)
 
     def setup(self) -> None:
+        # Imported on the worker: `jsonschema` and its formats take longer than all the rest of the package.
+        from holded_pipeline.schemas.event_check import EventCheck, require_valid  # noqa: PLC0415
+
+        self._require_valid = require_valid
         self._resolver = self._schemas.open()
         self._check = EventCheck(self._resolver, self._subject, self._version)
 
@@ -105,7 +108,7 @@ class _CheckEvents(BatchDoFn):
             try:
                 compiled = self._check.schema_of(event)
                 schema = compiled.ref
-                require_valid(compiled, event)
+                self._require_valid(compiled, event)
             except RejectRecord as error:
                 outputs.append(windowed(self._reject(error, event, schema), timestamp, window))
             else:
