@@ -74,11 +74,11 @@ def event_line(event: Any) -> bytes | None:
     texts = "\t".join(
         (
             _escaped(event.id),
-            _escaped_type(event.type),
-            _escaped(event.company_id),
-            "\\N" if event.user_id is None else _escaped(event.user_id),
+            _known_escaped(event.type),
+            _known_escaped(event.company_id),
+            "\\N" if event.user_id is None else _known_escaped(event.user_id),
             occurred_text(event),
-            _escaped_type(context),
+            _known_escaped(context),
             "\\N" if score is None else repr(score),
         )
     )
@@ -94,8 +94,8 @@ def _escaped(text: str) -> str:
     return text if text.isprintable() and "\\" not in text else escape_text(text).decode()
 
 
-@lru_cache(maxsize=4096)  # a run has few types, each many times
-def _escaped_type(text: str) -> str:
+@lru_cache(maxsize=16_384)  # a run has few types and companies, each many times
+def _known_escaped(text: str) -> str:
     return escape_text(text).decode()
 
 

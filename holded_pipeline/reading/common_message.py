@@ -65,7 +65,11 @@ def read_common_message(raw: bytes, position: Position, package_ids: PackageIds,
         if documents is None or raw.count(b"{") + raw.count(b"[") > max_depth:  # a bound of the depth
             return None
         data, data_text, data_encoded, headers, headers_text, headers_encoded = documents
-        if data_encoded != data_text or headers_encoded != headers_text or not _is_shortest(raw, outer, message):
+        if (
+            data_encoded != data_text
+            or headers_encoded != headers_text
+            or not _is_shortest(outer, message, len(raw) - len(data_text) - len(headers_text))
+        ):
             if _may_hide_members(raw, outer, message, documents):
                 return None
             if b"\n" in raw or b"\t" in raw or b"\r" in raw:  # between its members: the text must stand on one line
@@ -124,23 +128,28 @@ def _read_data(text: bytes) -> tuple[Any, bytes]:
 #   - D and H encode to what they were, so nothing within them was dropped;
 #   - the record has the size of its shortest form, so there is no room for another member beside them;
 #   - or else the colons of the record are all accounted for (`_may_hide_members`).
-_MESSAGE_SIZE: Final = len(b'{"data":,"headers":}')
+_WITH_HEADERS: Final = len(b'{"data":,"headers":}')
+_WITH_ATTRIBUTES: Final = len(b'{"data":,"attributes":}')
 _WRAPPER_SIZE: Final = len(b'{"event":}')
 _TEXT_SIZES: Final = len(b'"event_id":"",'), len(b'"correlation_id":"",'), len(b'"received_at":"",')
 
 
-def _is_shortest(raw: bytes, outer: _Message, message: _Message) -> bool:
-    """Whether a record has the size of the shortest text with its members, each once."""
-    if message.headers is _UNSET:
-        return False
-    size = _MESSAGE_SIZE + len(memoryview(message.data)) + len(memoryview(message.headers))  # type: ignore[arg-type]
-    if outer is message:
-        return len(raw) == size
-    texts = outer.event_id, outer.correlation_id, outer.received_at
-    for text, around in zip(texts, _TEXT_SIZES, strict=True):
-        if text is not _UNSET:
-            size += around + len(text.encode())
-    return len(raw) == size + _WRAPPER_SIZE
+def _is_shortest(outer: _Message, message: _Message, around: int) -> bool:
+    """Whether a record has the size of the shortest text with its members, each once.
+
+    Args:
+        outer: the record.
+        message: the message in it.
+        around: the bytes of the record that are neither data nor headers.
+    """
+    size = _WITH_HEADERS if message.attributes is _UNSET else _WITH_ATTRIBUTES
+    if outer is not message:
+        texts = outer.event_id, outer.correlation_id, outer.received_at
+        for text, names in zip(texts, _TEXT_SIZES, strict=True):
+            if text is not _UNSET:
+                size += names + len(text.encode())
+        size += _WRAPPER_SIZE
+    return around == size
 
 
 # A member that was dropped is gone with its colon. So each colon of the record has to be accounted for: those of data

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from itertools import compress
 from typing import Any, NoReturn
 
 CHANGE_REJECTED = (
@@ -17,7 +18,18 @@ CHANGE_REJECTED = (
 )
 """The message of the error that a change raises."""
 
-_ATOMS = frozenset({str, int, float, bool, type(None), Decimal})
+_ATOMS: frozenset[type] = frozenset({str, int, float, bool, type(None), Decimal})
+
+
+class _IsContainer(dict[type, bool]):
+    """Whether a value of a type may have members; for a type that is not known, it may."""
+
+    def __missing__(self, kind: type) -> bool:
+        return True
+
+
+_is_container = _IsContainer(dict.fromkeys(_ATOMS, False)).__getitem__  # called by `map`, without a step of Python
+_set_member = dict.__setitem__
 
 
 def _reject_change(*_: Any, **__: Any) -> NoReturn:
@@ -84,8 +96,13 @@ def read_only(value: Any) -> Any:
     kind = type(value)
     if kind in _ATOMS or kind is FrozenDict or kind is FrozenList:
         return value
-    if isinstance(value, Mapping):
+    if kind is dict:
+        frozen = FrozenDict(value)
+        for name in compress(frozen, map(_is_container, map(type, frozen.values()))):
+            _set_member(frozen, name, read_only(frozen[name]))
+        return frozen
+    if kind is list or isinstance(value, list | tuple):
+        return FrozenList([member if type(member) in _ATOMS else read_only(member) for member in value])
+    if isinstance(value, Mapping):  # its methods may be a user's
         return FrozenDict({n: m if type(m) in _ATOMS else read_only(m) for n, m in value.items()})
-    if isinstance(value, list | tuple):
-        return FrozenList([m if type(m) in _ATOMS else read_only(m) for m in value])
     return value
