@@ -34,14 +34,15 @@ class FinishedObject:
 class _OpenObject:
     """Holds lines until there is a block of them. An object below one block gets its compressor when it is finished."""
 
-    def __init__(self, compression: Compression | None, now: float, *, block_bytes: int) -> None:
+    def __init__(self, compression: Compression | None, now: float, *, object_bytes: int) -> None:
         self.opened = now
         self.records = 0
         self.size = 0  # bytes that came out of the compressor
         self.held = _OPEN_BYTES  # bytes of memory
         self.identity = ObjectIdentity()
         self._compression = compression
-        self._block_bytes = block_bytes
+        self._object_bytes = object_bytes
+        self._block_bytes = min(_BLOCK_BYTES, object_bytes)
         self._compressor: Compressor | None = None
         self._lines: list[bytes] = []
         self._identified = 0  # how many of them are in the identity
@@ -49,8 +50,10 @@ class _OpenObject:
         self._line_bytes = 0
         self._compressed = BytesIO()  # gives its bytes without a copy
 
-    def add(self, lines: Sequence[Line], elements: Sequence[Any]) -> None:
+    def add(self, lines: Sequence[Line], elements: Sequence[Any]) -> int:
+        """Adds lines until there are none or the object has its size; returns how many."""
         begin = self.identity.begin
+        number = 0
         for line, element in zip(lines, elements, strict=True):
             time_member = begin(element)
             if time_member is not self._time_member:
@@ -62,7 +65,11 @@ class _OpenObject:
                 for chunk in line:
                     self._append(chunk)
             self._append(b"\n")
-        self.records += len(lines)
+            number += 1
+            if self.size >= self._object_bytes:
+                break
+        self.records += number
+        return number
 
     def _append(self, chunk: bytes) -> None:
         self._lines.append(chunk)
@@ -139,23 +146,28 @@ class ObjectBuffers:
             elements: what each line was made of; where it came from goes into the object's identity, with the line.
             now: seconds, from any beginning.
         """
+        due: list[FinishedObject] = []
+        while lines:
+            target = self._open_object(destination, now)
+            before = target.held
+            taken = target.add(lines, elements)
+            lines, elements = lines[taken:], elements[taken:]
+            self._held_bytes += target.held - before
+            if (
+                target.size >= self._object_bytes
+                or self._held_bytes > self._total_bytes
+                or now - self._oldest >= self._object_seconds
+            ):
+                due += self._due(destination, target, now)
+        return due
+
+    def _open_object(self, destination: Any, now: float) -> _OpenObject:
         target = self._open.get(destination)
         if target is None:
-            target = self._open[destination] = _OpenObject(
-                self._compression, now, block_bytes=min(_BLOCK_BYTES, self._object_bytes)
-            )
+            target = self._open[destination] = _OpenObject(self._compression, now, object_bytes=self._object_bytes)
             self._held_bytes += target.held
             self._oldest = min(self._oldest, now)
-        before = target.held
-        target.add(lines, elements)
-        self._held_bytes += target.held - before
-        if (
-            target.size < self._object_bytes
-            and self._held_bytes <= self._total_bytes
-            and now - self._oldest < self._object_seconds
-        ):
-            return ()
-        return self._due(destination, target, now)
+        return target
 
     def _due(self, destination: Any, target: _OpenObject, now: float) -> list[FinishedObject]:
         due = []

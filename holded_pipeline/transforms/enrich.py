@@ -16,13 +16,10 @@ from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_enricher_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+from holded_pipeline.transforms.workers.enrich_outputs import EnrichSettings
 from holded_pipeline.transforms.workers.quality_check import QualityCheck
-from holded_pipeline.transforms.workers.run_enrichers import (
-    EnrichSettings,
-    RunBatches,
-    RunEnrichers,
-    RunWindowedEnrichers,
-)
+from holded_pipeline.transforms.workers.run_batches import RunBatches
+from holded_pipeline.transforms.workers.run_enrichers import RunEnrichers, RunWindowedEnrichers
 
 
 class Enrich(RejectingTransform[Event]):

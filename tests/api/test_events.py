@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from holded_pipeline.api import Limits, Writing
@@ -138,11 +140,15 @@ def test_events_read_before_their_object_was_deleted_are_returned(api, lake, mon
     client = api()
     client.post("/collect", json=[{"n": 1}, {"n": "x" * 5_000_000}])  # more than is fetched at a time
     store = client.app.state.service.archive._store
-    read = store.read
+    read, deleted = store.read, threading.Event()
 
-    def read_then_delete(whole):
-        body = read(whole)
-        lake.filesystem().rm(f"{lake.bucket}/{whole.key}")
+    def read_then_delete(part):
+        if part.start:  # the rest is asked for once the object is gone
+            assert deleted.wait(20)
+            return read(part)
+        body = read(part)
+        lake.filesystem().rm(f"{lake.bucket}/{part.key}")
+        deleted.set()
         return body
 
     monkeypatch.setattr(store, "read", read_then_delete)

@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from table_contents import load_rows
 
 import holded_pipeline as hp
-from holded_pipeline.postgres import table_loader
+from holded_pipeline.postgres import staging_table
 
 table = sa.Table("t", sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True))
 LONG_RETRY = hp.Retry(60, first_wait=0.05)
@@ -198,8 +198,8 @@ def test_a_transaction_that_the_server_ends_is_retried(database, query, monkeypa
         )
         query(database, "CREATE TRIGGER wait BEFORE INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION wait()")
     else:
-        copy = table_loader.copy_lines
+        copy = staging_table.copy_lines
         monkeypatch.setattr(
-            table_loader, "copy_lines", lambda *given: (time.sleep(slow.pop() if slow else 0), copy(*given))
+            staging_table, "copy_lines", lambda *given: (time.sleep(slow.pop() if slow else 0), copy(*given))
         )
     assert load_one_row(attrs.evolve(database, retry=hp.Retry(20, first_wait=0.05))).inserted == 1

@@ -18,7 +18,8 @@ from pipeline_runs import run_enrich
 import holded_pipeline as hp
 from holded_pipeline.model.carried_text import carry, is_proved_json
 from holded_pipeline.plugins.registry import default_registry
-from holded_pipeline.transforms.workers.run_enrichers import EnrichSettings, RunEnrichers
+from holded_pipeline.transforms.workers.enrich_outputs import EnrichSettings
+from holded_pipeline.transforms.workers.run_enrichers import RunEnrichers
 
 
 def typed_event(number=0, event_type="t", **data):

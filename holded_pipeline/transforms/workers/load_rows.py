@@ -79,7 +79,7 @@ class LoadSettings:
     line_columns: tuple[str, ...] = ()
 
 
-class _Rows:
+class _PendingRows:
     """Lines that are loaded together, with the columns of each, and the element that it was made of."""
 
     def __init__(self, now: float) -> None:
@@ -128,8 +128,8 @@ class LoadRows(BatchDoFn):
 
     def start_bundle(self) -> None:
         super().start_bundle()
-        self._rows = _Rows(time.monotonic())
-        self._loading: deque[tuple[_Rows, Future[LoadResult]]] = deque()
+        self._rows = _PendingRows(time.monotonic())
+        self._loading: deque[tuple[_PendingRows, Future[LoadResult]]] = deque()
 
     def process(self, element: Any) -> Iterable[Any]:
         return self._take(element, None, GLOBAL_WINDOW)
@@ -204,7 +204,7 @@ class LoadRows(BatchDoFn):
 
     def _load(self) -> Iterator[Any]:
         """Passes the rows to the writer thread and begins others."""
-        rows, self._rows = self._rows, _Rows(time.monotonic())
+        rows, self._rows = self._rows, _PendingRows(time.monotonic())
         while len(self._loading) >= _MAX_LOADING:
             yield from self._finish_oldest()
         self._loading.append((rows, self._writer.submit(self._loader.load_mixed, rows.columns, rows.lines)))

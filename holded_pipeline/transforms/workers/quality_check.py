@@ -8,7 +8,7 @@ from apache_beam.metrics import Metrics
 
 from holded_pipeline.enriching.quality_score import broken_rules, reject_below, score_of
 from holded_pipeline.transforms.beam.outcome import NAMESPACE, Counters
-from holded_pipeline.transforms.workers.run_enrichers import STAGE
+from holded_pipeline.transforms.workers.enrich_outputs import STAGE
 
 _MAX_TYPES = 50  # event types with a distribution of their own, since each metric has a cost; the others share one
 
