@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
@@ -132,14 +133,10 @@ class ObjectStore:
             for start in range(part.start, end, chunk_bytes)
         ]
         reads: deque[Future[bytes]] = deque()
-        readers = ThreadPoolExecutor(_CHUNKS_AHEAD, thread_name_prefix="read-minio")
-        try:
-            for number in range(len(parts)):
-                ahead = parts[number + len(reads) : number + 1 + _CHUNKS_AHEAD]
-                reads.extend([readers.submit(self.read, each) for each in ahead])
-                yield reads.popleft().result()
-        finally:
-            readers.shutdown(wait=False, cancel_futures=True)  # whoever stops early does not wait for what is read
+        for number in range(len(parts)):
+            ahead = parts[number + len(reads) : number + 1 + _CHUNKS_AHEAD]
+            reads.extend([_in_background(partial(self.read, each)) for each in ahead])
+            yield reads.popleft().result()
 
     def write(self, key: str, body: bytes) -> str:
         """Stores an object, whole or not at all, and returns its etag."""
@@ -186,6 +183,20 @@ class ObjectStore:
             if key is not None and is_missing_key(error):
                 raise _vanished_error(self._lake, key) from error
             raise translate_store_error(error, self._lake) from error
+
+
+def _in_background(call: Callable[[], T]) -> Future[T]:
+    """Makes a call in a thread that nobody waits for: neither who stops to read early, nor the end of the process."""
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:  # noqa: BLE001  it is raised where the result is asked for
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, name="read-minio", daemon=True).start()
+    return outcome
 
 
 async def _list_page(client: Any, *, bucket: str, prefix: str, token: str | None, start_after: str) -> dict[str, Any]:
