@@ -28,6 +28,7 @@ _FORMS: Final = (
     (_EMAIL, rules.EMAIL_NAME, rules.EMAIL_FORM),
 )
 _MAX_NAMES: Final = 20_000  # of fields whose kinds are remembered
+_MAX_NAME: Final = 200  # characters of a name that is remembered
 _MAX_SHAPES: Final = 1_000
 _MAX_SHAPE: Final = 100  # fields of an object that is remembered
 _LAST_YEAR: Final = 9999
@@ -46,7 +47,9 @@ class _KindsByName(dict[str, _Kind | None]):
             self.clear()
         forms = tuple((bit, form.fullmatch) for bit, names, form in _FORMS if names.fullmatch(name))
         is_date = rules.DATE_NAME.fullmatch(name) is not None
-        kind = self[name] = (is_date, forms) if is_date or forms else None
+        kind = (is_date, forms) if is_date or forms else None
+        if len(name) <= _MAX_NAME:
+            self[name] = kind
         return kind
 
 
@@ -58,7 +61,7 @@ class _NamesByShape(dict[tuple[str, ...], tuple[tuple[str, _Kind], ...]]):
 
     def __missing__(self, names: tuple[str, ...]) -> tuple[tuple[str, _Kind], ...]:
         found = tuple([(name, kind) for name in names if (kind := _kinds[name]) is not None])
-        if len(names) < _MAX_SHAPE:
+        if len(names) < _MAX_SHAPE and all(len(name) <= _MAX_NAME for name in names):
             if len(self) >= _MAX_SHAPES:
                 self.clear()
             self[names] = found

@@ -12,6 +12,7 @@ An event carries this in its `__dict__`, under names that begin with an undersco
     _data_encoded   what `json_codec.encode` gives for the data: shows whether somebody changed what they looked at
     _entries        the entries of the metadata by name, each an `Entry`
     _position       the object, line and item that it was read from
+    _added_bytes    how many bytes of text were added to the metadata
 
 Whoever looks at `data` or `metadata` may change what they get. So from then on the text is used only if it still says
 the same. An event that was made in another way carries nothing, and its text is made from its fields.
@@ -172,6 +173,7 @@ def with_entries(event: Event, added: Mapping[str, Entry]) -> Event:
     else:
         fields.pop("metadata", None)
         fields["_entries"] = {**entries, **added}
+        fields["_added_bytes"] = fields.get("_added_bytes", 0) + sum([len(text) for _, text in added.values()])
     fields.pop("_metadata_text", None)
     return event_with_dict(fields)
 
@@ -223,6 +225,14 @@ def metadata_text(event: Event) -> bytes:
     if text is None:  # it is asked for twice: for the store and for the database
         text = fields["_metadata_text"] = _join_entries(fields["_entries"])
     return text
+
+
+def carried_bytes(event: Event) -> int | None:
+    """About how many bytes of text an event carries; None for one whose data or metadata code has made."""
+    fields = event.__dict__
+    if not fields["raw"] or "_position" not in fields or "_entries" not in fields:
+        return None
+    return len(fields["raw"]) + int(fields.get("_added_bytes", 0))
 
 
 def was_read(event: Event) -> bool:

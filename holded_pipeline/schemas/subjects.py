@@ -26,6 +26,11 @@ def subject_of(subject: str | Subject) -> Subject:
     return parse_template(subject, EVENT_FIELDS, name="subject")
 
 
+def is_user_code(subject: Subject) -> bool:
+    """Whether a subject is found by a user's function."""
+    return isinstance(subject, _SubjectFunction)
+
+
 class _SubjectFunction:
     """A user's function as a subject: an event for which it fails, or returns no subject, is rejected."""
 

@@ -19,7 +19,7 @@ from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.enrich_outputs import EnrichSettings
 from holded_pipeline.transforms.workers.quality_check import QualityCheck
 from holded_pipeline.transforms.workers.run_batches import RunBatches
-from holded_pipeline.transforms.workers.run_enrichers import RunEnrichers, RunWindowedEnrichers
+from holded_pipeline.transforms.workers.run_enrichers import RunBuiltinEnrichers, RunEnrichers, can_run_in_batches
 
 
 class Enrich(RejectingTransform[Event]):
@@ -88,7 +88,8 @@ class Enrich(RejectingTransform[Event]):
             if group[0].takes_batches:
                 label, run = f"RunBatches_{group[0].name}", RunBatches(group[0], settings)
             else:
-                kind = RunEnrichers if events.windowing.is_default() else RunWindowedEnrichers
+                in_batches = events.windowing.is_default() and can_run_in_batches(group, settings)
+                kind = RunBuiltinEnrichers if in_batches else RunEnrichers
                 label, run = f"RunEnrichers_{group[0].name}", kind(group, settings)
             outputs = events | label >> beam.ParDo(run).with_outputs(REJECTED, main=PASSED)
             events = outputs[PASSED]

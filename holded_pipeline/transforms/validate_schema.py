@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import apache_beam as beam
 from apache_beam.utils.timestamp import Timestamp
-from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.carried_text import with_entries
 from holded_pipeline.model.errors import RejectRecord
@@ -16,8 +15,8 @@ from holded_pipeline.model.values import Event, Outcome, SchemaRef
 from holded_pipeline.rejected.rejections import reject
 from holded_pipeline.schemas.references import LocalSchemas
 from holded_pipeline.schemas.schema_source import SchemaSource
-from holded_pipeline.schemas.subjects import Subject, subject_of
-from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting, WindowedBatches, windowed
+from holded_pipeline.schemas.subjects import Subject, is_user_code, subject_of
+from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting, windowed
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 
@@ -73,14 +72,16 @@ class ValidateSchema(RejectingTransform[Event]):
     def expand(self, events: beam.PCollection) -> Outcome:
         """One ParDo."""
         run_id, step = run_id_of(events.pipeline), step_of(events.pipeline)
-        kind = _CheckEvents if events.windowing.is_default() else _CheckWindowedEvents
+        # A user's function may be slow, and to be passed a window means to be called for each window.
+        in_batches = events.windowing.is_default() and not is_user_code(self._subject)
+        kind = _CheckBatches if in_batches else _CheckEvents
         check = kind(self._schemas.prepare(), self._subject, self._version, run_id, step)
         outputs = events | "CheckEvents" >> beam.ParDo(check).with_outputs(REJECTED, main=PASSED)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
         return outcome
 
 
-class _CheckEvents(BatchDoFn):
+class _CheckEvents(beam.DoFn):
     def __init__(self, schemas: SchemaSource, subject: Subject, version: int | None, run_id: str, step: str) -> None:
         self._schemas = schemas
         self._subject = subject
@@ -97,25 +98,19 @@ class _CheckEvents(BatchDoFn):
         self._resolver = self._schemas.open()
         self._check = EventCheck(self._resolver, self._subject, self._version)
 
-    def process(self, event: Event, timestamp: Timestamp = beam.DoFn.TimestampParam) -> Iterable[Any]:
-        return self.add(event, timestamp, GLOBAL_WINDOW)
+    def process(self, event: Event) -> Iterable[Any]:
+        return (self._output(event),)
 
-    def work_on(self, batch: Sequence[Waiting]) -> list[Any]:
-        outputs: list[Any] = []
-        passed = 0
-        for event, timestamp, window in batch:
-            schema: SchemaRef | None = None
-            try:
-                compiled = self._check.schema_of(event)
-                schema = compiled.ref
-                self._require_valid(compiled, event)
-            except RejectRecord as error:
-                outputs.append(windowed(self._reject(error, event, schema), timestamp, window))
-            else:
-                outputs.append(WindowedValue(with_entries(event, compiled.entries), timestamp, (window,)))
-                passed += 1
-        self._counters.add("passed", passed)
-        return outputs
+    def _output(self, event: Event) -> Any:
+        schema: SchemaRef | None = None
+        try:
+            compiled = self._check.schema_of(event)
+            schema = compiled.ref
+            self._require_valid(compiled, event)
+        except RejectRecord as error:
+            return self._reject(error, event, schema)
+        self._counters.add("passed")
+        return with_entries(event, compiled.entries)
 
     def _reject(self, error: RejectRecord, event: Event, schema: SchemaRef | None) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(
@@ -131,8 +126,7 @@ class _CheckEvents(BatchDoFn):
             )
         )
 
-    def finish_bundle(self) -> Iterable[Any]:
-        yield from super().finish_bundle()
+    def finish_bundle(self) -> Any:
         self._counters.flush()
 
     def teardown(self) -> None:
@@ -140,5 +134,15 @@ class _CheckEvents(BatchDoFn):
             self._resolver.close()
 
 
-class _CheckWindowedEvents(WindowedBatches, _CheckEvents):
-    """The same for events in any window."""
+class _CheckBatches(BatchDoFn, _CheckEvents):
+    """The same for events in the global window, a batch at a time."""
+
+    def process(self, event: Event, timestamp: Timestamp = beam.DoFn.TimestampParam) -> Iterable[Any]:
+        return self.add(event, timestamp, GLOBAL_WINDOW)
+
+    def work_on(self, batch: Sequence[Waiting]) -> list[Any]:
+        return [windowed(self._output(event), timestamp, window) for event, timestamp, window in batch]
+
+    def finish_bundle(self) -> Iterator[Any]:
+        yield from self.end_batch()
+        self._counters.flush()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import holded_pipeline as hp
 from holded_pipeline.enriching.builtin import Quality
-from holded_pipeline.enriching.builtin_verdicts import builtin_verdicts
+from holded_pipeline.enriching.builtin_verdicts import _kinds, _looked_at, builtin_verdicts
 from holded_pipeline.enriching.quality_rules import MAX_FIELDS, RULES
 from holded_pipeline.model import json_codec
 from holded_pipeline.reading.envelopes import holded
@@ -110,3 +110,11 @@ def test_quality_gives_the_same_result_both_ways():
             result, text = result_of(event)
             assert result == quality(event)
             assert text == json_codec.encode("quality") + b":" + json_codec.encode(result)
+
+
+def test_long_names_are_not_remembered():
+    for number in range(20):
+        event = rated({"n" * 10_000 + str(number): 1, "country": "ES"})
+        assert builtin_verdicts(event) == one_by_one(event)
+    remembered = [*_kinds, *(name for names in _looked_at for name in names)]
+    assert max(map(len, remembered)) <= 200

@@ -5,16 +5,26 @@ from __future__ import annotations
 import gc
 
 import apache_beam as beam
+import attrs
 import pytest
-from apache_beam.transforms.window import FixedWindows, TimestampedValue
+from apache_beam.transforms.window import FixedWindows, SlidingWindows, TimestampedValue
 from event_factory import make_event
 
 import holded_pipeline as hp
+from holded_pipeline.model.carried_text import ReadObject, carried_bytes, make_entry, with_entries
+from holded_pipeline.model.identity import PackageIds
+from holded_pipeline.plugins.registry import default_registry
+from holded_pipeline.reading.common_message import read_common_message
 from holded_pipeline.transforms.beam import batches
 from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn
 from holded_pipeline.transforms.beam.garbage import rarer_collections
+from holded_pipeline.transforms.workers.enrich_outputs import EnrichSettings
+from holded_pipeline.transforms.workers.quality_check import QualityCheck
+from holded_pipeline.transforms.workers.run_enrichers import can_run_in_batches
+from holded_pipeline.transforms.workers.write_objects import ObjectSettings, WriteObjects
+from holded_pipeline.transforms.write_minio import encode_event_line
 
-SCHEMA = {"t": {"type": "object", "properties": {"n": {"type": "integer"}}}}
+OBJECT = ReadObject("b", "k", "e")
 
 
 class Batches(BatchDoFn):
@@ -31,6 +41,13 @@ def run_by_hand(events) -> list[list[str]]:
     return [*outputs, *dofn.finish_bundle()]
 
 
+@pytest.fixture
+def size_of_raw(monkeypatch):
+    """Events of tests count as events that were read."""
+    monkeypatch.setattr(batches, "carried_bytes", lambda event: len(event.raw))
+
+
+@pytest.mark.usefixtures("size_of_raw")
 def test_a_batch_ends_at_its_number_of_events():
     ids = [f"e{n}" for n in range(601)]
     found = run_by_hand(make_event(id=each) for each in ids)
@@ -38,11 +55,26 @@ def test_a_batch_ends_at_its_number_of_events():
     assert [each for batch in found for each in batch] == ids
 
 
+def test_an_event_that_code_made_does_not_wait():
+    assert run_by_hand(make_event(id=f"e{n}", raw=b"x") for n in range(3)) == [["e0"], ["e1"], ["e2"]]
+
+
+def test_what_was_added_to_an_event_counts():
+    sample = hp.testing.sample_events(1, seed=5)[0]
+    event = read_common_message(sample.line, (OBJECT, 1, None), PackageIds("b", "k", "e"), max_depth=100)
+    assert carried_bytes(event) == len(sample.line)
+    added = with_entries(event, {"large": make_entry("large", "x" * 500_000)})
+    assert carried_bytes(added) > 500_000 + len(sample.line)
+    assert [len(batch) for batch in run_by_hand([added] * 6)] == [3, 3]
+
+
+@pytest.mark.usefixtures("size_of_raw")
 def test_a_batch_ends_at_its_bytes():
     found = run_by_hand(make_event(id=f"e{n}", raw=b"x" * 600_000) for n in range(5))
     assert [len(batch) for batch in found] == [2, 2, 1]
 
 
+@pytest.mark.usefixtures("size_of_raw")
 def test_an_event_waits_only_for_so_long(monkeypatch):
     clock = iter([0.0, 0.5, 1.0, 1.1])
     monkeypatch.setattr(batches.time, "monotonic", lambda: next(clock))
@@ -58,27 +90,53 @@ class Place(beam.DoFn):
 
 
 def at_ten_seconds_each(event):
-    return TimestampedValue(event, 10.0 * int(event.id[1:]))
+    return TimestampedValue(event, 10.0 * event.source.line)
 
 
-@pytest.mark.parametrize("windows", [None, FixedWindows(100)])
-def test_timestamps_and_windows_stay(run, windows):
-    events = [make_event(id=f"e{n}", type="t", data={"n": n if n % 7 else "no"}) for n in range(600)]
+def mine(event):
+    """A user's enricher."""
+    return {"line": event.source.line}
+
+
+@pytest.mark.parametrize("last", ["quality", mine])
+@pytest.mark.parametrize("windows", [None, FixedWindows(100), SlidingWindows(100, 50)])
+def test_timestamps_and_windows_stay(run, lake, windows, last):
+    samples = hp.testing.sample_events(600, seed=8, faults=0.1)
+    lake.filesystem().pipe(f"{lake.bucket}/raw/events.jsonl", hp.testing.sample_lines(samples))
 
     def build(p):
-        given = p | beam.Create(events) | beam.Map(at_ten_seconds_each)
+        given = p | hp.ReadMinIO(lake, "raw/")
+        given = given.passed | beam.Map(at_ten_seconds_each)
         if windows is not None:
             given = given | beam.WindowInto(windows)
-        checked = given | hp.ValidateSchema(SCHEMA, subject="t")
-        enriched = checked.passed | hp.Enrich("processing", "business_context", "quality")
+        checked = given | hp.ValidateSchema(hp.SchemaDirectory("examples/schemas"), subject="{type}")
+        enriched = checked.passed | hp.Enrich("processing", "business_context", last)
         outputs = {"given": given, "enriched": enriched.passed, "rejected": checked.rejected}
         return {name: each | f"Place {name}" >> beam.ParDo(Place()) for name, each in outputs.items()}
 
     ran = run(build)
-    assert len(ran["given"]) == 600
-    assert len(ran["rejected"]) == 86
+    assert len(ran["given"]) >= 500
+    assert len(ran["rejected"]) > 5
     assert sorted(ran["enriched"] + ran["rejected"]) == sorted(ran["given"])
-    assert {timestamp for _, timestamp, _ in ran["given"]} == {10.0 * n for n in range(600)}
+    counts = ran.counters
+    assert counts["enrich.passed"] + counts["validate.rejected"] == counts["read.passed"]  # once, in all its windows
+
+
+def test_code_of_a_user_does_not_run_in_batches():
+    registry = default_registry()
+    builtin = [registry.enricher(name) for name in ("processing", "business_context", "quality")]
+    settings = EnrichSettings("run", "step", {"quality": QualityCheck(None)}, is_last=True)
+    assert can_run_in_batches(builtin, settings)
+    assert not can_run_in_batches([*builtin, registry.enricher(mine)], settings)
+    assert not can_run_in_batches(builtin, attrs.evolve(settings, result_checks={"quality": QualityCheck(0.5)}))
+
+
+def test_where_objects_end_does_not_depend_on_a_pause(lake):
+    settings = ObjectSettings(
+        prefix="x/", partition=None, compression=None, object_bytes=10, object_seconds=60, buffer_bytes=10
+    )
+    write = WriteObjects(lake, encode_event_line, settings, run_id="run", step="step", stage="write_minio")
+    assert write.most_seconds == 60
 
 
 def test_the_garbage_collector_is_as_it_was_afterwards():

@@ -10,8 +10,6 @@ import threading
 import apache_beam as beam
 import pytest
 from apache_beam.metrics import MetricsFilter
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from event_factory import make_event
 from pipeline_runs import run_enrich
 
@@ -508,8 +506,7 @@ def test_data_that_cannot_be_read_do_not_stop_the_run():
     enrichers = [default_registry().enricher(name).for_run("run") for name in ("processing", "quality")]
     run = RunEnrichers(enrichers, EnrichSettings("run", "step", {}, is_last=True))
     run.setup()
-    (output,) = run.work_on([(make_event(data=BrokenMapping(n=1)), MIN_TIMESTAMP, GlobalWindow())])
-    output = output.value
+    (output,) = run.process(make_event(data=BrokenMapping(n=1)))
     assert output.metadata["processing"]["run_id"] == "run"
     assert {error["error"] for error in output.metadata["quality"]["errors"]} == {"ValueError: no items"}
 

@@ -15,12 +15,12 @@ from apache_beam.transforms.window import BoundedWindow, GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
+from holded_pipeline.model.carried_text import carried_bytes
 from holded_pipeline.model.values import Event
 
 GLOBAL_WINDOW: Final = GlobalWindow()
 _MOST_EVENTS = 250
-_MOST_BYTES = 1 << 20  # of their raw records
-_MOST_SECONDS = 1.0  # that an event waits while others arrive
+_MOST_BYTES = 1 << 20  # of their records and of what enrichers added
 
 Waiting = tuple[Any, Any, BoundedWindow]
 """An event, its timestamp (None where the DoFn does not ask for it) and its window."""
@@ -30,8 +30,14 @@ class BatchDoFn(beam.DoFn):
     """A DoFn that works on a batch of events at a time.
 
     Subclasses implement `work_on`, and `process`, which calls `add` with what it asks Beam for. A subclass that
-    overrides `start_bundle` or `finish_bundle` calls these first.
+    overrides `start_bundle` or `finish_bundle` calls these first. Not for steps that call code of a user's: it may be
+    slow, and what follows must not wait for the calls of a whole batch.
+
+    Attributes:
+        most_seconds: how long an event waits while others arrive.
     """
+
+    most_seconds = 1.0
 
     def work_on(self, batch: Sequence[Waiting]) -> Iterable[Any]:
         """The outputs for a batch, each a WindowedValue, or a TaggedOutput of one."""
@@ -52,8 +58,13 @@ class BatchDoFn(beam.DoFn):
         if not batch:
             self._batch_since = now
         batch.append((event, timestamp, window))
-        self._batch_bytes += len(event.raw)
-        if len(batch) >= _MOST_EVENTS or self._batch_bytes >= _MOST_BYTES or now - self._batch_since >= _MOST_SECONDS:
+        size = carried_bytes(event)
+        self._batch_bytes += _MOST_BYTES if size is None else size  # it does not wait if its size is not known
+        if (
+            len(batch) >= _MOST_EVENTS
+            or self._batch_bytes >= _MOST_BYTES
+            or now - self._batch_since >= self.most_seconds
+        ):
             return self.end_batch()
         return ()
 
@@ -62,20 +73,6 @@ class BatchDoFn(beam.DoFn):
         batch, self._batch = self._batch, []
         self._batch_bytes = 0
         return self.work_on(batch) if batch else ()
-
-
-class WindowedBatches:
-    """For a BatchDoFn whose events are not all in the global window: a step of Beam with a window costs more."""
-
-    def process(
-        self: Any,
-        event: Event,
-        timestamp: Timestamp = beam.DoFn.TimestampParam,
-        window: BoundedWindow = beam.DoFn.WindowParam,
-    ) -> Iterable[Any]:
-        """Adds an event."""
-        outputs: Iterable[Any] = self.add(event, timestamp, window)
-        return outputs
 
 
 def windowed(output: Any, timestamp: Timestamp, window: BoundedWindow) -> Any:

@@ -113,6 +113,7 @@ class LoadRows(BatchDoFn):
     def __init__(self, db: Postgres, settings: LoadSettings, run_id: str, step: str) -> None:
         self._db = db
         self._settings = settings
+        self.most_seconds = min(self.most_seconds, settings.batch_seconds)
         self._run_id = run_id
         self._step = step
         self._counters = Counters(_STAGE)
@@ -137,6 +138,7 @@ class LoadRows(BatchDoFn):
     def _take(self, element: Any, timestamp: Timestamp | None, window: BoundedWindow) -> Iterable[Any]:
         if isinstance(element, Event):
             return self.add(element, timestamp, window)
+        self._batch_since = time.monotonic()
         return self.work_on([(element, timestamp, window)])  # its size is not known, so it does not wait
 
     def work_on(self, batch: Sequence[tuple[Any, Any, BoundedWindow]]) -> list[Any]:
@@ -149,7 +151,7 @@ class LoadRows(BatchDoFn):
                 outputs.append(windowed(self._reject(element, rejection), *_place_of(element, timestamp, window)))
                 continue
             if not rows.lines:
-                rows.started = time.monotonic()
+                rows.started = self._batch_since
             is_event = isinstance(element, Event)
             held = held_for_rejection(element) if is_event else element
             rows.add((is_event, held, timestamp, window), columns, line)

@@ -29,6 +29,7 @@ from holded_pipeline.transforms.beam.store_access import OpenChunks, StoreDoFn
 
 _STAGE = "read"
 _LINES_AT_ONCE = 100  # that are read in one loop; only their events are in memory
+_BYTES_AT_ONCE = 256 << 10
 _GLOBAL_WINDOW = (GlobalWindow(),)  # the read units come from the pipeline's root
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -83,8 +84,7 @@ class ReadUnits(StoreDoFn):
     def _read_lines(
         self, unit_slice: Slice, block: Lines, read_object: ReadObject, package_ids: PackageIds
     ) -> Iterator[Any]:
-        for start in range(0, len(block.raws), _LINES_AT_ONCE):
-            lines = Lines(block.raws[start : start + _LINES_AT_ONCE], block.first_line + start)
+        for lines in _groups_of(block):
             events = self._reader.read_common_lines(lines, read_object, package_ids)
             unusual = events.count(None)
             self._counters.add("records", len(events) - unusual)
@@ -132,6 +132,18 @@ class ReadUnits(StoreDoFn):
                 payload_kind=kind,
             )
         )
+
+
+def _groups_of(block: Lines) -> Iterator[Lines]:
+    """The lines, so many at a time that the memory of their events is small."""
+    start = size = 0
+    for number, raw in enumerate(block.raws, 1):
+        size += len(raw)
+        if size >= _BYTES_AT_ONCE or number - start == _LINES_AT_ONCE:
+            yield Lines(block.raws[start:number], block.first_line + start)
+            start, size = number, 0
+    if start < len(block.raws):
+        yield Lines(block.raws[start:], block.first_line + start)
 
 
 def _at_its_time(event: Event) -> WindowedValue:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -15,7 +15,7 @@ from holded_pipeline.enriching.enricher import Enricher
 from holded_pipeline.model.carried_text import is_proved_json, metadata_value
 from holded_pipeline.model.errors import HoldedPipelineError, RejectRecord
 from holded_pipeline.model.values import Event
-from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting, WindowedBatches, windowed
+from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting, windowed
 from holded_pipeline.transforms.workers.enrich_outputs import EnrichOutputs, EnrichSettings
 from holded_pipeline.transforms.workers.enricher_calls import EnricherCalls
 
@@ -40,7 +40,7 @@ class _Step:
             self._settings.check_result(self._calls.enricher, draft)
 
 
-class RunEnrichers(BatchDoFn):
+class RunEnrichers(beam.DoFn):
     """Runs enrichers on each event, one after the other."""
 
     def __init__(self, enrichers: Sequence[Enricher], settings: EnrichSettings) -> None:
@@ -57,31 +57,9 @@ class RunEnrichers(BatchDoFn):
             self.teardown()  # closes those that were opened before; Beam would not
             raise
         self._steps = [_Step(calls, self._settings) for calls in self._calls]
-        checks = [(name, check) for name, check in self._settings.result_checks.items() if self._runs(name)]
-        self._measures = checks
-        self._chain = None if any(check.may_reject for _, check in checks) else BuiltinChain.of(self._enrichers)
 
-    def _runs(self, name: str) -> bool:
-        return any(enricher.name == name for enricher in self._enrichers)
-
-    def process(self, event: Event, timestamp: Timestamp = beam.DoFn.TimestampParam) -> Iterable[Any]:
-        return self.add(event, timestamp, GLOBAL_WINDOW)
-
-    def work_on(self, batch: Sequence[Waiting]) -> list[Any]:
-        chain = self._chain
-        outputs: list[Any] = []
-        passed = 0
-        for event, timestamp, window in batch:
-            if chain is not None and chain.can_enrich(event):
-                output: Any = chain.enrich(event)
-                for name, check in self._measures:
-                    check.measure(event.type, metadata_value(output, name))
-                outputs.append(WindowedValue(output, timestamp, (window,)))
-                passed += 1
-            else:
-                outputs.append(windowed(self._output(event), timestamp, window))
-        self._outputs.count_passed(passed)
-        return outputs
+    def process(self, event: Event) -> Iterable[Any]:
+        return (self._output(event),)
 
     def _output(self, event: Event) -> Any:
         try:
@@ -93,8 +71,7 @@ class RunEnrichers(BatchDoFn):
             return self._outputs.rejected(fault, event)
         return self._outputs.passed(draft)
 
-    def finish_bundle(self) -> Iterable[Any]:
-        yield from super().finish_bundle()
+    def finish_bundle(self) -> Any:
         for calls in self._calls:
             self._outputs.count(calls)
         self._outputs.flush()
@@ -104,5 +81,40 @@ class RunEnrichers(BatchDoFn):
             calls.close()
 
 
-class RunWindowedEnrichers(WindowedBatches, RunEnrichers):
-    """The same for events in any window."""
+class RunBuiltinEnrichers(BatchDoFn, RunEnrichers):
+    """The same for built-in enrichers that reject nothing, and events in the global window: a batch at a time."""
+
+    def setup(self) -> None:
+        super().setup()
+        self._chain = BuiltinChain.of(self._enrichers)
+        names = {enricher.name for enricher in self._enrichers}
+        self._checks = [(name, check) for name, check in self._settings.result_checks.items() if name in names]
+
+    def process(self, event: Event, timestamp: Timestamp = beam.DoFn.TimestampParam) -> Iterable[Any]:
+        return self.add(event, timestamp, GLOBAL_WINDOW)
+
+    def work_on(self, batch: Sequence[Waiting]) -> list[Any]:
+        chain = self._chain
+        outputs: list[Any] = []
+        passed = 0
+        for event, timestamp, window in batch:
+            if chain is not None and chain.can_enrich(event):
+                output: Any = chain.enrich(event)
+                for name, check in self._checks:
+                    check.measure(event.type, metadata_value(output, name))
+                outputs.append(WindowedValue(output, timestamp, (window,)))
+                passed += 1
+            else:
+                outputs.append(windowed(self._output(event), timestamp, window))
+        self._outputs.count_passed(passed)
+        return outputs
+
+    def finish_bundle(self) -> Iterator[Any]:
+        yield from self.end_batch()
+        RunEnrichers.finish_bundle(self)
+
+
+def can_run_in_batches(enrichers: Sequence[Enricher], settings: EnrichSettings) -> bool:
+    """Whether enrichers are all built in and reject nothing, neither by themselves nor by a check of their results."""
+    rejects = any(check.may_reject for check in settings.result_checks.values())
+    return not rejects and BuiltinChain.of(enrichers) is not None

@@ -64,6 +64,9 @@ class WriteObjects(BatchDoFn):
         self._lake = lake
         self._encode = encode
         self._settings = settings
+        # Not a second: where objects end must depend on the events alone, so that a bundle that is retried replaces its
+        # objects instead of adding others.
+        self.most_seconds = settings.object_seconds
         self._run_id = run_id
         self._step = step
         self._counters = Counters(stage)
