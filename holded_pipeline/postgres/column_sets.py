@@ -148,20 +148,38 @@ def fields_at(lines: Sequence[bytes], places: Sequence[int]) -> list[bytes]:
     return [b"\t".join([values[place] for place in places]) for values in fields]
 
 
-def rounds_by_key(keys: Sequence[bytes], filled: Sequence[tuple[str, ...]]) -> list[list[int]]:
+def rounds_by_key(
+    keys: Sequence[bytes] | None, filled: Sequence[tuple[str, ...]], *, in_order: bool
+) -> list[list[int]]:
     """Positions of rows in rounds, so that rows of a round with the same key have the same columns.
 
-    Rows that update different columns of one row all count, in their order.
+    Rows that update different columns of one row all count.
+
+    Args:
+        keys: of the rows; None if their texts do not tell which are equal.
+        filled: the columns of each row.
+        in_order: whether rows of one key must be loaded in their order, since the last one counts.
     """
-    # keys b"1", b"2", b"1", b"1" with columns "a", "a", "b", "a"  ->  [[0, 1, 3], [2]]
-    if len(set(keys)) == len(keys):
+    if keys is None:  # any two rows may have the same key
+        keys, in_order = [b""] * len(filled), False
+    # keys b"1", b"2", b"1", b"1" with columns "a", "a", "b", "a"  ->  [[0, 1, 3], [2]], in order [[0, 1], [2], [3]]
+    elif len(set(keys := [_comparable(key) for key in keys])) == len(keys):
         return [list(range(len(keys)))]
     rounds: list[list[int]] = []
     seen: dict[bytes, dict[tuple[str, ...], int]] = {}
-    for position, key in enumerate(keys):
+    for position, (key, columns) in enumerate(zip(keys, filled, strict=True)):
         sets = seen.setdefault(key, {})
-        number = sets.setdefault(filled[position], len(sets))
-        if number == len(rounds):
+        if in_order and columns not in sets and sets:
+            latest = max(sets.values())
+            sets.clear()
+            sets[columns] = latest + 1
+        number = sets.setdefault(columns, len(sets))
+        while number >= len(rounds):
             rounds.append([])
         rounds[number].append(position)
     return rounds
+
+
+def _comparable(key: bytes) -> bytes:
+    """The same for all texts of one key. Different keys may have the same: that costs a round more."""
+    return key.lower().replace(b"-", b"").strip(b" {}").lstrip(b"+0")  # a UUID in capitals, an integer such as 01

@@ -109,7 +109,9 @@ class TableLoader:
         if not updates:
             return self._load(staging, marked)
         total = LoadResult()
-        for positions in rounds_by_key(fields_at(lines, [names.index(name) for name in key]), filled):
+        keys = fields_at(lines, [names.index(name) for name in key])
+        is_plain = self._omissible_columns().key_is_plain
+        for positions in rounds_by_key(keys if is_plain else None, filled, in_order=self._keep == "last"):
             total += _at_positions(self._load(staging, [marked[position] for position in positions]), positions)
         return total
 
