@@ -163,7 +163,7 @@ def rounds_by_key(
     if keys is None:  # any two rows may have the same key
         keys, in_order = [b""] * len(filled), False
     # keys b"1", b"2", b"1", b"1" with columns "a", "a", "b", "a"  ->  [[0, 1, 3], [2]], in order [[0, 1], [2], [3]]
-    elif len(set(keys := [_comparable(key) for key in keys])) == len(keys):
+    elif len(set(keys := [_key_to_compare(key) for key in keys])) == len(keys):
         return [list(range(len(keys)))]
     rounds: list[list[int]] = []
     seen: dict[bytes, dict[tuple[str, ...], int]] = {}
@@ -180,6 +180,6 @@ def rounds_by_key(
     return rounds
 
 
-def _comparable(key: bytes) -> bytes:
+def _key_to_compare(key: bytes) -> bytes:
     """The same for all texts of one key. Different keys may have the same: that costs a round more."""
     return key.lower().replace(b"-", b"").strip(b" {}").lstrip(b"+0")  # a UUID in capitals, an integer such as 01
