@@ -136,7 +136,12 @@ class ObjectBuffers:
         return self.add_lines(destination, (line,), (element,), now)
 
     def add_lines(
-        self, destination: Any, lines: Sequence[Line], elements: Sequence[Any], now: float
+        self,
+        destination: Any,
+        lines: Sequence[Line],
+        elements: Sequence[Any],
+        now: float,
+        since: float | None = None,
     ) -> Sequence[FinishedObject]:
         """Adds lines to the object of their destination; returns the objects that are due by then.
 
@@ -145,10 +150,11 @@ class ObjectBuffers:
             lines: each without its end, whole or in chunks.
             elements: what each line was made of; where it came from goes into the object's identity, with the line.
             now: seconds, from any beginning.
+            since: when the first of the elements came, if that was earlier: an object's age begins then.
         """
         due: list[FinishedObject] = []
         while lines:
-            target = self._open_object(destination, now)
+            target = self._open_object(destination, now if since is None else since)
             before = target.held
             taken = target.add(lines, elements)
             lines, elements = lines[taken:], elements[taken:]

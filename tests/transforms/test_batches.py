@@ -15,11 +15,15 @@ from holded_pipeline.model.carried_text import ReadObject, carried_bytes, make_e
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.plugins.registry import default_registry
 from holded_pipeline.reading.common_message import read_common_message
+from holded_pipeline.reading.framed_records import Lines
+from holded_pipeline.store.object_buffers import ObjectBuffers
 from holded_pipeline.transforms.beam import batches
 from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn
 from holded_pipeline.transforms.beam.garbage import rarer_collections
 from holded_pipeline.transforms.workers.enrich_outputs import EnrichSettings
+from holded_pipeline.transforms.workers.load_rows import LoadRows
 from holded_pipeline.transforms.workers.quality_check import QualityCheck
+from holded_pipeline.transforms.workers.read_units import _groups_of
 from holded_pipeline.transforms.workers.run_enrichers import can_run_in_batches
 from holded_pipeline.transforms.workers.write_objects import ObjectSettings, WriteObjects
 from holded_pipeline.transforms.write_minio import encode_event_line
@@ -129,6 +133,32 @@ def test_code_of_a_user_does_not_run_in_batches():
     assert can_run_in_batches(builtin, settings)
     assert not can_run_in_batches([*builtin, registry.enricher(mine)], settings)
     assert not can_run_in_batches(builtin, attrs.evolve(settings, result_checks={"quality": QualityCheck(0.5)}))
+
+
+def test_lines_are_read_so_many_at_a_time_that_their_events_are_small():
+    large, small = b"x" * 200_000, b"y"
+    groups = list(_groups_of(Lines([large, large, large, *[small] * 150], 7)))
+    assert [(len(group.raws), group.first_line) for group in groups] == [(2, 7), (100, 9), (51, 109)]
+
+
+@pytest.mark.parametrize(("subject", "in_batches"), [("{type}", True), (lambda event: event.type, False)])
+def test_a_subject_function_does_not_run_in_batches(subject, in_batches):
+    pipeline = beam.Pipeline()
+    _ = pipeline | beam.Create([make_event()]) | hp.ValidateSchema({"t": {}}, subject=subject)
+    steps = pipeline.transforms_stack[0].parts[-1].parts
+    check = next(step.transform.fn for step in steps[0].parts if hasattr(step.transform, "fn"))
+    assert isinstance(check, BatchDoFn) == in_batches
+
+
+def test_rows_wait_no_longer_than_a_batch_of_rows_may():
+    load = hp.WritePostgres(hp.Postgres("postgresql://u@localhost/d"), batch_seconds=0.2)
+    assert LoadRows(load._db, load._settings, "run", "step").most_seconds == 0.2
+
+
+def test_the_age_of_an_object_begins_when_its_first_element_came():
+    buffers = ObjectBuffers(None, object_bytes=1_000, object_seconds=60, total_bytes=1 << 20)
+    assert not buffers.add_lines("p", [b"1"], [None], now=50.0, since=0.0)
+    assert len(buffers.add_lines("p", [b"2"], [None], now=60.0)) == 1
 
 
 def test_where_objects_end_does_not_depend_on_a_pause(lake):

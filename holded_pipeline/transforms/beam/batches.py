@@ -30,8 +30,8 @@ class BatchDoFn(beam.DoFn):
     """A DoFn that works on a batch of events at a time.
 
     Subclasses implement `work_on`, and `process`, which calls `add` with what it asks Beam for. A subclass that
-    overrides `start_bundle` or `finish_bundle` calls these first. Not for steps that call code of a user's: it may be
-    slow, and what follows must not wait for the calls of a whole batch.
+    overrides `start_bundle` or `finish_bundle` calls these first. Not for a step that passes on what slow code of a
+    user's makes of each event: what follows must not wait for the calls of a whole batch.
 
     Attributes:
         most_seconds: how long an event waits while others arrive.

@@ -91,6 +91,7 @@ class WriteObjects(BatchDoFn):
     def _take(self, element: Any, window: BoundedWindow) -> Iterable[Any]:
         if isinstance(element, Event):
             return self.add(element, None, window)
+        self._batch_since = time.monotonic()
         return self.work_on([(element, None, window)])  # its size is not known, so it does not wait
 
     def work_on(self, batch: Sequence[tuple[Any, Any, BoundedWindow]]) -> list[WindowedValue]:
@@ -102,7 +103,7 @@ class WriteObjects(BatchDoFn):
         now = time.monotonic()
         outputs: list[WindowedValue] = []
         for destination, (lines, elements) in places.items():
-            due = self._buffers.add_lines(destination, lines, elements, now)
+            due = self._buffers.add_lines(destination, lines, elements, now, self._batch_since)
             outputs.extend([self._write(finished) for finished in due])
         return outputs
 
