@@ -76,3 +76,12 @@ def test_equal_lines_make_equal_bytes():
         return next(iter(buffers.finish())).body
 
     assert body() == body()
+
+
+def test_lines_that_come_together_are_all_stored_and_end_their_objects():
+    lines = [b"%04d" % number for number in range(100)]
+    buffers = make_buffers(None, object_bytes=50)
+    due = list(buffers.add_lines("p", lines, [None] * 100, 0.0))
+    assert [done.records for done in due] == [10] * 10
+    assert b"".join(done.body for done in due).split() == lines
+    assert list(buffers.finish()) == []
