@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import apache_beam as beam
@@ -72,6 +73,7 @@ class WriteObjects(BatchDoFn):
         self._counters = Counters(stage)
 
     def setup(self) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="compress")
         self._store = ObjectStore(self._lake)
 
     def start_bundle(self) -> None:
@@ -81,6 +83,7 @@ class WriteObjects(BatchDoFn):
             object_bytes=self._settings.object_bytes,
             object_seconds=self._settings.object_seconds,
             total_bytes=self._settings.buffer_bytes,
+            executor=self._executor,
         )
         self._names = ObjectNames(self._run_id, self._step)
         self._last_partition: Any = object()
@@ -128,6 +131,8 @@ class WriteObjects(BatchDoFn):
         self._counters.flush()
 
     def teardown(self) -> None:
+        if hasattr(self, "_executor"):
+            self._executor.shutdown(cancel_futures=True)
         if hasattr(self, "_store"):
             self._store.close()
 
