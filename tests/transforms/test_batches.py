@@ -18,7 +18,7 @@ from holded_pipeline.reading.common_message import read_common_message
 from holded_pipeline.reading.framed_records import Lines
 from holded_pipeline.store.object_buffers import ObjectBuffers
 from holded_pipeline.transforms.beam import batches
-from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn
+from holded_pipeline.transforms.beam.batches import BatchDoFn
 from holded_pipeline.transforms.beam.garbage import rarer_collections
 from holded_pipeline.transforms.workers.enrich_outputs import EnrichSettings
 from holded_pipeline.transforms.workers.load_rows import LoadRows
@@ -35,13 +35,13 @@ class Batches(BatchDoFn):
     """Gives the batches themselves."""
 
     def work_on(self, batch):
-        return [[event.id for event, _, _ in batch]]
+        return [[event.id for event, _ in batch]]
 
 
 def run_by_hand(events) -> list[list[str]]:
     dofn = Batches()
     dofn.start_bundle()
-    outputs = [each for event in events for each in dofn.add(event, None, GLOBAL_WINDOW)]
+    outputs = [each for event in events for each in dofn.add(event, None)]
     return [*outputs, *dofn.finish_bundle()]
 
 

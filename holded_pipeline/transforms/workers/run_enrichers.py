@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.enriching.builtin_steps import BuiltinChain, builtin_step
@@ -15,7 +14,7 @@ from holded_pipeline.enriching.enricher import Enricher
 from holded_pipeline.model.carried_text import is_proved_json, metadata_value
 from holded_pipeline.model.errors import HoldedPipelineError, RejectRecord
 from holded_pipeline.model.values import Event
-from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting, windowed
+from holded_pipeline.transforms.beam.batches import BatchDoFn, Waiting, placed
 from holded_pipeline.transforms.workers.enrich_outputs import EnrichOutputs, EnrichSettings
 from holded_pipeline.transforms.workers.enricher_calls import EnricherCalls
 
@@ -90,22 +89,22 @@ class RunBuiltinEnrichers(BatchDoFn, RunEnrichers):
         names = {enricher.name for enricher in self._enrichers}
         self._checks = [(name, check) for name, check in self._settings.result_checks.items() if name in names]
 
-    def process(self, event: Event, timestamp: Timestamp = beam.DoFn.TimestampParam) -> Iterable[Any]:
-        return self.add(event, timestamp, GLOBAL_WINDOW)
+    def process(self, event: Event, place: WindowedValue = beam.DoFn.WindowedValueParam) -> Iterable[Any]:
+        return self.add(event, place)
 
     def work_on(self, batch: Sequence[Waiting]) -> list[Any]:
         chain = self._chain
         outputs: list[Any] = []
         passed = 0
-        for event, timestamp, window in batch:
+        for event, place in batch:
             if chain is not None and chain.can_enrich(event):
                 output: Any = chain.enrich(event)
                 for name, check in self._checks:
                     check.measure(event.type, metadata_value(output, name))
-                outputs.append(WindowedValue(output, timestamp, (window,)))
+                outputs.append(place.with_value(output))
                 passed += 1
             else:
-                outputs.append(windowed(self._output(event), timestamp, window))
+                outputs.append(placed(self._output(event), place))
         self._outputs.count_passed(passed)
         return outputs
 
