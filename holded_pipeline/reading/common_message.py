@@ -178,10 +178,7 @@ def _make_event(
     context, message_id, sent_at = headers[CONTEXT], headers[MESSAGE_ID], headers[TIMESTAMP]
     event_id = event_id_of(_key(message_id["id"] if type(message_id) is dict else message_id))
     user_id = context.get("userId")
-    if outer.correlation_id is _UNSET:
-        correlation_id = package_ids.id_of(position[1])
-    else:
-        correlation_id = _key(outer.correlation_id)
+    correlation_id = package_ids.id_of(position[1]) if outer.correlation_id is _UNSET else _key(outer.correlation_id)
     entries: dict[str, Entry] = {
         "correlation_id": (correlation_id, _CORRELATION_MEMBER + _encode(correlation_id)),
         "headers": (headers, _HEADERS_MEMBER + headers_text),
