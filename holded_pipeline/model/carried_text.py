@@ -70,21 +70,6 @@ def _encoded_name(name: str) -> bytes:
     return json_codec.encode(name) + b":"
 
 
-def carry(event: Event) -> Event:
-    """The same event, carrying the text of data and metadata that are known to be JSON, as `json_codec.decode` gives.
-
-    They are no longer changed by whoever made the event.
-    """
-    encoded = json_codec.encode(event.data)
-    fields = dict(event.__dict__)
-    del fields["data"], fields["metadata"]
-    fields["_data"] = event.data
-    fields["_data_text"] = fields["_data_encoded"] = encoded
-    fields["_entries"] = {name: make_entry(name, value) for name, value in event.metadata.items()}
-    fields["_load"] = load_field
-    return event_with_dict(fields)
-
-
 def event_with_dict(fields: dict[str, Any]) -> Event:
     """An event with these fields and this carried text; far quicker than its constructor."""
     event = Event.__new__(Event)
