@@ -27,11 +27,6 @@ class QualityCheck:
         self._counters = Counters(STAGE)
         self._known: dict[int, tuple[Any, tuple[str, ...], int | None]] = {}
 
-    @property
-    def may_reject(self) -> bool:
-        """Whether there is a minimum."""
-        return self._minimum is not None
-
     def measure(self, event_type: str, quality: Any) -> None:
         """Counts broken rules, and adds the score to the distribution of the event's type."""
         known = self._known.get(id(quality))

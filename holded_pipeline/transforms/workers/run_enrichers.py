@@ -81,7 +81,7 @@ class RunEnrichers(beam.DoFn):
 
 
 class RunBuiltinEnrichers(BatchDoFn, RunEnrichers):
-    """The same for built-in enrichers that reject nothing, and events in the global window: a batch at a time."""
+    """The same for built-in enrichers and events in the global window: a batch at a time."""
 
     def setup(self) -> None:
         super().setup()
@@ -97,14 +97,20 @@ class RunBuiltinEnrichers(BatchDoFn, RunEnrichers):
         outputs: list[Any] = []
         passed = 0
         for event, place in batch:
-            if chain is not None and chain.can_enrich(event):
-                output: Any = chain.enrich(event)
+            if chain is None or not chain.can_enrich(event):
+                outputs.append(placed(self._output(event), place))
+                continue
+            output: Any = chain.enrich(event)
+            try:
                 for name, check in self._checks:
-                    check.measure(event.type, metadata_value(output, name))
+                    result = metadata_value(output, name)
+                    check.measure(event.type, result)
+                    check.reject_if(result)
+            except RejectRecord as fault:
+                outputs.append(placed(self._outputs.rejected(fault, event), place))
+            else:
                 outputs.append(place.with_value(output))
                 passed += 1
-            else:
-                outputs.append(placed(self._output(event), place))
         self._outputs.count_passed(passed)
         return outputs
 
@@ -113,7 +119,6 @@ class RunBuiltinEnrichers(BatchDoFn, RunEnrichers):
         RunEnrichers.finish_bundle(self)
 
 
-def can_run_in_batches(enrichers: Sequence[Enricher], settings: EnrichSettings) -> bool:
-    """Whether enrichers are all built in and reject nothing, neither by themselves nor by a check of their results."""
-    rejects = any(check.may_reject for check in settings.result_checks.values())
-    return not rejects and BuiltinChain.of(enrichers) is not None
+def can_run_in_batches(enrichers: Sequence[Enricher]) -> bool:
+    """Whether enrichers are all built in and reject nothing by themselves."""
+    return BuiltinChain.of(enrichers) is not None
