@@ -14,6 +14,7 @@ from holded_pipeline.servers.secret import Secret
 
 _DRIVER = "postgresql+psycopg"
 _PASSWORD = "password"  # noqa: S105  a parameter's name
+_PREPARE_THRESHOLD = "prepare_threshold"
 _OTHER_SECRETS = {"sslpassword", "oauth_client_secret"}  # of libpq's parameters
 # A network that drops every packet is noticed after about a minute, not after the two hours of the system's default.
 _KEEPALIVE = {
@@ -30,7 +31,8 @@ class Postgres:
 
     Args:
         url: `postgresql://user@host:port/database`, as libpq and SQLAlchemy write it; a password in it, `?password=`
-            too, is moved into a `Secret`.
+            too, is moved into a `Secret`. Other parameters of libpq stand after `?`. `prepare_threshold=5` lets the
+            server prepare statements that occur more often; not behind a pooler that shares sessions.
         password: a `Secret`, or a plain string that becomes one.
         connect_timeout: seconds for a connection to be made.
         retry: how long calls are retried during an outage; also how long a load, a migration, `verify_analytics` or a
@@ -64,14 +66,14 @@ class Postgres:
 
     def engine(self, **overrides: Any) -> sa.Engine:
         """A new SQLAlchemy engine on psycopg 3; `overrides` go to `sqlalchemy.create_engine` as they are."""
-        url = make_url(self.url).set(drivername=_DRIVER)
+        url, prepare_threshold = _split_prepare_threshold(make_url(self.url).set(drivername=_DRIVER))
         if self.password is not None:
             url = url.set(password=self.password.reveal())
         defaults = {"connect_timeout": max(1, round(self.connect_timeout)), **_KEEPALIVE}
         settings: dict[str, Any] = {
             # Lines for COPY are bytes of UTF-8, whatever encoding the database or the environment prefers.
             "connect_args": {name: value for name, value in defaults.items() if name not in url.query}
-            | {"client_encoding": "utf8"},
+            | {"client_encoding": "utf8", "prepare_threshold": prepare_threshold},
             "pool_pre_ping": True,
         }
         engine = sa.create_engine(url, **(settings | overrides))
@@ -89,6 +91,17 @@ def _remove_password(context: sa.engine.ExceptionContext) -> None:
         context.original_exception._pgconn = None  # noqa: SLF001  there is no public way
 
 
+def _split_prepare_threshold(url: URL) -> tuple[URL, int | None]:
+    """A URL without psycopg's `prepare_threshold`, and that: None for never, which is the default here.
+
+    Prepared statements have names, and clients of a pooler share the sessions that know them: one would run the
+    statement of another.
+    """
+    text = str(url.query.get(_PREPARE_THRESHOLD, "none"))
+    threshold = None if text.lower() == "none" else int(text)
+    return url.difference_update_query([_PREPARE_THRESHOLD]), threshold
+
+
 def _parse(url: str) -> URL:
     parsed = _url_or_none(url)
     if parsed is None:
@@ -96,6 +109,9 @@ def _parse(url: str) -> URL:
         raise ValueError("the database URL must look like postgresql://user@host:5432/database")
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise ValueError(f"a postgresql:// URL is needed, got one for {parsed.get_backend_name()!r}")
+    threshold = parsed.query.get(_PREPARE_THRESHOLD, "none")
+    if not isinstance(threshold, str) or not (threshold.lower() == "none" or threshold.isdecimal()):
+        raise ValueError(f"prepare_threshold in the database URL is a number or none, got {threshold!r}")
     for name in _OTHER_SECRETS & set(parsed.query):
         raise ValueError(
             f"the database URL has {name}, which would show in logs; keep it in libpq's service file, and name "
