@@ -165,8 +165,9 @@ def test_a_connection_that_became_read_only_is_replaced(db):
     loader = loader_of(db, table)
     assert load_range(loader, table, [1]).inserted == 1
     with loader._engine.connect() as connection:  # as after a failover: this session's server takes no writes any more
-        connection.connection.driver_connection.execute("SET default_transaction_read_only = on")
-        connection.commit()
+        raw = connection.connection.driver_connection
+        raw.execute("SET default_transaction_read_only = on")
+        raw.commit()
     started = time.monotonic()
     assert load_range(loader, table, [2]).inserted == 1
     assert time.monotonic() - started < db.retry.deadline
