@@ -40,6 +40,7 @@ from holded_pipeline.postgres.poison_rows import TextStagingTable
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.retried_call import call_postgres
 from holded_pipeline.postgres.row_errors import RowRejectedError
+from holded_pipeline.postgres.row_policies import check_policies
 from holded_pipeline.postgres.staging_table import FILLED, StagingTable
 
 OnConflict = Literal["ignore", "update", "reject"]
@@ -162,9 +163,16 @@ class TableLoader:
         try:
             return self._run_transaction(typed.load, lines)
         except RowRejectedError as error:
+            if error.rejection.reason == "insufficient_privilege":
+                self._check_policies()
             if len(lines) == 1:
                 return LoadResult(rejected=((0, error.rejection),))
         return self._run_transaction(texts.load_good_rows, lines)
+
+    def _check_policies(self) -> None:
+        target, updates = quote_table(self._table), self._on_conflict == "update"
+        check = partial(check_policies, self._engine, self._db, target, updates=updates)
+        call_postgres(self._db, lambda deadline: check(deadline=deadline))
 
     def _run_transaction(self, load_lines: LoadLines, lines: Sequence[bytes]) -> LoadResult:
         transaction = LoadTransaction(self._engine, load_lines)

@@ -7,7 +7,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -42,15 +44,16 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def pooled(db, tmp_path):
+def pooled(db):
     """Gives a function that starts a pgbouncer before the database."""
     running = []
+    folders = []
 
     def start(mode: str = "transaction", size: int = 1) -> hp.Postgres:
         url = make_url(db.url)
         port = free_port()
-        folder = tmp_path / f"pgbouncer-{len(running)}"
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix="pgbouncer-"))  # the user it runs as cannot reach pytest's folders
+        folders.append(folder)
         (folder / "users").write_text(f'"{url.username}" ""\n')
         (folder / "config").write_text(
             CONFIG.format(port=url.port, listen_port=port, folder=folder, mode=mode, size=size)
@@ -59,8 +62,6 @@ def pooled(db, tmp_path):
         if os.geteuid() == 0:  # as which it does not run
             for each in (folder, *folder.iterdir()):
                 os.chown(each, 65534, 65534)
-            for parent in list(folder.parents)[:3]:
-                parent.chmod(parent.stat().st_mode | 0o011)
             as_user = ["-u", "nobody"]
         running.append(subprocess.Popen([PGBOUNCER, "-q", *as_user, str(folder / "config")]))
         through = hp.Postgres(
@@ -73,6 +74,8 @@ def pooled(db, tmp_path):
     for process in running:
         process.send_signal(signal.SIGINT)
         process.wait(20)
+    for folder in folders:
+        shutil.rmtree(folder)
 
 
 def wait_for(port: int) -> None:
