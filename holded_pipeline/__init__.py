@@ -21,6 +21,7 @@ from holded_pipeline.model.errors import (
     TooManyRejectedError,
     TransientError,
 )
+from holded_pipeline.model.timestamp_rules import Timestamps
 from holded_pipeline.model.values import Event, Outcome, Rejected, SchemaRef, Source, Violation
 from holded_pipeline.plugins.hookspecs import hookimpl
 from holded_pipeline.plugins.registry import PluginRegistry
@@ -87,6 +88,7 @@ __all__ = [
     "SettleRejected",
     "Source",
     "StartError",
+    "Timestamps",
     "TooManyRejectedError",
     "TransientError",
     "ValidateSchema",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self
 
 import attrs
 
@@ -11,6 +13,7 @@ from holded_pipeline.model import json_codec
 from holded_pipeline.model.carried_text import Position, ReadObject, carry
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.model.identity import PackageIds
+from holded_pipeline.model.timestamp_rules import ANY_TIMESTAMPS, DEFAULT_TIMESTAMPS, Timestamps
 from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.common_message import read_common_message
 from holded_pipeline.reading.envelopes import ENVELOPES, STORED_LEVELS, Envelope, holded, stored_event
@@ -25,24 +28,36 @@ class RecordReader:
         envelope: how a document becomes an event.
         max_record_bytes: larger records are rejected.
         max_depth: more deeply nested records are rejected.
+        timestamps: how timestamps are read, and which are accepted; without it the envelope `event` accepts any.
 
     Both limits are for what producers send. A stored event is larger and deeper than the record it was read from, and
     must always be read back: with the envelope `event` the limits grow by what the stored form may add.
     """
 
-    def __init__(self, envelope: Envelope, *, max_record_bytes: int, max_depth: int) -> None:
-        self._envelope = envelope
+    def __init__(
+        self, envelope: Envelope, *, max_record_bytes: int, max_depth: int, timestamps: Timestamps | None = None
+    ) -> None:
+        self._envelope: Callable[..., Event] = envelope
         self._is_builtin = any(envelope is known for known in ENVELOPES.values())
         is_stored = envelope is stored_event
         self._has_common_messages = envelope is holded
+        self._timestamps = timestamps or (ANY_TIMESTAMPS if is_stored else DEFAULT_TIMESTAMPS)
         self._max_record_bytes = max(max_record_bytes, KEEP_BYTES) if is_stored else max_record_bytes
         self._max_depth = max_depth + STORED_LEVELS if is_stored else max_depth
+
+    def at(self, now: datetime) -> Self:
+        """The same reader, with `Timestamps.max_ahead` counted from `now`."""
+        reader = copy.copy(self)
+        reader._timestamps = self._timestamps.at(now)  # noqa: SLF001  its own
+        return reader
 
     def read_common(self, record: Record, position: Position, package_ids: PackageIds) -> Event | None:
         """Returns the event of a record that is read quickly; None if `read` has to read it."""
         if not self._has_common_messages or record.fault is not None or len(record.raw) > self._max_record_bytes:
             return None
-        return read_common_message(record.raw, position, package_ids, max_depth=self._max_depth)
+        return read_common_message(
+            record.raw, position, package_ids, max_depth=self._max_depth, timestamps=self._timestamps
+        )
 
     def read_common_lines(
         self, lines: Lines, read_object: ReadObject, package_ids: PackageIds
@@ -50,9 +65,11 @@ class RecordReader:
         """Returns the event of each line that is read quickly, and None for those that `read` has to read."""
         if not self._has_common_messages:
             return [None] * len(lines.raws)
-        largest, max_depth = self._max_record_bytes, self._max_depth
+        largest, max_depth, timestamps = self._max_record_bytes, self._max_depth, self._timestamps
         return [
-            read_common_message(raw, (read_object, number, None), package_ids, max_depth=max_depth)
+            read_common_message(
+                raw, (read_object, number, None), package_ids, max_depth=max_depth, timestamps=timestamps
+            )
             if len(raw) <= largest
             else None
             for number, raw in enumerate(lines.raws, lines.first_line)
@@ -73,7 +90,10 @@ class RecordReader:
                 "send less, or raise max_record_bytes",
             )
         document = json_codec.decode(record.raw, max_depth=self._max_depth)
-        event = self._envelope(document, source) if self._is_builtin else self._call_user_envelope(document, source)
+        if self._is_builtin:
+            event = self._envelope(document, source, timestamps=self._timestamps)
+        else:
+            event = self._call_user_envelope(document, source)
         event = attrs.evolve(event, raw=record.raw, source=event.source or source)
         return carry(event) if self._is_builtin else event
 
@@ -91,6 +111,9 @@ class RecordReader:
         problem = find_event_problem(event)
         if problem is not None:
             raise RejectRecord("envelope_error", f"{name} returned an Event whose {problem}")
+        problem = self._timestamps.find_problem(event.occurred_at)
+        if problem is not None:
+            raise RejectRecord("implausible_timestamp", f"{name} returned an Event whose occurred_at {problem}")
         return event
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 import apache_beam as beam
 
+from holded_pipeline.model.timestamp_rules import Timestamps
 from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.reading.envelopes import Envelope
@@ -41,6 +42,8 @@ class ReadMinIO(RejectingTransform[Event]):
             records were accepted before, one above 64 MiB.
         max_depth: a more deeply nested record is rejected with reason `too_deep`; the envelope `event` accepts two
             levels more, which the stored form adds.
+        timestamps: the unit of timestamps that are numbers, and which times are rejected with reason
+            `implausible_timestamp`; by default milliseconds, and times before 1980, with the envelope `event` none.
         registry: where names of envelopes are looked up; by default the installed plugins'.
 
     Example:
@@ -75,6 +78,7 @@ class ReadMinIO(RejectingTransform[Event]):
         unit_objects: int = 500,
         max_record_bytes: int = 16 << 20,
         max_depth: int = 100,
+        timestamps: Timestamps | None = None,
         registry: PluginRegistry | None = None,
     ) -> None:
         super().__init__()
@@ -90,7 +94,9 @@ class ReadMinIO(RejectingTransform[Event]):
         self._unit_objects = unit_objects
         self._envelope = envelope
         resolved = (registry or default_registry()).envelope(envelope)
-        self._reader = RecordReader(resolved, max_record_bytes=max_record_bytes, max_depth=max_depth)
+        self._reader = RecordReader(
+            resolved, max_record_bytes=max_record_bytes, max_depth=max_depth, timestamps=timestamps
+        )
 
     def expand(self, pipeline: beam.pvalue.PBegin) -> Outcome:
         """Lists, plans, shuffles the plan, reads."""

@@ -46,6 +46,9 @@ class ReadUnits(StoreDoFn):
         self._step = step
         self._counters = Counters(_STAGE)
 
+    def start_bundle(self) -> None:
+        self._reader = self._reader.at(datetime.now(UTC))
+
     def finish_bundle(self) -> None:
         self._counters.flush()
 
