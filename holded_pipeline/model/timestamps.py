@@ -84,7 +84,7 @@ def _from_number(value: float | Decimal, unit: Unit) -> datetime:
 def unit_of(number: float | Decimal) -> KnownUnit:
     """The unit in which this number means a time of our days."""
     for end, unit in _AUTO_BELOW:
-        if abs(number) < end:
+        if -end < number < end:
             return unit
     return "ns"
 

@@ -17,7 +17,7 @@ from holded_pipeline.store.read_plan import ReadUnit, StoredObject
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
-from holded_pipeline.transforms.workers.plan_reads import LARGE, ListObjects, SplitLarge
+from holded_pipeline.transforms.workers.plan_reads import LARGE, ListObjects, OnEmpty, SplitLarge
 from holded_pipeline.transforms.workers.read_units import ReadUnits
 
 
@@ -33,6 +33,7 @@ class ReadMinIO(RejectingTransform[Event]):
         pattern: a key prefix such as `raw/`, or a glob: `*` and `?` stay within one level, `**` does not.
         envelope: how a JSON document becomes an event: `holded`, `flat`, `event` (what `WriteMinIO` wrote), the
             name of one that a plugin registered, or a function `(document, source) -> Event`.
+        on_empty: what happens if no object matches: `warn` logs a warning, `fail` fails the run, `ignore` says nothing.
         on_vanished: what happens if an object is deleted or overwritten between listing and reading: `fail` fails the
             run, `reject` rejects the object with reason `object_vanished`.
         unit_bytes: how many bytes a worker reads at a time: small objects up to this total, large line files in
@@ -55,7 +56,7 @@ class ReadMinIO(RejectingTransform[Event]):
     Raises:
         ValueError: an argument is wrong, or no envelope has that name; the message lists the known ones.
         ConfigurationError: (applying) the envelope cannot be pickled; (running) the bucket, the keys or the
-            endpoint are wrong.
+            endpoint are wrong; or no object matches, see `on_empty`.
         ObjectVanishedError: (running) see `on_vanished`.
         TransientError: (running) the store did not answer within `lake.retry`.
 
@@ -73,6 +74,7 @@ class ReadMinIO(RejectingTransform[Event]):
         pattern: str,
         *,
         envelope: str | Envelope = "holded",
+        on_empty: OnEmpty = "warn",
         on_vanished: Literal["fail", "reject"] = "fail",
         unit_bytes: int = 16 << 20,
         unit_objects: int = 500,
@@ -84,11 +86,14 @@ class ReadMinIO(RejectingTransform[Event]):
         super().__init__()
         if on_vanished not in ("fail", "reject"):
             raise ValueError(f'on_vanished must be "fail" or "reject", got {on_vanished!r}')
+        if on_empty not in ("warn", "fail", "ignore"):
+            raise ValueError(f'on_empty must be "warn", "fail" or "ignore", got {on_empty!r}')
         for name, value in (("unit_bytes", unit_bytes), ("unit_objects", unit_objects)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._lake = lake
         self._pattern = normalize_pattern(pattern)
+        self._on_empty: OnEmpty = on_empty
         self._on_vanished = on_vanished
         self._unit_bytes = unit_bytes
         self._unit_objects = unit_objects
@@ -101,7 +106,7 @@ class ReadMinIO(RejectingTransform[Event]):
     def expand(self, pipeline: beam.pvalue.PBegin) -> Outcome:
         """Lists, plans, shuffles the plan, reads."""
         check_picklable(self._reader, describe_envelope(self._envelope))
-        list_objects = ListObjects(self._lake, self._unit_bytes, self._unit_objects)
+        list_objects = ListObjects(self._lake, self._unit_bytes, self._unit_objects, self._on_empty)
         listed = (
             pipeline
             | "NamePattern" >> beam.Create([self._pattern])
