@@ -90,6 +90,12 @@ REASONS: tuple[CodeReference, ...] = (
     CodeReference("not_finite", "read", "NaN or Infinity, which are not JSON", "send null, or leave the field out"),
     CodeReference("nul_character", "read", "a string holds U+0000, which PostgreSQL cannot store", "remove it"),
     CodeReference(
+        "object_unreadable",
+        "read",
+        'the store does not give out an object: archived, encrypted, not granted (with `on_unreadable="reject"`)',
+        "do what its message says, then run again",
+    ),
+    CodeReference(
         "object_vanished",
         "read",
         'an object was deleted or overwritten after it was listed (with `on_vanished="reject"`)',
@@ -128,6 +134,12 @@ ERRORS: tuple[CodeReference, ...] = (
         "running",
         'an enricher failed whose `on_error` is `"fail"`, or with an error of this library',
         "fix the enricher",
+    ),
+    CodeReference(
+        "ObjectUnreadableError",
+        "running",
+        "the store does not give out an object: it is archived, encrypted with a key out of reach, or not granted",
+        'do what its message says, or pass `on_unreadable="reject"`',
     ),
     CodeReference(
         "ObjectVanishedError",

@@ -18,7 +18,7 @@ from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingT
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.plan_reads import LARGE, ListObjects, OnEmpty, SplitLarge
-from holded_pipeline.transforms.workers.read_units import ReadUnits
+from holded_pipeline.transforms.workers.read_units import ReadUnits, RejectedObjects
 
 
 class ReadMinIO(RejectingTransform[Event]):
@@ -36,6 +36,8 @@ class ReadMinIO(RejectingTransform[Event]):
         on_empty: what happens if no object matches: `warn` logs a warning, `fail` fails the run, `ignore` says nothing.
         on_vanished: what happens if an object is deleted or overwritten between listing and reading: `fail` fails the
             run, `reject` rejects the object with reason `object_vanished`.
+        on_unreadable: what happens if the store does not give out an object (archived, encrypted with a key out of
+            reach, not granted): `fail` fails the run, `reject` rejects the object with reason `object_unreadable`.
         unit_bytes: how many bytes a worker reads at a time: small objects up to this total, large line files in
             slices of about this size.
         unit_objects: how many small objects a worker reads at a time, at most.
@@ -58,6 +60,7 @@ class ReadMinIO(RejectingTransform[Event]):
         ConfigurationError: (applying) the envelope cannot be pickled; (running) the bucket, the keys or the
             endpoint are wrong; or no object matches, see `on_empty`.
         ObjectVanishedError: (running) see `on_vanished`.
+        ObjectUnreadableError: (running) see `on_unreadable`.
         TransientError: (running) the store did not answer within `lake.retry`.
 
     **Guarantees:** each record of each listed object comes out once per attempt of its bundle, as an event or as
@@ -76,6 +79,7 @@ class ReadMinIO(RejectingTransform[Event]):
         envelope: str | Envelope = "holded",
         on_empty: OnEmpty = "warn",
         on_vanished: Literal["fail", "reject"] = "fail",
+        on_unreadable: Literal["fail", "reject"] = "fail",
         unit_bytes: int = 16 << 20,
         unit_objects: int = 500,
         max_record_bytes: int = 16 << 20,
@@ -84,8 +88,9 @@ class ReadMinIO(RejectingTransform[Event]):
         registry: PluginRegistry | None = None,
     ) -> None:
         super().__init__()
-        if on_vanished not in ("fail", "reject"):
-            raise ValueError(f'on_vanished must be "fail" or "reject", got {on_vanished!r}')
+        for name, choice in (("on_vanished", on_vanished), ("on_unreadable", on_unreadable)):
+            if choice not in ("fail", "reject"):
+                raise ValueError(f'{name} must be "fail" or "reject", got {choice!r}')
         if on_empty not in ("warn", "fail", "ignore"):
             raise ValueError(f'on_empty must be "warn", "fail" or "ignore", got {on_empty!r}')
         for name, value in (("unit_bytes", unit_bytes), ("unit_objects", unit_objects)):
@@ -94,7 +99,8 @@ class ReadMinIO(RejectingTransform[Event]):
         self._lake = lake
         self._pattern = normalize_pattern(pattern)
         self._on_empty: OnEmpty = on_empty
-        self._on_vanished = on_vanished
+        choices: dict[Literal["vanished", "unreadable"], str] = {"vanished": on_vanished, "unreadable": on_unreadable}
+        self._rejected_objects: RejectedObjects = frozenset(what for what in choices if choices[what] == "reject")
         self._unit_bytes = unit_bytes
         self._unit_objects = unit_objects
         self._envelope = envelope
@@ -120,7 +126,7 @@ class ReadMinIO(RejectingTransform[Event]):
             | "SplitLarge" >> beam.ParDo(SplitLarge(self._lake, self._unit_bytes)).with_output_types(ReadUnit)
         )
         run_id, step = run_id_of(pipeline.pipeline), step_of(pipeline.pipeline)
-        read_units = ReadUnits(self._lake, self._reader, self._on_vanished, run_id, step)
+        read_units = ReadUnits(self._lake, self._reader, self._rejected_objects, run_id=run_id, step=step)
         outputs = (
             (listed.units, split)
             | "JoinPlan" >> beam.Flatten()

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import apache_beam as beam
 
-from holded_pipeline.model.errors import ConfigurationError, ObjectVanishedError
+from holded_pipeline.model.errors import ConfigurationError, ObjectUnreadableError, ObjectVanishedError
 from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.reading.layout import SNIFF_BYTES, sniff_layout
 from holded_pipeline.store.compression import is_compressed, without_compression_ending
@@ -79,7 +79,7 @@ class SplitLarge(StoreDoFn):
         whole = Slice(stored.key, stored.etag, stored.size)
         try:
             is_split = self._is_plain_lines(stored)
-        except ObjectVanishedError:
+        except (ObjectVanishedError, ObjectUnreadableError):
             is_split = False  # ReadUnits meets it again, and decides
         return self._slices(stored, whole) if is_split else [ReadUnit((whole,))]
 
@@ -99,5 +99,5 @@ class SplitLarge(StoreDoFn):
         try:
             # A list, so that an object which vanishes in the middle is not read in half of its slices.
             return list(split_lines(stored, self._store.stream(whole), unit_bytes=self._unit_bytes))
-        except ObjectVanishedError:
+        except (ObjectVanishedError, ObjectUnreadableError):
             return [ReadUnit((whole,))]
