@@ -90,6 +90,12 @@ REASONS: tuple[CodeReference, ...] = (
     CodeReference("not_finite", "read", "NaN or Infinity, which are not JSON", "send null, or leave the field out"),
     CodeReference("nul_character", "read", "a string holds U+0000, which PostgreSQL cannot store", "remove it"),
     CodeReference(
+        "number_too_large",
+        "read",
+        "a number takes more than 4,300 digits when it is written out, or all numbers of the record over 16 million",
+        "send it as text, or with a smaller exponent",
+    ),
+    CodeReference(
         "object_unreadable",
         "read",
         'the store does not give out an object: archived, encrypted, not granted (with `on_unreadable="reject"`)',

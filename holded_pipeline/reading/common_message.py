@@ -44,7 +44,7 @@ _HEADERS_MEMBER: Final = text_member("headers", b"")
 _CORRELATION_MEMBER: Final = text_member("correlation_id", b"")
 _COLLECTED_MEMBER: Final = text_member("collected_at", b"")
 _UNSET: Final = msgspec.UNSET
-_decode = json_codec.decode_own
+_decode = json_codec.decode_common
 _encode = json_codec.encode
 _UNUSUAL = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
 

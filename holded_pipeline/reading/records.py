@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
@@ -13,12 +14,17 @@ from holded_pipeline.model import json_codec
 from holded_pipeline.model.carried_text import Position, ReadObject, carry
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.model.identity import PackageIds
+from holded_pipeline.model.json_numbers import MAX_NUMBER_GROWTH
 from holded_pipeline.model.timestamp_rules import ANY_TIMESTAMPS, DEFAULT_TIMESTAMPS, Timestamps
 from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.common_message import read_common_message
 from holded_pipeline.reading.envelopes import ENVELOPES, STORED_LEVELS, Envelope, holded, stored_event
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
 from holded_pipeline.user_code.errors import name_of, pipeline_error_for, result_or_error
+
+_SMALL_RECORD = 256 << 10  # its numbers cannot grow too much, as long as each of them fits a double
+_STORED_GROWTH = 16  # the data, and what enrichers added, may each grow
+_EXPONENT = re.compile(rb"[0-9][eE][+-]?[0-9]{2}")
 
 
 class RecordReader:
@@ -43,6 +49,9 @@ class RecordReader:
         self._has_common_messages = envelope is holded
         self._timestamps = timestamps or (ANY_TIMESTAMPS if is_stored else DEFAULT_TIMESTAMPS)
         self._max_record_bytes = max(max_record_bytes, KEEP_BYTES) if is_stored else max_record_bytes
+        if not 1 <= max_depth <= json_codec.DEEPEST:
+            raise ValueError(f"max_depth must be from 1 to {json_codec.DEEPEST}, got {max_depth}")
+        self._max_growth = MAX_NUMBER_GROWTH * (_STORED_GROWTH if is_stored else 1)
         self._max_depth = max_depth + STORED_LEVELS if is_stored else max_depth
 
     def at(self, now: datetime) -> Self:
@@ -53,7 +62,7 @@ class RecordReader:
 
     def read_common(self, record: Record, position: Position, package_ids: PackageIds) -> Event | None:
         """Returns the event of a record that is read quickly; None if `read` has to read it."""
-        if not self._has_common_messages or record.fault is not None or len(record.raw) > self._max_record_bytes:
+        if not self._has_common_messages or record.fault is not None or not self._may_be_common(record.raw):
             return None
         return read_common_message(
             record.raw, position, package_ids, max_depth=self._max_depth, timestamps=self._timestamps
@@ -65,15 +74,21 @@ class RecordReader:
         """Returns the event of each line that is read quickly, and None for those that `read` has to read."""
         if not self._has_common_messages:
             return [None] * len(lines.raws)
-        largest, max_depth, timestamps = self._max_record_bytes, self._max_depth, self._timestamps
+        max_depth, timestamps = self._max_depth, self._timestamps
+        largest = min(self._max_record_bytes, _SMALL_RECORD)
         return [
             read_common_message(
                 raw, (read_object, number, None), package_ids, max_depth=max_depth, timestamps=timestamps
             )
-            if len(raw) <= largest
+            if len(raw) <= largest or self._may_be_common(raw)
             else None
             for number, raw in enumerate(lines.raws, lines.first_line)
         ]
+
+    def _may_be_common(self, raw: bytes) -> bool:
+        """Whether a record is not too large, nor has so many exponents that its numbers may grow too much."""
+        size = len(raw)
+        return size <= self._max_record_bytes and (size <= _SMALL_RECORD or not _EXPONENT.search(raw))
 
     def read(self, record: Record, source: Source) -> Event:
         """Returns the event, with the record's bytes and source.
@@ -89,7 +104,7 @@ class RecordReader:
                 f"the record has {len(record.raw):,} bytes and {self._max_record_bytes:,} are accepted; "
                 "send less, or raise max_record_bytes",
             )
-        document = json_codec.decode(record.raw, max_depth=self._max_depth)
+        document = json_codec.decode(record.raw, max_depth=self._max_depth, max_growth=self._max_growth)
         if self._is_builtin:
             event = self._envelope(document, source, timestamps=self._timestamps)
         else:

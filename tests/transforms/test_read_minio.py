@@ -88,7 +88,8 @@ def test_a_broken_line_is_rejected_by_number_and_its_neighbours_pass(run, lake):
 def test_a_document_over_several_lines_is_one_event_in_any_format(run, lake):
     long = "x" * 70_000
     rows = [{}, {"n": 1}, {"n": 2}]
-    within = b'{"event_id":"e9","event_type":"t","company_id":"c","timestamp":1700000000000,"rows":[\n{},\n{"n":1},\n{"n":2}\n]}'
+    head = b'{"event_id":"e9","event_type":"t","company_id":"c","timestamp":"20240610",'
+    within = head + b'"rows":[\n{},\n{"n":1},\n{"n":2}\n]}'
     printed = [json.dumps({"long": long, **flat(number, rows=rows)}, indent=2).encode() for number in range(4)]
     put(
         lake,
