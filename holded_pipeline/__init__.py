@@ -36,6 +36,8 @@ from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
 from holded_pipeline.store.minio import MinIO
+from holded_pipeline.stored.events import StoredEvents, events
+from holded_pipeline.stored.rejections import StoredRejections, rejected
 from holded_pipeline.transforms.enrich import Enrich
 from holded_pipeline.transforms.forecast import forecast
 from holded_pipeline.transforms.read_minio import ReadMinIO
@@ -90,6 +92,8 @@ __all__ = [
     "SettleRejected",
     "Source",
     "StartError",
+    "StoredEvents",
+    "StoredRejections",
     "Timestamps",
     "TooManyRejectedError",
     "TransientError",
@@ -99,10 +103,12 @@ __all__ = [
     "WritePostgres",
     "WriteRejected",
     "WrittenObject",
+    "events",
     "forecast",
     "hookimpl",
     "local",
     "migrate",
+    "rejected",
     "testing",
     "verify_analytics",
 ]
