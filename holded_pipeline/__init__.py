@@ -29,6 +29,7 @@ from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
 from holded_pipeline.schemas.directory import SchemaDirectory
+from holded_pipeline.schemas.mapping import SchemaMapping
 from holded_pipeline.schemas.registry import SchemaRegistry
 from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.servers.retry import Retry
@@ -80,6 +81,7 @@ __all__ = [
     "Retry",
     "RuleVerdict",
     "SchemaDirectory",
+    "SchemaMapping",
     "SchemaRef",
     "SchemaRegistry",
     "SchemaSource",
