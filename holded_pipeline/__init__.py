@@ -25,9 +25,11 @@ from holded_pipeline.model.values import Event, Outcome, Rejected, SchemaRef, So
 from holded_pipeline.plugins.hookspecs import hookimpl
 from holded_pipeline.plugins.registry import PluginRegistry
 from holded_pipeline.postgres.analytics import AnalyticsDifference, verify_analytics
+from holded_pipeline.postgres.evolve import TableDifference, evolve
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
+from holded_pipeline.schema_tables.schema_table import SchemaTable, table_from_schema
 from holded_pipeline.schemas.directory import SchemaDirectory
 from holded_pipeline.schemas.mapping import SchemaMapping
 from holded_pipeline.schemas.registry import SchemaRegistry
@@ -85,10 +87,12 @@ __all__ = [
     "SchemaRef",
     "SchemaRegistry",
     "SchemaSource",
+    "SchemaTable",
     "Secret",
     "SettleRejected",
     "Source",
     "StartError",
+    "TableDifference",
     "TooManyRejectedError",
     "TransientError",
     "ValidateSchema",
@@ -97,10 +101,12 @@ __all__ = [
     "WritePostgres",
     "WriteRejected",
     "WrittenObject",
+    "evolve",
     "forecast",
     "hookimpl",
     "local",
     "migrate",
+    "table_from_schema",
     "testing",
     "verify_analytics",
 ]

@@ -19,7 +19,8 @@ _ADVICE = {
     "42501": "grant the user INSERT, SELECT and UPDATE on the tables, USAGE on their schema and sequences, and "
     "TEMPORARY on the database",
     "42P01": "create the table, let migrate() do it, or grant the user USAGE on its schema",
-    "42703": "the table in the database lacks a column that the rows have; migrate it",
+    "42703": "the table in the database lacks a column that the rows have; hp.evolve(db, table) shows which, migrate() "
+    "is for the business tables",
     "42P10": "the key of the table needs a unique constraint in the database",
 }
 _DEFAULT_ADVICE = "see the SQLSTATE in PostgreSQL's manual"

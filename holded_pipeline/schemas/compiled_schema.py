@@ -48,6 +48,9 @@ class CompiledSchema:
     Attributes:
         ref: which schema it is.
         entries: the entry `schema` that an event's metadata get for it.
+        draft: its draft, a key of `METASCHEMAS`.
+        uri: its URI in the registry.
+        registry: it and all schemas that it refers to, as `referencing` has them.
 
     Args:
         resolved: the schema. Without `$schema` it is of the draft that its source's rules say, or of 2020-12. A schema
@@ -61,14 +64,15 @@ class CompiledSchema:
         self.ref = resolved.ref
         self.entries = {"schema": make_entry("schema", attrs.asdict(resolved.ref))}
         with naming_schema(resolved.ref):
-            draft = draft_of(resolved, resolved.document)
-            _validate_schema(resolved, _DRAFTS[draft])
-            uri = kept_uris(resolved.documents)[resolved.uri]
-            documents = with_plain_dialects(one_uri_per_document(resolved.documents), resolved, draft)
-            self._validator = _build_rust_validator(resolved, uri, documents, _DRAFTS[draft])
-            registry = _python_registry(documents, draft)
-        formats = resolved.rules.formats
-        self._violations = ViolationFinder(_DRAFTS[draft], uri, registry, self._validator, formats=formats)
+            self.draft = draft_of(resolved, resolved.document)
+            _validate_schema(resolved, _DRAFTS[self.draft])
+            self.uri = kept_uris(resolved.documents)[resolved.uri]
+            documents = with_plain_dialects(one_uri_per_document(resolved.documents), resolved, self.draft)
+            self._validator = _build_rust_validator(resolved, self.uri, documents, _DRAFTS[self.draft])
+            self.registry = _python_registry(documents, self.draft)
+        self._violations = ViolationFinder(
+            _DRAFTS[self.draft], self.uri, self.registry, self._validator, formats=resolved.rules.formats
+        )
 
     def check(self, document: Any) -> tuple[Violation, ...]:
         """Every violation of a document, most relevant first; empty if it is valid.
