@@ -109,9 +109,9 @@ def _without(document: Any, paths: set[Path], place: Path = ()) -> dict[str, Any
         path = (*place, name)
         if path in paths:
             continue
-        leads_on = isinstance(value, Mapping) and any(each[: len(path)] == path for each in paths)
-        kept = _without(value, paths, path) if leads_on else value
-        if kept or not leads_on:
+        if not any(each[: len(path)] == path for each in paths):
+            rest[name] = value
+        elif value is not None and (kept := _without(value, paths, path)):
             rest[name] = kept
     return rest
 

@@ -28,6 +28,7 @@ from holded_pipeline.schemas.plain_dialects import draft_of, with_plain_dialects
 from holded_pipeline.schemas.schema_errors import naming_schema, unusable_schema
 from holded_pipeline.schemas.schema_rules import METASCHEMAS
 from holded_pipeline.schemas.schema_source import ResolvedSchema
+from holded_pipeline.schemas.shared_ids import require_one_schema_per_uri
 from holded_pipeline.schemas.uris import kept_uris, one_uri_per_document
 
 _DRAFTS: dict[str, Any] = {
@@ -57,7 +58,8 @@ class CompiledSchema:
             it refers to that has no `$schema` is of the draft that the rules say, or that of the schema itself.
 
     Raises:
-        ConfigurationError: it is not a valid schema, is of an unknown draft, or refers to a missing schema.
+        ConfigurationError: it is not a valid schema, is of an unknown draft, refers to a missing schema, or to two
+            schemas with one URI.
     """
 
     def __init__(self, resolved: ResolvedSchema) -> None:
@@ -67,7 +69,9 @@ class CompiledSchema:
             self.draft = draft_of(resolved, resolved.document)
             _validate_schema(resolved, _DRAFTS[self.draft])
             self.uri = kept_uris(resolved.documents)[resolved.uri]
-            documents = with_plain_dialects(one_uri_per_document(resolved.documents), resolved, self.draft)
+            documents = one_uri_per_document(resolved.documents)
+            require_one_schema_per_uri(documents, self.ref.subject)
+            documents = with_plain_dialects(documents, resolved, self.draft)
             self._validator = _build_rust_validator(resolved, self.uri, documents, _DRAFTS[self.draft])
             self.registry = _python_registry(documents, self.draft)
         self._violations = ViolationFinder(

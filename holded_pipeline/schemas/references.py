@@ -15,7 +15,7 @@ from holded_pipeline.schemas.referenced_subjects import ReferencedSubjects
 from holded_pipeline.schemas.schema_errors import naming_schema, unusable_schema
 from holded_pipeline.schemas.schema_rules import SchemaRules
 from holded_pipeline.schemas.schema_source import ResolvedSchema, SchemaSource
-from holded_pipeline.schemas.shared_ids import require_one_schema_per_uri, require_own_uris
+from holded_pipeline.schemas.shared_ids import require_own_uris
 from holded_pipeline.schemas.uris import BASE, references_in, rewrite_references, stated_id, uri_of
 
 
@@ -115,7 +115,6 @@ class LocalSchemas:
             if uri not in documents:
                 documents[uri] = self._rewrite(referrer, uri)
                 pending += self._subjects_referred_to_by(referrer, uri)
-        require_one_schema_per_uri(documents, root)
         return documents
 
     def _rewrite(self, referrer: str, uri: str) -> Any:

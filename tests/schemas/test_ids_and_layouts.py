@@ -93,6 +93,18 @@ def test_two_schemas_with_one_id_are_never_compiled_together(write):
         violations_of(both, "s", {})
 
 
+def test_two_schemas_with_one_id_inside_schemas_of_a_registry_are_an_error(registry):
+    registry.add("a", bundle("string"))
+    registry.add("b", bundle("integer"))
+    both = {"properties": {"a": {"$ref": "a"}, "b": {"$ref": "b"}}}
+    registry.add("s", both, references=[{"name": name, "subject": name, "version": 1} for name in "ab"])
+    with pytest.raises(
+        hp.ConfigurationError, match=r"the schema 's' refers to .*a and .*b, which have different schemas"
+    ):
+        violations_of(hp.SchemaRegistry(registry.url), "s", {})
+    assert violations_of(hp.SchemaRegistry(registry.url), "a", {"v": 1}) == [("/v", "type")]
+
+
 def test_one_target_may_be_two_files_for_two_referrers(write):
     """Both references are http://schemas.invalid/x/common/money.json as URIs."""
     schemas = write(
