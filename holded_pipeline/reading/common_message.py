@@ -178,11 +178,9 @@ def _make_event(
     context, message_id, sent_at = headers[CONTEXT], headers[MESSAGE_ID], headers[TIMESTAMP]
     event_id = event_id_of(_key(message_id["id"] if type(message_id) is dict else message_id))
     user_id = context.get("userId")
-    given = outer.correlation_id
-    if given is _UNSET:
-        given = package_ids.id_of(position[1])
+    correlation_id = package_ids.id_of(position[1]) if outer.correlation_id is _UNSET else _key(outer.correlation_id)
     entries: dict[str, Entry] = {
-        "correlation_id": (_key(given), _CORRELATION_MEMBER + _encode(given)),
+        "correlation_id": (correlation_id, _CORRELATION_MEMBER + _encode(correlation_id)),
         "headers": (headers, _HEADERS_MEMBER + headers_text),
     }
     if outer.received_at is not _UNSET or outer.event_id is not _UNSET:
@@ -203,6 +201,7 @@ def _make_event(
             "_data_encoded": data_encoded,
             "_entries": entries,
             "_position": position,
+            "_carried_bytes": len(raw),
         }
     )
 

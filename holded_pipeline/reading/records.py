@@ -8,7 +8,8 @@ from typing import Any
 import attrs
 
 from holded_pipeline.model import json_codec
-from holded_pipeline.model.carried_text import Position, ReadObject, carry
+from holded_pipeline.model.carried_text import Position, ReadObject
+from holded_pipeline.model.carrying import carry, carry_copies
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.model.values import Event, Source
@@ -58,8 +59,13 @@ class RecordReader:
             for number, raw in enumerate(lines.raws, lines.first_line)
         ]
 
-    def read(self, record: Record, source: Source) -> Event:
+    def read(self, record: Record, source: Source, read_object: ReadObject | None = None) -> Event:
         """Returns the event, with the record's bytes and source.
+
+        Args:
+            record: the record.
+            source: where it was read.
+            read_object: the object that the source names, if all of its records are read.
 
         Raises:
             RejectRecord: the record is not JSON, is too large or too deep, or does not fit the envelope.
@@ -75,7 +81,10 @@ class RecordReader:
         document = json_codec.decode(record.raw, max_depth=self._max_depth)
         event = self._envelope(document, source) if self._is_builtin else self._call_user_envelope(document, source)
         event = attrs.evolve(event, raw=record.raw, source=event.source or source)
-        return carry(event) if self._is_builtin else event
+        position: Position | None = None
+        if read_object is not None and (event.source is source or event.source == source):
+            position = (read_object, source.line, source.item)
+        return carry(event, position) if self._is_builtin else self._carry_checked(event, position)
 
     def _call_user_envelope(self, document: Any, source: Source) -> Event:
         """Returns the event that user code makes of a document, checked."""
@@ -88,10 +97,20 @@ class RecordReader:
                 f"{name} returned {type(event).__name__}; it must return an Event, or raise "
                 "hp.RejectRecord for a document that is not an event"
             )
-        problem = find_event_problem(event)
-        if problem is not None:
-            raise RejectRecord("envelope_error", f"{name} returned an Event whose {problem}")
+        self._reject_if(_find_field_problem(event))
         return event
+
+    def _carry_checked(self, event: Event, position: Position | None) -> Event:
+        """The event with copies of what user code made, which may go on to use what it returned."""
+        carried = carry_copies(event, position)
+        if carried is None:
+            self._reject_if(_find_json_problem(event))
+        return carried or event
+
+    def _reject_if(self, problem: str | None) -> None:
+        if problem is not None:
+            name = describe_envelope(self._envelope)
+            raise RejectRecord("envelope_error", f"{name} returned an Event whose {problem}")
 
 
 def describe_envelope(envelope: str | Envelope) -> str:
@@ -103,6 +122,10 @@ def describe_envelope(envelope: str | Envelope) -> str:
 
 def find_event_problem(event: Event) -> str | None:
     """The first thing wrong with an event that user code made, e.g. `id is int; it must be text`; None if valid."""
+    return _find_field_problem(event) or _find_json_problem(event)
+
+
+def _find_field_problem(event: Event) -> str | None:
     for name, kinds, wanted in (
         ("id", str, "must be text, e.g. str(…)"),
         ("type", str, "must be text, e.g. str(…)"),
@@ -119,7 +142,7 @@ def find_event_problem(event: Event) -> str | None:
         return "id is empty; each event needs its own id"
     if (event.attempts, event.replay_of) != (1, None):
         return "attempts or replay_of is set; only the pipeline sets them"
-    return _find_json_problem(event)
+    return None
 
 
 def _find_json_problem(event: Event) -> str | None:

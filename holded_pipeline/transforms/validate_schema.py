@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import apache_beam as beam
-from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.carried_text import with_entries
 from holded_pipeline.model.errors import RejectRecord
@@ -16,7 +16,7 @@ from holded_pipeline.rejected.rejections import reject
 from holded_pipeline.schemas.references import LocalSchemas
 from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.schemas.subjects import Subject, is_user_code, subject_of
-from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting, windowed
+from holded_pipeline.transforms.beam.batches import BatchDoFn, Waiting, placed
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 
@@ -139,11 +139,11 @@ class _CheckEvents(beam.DoFn):
 class _CheckBatches(BatchDoFn, _CheckEvents):
     """The same for events in the global window, a batch at a time."""
 
-    def process(self, event: Event, timestamp: Timestamp = beam.DoFn.TimestampParam) -> Iterable[Any]:
-        return self.add(event, timestamp, GLOBAL_WINDOW)
+    def process(self, event: Event, place: WindowedValue = beam.DoFn.WindowedValueParam) -> Iterable[Any]:
+        return self.add(event, place)
 
     def work_on(self, batch: Sequence[Waiting]) -> list[Any]:
-        return [windowed(self._output(event), timestamp, window) for event, timestamp, window in batch]
+        return [placed(self._output(event), place) for event, place in batch]
 
     def finish_bundle(self) -> Iterator[Any]:
         yield from self.end_batch()

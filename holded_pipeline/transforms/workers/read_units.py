@@ -77,13 +77,11 @@ class ReadUnits(StoreDoFn):
         for block in frame_blocks(text, key=key, first_line=unit_slice.first_line, layout=layout):
             if isinstance(block, Record):
                 event = self._reader.read_common(block, (read_object, block.line, block.item), package_ids)
-                yield self._counted(event) if event else self._event_or_rejection(unit_slice, block)
+                yield self._counted(event) if event else self._event_or_rejection(read_object, block)
             else:
-                yield from self._read_lines(unit_slice, block, read_object, package_ids)
+                yield from self._read_lines(block, read_object, package_ids)
 
-    def _read_lines(
-        self, unit_slice: Slice, block: Lines, read_object: ReadObject, package_ids: PackageIds
-    ) -> Iterator[Any]:
+    def _read_lines(self, block: Lines, read_object: ReadObject, package_ids: PackageIds) -> Iterator[Any]:
         for lines in _groups_of(block):
             events = self._reader.read_common_lines(lines, read_object, package_ids)
             unusual = events.count(None)
@@ -94,7 +92,7 @@ class ReadUnits(StoreDoFn):
                     yield _at_its_time(event)
                 else:
                     record = Record(lines.raws[number], lines.first_line + number)
-                    yield self._event_or_rejection(unit_slice, record)
+                    yield self._event_or_rejection(read_object, record)
 
     def _counted(self, event: Event) -> WindowedValue:
         self._counters.add("records")
@@ -109,11 +107,11 @@ class ReadUnits(StoreDoFn):
         source = Source(self._lake.bucket, unit_slice.key, unit_slice.etag, unit_slice.first_line)
         return self._reject(fault, raw, source, kind)
 
-    def _event_or_rejection(self, unit_slice: Slice, record: Record) -> Any:
-        source = Source(self._lake.bucket, unit_slice.key, unit_slice.etag, record.line, record.item)
+    def _event_or_rejection(self, read_object: ReadObject, record: Record) -> Any:
+        source = Source(read_object.bucket, read_object.key, read_object.etag, record.line, record.item)
         self._counters.add("records")
         try:
-            event = self._reader.read(record, source)
+            event = self._reader.read(record, source, read_object)
         except RejectRecord as fault:
             return self._reject(fault, record.raw, source, "record" if record.whole else "part")
         self._counters.add("passed")
