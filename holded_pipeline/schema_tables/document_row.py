@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,12 @@ from holded_pipeline.model.values import Event
 
 Path = tuple[str, ...]
 
+_USUAL_TYPES: dict[str, tuple[type, ...]] = {
+    "text": (str,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "number": (int, float, Decimal),
+}
 _MAX_DIGITS = 100  # of an integer that is written out; no integer column holds as many
 
 
@@ -52,10 +59,22 @@ class DocumentRow:
     def __call__(self, element: Any) -> dict[str, Any]:
         """The columns of the element's row. Members that are missing are None."""
         document = data_of(element) if isinstance(element, Event) else element
-        row = {column.name: _checked(_value_at(document, column.path), column) for column in self.columns}
+        is_object = isinstance(document, Mapping)
+        row: dict[str, Any] = {}
+        for column, name, member, usual in self._plan:
+            value = document.get(member) if member and is_object else _value_at(document, column.path)
+            row[name] = value if value is None or type(value) in usual else _checked(value, column)
         if self.rest is not None:
             row[self.rest] = _without(document, {column.path for column in self.columns}) or None
         return row
+
+    @functools.cached_property
+    def _plan(self) -> list[tuple[DocumentColumn, str, str | None, tuple[type, ...]]]:
+        """Each column, its name, its member where that is not inside another, and the usual types of its values."""
+        return [
+            (each, each.name, each.path[0] if len(each.path) == 1 else None, _USUAL_TYPES.get(each.kind, ()))
+            for each in self.columns
+        ]
 
 
 def _value_at(document: Any, path: Path) -> Any:

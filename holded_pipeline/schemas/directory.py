@@ -29,7 +29,8 @@ class SchemaDirectory:
         path: the directory.
         layout: how files are named. `path` is the way above. `iglu` is Snowplow's: the file
             `com.acme/order/jsonschema/1-0-0` has the subject `com.acme/order/jsonschema/1-0-0`, which may have `iglu:`
-            before it; `com.acme/order` is its latest version. Other files are ignored.
+            before it; `com.acme/order` is its latest version. Folders above, such as `schemas`, are not part of it.
+            Other files are ignored.
         draft: the draft of schemas whose `$schema` is missing or unknown: "4", "6", "7", "2019-09" or "2020-12". None
             for the newest where it is missing, and an error where it is unknown.
         formats: whether `format` is checked.
@@ -101,8 +102,8 @@ class SchemaDirectory:
             path = file.relative_to(root).as_posix().removesuffix(".json")
             if self.layout == "path":
                 yield file, path.removesuffix(".schema")
-            elif IGLU_PATH.fullmatch(path) and file.is_file():
-                yield file, path
+            elif (named := IGLU_PATH.fullmatch(path)) and file.is_file():
+                yield file, named["subject"]
 
     def _empty(self, root: Path) -> ConfigurationError:
         """The error for a directory that could only reject every event."""
@@ -110,7 +111,7 @@ class SchemaDirectory:
         expected = "named vendor/name/jsonschema/1-0-0" if self.layout == "iglu" else "that ends in .json"
         advice = "check the path"
         for name in names:
-            if self.layout == "path" and IGLU_PATH.search(name):
+            if self.layout == "path" and IGLU_PATH.fullmatch(name):
                 advice = f'{name} is named as in an Iglu registry, so give layout="iglu"'
                 break
             advice = f"check the path, and the names of its files, such as {name}"

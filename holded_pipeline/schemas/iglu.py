@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Final
 
 IGLU_PATH: Final = re.compile(
-    r"(?P<name>(?:[^/]+/)*[^/]+/[^/]+)/jsonschema/(?P<model>\d+)-(?P<revision>\d+)-(?P<addition>\d+)"
+    r"(?:.*/)?(?P<subject>(?P<name>[^/]+/[^/]+)/jsonschema/(?P<model>\d+)-(?P<revision>\d+)-(?P<addition>\d+))"
 )
-"""The path of a schema: its vendor and name, the format, and its version."""
+"""The path of a schema: its vendor and name, the format, and its version; below any folder, such as `schemas/`."""
 
 
 def latest_versions(subjects: Iterable[str]) -> dict[str, str]:

@@ -9,6 +9,8 @@ from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 import attrs
 
+from holded_pipeline.schemas.schema_rules import SchemaRules
+
 BASE = "http://schemas.invalid/"
 """What the URIs of schemas without an `$id` begin with. No server can ever have this name (RFC 2606)."""
 
@@ -169,9 +171,14 @@ def _with_fragment(uri: str, fragment: str) -> str:
 
 
 def _id_keyword(schema: Any) -> str | None:
-    """The keyword by which a schema states its URI, `$id` or `id`; None if it states none."""
+    """The keyword by which a schema states its URI, `$id` or `id`; None if it states none.
+
+    `id` means nothing in a schema that says it is of a later draft than 4.
+    """
     if isinstance(schema, dict):
-        for keyword in ("$id", "id"):
+        declared = schema.get("$schema")
+        is_later = isinstance(declared, str) and SchemaRules().draft_of(declared) not in (None, "4")
+        for keyword in ("$id",) if is_later else ("$id", "id"):
             stated = schema.get(keyword)
             if isinstance(stated, str) and stated.partition("#")[0]:
                 return keyword

@@ -42,6 +42,12 @@ def test_two_files_with_one_id_are_an_error_that_names_both(write, one, other):
         write({"a.json": one, "b.json": other, "s.json": {}}).prepare()
 
 
+def test_what_is_called_id_in_a_later_draft_is_no_id(write):
+    later = {"$schema": "http://json-schema.org/draft-07/schema", "id": "Order"}
+    schemas = write({"a.json": later | {"type": "string"}, "b.json": later, "s.json": {"$ref": "a.json"}})
+    assert violations_of(schemas, "s", 1) == [("", "type")]
+
+
 def test_a_link_to_a_file_is_the_same_schema(write, tmp_path):
     schemas = write({"a.json": {"$id": COMMON, "type": "string"}, "s.json": {"$ref": COMMON}})
     (tmp_path / "schemas" / "latest.json").symlink_to("a.json")
@@ -199,6 +205,13 @@ def test_files_may_be_named_as_in_an_iglu_registry(write, subject, good):
     source = write(IGLU, layout="iglu")
     assert violations_of(source, subject, good) == []
     assert violations_of(source, subject, "x") == [("", "const")]
+
+
+def test_folders_above_an_iglu_registrys_schemas_are_not_part_of_subjects(write):
+    source = write({f"registry/schemas/{path}": schema for path, schema in IGLU.items()}, layout="iglu")
+    assert violations_of(source, "com.acme/order", "1-0-10") == []
+    assert violations_of(source, "com.acme/line/jsonschema/1-0-0", "1-0-2") == []
+    assert violations_of(source, "com.acme/cart", "1-0-2") == []
 
 
 def test_only_json_schemas_of_an_iglu_registry_are_subjects(write):
