@@ -60,7 +60,7 @@ def _plain_copy(value: Any) -> tuple[Any, bytes] | None:
     A tuple, say, would become a list, and a Decimal a float.
     """
     text = _encode(value)
-    copy = json_codec.decode_own(text)
+    copy = json_codec.decode_bounded(text)
     if copy != value or b"\\u0000" in text or _encode_decimals_as_text(value) != text:
         return None
     return copy, text

@@ -63,6 +63,12 @@ decode_common: Callable[[bytes], Any] = msgspec.json.Decoder(float_hook=parse_co
 """The same for what was sent; ValueError for numbers that `decode` has to look at."""
 
 
+def decode_bounded(text: bytes) -> Any:
+    """The same, with the bounds of `decode` on what numbers grow to; ValueError if they grow to more."""
+    begin_document()
+    return _sent_decoder.decode(text)
+
+
 def is_json(text: bytes) -> bool:
     """Whether it is one JSON value by the grammar; `decode` may reject it all the same."""
     try:

@@ -173,3 +173,9 @@ def test_what_is_no_json_is_rejected_and_says_where(value, field):
 def test_a_key_that_cannot_be_stored_is_rejected(field):
     with pytest.raises(hp.RejectRecord, match=rf"an Event whose {field} is not JSON"):
         read(lambda document, source: attrs.evolve(make({}), **{field: "a\0b"}))
+
+
+@pytest.mark.parametrize("value", [10**5_000, [1e300] * 60_000], ids=["long", "many"])
+def test_numbers_of_it_that_grow_too_much_are_rejected(value):
+    with pytest.raises(hp.RejectRecord, match="an Event whose data is not JSON"):
+        read(lambda document, source: make({"v": value}))
