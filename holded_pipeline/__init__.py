@@ -16,11 +16,13 @@ from holded_pipeline.model.errors import (
     ConfigurationError,
     EnricherError,
     HoldedPipelineError,
+    ObjectUnreadableError,
     ObjectVanishedError,
     RejectRecord,
     TooManyRejectedError,
     TransientError,
 )
+from holded_pipeline.model.timestamp_rules import Timestamps
 from holded_pipeline.model.values import Event, Outcome, Rejected, SchemaRef, Source, Violation
 from holded_pipeline.plugins.hookspecs import hookimpl
 from holded_pipeline.plugins.registry import PluginRegistry
@@ -37,6 +39,8 @@ from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
 from holded_pipeline.store.minio import MinIO
+from holded_pipeline.stored.events import StoredEvents, events
+from holded_pipeline.stored.rejections import StoredRejections, rejected
 from holded_pipeline.transforms.enrich import Enrich
 from holded_pipeline.transforms.forecast import forecast
 from holded_pipeline.transforms.read_minio import ReadMinIO
@@ -69,6 +73,7 @@ __all__ = [
     "Lookup",
     "Mask",
     "MinIO",
+    "ObjectUnreadableError",
     "ObjectVanishedError",
     "Outcome",
     "PluginRegistry",
@@ -92,7 +97,10 @@ __all__ = [
     "SettleRejected",
     "Source",
     "StartError",
+    "StoredEvents",
+    "StoredRejections",
     "TableDifference",
+    "Timestamps",
     "TooManyRejectedError",
     "TransientError",
     "ValidateSchema",
@@ -101,11 +109,13 @@ __all__ = [
     "WritePostgres",
     "WriteRejected",
     "WrittenObject",
+    "events",
     "evolve",
     "forecast",
     "hookimpl",
     "local",
     "migrate",
+    "rejected",
     "table_from_schema",
     "testing",
     "verify_analytics",

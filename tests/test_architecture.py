@@ -23,6 +23,7 @@ BELOW = {
     "enriching": ("store", "postgres"),
     "rejected": ("store", "reading"),
     "plugins": ("enriching", "reading"),
+    "stored": ("plugins", "rejected"),
     "transforms": ("plugins", "rejected", "schemas"),
     "testing": ("transforms",),
     "api": ("store", "reading", "schemas", "rejected"),

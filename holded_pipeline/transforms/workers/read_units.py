@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
@@ -12,7 +12,7 @@ from apache_beam.utils import windowed_value
 from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.carried_text import ReadObject
-from holded_pipeline.model.errors import ObjectVanishedError, RejectRecord
+from holded_pipeline.model.errors import ObjectUnreadableError, ObjectVanishedError, RejectRecord
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.model.values import Event, PayloadKind, Source
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
@@ -35,16 +35,25 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+RejectedObjects = frozenset[Literal["vanished", "unreadable"]]
+"""Which objects that cannot be read are rejected; any other fails the run."""
+
+
 class ReadUnits(StoreDoFn):
     """A read unit to events and rejections."""
 
-    def __init__(self, lake: MinIO, reader: RecordReader, on_vanished: str, run_id: str, step: str) -> None:
+    def __init__(
+        self, lake: MinIO, reader: RecordReader, rejected_objects: RejectedObjects, *, run_id: str, step: str
+    ) -> None:
         super().__init__(lake)
         self._reader = reader
-        self._on_vanished = on_vanished
+        self._rejected_objects = rejected_objects
         self._run_id = run_id
         self._step = step
         self._counters = Counters(_STAGE)
+
+    def start_bundle(self) -> None:
+        self._reader = self._reader.at(datetime.now(UTC))
 
     def finish_bundle(self) -> None:
         self._counters.flush()
@@ -60,9 +69,16 @@ class ReadUnits(StoreDoFn):
         try:
             yield from self._read_records(unit_slice, open_chunks)
         except ObjectVanishedError as error:
-            if self._on_vanished == "fail":
+            if "vanished" not in self._rejected_objects:
                 raise
-            yield self._reject_object(unit_slice, RejectRecord("object_vanished", str(error)), b"", "nothing")
+            fault = RejectRecord("object_vanished", str(error))
+        except ObjectUnreadableError as error:
+            if "unreadable" not in self._rejected_objects:
+                raise
+            fault = RejectRecord("object_unreadable", str(error))
+        else:
+            return
+        yield self._reject_object(unit_slice, fault, b"", "nothing")
 
     def _read_records(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
         try:
