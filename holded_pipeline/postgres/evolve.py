@@ -12,11 +12,11 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateColumn, CreateTable
 
 from holded_pipeline.model.errors import ConfigurationError
-from holded_pipeline.postgres.dialect import DIALECT
+from holded_pipeline.postgres.dialect import DIALECT, stored_name
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.retried_call import call_postgres
 from holded_pipeline.postgres.sqlstate import driver_error
-from holded_pipeline.postgres.stored_columns import StoredColumn, declared_kinds, stored_columns, stored_name
+from holded_pipeline.postgres.stored_columns import StoredColumn, declared_kinds, stored_columns
 from holded_pipeline.postgres.time_limit import Deadline
 
 _NAMES = DIALECT.identifier_preparer

@@ -8,7 +8,7 @@ from functools import partial
 import attrs
 import sqlalchemy as sa
 
-from holded_pipeline.postgres.dialect import DIALECT, quote_table
+from holded_pipeline.postgres.dialect import DIALECT, quote_table, stored_name
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.retried_call import call_postgres
 from holded_pipeline.postgres.time_limit import Deadline
@@ -39,11 +39,6 @@ class StoredColumn:
     has_default: bool
     is_key: bool
     sequence: str | None
-
-
-def stored_name(name: str) -> str:
-    """A name as PostgreSQL stores it: the first 63 bytes."""
-    return name.encode()[:63].decode(errors="ignore")
 
 
 def stored_columns(connection: sa.Connection, table: sa.Table) -> dict[str, StoredColumn] | None:
