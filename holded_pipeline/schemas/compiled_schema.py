@@ -7,37 +7,30 @@ of an invalid document (`explanations`). References are never fetched.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
-import jsonschema
 import jsonschema_rs
 import jsonschema_specifications
 import referencing
 import referencing.jsonschema
-from jsonschema.exceptions import SchemaError
 
 from holded_pipeline.model.carried_text import make_entry
 from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Violation
 from holded_pipeline.schemas.content_keywords import CONTENT_KEYWORDS
-from holded_pipeline.schemas.explaining_validator import RUST_VALIDATORS
-from holded_pipeline.schemas.explanations import ViolationFinder, truncate_message
-from holded_pipeline.schemas.patterns import PATTERN_OPTIONS
 from holded_pipeline.schemas.plain_dialects import draft_of, with_plain_dialects
-from holded_pipeline.schemas.schema_errors import naming_schema, unusable_schema
+from holded_pipeline.schemas.rust_validators import PATTERN_OPTIONS, RUST_VALIDATORS
+from holded_pipeline.schemas.schema_errors import naming_schema, truncate_message, unusable_schema
 from holded_pipeline.schemas.schema_rules import METASCHEMAS
 from holded_pipeline.schemas.schema_source import ResolvedSchema
 from holded_pipeline.schemas.shared_ids import require_one_schema_per_uri
 from holded_pipeline.schemas.uris import kept_uris, one_uri_per_document
 
-_DRAFTS: dict[str, Any] = {
-    "4": jsonschema.Draft4Validator,
-    "6": jsonschema.Draft6Validator,
-    "7": jsonschema.Draft7Validator,
-    "2019-09": jsonschema.Draft201909Validator,
-    "2020-12": jsonschema.Draft202012Validator,
-}
+if TYPE_CHECKING:
+    from holded_pipeline.schemas.explanations import ViolationFinder
+
 _METASCHEMAS: dict[str, Any] = {
     uri: jsonschema_specifications.REGISTRY.contents(uri) for uri in jsonschema_specifications.REGISTRY
 }
@@ -67,16 +60,14 @@ class CompiledSchema:
         self.entries = {"schema": make_entry("schema", attrs.asdict(resolved.ref))}
         with naming_schema(resolved.ref):
             self.draft = draft_of(resolved, resolved.document)
-            _validate_schema(resolved, _DRAFTS[self.draft])
+            _validate_schema(resolved, self.draft)
             self.uri = kept_uris(resolved.documents)[resolved.uri]
             documents = one_uri_per_document(resolved.documents)
             require_one_schema_per_uri(documents, self.ref.subject)
             documents = with_plain_dialects(documents, resolved, self.draft)
-            self._validator = _build_rust_validator(resolved, self.uri, documents, _DRAFTS[self.draft])
+            self._validator = _build_rust_validator(resolved, self.uri, documents, self.draft)
             self.registry = _python_registry(documents, self.draft)
-        self._violations = ViolationFinder(
-            _DRAFTS[self.draft], self.uri, self.registry, self._validator, formats=resolved.rules.formats
-        )
+        self._formats = resolved.rules.formats
 
     def check(self, document: Any) -> tuple[Violation, ...]:
         """Every violation of a document, most relevant first; empty if it is valid.
@@ -86,21 +77,33 @@ class CompiledSchema:
         """
         return () if self._validator.is_valid(document) else self._violations.find(document)
 
+    @cached_property
+    def _violations(self) -> ViolationFinder:
+        from holded_pipeline.schemas.explanations import ViolationFinder  # noqa: PLC0415  see `rust_validators`
 
-def _validate_schema(resolved: ResolvedSchema, draft: Any) -> None:
+        return ViolationFinder(self.draft, self.uri, self.registry, self._validator, formats=self._formats)
+
+
+def _validate_schema(resolved: ResolvedSchema, draft: str) -> None:
     document = resolved.document
     if isinstance(document, dict):  # its own spelling of `$schema` may be one that `jsonschema` warns of
-        document = document | {"$schema": draft.META_SCHEMA["$schema"]}
+        document = document | {"$schema": METASCHEMAS[draft]}
+    if jsonschema_rs.meta.is_valid(document):
+        return
+    from jsonschema.exceptions import SchemaError  # noqa: PLC0415  see `rust_validators`
+
+    from holded_pipeline.schemas.explaining_validator import PYTHON_VALIDATORS  # noqa: PLC0415
+
     try:
         # Without formats: Python's regular expressions are not those of JSON Schema; the Rust validator knows them.
-        draft.check_schema(document, format_checker=None)
+        PYTHON_VALIDATORS[draft].check_schema(document, format_checker=None)
     except SchemaError as error:
         pointer = json_pointer(error.absolute_path) or "the top"
         message = f"it is not valid JSON Schema: at {pointer}, {truncate_message(error.message)}"
         raise unusable_schema(resolved.ref, message) from error
 
 
-def _build_rust_validator(resolved: ResolvedSchema, uri: str, documents: Mapping[str, Any], draft: Any) -> Any:
+def _build_rust_validator(resolved: ResolvedSchema, uri: str, documents: Mapping[str, Any], draft: str) -> Any:
     try:
         # Not through a schema that only refers to this one: `$recursiveRef` would start from there.
         return RUST_VALIDATORS[draft](

@@ -23,22 +23,24 @@ from typing import Any, Final
 
 import attrs
 import jsonschema
-import jsonschema_rs
 from jsonschema import validators
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import validator_for
 
 from holded_pipeline.schemas.content_keywords import CONTENT_KEYWORDS
-from holded_pipeline.schemas.patterns import PATTERN_OPTIONS, additional_properties, pattern_properties
+from holded_pipeline.schemas.patterns import additional_properties, pattern_properties
+from holded_pipeline.schemas.rust_validators import PATTERN_OPTIONS, RUST_VALIDATORS
 
-RUST_VALIDATORS: Final[dict[Any, Any]] = {
-    jsonschema.Draft4Validator: jsonschema_rs.Draft4Validator,
-    jsonschema.Draft6Validator: jsonschema_rs.Draft6Validator,
-    jsonschema.Draft7Validator: jsonschema_rs.Draft7Validator,
-    jsonschema.Draft201909Validator: jsonschema_rs.Draft201909Validator,
-    jsonschema.Draft202012Validator: jsonschema_rs.Draft202012Validator,
+PYTHON_VALIDATORS: Final[dict[str, Any]] = {
+    "4": jsonschema.Draft4Validator,
+    "6": jsonschema.Draft6Validator,
+    "7": jsonschema.Draft7Validator,
+    "2019-09": jsonschema.Draft201909Validator,
+    "2020-12": jsonschema.Draft202012Validator,
 }
-"""The known drafts: the class of `jsonschema-rs` for each class of `jsonschema`."""
+"""The class of `jsonschema` for each draft."""
+
+_DRAFTS: Final = {validator: draft for draft, validator in PYTHON_VALIDATORS.items()}
 
 REMAINING_STEPS: Final[ContextVar[list[int]]] = ContextVar("remaining_steps")
 """How many more times a schema may be applied to a value; a list of one number. Unlimited where it is not set."""
@@ -86,13 +88,13 @@ def explaining_validator_class(draft: Any, *, formats: bool = True) -> Any:
     """A class of `jsonschema` validators that agree with the Rust validator. Use one class for each schema.
 
     Args:
-        draft: a key of `RUST_VALIDATORS`. A subschema with a `$schema` of its own is checked as that says.
+        draft: a value of `PYTHON_VALIDATORS`. A subschema with a `$schema` of its own is checked as that says.
         formats: whether `format` is checked.
     """
     classes: dict[Any, Any] = {}
 
     def class_for(base: Any) -> Any:
-        if base in RUST_VALIDATORS and base not in classes:
+        if base in _DRAFTS and base not in classes:
             classes[base] = _extend_draft(base, evolve, formats=formats)
         return classes.get(base, base)
 
@@ -118,7 +120,7 @@ def _count_step() -> None:
 
 def _extend_draft(draft: Any, evolve: Callable[..., Any], *, formats: bool) -> Any:
     """The class of a draft with the keywords, `evolve` and `descend` of this module."""
-    rust_validators = _KeywordValidators(RUST_VALIDATORS[draft], formats=formats)
+    rust_validators = _KeywordValidators(RUST_VALIDATORS[_DRAFTS[draft]], formats=formats)
     extend: Any = validators.extend  # it has no types
     known = draft.VALIDATORS
     extended = extend(

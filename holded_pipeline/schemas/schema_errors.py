@@ -8,11 +8,18 @@ from collections.abc import Iterator
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.model.values import SchemaRef
 
+_MAX_MESSAGE = 500  # characters
+
 
 def unusable_schema(ref: SchemaRef, why: str) -> ConfigurationError:
     """The error for a schema that cannot be used, for a reason that reads on after a colon."""
     version = "" if ref.version is None else f", version {ref.version},"
     return ConfigurationError(f"the schema of subject {ref.subject!r}{version} is not usable: {why}")
+
+
+def truncate_message(text: str) -> str:
+    """The message without its middle, if it is long: it may repeat a whole document."""
+    return text if len(text) <= _MAX_MESSAGE else f"{text[: _MAX_MESSAGE - 60]} […] {text[-50:]}"
 
 
 @contextlib.contextmanager

@@ -93,7 +93,6 @@ class _CheckEvents(beam.DoFn):
         self._counters = Counters(_STAGE)
 
     def setup(self) -> None:
-        # Imported on the worker: `jsonschema` and its formats take longer than all the rest of the package.
         from holded_pipeline.schemas.event_check import EventCheck, require_valid  # noqa: PLC0415
 
         self._require_valid = require_valid
