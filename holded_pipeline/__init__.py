@@ -27,10 +27,13 @@ from holded_pipeline.model.values import Event, Outcome, Rejected, SchemaRef, So
 from holded_pipeline.plugins.hookspecs import hookimpl
 from holded_pipeline.plugins.registry import PluginRegistry
 from holded_pipeline.postgres.analytics import AnalyticsDifference, verify_analytics
+from holded_pipeline.postgres.evolve import TableDifference, evolve
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
+from holded_pipeline.schema_tables.schema_table import SchemaTable, table_from_schema
 from holded_pipeline.schemas.directory import SchemaDirectory
+from holded_pipeline.schemas.mapping import SchemaMapping
 from holded_pipeline.schemas.registry import SchemaRegistry
 from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.servers.retry import Retry
@@ -85,15 +88,18 @@ __all__ = [
     "Retry",
     "RuleVerdict",
     "SchemaDirectory",
+    "SchemaMapping",
     "SchemaRef",
     "SchemaRegistry",
     "SchemaSource",
+    "SchemaTable",
     "Secret",
     "SettleRejected",
     "Source",
     "StartError",
     "StoredEvents",
     "StoredRejections",
+    "TableDifference",
     "Timestamps",
     "TooManyRejectedError",
     "TransientError",
@@ -104,11 +110,13 @@ __all__ = [
     "WriteRejected",
     "WrittenObject",
     "events",
+    "evolve",
     "forecast",
     "hookimpl",
     "local",
     "migrate",
     "rejected",
+    "table_from_schema",
     "testing",
     "verify_analytics",
 ]

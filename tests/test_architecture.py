@@ -19,6 +19,7 @@ BELOW = {
     "reading": ("user_code",),
     "schemas": ("servers", "user_code"),
     "postgres": ("servers", "user_code"),
+    "schema_tables": ("schemas", "postgres"),
     "enriching": ("store", "postgres"),
     "rejected": ("store", "reading"),
     "plugins": ("enriching", "reading"),

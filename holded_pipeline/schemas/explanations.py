@@ -25,10 +25,11 @@ class ViolationFinder:
         uri: the schema's URI in the registry.
         registry: the schemas as `jsonschema` takes them.
         rust_validator: the validator that found the documents invalid.
+        formats: whether `format` is checked.
     """
 
-    def __init__(self, draft: Any, uri: str, registry: Any, rust_validator: Any) -> None:
-        self._python_validator = explaining_validator_class(draft)({"$ref": uri}, registry=registry)
+    def __init__(self, draft: Any, uri: str, registry: Any, rust_validator: Any, *, formats: bool = True) -> None:
+        self._python_validator = explaining_validator_class(draft, formats=formats)({"$ref": uri}, registry=registry)
         self._rust_validator = rust_validator
 
     def find(self, document: Any) -> tuple[Violation, ...]:

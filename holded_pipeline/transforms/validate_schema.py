@@ -31,9 +31,10 @@ class ValidateSchema(RejectingTransform[Event]):
     violation, and the schema.
 
     Args:
-        schemas: a `SchemaRegistry`, a `SchemaDirectory`, a mapping from subject to schema, or a source of your own
-            (see `SchemaSource`). The drafts are 4, 6, 7, 2019-09 and 2020-12; a schema without `$schema` is of
-            2020-12. Formats are checked.
+        schemas: a `SchemaRegistry`, a `SchemaDirectory`, a mapping from subject to schema (with options a
+            `SchemaMapping`), or a source of your own (see `SchemaSource`). The drafts are 4, 6, 7, 2019-09 and 2020-12;
+            a schema without `$schema` is of 2020-12, or of the source's `draft`. Formats are checked unless the source
+            says otherwise.
         subject: the subject of all events, a template over `{type}`, `{type_name}` (its last part) and
             `{company_id}`, or a function `(event) -> str`.
         version: a version number, or `latest`.
@@ -45,7 +46,8 @@ class ValidateSchema(RejectingTransform[Event]):
 
     Raises:
         ValueError: `version` is neither `latest` nor a number from 1, or `subject` is empty or not a valid template.
-        ConfigurationError: (applying) the schema directory cannot be read; (running) a schema is not valid, is not
+        ConfigurationError: (applying) the schema directory cannot be read or has no schema, or two schemas have one
+            `$id`; (running) a schema is not valid, is not
             JSON Schema, refers to one that is missing, or the registry rejects the request; or the subject function
             misses a file or a grant.
         TransientError: (running) the registry did not answer within its `retry`, or the subject function met an outage.

@@ -23,6 +23,7 @@ from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.load_transaction import LoadResult
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.postgres.stored_columns import missing_columns
 from holded_pipeline.postgres.table_loader import Keep, OnConflict, TableLoader
 from holded_pipeline.rejected.rejections import raw_of, reject
 from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting, placed
@@ -124,7 +125,9 @@ class LoadRows(BatchDoFn):
     def setup(self) -> None:
         if self._settings.migrate:
             migrate(self._db)
-        self._row_format = RowFormat(self._settings.table)
+        own_table = self._settings.line_of is None
+        missing = missing_columns(self._db, self._settings.table) if own_table else frozenset[str]()
+        self._row_format = RowFormat(self._settings.table, missing)
         self._loader = TableLoader(
             self._db, self._settings.table, on_conflict=self._settings.on_conflict, keep=self._settings.keep
         )
