@@ -17,7 +17,7 @@ import msgspec
 
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.json_numbers import (
-    MAX_NUMBER_DIGITS,
+    MAX_INTEGER_DIGITS,
     MAX_NUMBER_GROWTH,
     NumberTooLargeError,
     begin_document,
@@ -36,7 +36,7 @@ DEEPEST = 500
 """The largest `max_depth`: Python bounds how deeply calls may be nested, and decoding runs within other calls."""
 
 _MAX_SEARCH_DEPTH = 1_000  # levels after which a value made by code is assumed to contain itself
-_MAX_INTEGER_BITS = (10**MAX_NUMBER_DIGITS).bit_length() - 1
+_MAX_INTEGER_BITS = (10**MAX_INTEGER_DIGITS).bit_length() - 1
 _BOM = b"\xef\xbb\xbf"
 # Possessive quantifiers (*+): backtracking would keep over 100 bytes for each byte of a string. A string without an end
 # goes to the end of the text: to look for its end again from each quote within it would take quadratic time.
@@ -261,7 +261,7 @@ def _raise_for_non_json(value: Any) -> None:
 def _check_number(pointer: str, number: float | Decimal) -> None:
     if isinstance(number, int):
         if number.bit_length() > _MAX_INTEGER_BITS:
-            raise TypeError(f"an integer at {pointer or 'the top'} has more than {MAX_NUMBER_DIGITS:,} digits")
+            raise TypeError(f"an integer at {pointer or 'the top'} has more than {MAX_INTEGER_DIGITS:,} digits")
         return
     # math.isfinite goes through a float, which a large Decimal does not fit
     if not (number.is_finite() if isinstance(number, Decimal) else math.isfinite(number)):

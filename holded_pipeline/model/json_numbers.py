@@ -11,8 +11,11 @@ import math
 import threading
 from decimal import Decimal
 
-MAX_NUMBER_DIGITS = 4_300
-"""Digits of a number written out, before and after the point together; Python reads no longer integers by default."""
+MAX_NUMBER_DIGITS = 1 << 18
+"""Digits of a number written out, before and after the point together; more than PostgreSQL's numeric has."""
+
+MAX_INTEGER_DIGITS = 4_300
+"""Characters of a number without point and exponent; Python reads no longer integers by default."""
 
 MAX_NUMBER_GROWTH = 16 << 20
 """Digits that all numbers of one document may have more than characters."""
@@ -62,10 +65,10 @@ def parse_sent_integer(text: str) -> int:
     """An integer that somebody sent.
 
     Raises:
-        NumberTooLargeError: it takes more than `MAX_NUMBER_DIGITS`.
+        NumberTooLargeError: it has more than `MAX_INTEGER_DIGITS`.
     """
-    if len(text) > MAX_NUMBER_DIGITS:  # Python counts the sign, too
-        raise NumberTooLargeError(_describe(text))
+    if len(text) > MAX_INTEGER_DIGITS:
+        raise NumberTooLargeError(_describe(text, MAX_INTEGER_DIGITS))
     return int(text)
 
 
@@ -117,7 +120,7 @@ def written_digits(text: str) -> int:
     return max(len(whole) + shift, 1) + max(len(fraction) - shift, 0)
 
 
-def _describe(text: str) -> str:
+def _describe(text: str, most: int = MAX_NUMBER_DIGITS) -> str:
     longest = 30
     shown = text if len(text) <= longest else f"{text[:longest]}…"
-    return f"the number {shown} takes more than {MAX_NUMBER_DIGITS:,} digits when it is written out; send it as text"
+    return f"the number {shown} takes more than {most:,} digits when it is written out; send it as text"

@@ -92,7 +92,7 @@ REASONS: tuple[CodeReference, ...] = (
     CodeReference(
         "number_too_large",
         "read",
-        "a number takes more than 4,300 digits when it is written out, or all numbers of the record over 16 million",
+        "an integer of over 4,300 digits, a number of over 262,144 written out, or numbers that grow by 16 million",
         "send it as text, or with a smaller exponent",
     ),
     CodeReference(

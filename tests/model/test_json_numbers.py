@@ -17,16 +17,17 @@ from holded_pipeline.reading.records import RecordReader
 TOO_LONG = (
     "9" * 4_301,
     "-" + "9" * 4_301,
-    "0." + "3" * 4_300,
-    *("1e4300", "1E+4300", "1e131071", "1e-131071", "1e-4300", "-1.5e4300", "12345e4296"),
+    "0." + "3" * 262_144,
+    *("1e262144", "1E+262144", "1e999999", "1e-999999", "1e-262144", "-1.5e262144", "12345e262140"),
     *("1e99999999999999999999", "1e-99999999999999999999", "1E+0000000000000000000001", "0e99999999999999999999"),
 )
 KEPT = (
     "9" * 4_300,
     "-" + "9" * 4_299,
-    "0." + "3" * 4_299,
-    "1e4299",
-    "1e-4299",
+    "0." + "3" * 10_000,
+    "1e4300",
+    "1e131071",
+    "1e-131071",
     "1.5e308",
     "1e+5",
     "0e1",
@@ -38,7 +39,7 @@ KEPT = (
 @pytest.mark.parametrize("number", TOO_LONG)
 @pytest.mark.parametrize("text", ["%s", '{"a":[%s]}', '{"a":%s,"b":1}'])
 def test_a_number_that_takes_too_many_digits_is_rejected(number, text):
-    with pytest.raises(RejectRecord, match="4,300 digits") as caught:
+    with pytest.raises(RejectRecord, match="4,300 digits|262,144 digits") as caught:
         json_codec.decode((text % number).encode())
     assert caught.value.reason == "number_too_large"
     assert len(str(caught.value)) < 200
@@ -51,7 +52,7 @@ def test_a_number_up_to_the_limit_is_kept_to_the_last_digit(number):
     assert json_codec.decode(json_codec.encode(value)) == value
 
 
-@pytest.mark.parametrize("number", ["1e4299", "1e-4299", "1e308"])
+@pytest.mark.parametrize("number", ["1e131071", "1e-16383", "1e4299", "1e308"])
 def test_the_numbers_of_a_document_are_added_up(number):
     growth = written_digits(number) - len(number)
     most = MAX_NUMBER_GROWTH // growth
@@ -63,7 +64,7 @@ def test_the_numbers_of_a_document_are_added_up(number):
     assert len(json_codec.decode(fits)) == most  # each document by itself
 
 
-@pytest.mark.parametrize("value", [{"n": Decimal("1e4300")}, [Decimal("1e-131071")], [10**4_300]])
+@pytest.mark.parametrize("value", [{"n": Decimal("1e262144")}, [Decimal("1e-999999")], [10**4_300]])
 def test_a_number_that_code_made_is_bounded_too(value):
     for check in (json_codec.check_json_value, json_codec.encode_checked):
         with pytest.raises((TypeError, ValueError), match="digits|limit"):
