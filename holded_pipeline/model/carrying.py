@@ -13,7 +13,6 @@ from holded_pipeline.model.values import Event
 
 _encode = json_codec.encode
 _encode_decimals_as_text = msgspec.json.Encoder(decimal_format="string").encode
-_KEYS = ("id", "type", "company_id", "user_id")
 
 
 def carry(event: Event, position: Position | None = None) -> Event:
@@ -42,16 +41,17 @@ def carry_copies(event: Event, position: Position | None = None) -> Event | None
     if type(event) is not Event:
         return None
     try:
-        keys = _plain_copy([event.id, event.type, event.company_id, event.user_id])
+        keys = [event.id, event.type, event.company_id, event.user_id]
+        if _plain_copy(keys) is None:
+            return None
         data = _plain_copy(dict(event.data))
         metadata = _plain_copy(dict(event.metadata))
     except (TypeError, ValueError, ArithmeticError, RecursionError):
         return None
-    if keys is None or data is None or metadata is None:
+    if data is None or metadata is None:
         return None
-    plain = event_with_dict({**event.__dict__, **dict(zip(_KEYS, keys[0], strict=True))})
     entries = {name: make_entry(name, value) for name, value in metadata[0].items()}
-    return _carrying(plain, data[0], data[1], entries, position)
+    return _carrying(event, data[0], data[1], entries, position)
 
 
 def _plain_copy(value: Any) -> tuple[Any, bytes] | None:

@@ -141,15 +141,6 @@ def test_a_value_keeps_its_type(value):
     assert kept in ((type(value),) * 2, (dict, dict), (list, list))
 
 
-def test_keys_are_plain_text():
-    class Text(str):
-        __slots__ = ()
-
-    event = read(lambda document, source: attrs.evolve(make({}), id=Text("e"), type=Text("t"), user_id=Text("u")))
-    assert [type(each) for each in (event.id, event.type, event.user_id)] == [str] * 3
-    assert (event.id, event.type, event.user_id) == ("e", "t", "u")
-
-
 def test_an_event_of_it_is_as_one_of_the_library():
     read_object = ReadObject("b", "k", "e")
     reader = RecordReader(lambda document, source: make(document, source=source), max_record_bytes=1_000, max_depth=10)
