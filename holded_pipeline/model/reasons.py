@@ -55,6 +55,12 @@ REASONS: tuple[CodeReference, ...] = (
         "your envelope function raised an exception",
         "fix it, or raise `RejectRecord`",
     ),
+    CodeReference(
+        "id_conflict",
+        "write",
+        "its id is stored with another content; the message says where that was read",
+        'give each event an id of its own, or replace the stored one: `on_conflict="update"`',
+    ),
     CodeReference("invalid_field", "read", "a field of the message has a wrong type or value", "see its violations"),
     CodeReference("invalid_json", "read", "the text is not JSON, or ends early", "see its position in the message"),
     CodeReference("invalid_utf8", "read", "the bytes are not UTF-8", "encode them as UTF-8"),
