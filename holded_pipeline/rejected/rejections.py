@@ -37,8 +37,9 @@ def reject(
     """Returns the rejection of a record for `fault`.
 
     `step` is a name that no other transform of the run has: two of them may reject one record for one reason. A record
-    that the same step rejects for the same reason has the same id in every run. With `event`, its bytes (see `raw_of`), source, id, type and attempts are taken over; with `replays`, the attempts of
-    the rejection whose record could not be read as an event.
+    that the same step rejects for the same reason has the same id in every run. With `event`, its bytes (see `raw_of`),
+    source, id, type and attempts are taken over; with `replays`, the attempts of the rejection whose record could not
+    be read as an event.
     """
     attempts, replay_of = (1, None) if replays is None else (replays.attempts + 1, replays.id)
     if event is not None:

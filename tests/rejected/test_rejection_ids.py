@@ -21,8 +21,9 @@ EVENTS = st.none() | st.builds(
 )  # fmt: skip
 REJECTIONS = st.fixed_dictionaries(
     {
-        "reason": TEXTS, "stage": TEXTS, "step": TEXTS, "run_id": st.just("r"), "raw": st.sampled_from([b"", b"a", b"\n"]),
-        "source": SOURCES, "schema": st.none() | st.builds(SchemaRef, TEXTS), "event": EVENTS,
+        "reason": TEXTS, "stage": TEXTS, "step": TEXTS, "run_id": st.just("r"),
+        "raw": st.sampled_from([b"", b"a", b"\n"]), "source": SOURCES,
+        "schema": st.none() | st.builds(SchemaRef, TEXTS), "event": EVENTS,
     }
 )  # fmt: skip
 
