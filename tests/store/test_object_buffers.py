@@ -98,7 +98,7 @@ class SlowExecutor(ThreadPoolExecutor):
 
 
 @pytest.mark.parametrize("compression", [None, "gzip", "zstd"])
-def test_where_objects_end_and_what_they_hold_is_the_same_whatever_thread_compresses(compression):
+def test_objects_are_the_same_whatever_thread_compresses(compression):
     lines = [random.Random(number).randbytes(40_000).hex().encode() for number in range(100)]
     events = [make_event(number) for number in range(100)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
@@ -12,7 +12,7 @@ from apache_beam.utils import windowed_value
 from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.carried_text import ReadObject
-from holded_pipeline.model.errors import ObjectVanishedError, RejectRecord
+from holded_pipeline.model.errors import ObjectUnreadableError, ObjectVanishedError, RejectRecord
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.model.values import Event, PayloadKind, Source
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
@@ -35,16 +35,25 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+RejectedObjects = frozenset[Literal["vanished", "unreadable"]]
+"""Which objects that cannot be read are rejected; any other fails the run."""
+
+
 class ReadUnits(StoreDoFn):
     """A read unit to events and rejections."""
 
-    def __init__(self, lake: MinIO, reader: RecordReader, on_vanished: str, run_id: str, step: str) -> None:
+    def __init__(
+        self, lake: MinIO, reader: RecordReader, rejected_objects: RejectedObjects, *, run_id: str, step: str
+    ) -> None:
         super().__init__(lake)
         self._reader = reader
-        self._on_vanished = on_vanished
+        self._rejected_objects = rejected_objects
         self._run_id = run_id
         self._step = step
         self._counters = Counters(_STAGE)
+
+    def start_bundle(self) -> None:
+        self._reader = self._reader.at(datetime.now(UTC))
 
     def finish_bundle(self) -> None:
         self._counters.flush()
@@ -60,9 +69,16 @@ class ReadUnits(StoreDoFn):
         try:
             yield from self._read_records(unit_slice, open_chunks)
         except ObjectVanishedError as error:
-            if self._on_vanished == "fail":
+            if "vanished" not in self._rejected_objects:
                 raise
-            yield self._reject_object(unit_slice, RejectRecord("object_vanished", str(error)), b"", "nothing")
+            fault = RejectRecord("object_vanished", str(error))
+        except ObjectUnreadableError as error:
+            if "unreadable" not in self._rejected_objects:
+                raise
+            fault = RejectRecord("object_unreadable", str(error))
+        else:
+            return
+        yield self._reject_object(unit_slice, fault, b"", "nothing")
 
     def _read_records(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
         try:
@@ -77,13 +93,11 @@ class ReadUnits(StoreDoFn):
         for block in frame_blocks(text, key=key, first_line=unit_slice.first_line, layout=layout):
             if isinstance(block, Record):
                 event = self._reader.read_common(block, (read_object, block.line, block.item), package_ids)
-                yield self._counted(event) if event else self._event_or_rejection(unit_slice, block)
+                yield self._counted(event) if event else self._event_or_rejection(read_object, block)
             else:
-                yield from self._read_lines(unit_slice, block, read_object, package_ids)
+                yield from self._read_lines(block, read_object, package_ids)
 
-    def _read_lines(
-        self, unit_slice: Slice, block: Lines, read_object: ReadObject, package_ids: PackageIds
-    ) -> Iterator[Any]:
+    def _read_lines(self, block: Lines, read_object: ReadObject, package_ids: PackageIds) -> Iterator[Any]:
         for lines in _groups_of(block):
             events = self._reader.read_common_lines(lines, read_object, package_ids)
             unusual = events.count(None)
@@ -94,7 +108,7 @@ class ReadUnits(StoreDoFn):
                     yield _at_its_time(event)
                 else:
                     record = Record(lines.raws[number], lines.first_line + number)
-                    yield self._event_or_rejection(unit_slice, record)
+                    yield self._event_or_rejection(read_object, record)
 
     def _counted(self, event: Event) -> WindowedValue:
         self._counters.add("records")
@@ -109,11 +123,11 @@ class ReadUnits(StoreDoFn):
         source = Source(self._lake.bucket, unit_slice.key, unit_slice.etag, unit_slice.first_line)
         return self._reject(fault, raw, source, kind)
 
-    def _event_or_rejection(self, unit_slice: Slice, record: Record) -> Any:
-        source = Source(self._lake.bucket, unit_slice.key, unit_slice.etag, record.line, record.item)
+    def _event_or_rejection(self, read_object: ReadObject, record: Record) -> Any:
+        source = Source(read_object.bucket, read_object.key, read_object.etag, record.line, record.item)
         self._counters.add("records")
         try:
-            event = self._reader.read(record, source)
+            event = self._reader.read(record, source, read_object)
         except RejectRecord as fault:
             return self._reject(fault, record.raw, source, "record" if record.whole else "part")
         self._counters.add("passed")

@@ -19,7 +19,7 @@ from holded_pipeline.store.compression import Compression, jsonl_ending, validat
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_buffers import FinishedObject, Line, ObjectBuffers
 from holded_pipeline.store.object_names import ObjectNames, Partition, has_ambiguous_level, validate_prefix
-from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn
+from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting
 from holded_pipeline.transforms.beam.outcome import Counters
 
 
@@ -93,13 +93,13 @@ class WriteObjects(BatchDoFn):
 
     def _take(self, element: Any, window: BoundedWindow) -> Iterable[Any]:
         if isinstance(element, Event):
-            return self.add(element, None, window)
+            return self.add(element, window)
         self._batch_since = time.monotonic()
-        return self.work_on([(element, None, window)])  # its size is not known, so it does not wait
+        return self.work_on([(element, window)])  # its size is not known, so it does not wait
 
-    def work_on(self, batch: Sequence[tuple[Any, Any, BoundedWindow]]) -> list[WindowedValue]:
+    def work_on(self, batch: Sequence[Waiting]) -> list[WindowedValue]:
         places: dict[tuple[str, BoundedWindow], tuple[list[Line], list[Any]]] = {}
-        for element, _, window in batch:
+        for element, window in batch:
             lines, elements = places.setdefault((self._partition_of(element), window), ([], []))
             lines.append(self._encode(element))
             elements.append(element)
