@@ -56,17 +56,16 @@ REASONS: tuple[CodeReference, ...] = (
         "fix it, or raise `RejectRecord`",
     ),
     CodeReference(
-<<<<<<< HEAD
         "id_conflict",
         "write",
         "its id is stored with another content; the message says where that was read",
         'give each event an id of its own, or replace the stored one: `on_conflict="update"`',
-=======
+    ),
+    CodeReference(
         "implausible_timestamp",
         "read",
         "a time before `Timestamps.earliest`, or further ahead than `Timestamps.max_ahead`",
         "see the unit in its message; replay with `timestamps=`",
->>>>>>> main
     ),
     CodeReference("invalid_field", "read", "a field of the message has a wrong type or value", "see its violations"),
     CodeReference("invalid_json", "read", "the text is not JSON, or ends early", "see its position in the message"),

@@ -41,13 +41,9 @@ from holded_pipeline.postgres.poison_rows import TextStagingTable
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.retried_call import call_postgres
 from holded_pipeline.postgres.row_errors import RowRejectedError
-<<<<<<< HEAD
-from holded_pipeline.postgres.same_content import find_conflicts
-from holded_pipeline.postgres.staging_table import StagingTable
-=======
 from holded_pipeline.postgres.row_policies import check_policies
+from holded_pipeline.postgres.same_content import find_conflicts
 from holded_pipeline.postgres.staging_table import FILLED, StagingTable
->>>>>>> main
 
 OnConflict = Literal["ignore", "update", "reject"]
 Keep = Literal["first", "last"]
@@ -90,6 +86,7 @@ class TableLoader:
         self._engine = db.engine(pool_size=1, max_overflow=1, pool_pre_ping=False)
         self._omissible: OmissibleColumns | None = None
         self._make_rows = partial(MergedRows, self._row_format, newer_by=newer_by, same=tuple(same))
+        self._same = frozenset(same)
         self._conflict_on = conflict_on
         self._known_facts: TableFacts | None = None
         if conflict_on is None and on_conflict != "update":  # then only the table's definition matters
@@ -126,7 +123,8 @@ class TableLoader:
         key = target.columns if target else ()
         names = staged_columns(self._table, columns)
         updates = self._on_conflict == "update" and set(key) <= set(names)
-        if not (defaults or (updates and omitted)):
+        compares = not self._same.isdisjoint(omitted)
+        if not (defaults or compares or (updates and omitted)):
             return self.load(columns, lines)
         bits = {each: filled_bits(columns, each) for each in sets}
         marked = [b"%b\t%b" % (bits[each], line) for each, line in zip(filled, lines, strict=True)]
@@ -225,19 +223,11 @@ class TableLoader:
         key_is_plain = defaults is not None and self._omissible_columns().key_is_plain
         rows = self._make_rows(tuple(columns), self._facts(), defaults, key_is_plain)
         merge = partial(merge_statement, rows, target, on_conflict=self._on_conflict, keep=self._keep)
-<<<<<<< HEAD
         find = partial(find_conflicts, rows, target)
-        every = tuple(self._staged)
-        filled = names if defaults is None else ("holded_filled", *names)
-        return (
-            StagingTable(f"holded_stage_{digest}", target, filled, every, merge, find),
-            TextStagingTable(f"holded_texts_{digest}", target, filled, every, merge, find),
-=======
         filled = names if defaults is None else (FILLED, *names)
         return (
-            StagingTable(f"holded_stage_{digest}", target, filled, merge),
-            TextStagingTable(f"holded_texts_{digest}", target, filled, merge),
->>>>>>> main
+            StagingTable(f"holded_stage_{digest}", target, filled, merge, find),
+            TextStagingTable(f"holded_texts_{digest}", target, filled, merge, find),
         )
 
 

@@ -71,8 +71,9 @@ def test_only_the_named_columns_that_a_row_has_are_compared(db):
     assert counts_of(load_rows(db, table, [{"k": 1, "a": 1}], same=("a", "b"))) == (0, 1, [])
 
 
-def test_what_each_row_of_a_mixed_batch_has_is_compared(db):
-    table = table_of(db, sa.Column("a", sa.Integer), sa.Column("b", sa.Text, server_default="none"))
+@pytest.mark.parametrize("default", ["none", None])
+def test_what_each_row_of_a_mixed_batch_has_is_compared(db, default):
+    table = table_of(db, sa.Column("a", sa.Integer), sa.Column("b", sa.Text, server_default=default))
     load_rows(db, table, [{"k": k, "a": 1, "b": "x"} for k in range(4)])
     rows = [{"k": 0, "a": 1}, {"k": 1, "b": "y"}, {"k": 2, "a": 2}, {"k": 3, "a": 1, "b": "x"}, {"k": 4}, {"k": 4}]
     form, loader = RowFormat(table), TableLoader(db, table, on_conflict="ignore", keep="first", same=("a", "b"))
