@@ -56,6 +56,12 @@ REASONS: tuple[CodeReference, ...] = (
         "fix it, or raise `RejectRecord`",
     ),
     CodeReference(
+        "id_conflict",
+        "write",
+        "its id is stored with another content; the message says where that was read",
+        'give each event an id of its own, or replace the stored one: `on_conflict="update"`',
+    ),
+    CodeReference(
         "implausible_timestamp",
         "read",
         "a time before `Timestamps.earliest`, or further ahead than `Timestamps.max_ahead`",

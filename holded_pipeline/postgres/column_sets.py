@@ -12,6 +12,7 @@ import attrs
 import sqlalchemy as sa
 
 from holded_pipeline.postgres.column_defaults import client_default_columns, sql_defaults
+from holded_pipeline.postgres.conflict_target import ConflictTarget
 from holded_pipeline.postgres.dialect import quote_table
 from holded_pipeline.postgres.time_limit import Deadline
 
@@ -52,18 +53,24 @@ class OmissibleColumns:
     key_is_plain: bool
 
 
-def omissible_columns(engine: sa.Engine, table: sa.Table, on_conflict: str, deadline: Deadline) -> OmissibleColumns:
+def omissible_columns(
+    engine: sa.Engine, table: sa.Table, on_conflict: str, target: ConflictTarget | None, deadline: Deadline
+) -> OmissibleColumns:
     """Asks the database.
 
-    For an update, none of a table that might notice that an update sets a column to the value that it has.
+    For an update, none of a table that might notice that an update sets a column to the value that it has. And none
+    where what rows conflict on is more than the values of columns (see `ConflictTarget.is_plain`).
     """
+    if target is not None and not target.is_plain:
+        return OmissibleColumns({}, key_is_plain=False)
     query = _OMISSIBLE + (_NO_TRIGGER if on_conflict == "update" else "")
     with deadline.time_limit().connect(engine) as connection:
         found = connection.execute(sa.text(query), {"table": quote_table(table)}).all()
     declared = sql_defaults(table, ())
     client = {column.name for column in client_default_columns(table, ())}  # in each line
-    key = {column.name for column in table.primary_key.columns}
-    outside = {column.name for column in table.columns} - key - client
+    primary = {column.name for column in table.primary_key.columns}
+    key = primary if target is None else set(target.columns)
+    outside = {column.name for column in table.columns} - primary - key - client
     defaults = {
         name: None if (sql := declared.get(name, default)) is None else f"CAST(({sql}) AS {kind})"
         for name, default, kind in found

@@ -35,6 +35,12 @@ EVENT_COLUMNS: Final = (
 )
 """The columns of `business_events` that an event fills, in the table's order."""
 
+PRODUCED_COLUMNS: Final = ("event_type", "company_id", "user_id", "occurred_at", "data")
+"""The columns that the producer gave beside the id: they make the content of an event.
+
+The others are what the pipeline found out or where it read the event, which another run may find out otherwise.
+"""
+
 
 def event_row(event: Event) -> dict[str, Any]:
     """The columns of `business_events` that an event fills.

@@ -35,6 +35,9 @@ class LoadResult:
         )
 
 
+FindConflicts = Callable[[Cursor, str], tuple[tuple[int, RejectRecord], ...]]
+"""Finds merged rows whose key is stored with another content, in the FROM item that they were merged from."""
+
 LoadLines = Callable[[Cursor, Sequence[bytes]], LoadResult]
 """Loads lines in an open transaction."""
 

@@ -5,6 +5,7 @@ It returns one row: how many rows were inserted, and how many were inserted or u
 
 from __future__ import annotations
 
+from holded_pipeline.postgres.conflict_target import ConflictTarget
 from holded_pipeline.postgres.dialect import quote_name
 from holded_pipeline.postgres.merged_rows import MergedRows
 from holded_pipeline.postgres.update_clause import filled_map, update_clause
@@ -14,9 +15,10 @@ def merge_statement(rows: MergedRows, target: str, staged: str, *, on_conflict: 
     """The SQL text; `target` is the table's quoted name, `staged` the FROM item with the rows.
 
     Rows are inserted in the order of their key, so writers with overlapping batches cannot deadlock. Of the rows with
-    one key in a batch only the first or the last counts, as `keep` says. Rows without the whole key identify no
-    stored row, so all of them are inserted, in their order. If the database generates a key that is taken, the row is
-    rejected: counted as a duplicate it would be lost.
+    one key in a batch only the newest counts, or where that says nothing the first or the last, as `keep` says. Rows
+    without the whole key identify no stored row, so all of them are inserted, in their order; so are rows that cannot
+    conflict, such as those with NULL in another unique constraint. If the database generates a key that is taken, the
+    row is rejected: counted as a duplicate it would be lost.
     """
     # Table t (k int PRIMARY KEY, n int) with columns ("k", "n"), on_conflict="update" and keep="last":
     #
@@ -35,27 +37,51 @@ def merge_statement(rows: MergedRows, target: str, staged: str, *, on_conflict: 
     #   ) SELECT count(*) FILTER (WHERE is_new), count(*) FROM merged
     inserted = rows.inserted()
     names, values = ", ".join(inserted), ", ".join(inserted.values())
-    whole_key = [quote_name(column.name) for column in rows.table.primary_key.columns]
-    key = [name for name in whole_key if inserted.get(name) == name]
-    if not key or len(key) < len(whole_key) or on_conflict == "reject":
-        order = ", ".join((*key, "holded_position"))
+    identity = rows.target
+    if identity is None or on_conflict == "reject":
+        order = ", ".join((*(identity.keys if identity else ()), "holded_position"))
         return _count_merged(f"INSERT INTO {target} ({names}) SELECT {values} FROM {staged} ORDER BY {order}")
-    by_key = ", ".join(key)
-    position = "holded_position DESC" if keep == "last" else "holded_position"
-    changes = update_clause(rows, key) if on_conflict == "update" else None
+    changes = update_clause(rows, identity) if on_conflict == "update" else None
     action = "DO NOTHING" if changes is None else f"DO UPDATE SET {changes}"
-    # xmax is 0 in a row that this statement inserted, and the transaction's number in one that it updated.
-    is_new = "true" if changes is None else "xmax = 0"
-    chosen = f"WITH holded_rows AS (SELECT DISTINCT ON ({by_key}) * FROM {staged} ORDER BY {by_key}, {position})"
+    chosen = f"WITH holded_rows AS ({_chosen_rows(rows, identity, staged, keep)})"
     if changes is not None and rows.lookup == "map":
-        chosen += f", {filled_map(key)}"
+        chosen += f", {filled_map([quote_name(name) for name in identity.columns])}"
+    by_key = ", ".join(identity.keys)
+    order = by_key if identity.is_primary else f"{by_key}, holded_position"
     return _count_merged(
-        f"{chosen} INSERT INTO {target} AS stored ({names}) SELECT {values} FROM holded_rows ORDER BY {by_key} "
-        f"ON CONFLICT ({by_key}) {action}",
-        is_new,
+        f"{chosen} INSERT INTO {target} AS stored ({names}) SELECT {values} FROM holded_rows ORDER BY {order} "
+        f"ON CONFLICT {identity.inferred} {action}",
+        "true AS is_new" if changes is None else _is_new(rows, identity, target),
     )
 
 
-def _count_merged(insert: str, is_new: str = "true") -> str:
-    merged = f"{insert} RETURNING {is_new} AS is_new"
+def _chosen_rows(rows: MergedRows, identity: ConflictTarget, staged: str, keep: str) -> str:
+    """A query for one row of each key."""
+    # Those that cannot conflict are groups of their own: holded_alone is their position, and -1 of all others.
+    newest = f"{quote_name(rows.newer_by)} DESC NULLS LAST, " if rows.newer_by in rows.columns else ""
+    position = "holded_position DESC" if keep == "last" else "holded_position"
+    can_conflict = identity.can_conflict(rows.inserted())
+    by_key = ", ".join(identity.keys if can_conflict is None else (*identity.keys, "holded_alone"))
+    if can_conflict is not None:
+        staged = (
+            f"(SELECT *, CASE WHEN {can_conflict} THEN -1 ELSE holded_position END AS holded_alone FROM {staged}) AS r"
+        )
+    return f"SELECT DISTINCT ON ({by_key}) * FROM {staged} ORDER BY {by_key}, {newest}{position}"
+
+
+def _is_new(rows: MergedRows, identity: ConflictTarget, target: str) -> str:
+    """What an upsert returns: how it tells the rows that it inserted."""
+    if rows.facts.updates_have_xmax:
+        # xmax is 0 in a row that this statement inserted, and the transaction's number in one that it updated.
+        return "xmax = 0 AS is_new"
+    if rows.facts.returns_old:
+        return "WITH (OLD AS holded_old) holded_old IS NULL AS is_new"
+    # The statement does not see what it inserted, so a row that it sees by this key is one that it updated.
+    columns = map(quote_name, identity.columns)
+    same_key = " AND ".join(f"known.{name} = stored.{name}" for name in columns)
+    return f"NOT EXISTS (SELECT FROM {target} AS known WHERE {same_key}) AS is_new"
+
+
+def _count_merged(insert: str, returning: str = "true AS is_new") -> str:
+    merged = f"{insert} RETURNING {returning}"
     return f"WITH merged AS ({merged}) SELECT count(*) FILTER (WHERE is_new), count(*) FROM merged"

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from holded_pipeline.postgres.column_defaults import sql_defaults
 from holded_pipeline.postgres.column_sets import staged_columns
+from holded_pipeline.postgres.conflict_target import ConflictTarget, TableFacts
 from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.dialect import quote_name
 
@@ -21,21 +22,36 @@ class MergedRows:
     Attributes:
         row_format: of the table.
         columns: those that the rows fill.
+        facts: what the database says of the table.
         defaults: None if each row has all of `columns`. Otherwise the staging table's column `holded_filled` has a bit
             for each of `columns`, whether the row has it; and this is the SQL of what is inserted where a row omits
             a column, if that is not what its line has. No row omits a part of the key.
         key_is_plain: equal texts of the key are equal keys.
+        newer_by: the column whose greater value is the newer row; None if each row is newer than the stored one.
+        same: the columns that make the content of a row: rows of one key that differ in them are in conflict.
     """
 
     row_format: RowFormat
     columns: tuple[str, ...]
+    facts: TableFacts
     defaults: Mapping[str, str] | None = None
     key_is_plain: bool = False
+    newer_by: str | None = None
+    same: tuple[str, ...] = ()
 
     @property
     def table(self) -> sa.Table:
         """The table."""
         return self.row_format.table
+
+    @property
+    def target(self) -> ConflictTarget | None:
+        """What the rows may conflict on; None if nothing identifies them: they lack a part of the key."""
+        target = self.facts.target
+        inserted = self.inserted()
+        if target is None or any(inserted.get(name) != name for name in map(quote_name, target.columns)):
+            return None
+        return target
 
     @property
     def lookup(self) -> Literal["none", "map", "sets"]:

@@ -9,12 +9,13 @@ cannot deadlock. What is stored, the summaries included, is what one merge of th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 
 import attrs
 import psycopg
 
 from holded_pipeline.postgres.copy_lines import copy_lines
-from holded_pipeline.postgres.load_transaction import Cursor, LoadResult
+from holded_pipeline.postgres.load_transaction import Cursor, FindConflicts, LoadResult
 from holded_pipeline.postgres.row_errors import Diagnostic, rejection_of, row_errors
 from holded_pipeline.postgres.sqlstate import ErrorOrigin, classes_of, classify_error, classify_sqlstate, codes_of
 
@@ -136,12 +137,14 @@ class TextStagingTable:
         target: the table that the rows are for, quoted.
         columns: those that the lines fill, quoted.
         merge: makes the merge statement from the FROM item that its rows come from.
+        find_conflicts: among the rows that were merged.
     """
 
     name: str
     target: str
     columns: tuple[str, ...]
     merge: Callable[[str], str]
+    find_conflicts: FindConflicts
 
     @property
     def _rejected(self) -> str:
@@ -170,8 +173,13 @@ class TextStagingTable:
         with row_errors(len(lines)):
             cursor.execute(self.merge(good))
             inserted, touched = cursor.fetchone()
-        rejected = tuple((position, rejection_of(diagnostic)) for position, diagnostic in diagnostics.items())
-        return LoadResult(inserted, touched - inserted, len(lines) - len(rejected) - touched, rejected)
+            count = len(lines) - len(diagnostics)
+            conflicts = self.find_conflicts(cursor, good) if touched < count else ()
+        rejected = {position: rejection_of(diagnostic) for position, diagnostic in diagnostics.items()} | dict(
+            conflicts
+        )
+        duplicates = count - touched - len(conflicts)
+        return LoadResult(inserted, touched - inserted, duplicates, tuple(sorted(rejected.items(), key=itemgetter(0))))
 
     def _create_tables(self, cursor: Cursor) -> None:
         texts = ", ".join(f"{column} text" for column in self.columns)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from holded_pipeline.postgres.copy_lines import copy_lines
-from holded_pipeline.postgres.load_transaction import Cursor, LoadResult
+from holded_pipeline.postgres.load_transaction import Cursor, FindConflicts, LoadResult
 from holded_pipeline.postgres.row_errors import row_errors
 
 FILLED = "holded_filled"
@@ -26,12 +26,14 @@ class StagingTable:
         target: the table that the rows are for, quoted.
         columns: those that the lines fill, quoted.
         merge: makes the merge statement from the FROM item that its rows come from.
+        find_conflicts: among the rows that were merged.
     """
 
     name: str
     target: str
     columns: tuple[str, ...]
     merge: Callable[[str], str]
+    find_conflicts: FindConflicts
 
     def load(self, cursor: Cursor, lines: Sequence[bytes]) -> LoadResult:
         """Loads all of the lines.
@@ -50,4 +52,5 @@ class StagingTable:
             cursor.execute(self.merge(self.name))
             inserted, touched = cursor.fetchone()
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        return LoadResult(inserted, touched - inserted, len(lines) - touched)
+            conflicts = self.find_conflicts(cursor, self.name) if touched < len(lines) else ()
+        return LoadResult(inserted, touched - inserted, len(lines) - touched - len(conflicts), conflicts)

@@ -31,6 +31,7 @@ from holded_pipeline.postgres.column_sets import (
     rounds_by_key,
     staged_columns,
 )
+from holded_pipeline.postgres.conflict_target import TableFacts, primary_key, table_facts
 from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.dialect import quote_name, quote_table
 from holded_pipeline.postgres.load_transaction import LoadLines, LoadResult, LoadTransaction
@@ -41,6 +42,7 @@ from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.retried_call import call_postgres
 from holded_pipeline.postgres.row_errors import RowRejectedError
 from holded_pipeline.postgres.row_policies import check_policies
+from holded_pipeline.postgres.same_content import find_conflicts
 from holded_pipeline.postgres.staging_table import FILLED, StagingTable
 
 OnConflict = Literal["ignore", "update", "reject"]
@@ -59,9 +61,22 @@ class TableLoader:
         table: the table, which must exist.
         on_conflict: what happens to a row whose key is in the table already.
         keep: which of several rows with one key in one batch counts.
+        same: with "ignore", the columns that a duplicate has in common with the stored row; others are in conflict.
+        newer_by: with "update", the column whose greater value is the newer row.
+        conflict_on: the name of a unique constraint or index, or the columns of one; None for the primary key.
     """
 
-    def __init__(self, db: Postgres, table: sa.Table, *, on_conflict: OnConflict, keep: Keep) -> None:
+    def __init__(
+        self,
+        db: Postgres,
+        table: sa.Table,
+        *,
+        on_conflict: OnConflict,
+        keep: Keep,
+        same: Sequence[str] = (),
+        newer_by: str | None = None,
+        conflict_on: str | Sequence[str] | None = None,
+    ) -> None:
         self._db = db
         self._table = table
         self._on_conflict = on_conflict
@@ -70,6 +85,12 @@ class TableLoader:
         # A ping before each use would not be bounded in time; a stale connection costs one more attempt.
         self._engine = db.engine(pool_size=1, max_overflow=1, pool_pre_ping=False)
         self._omissible: OmissibleColumns | None = None
+        self._make_rows = partial(MergedRows, self._row_format, newer_by=newer_by, same=tuple(same))
+        self._same = frozenset(same)
+        self._conflict_on = conflict_on
+        self._known_facts: TableFacts | None = None
+        if conflict_on is None and on_conflict != "update":  # then only the table's definition matters
+            self._known_facts = TableFacts(primary_key(table))
 
     def close(self) -> None:
         """Closes the connection."""
@@ -98,10 +119,12 @@ class TableLoader:
         sets = set(filled)
         omitted = [name for name in columns if any(name not in each for each in sets)]
         defaults = {name: sql for name in omitted if (sql := self._omissible_columns().defaults.get(name)) is not None}
-        key = [column.name for column in self._table.primary_key.columns]
+        target = self._facts().target
+        key = target.columns if target else ()
         names = staged_columns(self._table, columns)
         updates = self._on_conflict == "update" and set(key) <= set(names)
-        if not (defaults or (updates and omitted)):
+        compares = not self._same.isdisjoint(omitted)
+        if not (defaults or compares or (updates and omitted)):
             return self.load(columns, lines)
         bits = {each: filled_bits(columns, each) for each in sets}
         marked = [b"%b\t%b" % (bits[each], line) for each, line in zip(filled, lines, strict=True)]
@@ -180,9 +203,16 @@ class TableLoader:
 
     def _omissible_columns(self) -> OmissibleColumns:
         if self._omissible is None:
-            query = partial(omissible_columns, self._engine, self._table, self._on_conflict)
+            target = self._facts().target
+            query = partial(omissible_columns, self._engine, self._table, self._on_conflict, target)
             self._omissible = call_postgres(self._db, query)
         return self._omissible
+
+    def _facts(self) -> TableFacts:
+        if self._known_facts is None:
+            query = partial(table_facts, self._engine, self._table, self._conflict_on)
+            self._known_facts = call_postgres(self._db, query)
+        return self._known_facts
 
     def _staging_tables_of(self, columns: Sequence[str], defaults: Mapping[str, str] | None = None) -> StagingTables:
         """Those for rows with these columns; with `defaults`, for rows that may omit some (see `MergedRows`)."""
@@ -191,12 +221,13 @@ class TableLoader:
         # No table of the user's has the name; nor one that an older version left in a session of a pooler.
         digest = hashlib.sha256("\0".join(("dropped", target, *names)).encode()).hexdigest()[:16]
         key_is_plain = defaults is not None and self._omissible_columns().key_is_plain
-        rows = MergedRows(self._row_format, tuple(columns), defaults, key_is_plain)
+        rows = self._make_rows(tuple(columns), self._facts(), defaults, key_is_plain)
         merge = partial(merge_statement, rows, target, on_conflict=self._on_conflict, keep=self._keep)
+        find = partial(find_conflicts, rows, target)
         filled = names if defaults is None else (FILLED, *names)
         return (
-            StagingTable(f"holded_stage_{digest}", target, filled, merge),
-            TextStagingTable(f"holded_texts_{digest}", target, filled, merge),
+            StagingTable(f"holded_stage_{digest}", target, filled, merge, find),
+            TextStagingTable(f"holded_texts_{digest}", target, filled, merge, find),
         )
 
 

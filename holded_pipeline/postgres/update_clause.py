@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.postgres.column_defaults import default_sql, default_value, describe_default
+from holded_pipeline.postgres.conflict_target import ConflictTarget
 from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.dialect import quote_name
 from holded_pipeline.postgres.merged_rows import MergedRows
@@ -21,8 +22,12 @@ def filled_map(key: Sequence[str]) -> str:
     return f"holded_map AS MATERIALIZED (SELECT {bits} AS bits FROM holded_rows)"
 
 
-def update_clause(rows: MergedRows, key: Sequence[str]) -> str | None:
-    """What an update sets, and its condition: the rows differ in more than volatile columns; None if nothing is set."""
+def update_clause(rows: MergedRows, identity: ConflictTarget) -> str | None:
+    """What an update sets, and its condition; None if nothing is set.
+
+    The rows differ in more than volatile columns, and the new one is newer where a column says which is. A row that
+    omits this column is not newer, nor is one with NULL in it; any value is newer than NULL.
+    """
     # For columns ("k", "n") of rows that may omit n:
     #
     #   ("n") = (SELECT CASE WHEN get_bit(holded_filled, 1) = 1 THEN excluded."n" ELSE stored."n" END FROM <bits>)
@@ -31,9 +36,14 @@ def update_clause(rows: MergedRows, key: Sequence[str]) -> str | None:
     # where <bits> looks up those of the row once for all of the columns:
     #
     #   (SELECT ((SELECT bits FROM holded_map) ->> ROW(excluded."k")::text)::varbit AS holded_filled OFFSET 0) AS of_row
-    settable = [column for column in rows.table.columns if column.name in rows.columns and not column.primary_key]
-    compared = [column for column in settable if not column.info.get("volatile")]
-    if not compared:
+    key = [quote_name(name) for name in identity.columns]
+    settable = [
+        column
+        for column in rows.table.columns
+        if column.name in rows.columns and not column.primary_key and column.name not in identity.columns
+    ]
+    compared = [column for column in settable if not column.info.get("volatile") or column.name == rows.newer_by]
+    if not compared or (rows.newer_by is not None and rows.newer_by not in rows.columns):
         return None
     kept = {column.name: f"stored.{quote_name(column.name)}" for column in settable}
     onupdate = {
@@ -47,6 +57,10 @@ def update_clause(rows: MergedRows, key: Sequence[str]) -> str | None:
     new = ", ".join(_new_value(rows, key, column.name, kept[column.name]) for column in compared)
     # Byte by byte: some types have no equality, and some call different values equal, such as circles of one area.
     differs = f"ROW({stored})::record OPERATOR(pg_catalog.*<>) ROW({new})::record"
+    if rows.newer_by is not None:
+        old = kept[rows.newer_by]
+        incoming = _new_value(rows, key, rows.newer_by, old)
+        differs += f" AND ({incoming} > {old} OR ({old} IS NULL AND {incoming} IS NOT NULL))"
     if rows.lookup == "map":
         excluded_key = ", ".join(f"excluded.{name}" for name in key)
         bits = f"((SELECT bits FROM holded_map) OPERATOR(pg_catalog.->>) ROW({excluded_key})::text)::varbit"

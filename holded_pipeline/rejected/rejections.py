@@ -36,16 +36,17 @@ def reject(
 ) -> Rejected:
     """Returns the rejection of a record for `fault`.
 
-    `step` is a name that no other transform of the run has: two of them may reject one record for one reason. With
-    `event`, its bytes (see `raw_of`), source, id, type and attempts are taken over; with `replays`, the attempts of
-    the rejection whose record could not be read as an event.
+    `step` is a name that no other transform of the run has: two of them may reject one record for one reason. A record
+    that the same step rejects for the same reason has the same id in every run. With `event`, its bytes (see `raw_of`),
+    source, id, type and attempts are taken over; with `replays`, the attempts of the rejection whose record could not
+    be read as an event.
     """
     attempts, replay_of = (1, None) if replays is None else (replays.attempts + 1, replays.id)
     if event is not None:
         raw, source, payload_kind = raw_of(event), event.source, "record" if event.raw else "event"
         attempts, replay_of = event.attempts, event.replay_of
     subject_and_event = (schema.subject if schema else None, event.id if event else None, event.type if event else None)
-    rejected_by = (run_id, stage, step, fault.reason, *subject_and_event)
+    rejected_by = (stage, step, fault.reason, *subject_and_event)
     return Rejected(
         id=_replayed_id(replay_of) if replay_of else _rejection_id(raw, source, *rejected_by),
         stage=stage,
@@ -84,7 +85,7 @@ def raw_of(element: Any) -> bytes:
 
 
 def _rejection_id(raw: bytes, source: Source | None, *rejected_by: str | None) -> str:
-    """Depends on the record, its source and what rejected it, so that a bundle which is retried gives the same ids.
+    """Depends on the record, its source and what rejected it, so that a retried bundle and another run give the same.
 
     The message is not a part of it: it may hold a time.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -10,7 +11,8 @@ import sqlalchemy as sa
 
 from holded_pipeline.model.values import Outcome
 from holded_pipeline.postgres.column_defaults import validate_defaults
-from holded_pipeline.postgres.event_row import EVENT_COLUMNS, event_line, event_row
+from holded_pipeline.postgres.conflict_columns import validate_conflict_columns
+from holded_pipeline.postgres.event_row import EVENT_COLUMNS, PRODUCED_COLUMNS, event_line, event_row
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.table_loader import Keep, OnConflict
 from holded_pipeline.postgres.tables import business_events
@@ -42,11 +44,21 @@ class WritePostgres(RejectingTransform[LoadReceipt]):
         row: a function `(element) -> {column: value}` for `table`, with the columns' names in the database; it may
             raise `RejectRecord`. An element of another shape than it expects (`KeyError`, `TypeError` and the like) is
             rejected with reason `row_error`. Columns it omits get their defaults, the client's and the server's.
-        on_conflict: what happens to a row whose primary key is in the table already: `ignore` keeps the stored row,
-            `update` replaces it where they differ (in columns without `Column.info["volatile"]`), `reject` rejects the
-            new row with reason `unique_violation`. Rows that omit a part of the key, for the database to generate, are
-            all inserted.
+        on_conflict: what happens to a row whose key is in the table already: `ignore` keeps the stored row, `update`
+            replaces it where they differ (in columns without `Column.info["volatile"]`), `reject` rejects the new row
+            with reason `unique_violation`. Rows that omit a part of the key, for the database to generate, are all
+            inserted.
         keep: which of several rows with one key in one batch counts: the `first`, or with `update` also the `last`.
+        same: for `ignore`, the columns that make the content of a row. A row whose key is known, in the table or in
+            its batch, is a duplicate if it has the same values there, and otherwise rejected with reason `id_conflict`.
+            JSON and numbers are compared by value, all else byte by byte; columns that the row omits are not compared.
+            By default the producer's columns of `business_events` (`PRODUCED_COLUMNS`), and none of another table:
+            there a row whose key is known is a duplicate. `()` for the same in `business_events`.
+        newer_by: for `update`, a column, such as a version or a time: a row replaces the stored one only if its value
+            there is greater, and of the rows with one key in a batch the greatest counts. Any value is greater than
+            NULL; a row with NULL there, or without the column, replaces none.
+        conflict_on: the key, if it is not the primary key: the columns of a unique constraint or index of the table,
+            or its name, e.g. of a partial index. Rows that it does not cover, by its condition or a NULL, are inserted.
         migrate: whether the workers create and migrate `business_events`.
         batch_rows: rows loaded together at most.
         batch_bytes: bytes loaded together at most; also the most that one worker collects before it loads a batch.
@@ -80,6 +92,9 @@ class WritePostgres(RejectingTransform[LoadReceipt]):
         row: RowFunction | None = None,
         on_conflict: OnConflict = "ignore",
         keep: Keep = "first",
+        same: Sequence[str] | None = None,
+        newer_by: str | None = None,
+        conflict_on: str | Sequence[str] | None = None,
         migrate: bool = True,
         batch_rows: int = 5_000,
         batch_bytes: int = 4 << 20,
@@ -89,18 +104,25 @@ class WritePostgres(RejectingTransform[LoadReceipt]):
         on_conflict = _current_name("on_conflict", on_conflict)
         keep = _current_name("keep", keep)
         _validate_choices(table, row, on_conflict, keep)
+        columns = business_events if table is None else table
+        validate_conflict_columns(columns, on_conflict, same=same, newer_by=newer_by, conflict_on=conflict_on)
+        if same is None:
+            same = PRODUCED_COLUMNS if table is None and on_conflict == "ignore" else ()
         for name, value in (("batch_rows", batch_rows), ("batch_bytes", batch_bytes)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._db = db
         self._settings = LoadSettings(
-            table=business_events if table is None else table,
+            table=columns,
             row=row or event_row,
             line_of=None if row else event_line,
             line_columns=EVENT_COLUMNS,
             migrate=migrate and table is None,
             on_conflict=on_conflict,
             keep=keep,
+            same=tuple(same),
+            newer_by=newer_by,
+            conflict_on=conflict_on if conflict_on is None or isinstance(conflict_on, str) else tuple(conflict_on),
             batch_rows=batch_rows,
             batch_bytes=batch_bytes,
             batch_seconds=batch_seconds,

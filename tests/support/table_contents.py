@@ -27,12 +27,15 @@ def load_rows(
     columns: tuple[str, ...] | None = None,
     on_conflict: Any = "ignore",
     keep: Any = "first",
+    **choices: Any,
 ) -> Any:
-    """Loads rows by a `TableLoader` of their own, as one batch; `columns` are those of the first row by default."""
+    """Loads rows by a `TableLoader` of their own, as one batch; `columns` are those of the first row by default.
+
+    `choices` are others of the loader."""
     rows = list(rows)
     columns = columns or tuple(rows[0])
     form = RowFormat(table)
-    loader = TableLoader(db, table, on_conflict=on_conflict, keep=keep)
+    loader = TableLoader(db, table, on_conflict=on_conflict, keep=keep, **choices)
     try:
         return loader.load(columns, [form.line(row, columns) for row in rows])
     finally:

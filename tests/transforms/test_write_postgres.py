@@ -81,7 +81,8 @@ def test_a_repeated_load_changes_nothing(run, db):
 @pytest.mark.parametrize(
     ("settings", "kept", "counts"),
     [
-        ({}, "old", (0, 2)),
+        ({}, "old", (0, 0)),
+        ({"same": ()}, "old", (0, 2)),
         ({"on_conflict": "update"}, "first", (1, 1)),
         ({"on_conflict": "update", "keep": "last"}, "last", (1, 1)),
     ],

@@ -49,7 +49,8 @@ class LoadReceipt:
         rows: elements in the batch.
         inserted: rows that were new.
         updated: rows that replaced an older one that differed.
-        duplicates: rows whose key was in the table or in the batch already, and that changed nothing.
+        duplicates: rows whose key was in the table or in the batch already, and that changed nothing: with the same
+            content where `WritePostgres` compares it (see `same`), or older ones with `newer_by`.
         rejected: rows that were rejected; each is an element of the `rejected` output.
     """
 
@@ -79,6 +80,9 @@ class LoadSettings:
     batch_rows: int
     batch_bytes: int
     batch_seconds: float
+    same: tuple[str, ...] = ()
+    newer_by: str | None = None
+    conflict_on: str | tuple[str, ...] | None = None
     line_of: LineFunction | None = None
     line_columns: tuple[str, ...] = ()
 
@@ -129,7 +133,13 @@ class LoadRows(BatchDoFn):
         missing = missing_columns(self._db, self._settings.table) if own_table else frozenset[str]()
         self._row_format = RowFormat(self._settings.table, missing)
         self._loader = TableLoader(
-            self._db, self._settings.table, on_conflict=self._settings.on_conflict, keep=self._settings.keep
+            self._db,
+            self._settings.table,
+            on_conflict=self._settings.on_conflict,
+            keep=self._settings.keep,
+            same=self._settings.same,
+            newer_by=self._settings.newer_by,
+            conflict_on=self._settings.conflict_on,
         )
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write-postgres")
 
