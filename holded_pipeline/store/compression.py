@@ -6,6 +6,8 @@ everywhere; its name is added to `Compression` for type checkers.
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,8 +19,10 @@ import zstandard
 from isal import isal_zlib
 
 from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.store.bz2_and_xz import BZ2_MAGICS, XZ_MAGIC, decompress_bz2, decompress_xz
+from holded_pipeline.store.formats import HEAD_BYTES, require_text
 
-Compression = Literal["gzip", "zstd"]
+Compression = Literal["gzip", "zstd", "bzip2", "xz"]
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -135,22 +139,44 @@ def checked_text(open_chunks: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
         open_chunks: returns the object's chunks from its start; called once more for a large text.
 
     Raises:
-        RejectRecord: `corrupt_compression`, before any text.
+        RejectRecord: `corrupt_compression` or `unsupported_format`, before any text.
     """
     chunks = open_chunks()
     head = next(chunks, b"")
     whole = chain([head], chunks)
     if not is_compressed(head):
-        return whole
+        return _checked_format(whole)
     held: deque[bytes] = deque()
     size = 0
-    for text in decompress(whole):
+    for text in _checked_format(decompress(whole)):
         size += len(text)
         if size <= _HELD:
             held.append(text)
         else:
             held.clear()
     return _release_chunks(held) if size <= _HELD else decompress(open_chunks())
+
+
+def _checked_format(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes, if they are a text by their first ones."""
+    head = next(chunks, b"")
+    while len(head) < HEAD_BYTES and (chunk := next(chunks, None)) is not None:
+        head += chunk
+    codec = _codec_of(head)
+    if codec is not None:
+        name = next(name for name, known in CODECS.items() if known is codec)
+        raise RejectRecord("unsupported_format", f"the object is {name} inside another compression; compress it once")
+    require_text(head[:HEAD_BYTES])
+    return chain([head], chunks)
+
+
+def is_text(head: bytes) -> bool:
+    """Whether an object that begins with these bytes is a text that is not compressed."""
+    try:
+        require_text(head[:HEAD_BYTES])
+    except RejectRecord:
+        return False
+    return not is_compressed(head)
 
 
 def _release_chunks(chunks: deque[bytes]) -> Iterator[bytes]:
@@ -230,10 +256,20 @@ def _decompress_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
             try:
                 yield frame.decompress(pending)
             except zstandard.ZstdError as error:
-                raise RejectRecord("corrupt_compression", f"the zstd data are damaged: {error}") from error
+                raise _zstd_fault(error) from error
             pending = frame.unused_data if frame.eof else b""
     if not frame.eof:
         raise RejectRecord("corrupt_compression", "the zstd data end in the middle; upload the object again")
+
+
+def _zstd_fault(error: zstandard.ZstdError) -> RejectRecord:
+    """What an error means: libzstd's words for a long window and for a dictionary are a part of its interface."""
+    if "too much memory" in str(error):
+        limit = f"at most {_ZSTD_WINDOW >> 20} MiB can be read; compress it without --long, or with --long=27"
+        return RejectRecord("unsupported_format", f"the object is zstd with a long window, of which {limit}")
+    if "Dictionary mismatch" in str(error):
+        return RejectRecord("unsupported_format", "the object is zstd with a dictionary; compress it without one")
+    return RejectRecord("corrupt_compression", f"the zstd data are damaged: {error}")
 
 
 CODECS: dict[str, Codec] = {
@@ -249,5 +285,7 @@ CODECS: dict[str, Codec] = {
         decompress=_decompress_zstd,
         compressor=lambda: zstandard.ZstdCompressor(write_checksum=True).compressobj(),
     ),
+    "bzip2": Codec(ending=".bz2", magics=BZ2_MAGICS, decompress=decompress_bz2, compressor=bz2.BZ2Compressor),
+    "xz": Codec(ending=".xz", magics=(XZ_MAGIC,), decompress=decompress_xz, compressor=lzma.LZMACompressor),
 }
 """The codecs by name; `compression=` takes these names."""

@@ -9,6 +9,7 @@ import apache_beam as beam
 from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.reading.envelopes import Envelope
+from holded_pipeline.reading.key_patterns import glob_regex
 from holded_pipeline.reading.records import RecordReader, describe_envelope
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import normalize_pattern
@@ -23,8 +24,8 @@ from holded_pipeline.transforms.workers.read_units import ReadUnits
 class ReadMinIO(RejectingTransform[Event]):
     """Reads the events under a prefix of any S3-compatible store.
 
-    Objects may hold JSON lines, JSON arrays or single documents, plain, gzip or zstd, in any mixture. Applied to
-    a pipeline it gives an `Outcome`: `passed` is a PCollection of `Event` with event-time timestamps, `rejected`
+    Objects may hold JSON lines, JSON arrays or single documents, plain, gzip, zstd, bzip2 or xz, in any mixture.
+    Applied to a pipeline it gives an `Outcome`: `passed` is a PCollection of `Event` with event-time timestamps, `rejected`
     one of `Rejected` with stage `read`.
 
     Args:
@@ -57,7 +58,7 @@ class ReadMinIO(RejectingTransform[Event]):
         TransientError: (running) the store did not answer within `lake.retry`.
 
     **Guarantees:** each record of each listed object comes out once per attempt of its bundle, as an event or as
-    a rejection with its object, version and line. Objects are read at the version that was listed. No order.
+    a rejection with its object, version and a position of its own. Objects are read at the version that was listed. No order.
     Listing is sequential; reading runs in parallel over units, of which only the addresses are shuffled. A plain
     line file above `unit_bytes` is read twice: once to find the ends of its lines; so is a compressed object above
     4 MiB with more than 8 MiB of text: once to check that it is complete. A damaged compressed object is one
@@ -85,6 +86,7 @@ class ReadMinIO(RejectingTransform[Event]):
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._lake = lake
         self._pattern = normalize_pattern(pattern)
+        glob_regex(self._pattern)  # raises for a wrong set
         self._on_vanished = on_vanished
         self._unit_bytes = unit_bytes
         self._unit_objects = unit_objects

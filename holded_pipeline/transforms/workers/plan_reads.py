@@ -13,7 +13,7 @@ import apache_beam as beam
 from holded_pipeline.model.errors import ObjectVanishedError
 from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.reading.layout import SNIFF_BYTES, sniff_layout
-from holded_pipeline.store.compression import is_compressed, without_compression_ending
+from holded_pipeline.store.compression import is_text, without_compression_ending
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
 from holded_pipeline.transforms.beam.store_access import StoreDoFn
@@ -77,7 +77,7 @@ class SplitLarge(StoreDoFn):
         heads = self._head_chunks(stored)
         first = next(heads)
         key = without_compression_ending(stored.key)
-        return not is_compressed(first) and sniff_layout(chain([first], heads), key)[0] == "lines"
+        return is_text(first) and sniff_layout(chain([first], heads), key)[0] == "lines"
 
     def _head_chunks(self, stored: StoredObject) -> Iterator[bytes]:
         """The object's first bytes, read as they are asked for: most layouts show in the first 64 KiB."""

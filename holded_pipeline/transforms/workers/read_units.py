@@ -16,7 +16,7 @@ from holded_pipeline.model.errors import ObjectVanishedError, RejectRecord
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.model.values import Event, PayloadKind, Source
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
-from holded_pipeline.reading.framing import frame_blocks
+from holded_pipeline.reading.framing import divide_line, frame_blocks
 from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader
 from holded_pipeline.rejected.rejections import reject
@@ -28,6 +28,7 @@ from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.transforms.beam.store_access import OpenChunks, StoreDoFn
 
 _STAGE = "read"
+_MAY_BE_SEVERAL = {"invalid_json", "invalid_utf8", "not_finite", "record_too_large", "too_deep"}
 _LINES_AT_ONCE = 100  # that are read in one loop; only their events are in memory
 _BYTES_AT_ONCE = 256 << 10
 _GLOBAL_WINDOW = (GlobalWindow(),)  # the read units come from the pipeline's root
@@ -66,7 +67,7 @@ class ReadUnits(StoreDoFn):
 
     def _read_records(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
         try:
-            text = checked_text(open_chunks)
+            text = checked_text(open_chunks) if unit_slice.start == 0 else open_chunks()
         except RejectRecord as fault:
             yield self._reject_object(unit_slice, fault, _first_bytes(open_chunks(), KEEP_BYTES), "object")
             return
@@ -77,7 +78,7 @@ class ReadUnits(StoreDoFn):
         for block in frame_blocks(text, key=key, first_line=unit_slice.first_line, layout=layout):
             if isinstance(block, Record):
                 event = self._reader.read_common(block, (read_object, block.line, block.item), package_ids)
-                yield self._counted(event) if event else self._event_or_rejection(unit_slice, block)
+                yield from [self._counted(event)] if event else self._read_one(unit_slice, block)
             else:
                 yield from self._read_lines(unit_slice, block, read_object, package_ids)
 
@@ -94,7 +95,19 @@ class ReadUnits(StoreDoFn):
                     yield _at_its_time(event)
                 else:
                     record = Record(lines.raws[number], lines.first_line + number)
-                    yield self._event_or_rejection(unit_slice, record)
+                    yield from self._read_one(unit_slice, record)
+
+    def _read_one(self, unit_slice: Slice, record: Record) -> Iterator[Any]:
+        """The event or the rejection of a record; of each of its values, if it is a line that holds several."""
+        try:
+            yield self._event(unit_slice, record)
+        except RejectRecord as fault:
+            values = divide_line(record) if fault.reason in _MAY_BE_SEVERAL else [record]
+            if values == [record]:
+                yield self._reject_record(unit_slice, record, fault)
+                return
+            for value in values:
+                yield from self._read_one(unit_slice, value)
 
     def _counted(self, event: Event) -> WindowedValue:
         self._counters.add("records")
@@ -109,15 +122,16 @@ class ReadUnits(StoreDoFn):
         source = Source(self._lake.bucket, unit_slice.key, unit_slice.etag, unit_slice.first_line)
         return self._reject(fault, raw, source, kind)
 
-    def _event_or_rejection(self, unit_slice: Slice, record: Record) -> Any:
-        source = Source(self._lake.bucket, unit_slice.key, unit_slice.etag, record.line, record.item)
+    def _event(self, unit_slice: Slice, record: Record) -> WindowedValue:
+        return self._counted(self._reader.read(record, self._source_of(unit_slice, record)))
+
+    def _reject_record(self, unit_slice: Slice, record: Record, fault: RejectRecord) -> beam.pvalue.TaggedOutput:
         self._counters.add("records")
-        try:
-            event = self._reader.read(record, source)
-        except RejectRecord as fault:
-            return self._reject(fault, record.raw, source, "record" if record.whole else "part")
-        self._counters.add("passed")
-        return _at_its_time(event)
+        source = self._source_of(unit_slice, record)
+        return self._reject(fault, record.raw, source, "record" if record.whole else "part")
+
+    def _source_of(self, unit_slice: Slice, record: Record) -> Source:
+        return Source(self._lake.bucket, unit_slice.key, unit_slice.etag, record.line, record.item)
 
     def _reject(self, fault: RejectRecord, raw: bytes, source: Source, kind: PayloadKind) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(
