@@ -10,6 +10,7 @@ from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.reading.envelopes import Envelope
 from holded_pipeline.reading.key_patterns import glob_regex
+from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader, describe_envelope
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import normalize_pattern
@@ -25,14 +26,16 @@ class ReadMinIO(RejectingTransform[Event]):
     """Reads the events under a prefix of any S3-compatible store.
 
     Objects may hold JSON lines, JSON arrays or single documents, plain, gzip, zstd, bzip2 or xz, in any mixture.
-    Applied to a pipeline it gives an `Outcome`: `passed` is a PCollection of `Event` with event-time timestamps, `rejected`
-    one of `Rejected` with stage `read`.
+    Applied to a pipeline it gives an `Outcome`: `passed` is a PCollection of `Event` with event-time timestamps,
+    `rejected` one of `Rejected` with stage `read`.
 
     Args:
         lake: the store and its bucket.
         pattern: a key prefix such as `raw/`, or a glob: `*` and `?` stay within one level, `**` does not.
         envelope: how a JSON document becomes an event: `holded`, `flat`, `event` (what `WriteMinIO` wrote), the
             name of one that a plugin registered, or a function `(document, source) -> Event`.
+        layout: `lines` (a record a line) or `values` (JSON values over any number of lines) if it is known; None finds
+            it in each object's key and first bytes.
         on_vanished: what happens if an object is deleted or overwritten between listing and reading: `fail` fails the
             run, `reject` rejects the object with reason `object_vanished`.
         unit_bytes: how many bytes a worker reads at a time: small objects up to this total, large line files in
@@ -58,7 +61,8 @@ class ReadMinIO(RejectingTransform[Event]):
         TransientError: (running) the store did not answer within `lake.retry`.
 
     **Guarantees:** each record of each listed object comes out once per attempt of its bundle, as an event or as
-    a rejection with its object, version and a position of its own. Objects are read at the version that was listed. No order.
+    a rejection with its object, version and a position of its own. Objects are read at the version that was listed.
+    No order.
     Listing is sequential; reading runs in parallel over units, of which only the addresses are shuffled. A plain
     line file above `unit_bytes` is read twice: once to find the ends of its lines; so is a compressed object above
     4 MiB with more than 8 MiB of text: once to check that it is complete. A damaged compressed object is one
@@ -71,6 +75,7 @@ class ReadMinIO(RejectingTransform[Event]):
         pattern: str,
         *,
         envelope: str | Envelope = "holded",
+        layout: Layout | None = None,
         on_vanished: Literal["fail", "reject"] = "fail",
         unit_bytes: int = 16 << 20,
         unit_objects: int = 500,
@@ -81,12 +86,15 @@ class ReadMinIO(RejectingTransform[Event]):
         super().__init__()
         if on_vanished not in ("fail", "reject"):
             raise ValueError(f'on_vanished must be "fail" or "reject", got {on_vanished!r}')
+        if layout not in (None, "lines", "values"):
+            raise ValueError(f'layout must be "lines", "values" or None, got {layout!r}')
         for name, value in (("unit_bytes", unit_bytes), ("unit_objects", unit_objects)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._lake = lake
         self._pattern = normalize_pattern(pattern)
         glob_regex(self._pattern)  # raises for a wrong set
+        self._layout = layout
         self._on_vanished = on_vanished
         self._unit_bytes = unit_bytes
         self._unit_objects = unit_objects
@@ -105,13 +113,14 @@ class ReadMinIO(RejectingTransform[Event]):
         )
         listed.units.element_type = ReadUnit
         listed[LARGE].element_type = StoredObject
+        split_large = SplitLarge(self._lake, self._unit_bytes, self._layout)
         split = (
             listed[LARGE]
             | "SpreadLarge" >> beam.Reshuffle()
-            | "SplitLarge" >> beam.ParDo(SplitLarge(self._lake, self._unit_bytes)).with_output_types(ReadUnit)
+            | "SplitLarge" >> beam.ParDo(split_large).with_output_types(ReadUnit)
         )
         run_id, step = run_id_of(pipeline.pipeline), step_of(pipeline.pipeline)
-        read_units = ReadUnits(self._lake, self._reader, self._on_vanished, run_id, step)
+        read_units = ReadUnits(self._lake, self._reader, self._on_vanished, run_id, step, layout=self._layout)
         outputs = (
             (listed.units, split)
             | "JoinPlan" >> beam.Flatten()

@@ -484,3 +484,18 @@ def test_the_earliest_and_the_latest_time(run, lake, db):
     times = sorted(event.occurred_at for event in ran["passed"])
     assert times == [datetime.fromisoformat(moment) for moment in moments]
     assert [receipt.inserted for receipt in ran["receipts"]] == [3]
+
+
+@pytest.mark.parametrize("unit_bytes", [100, 16 << 20])
+def test_a_layout_that_is_given_is_not_guessed(run, lake, unit_bytes):
+    printed = json.dumps(flat(0, text="x" * 200), indent=2).encode()
+    put(lake, {"raw/a.jsonl": printed})
+    assert ids(read(run, lake, layout="values", unit_bytes=unit_bytes)) == ["e0"]
+    put(lake, {"raw/a.jsonl": b"", "raw/b.json": printed})
+    rejected = read(run, lake, layout="lines", unit_bytes=unit_bytes)["rejected"]
+    assert sorted(each.source.line for each in rejected) == list(range(1, printed.count(b"\n") + 2))
+
+
+def test_a_wrong_layout_is_named_at_once(lake):
+    with pytest.raises(ValueError, match="layout must be"):
+        hp.ReadMinIO(lake, "raw/", layout="csv")

@@ -39,8 +39,18 @@ _MICROSECOND = timedelta(microseconds=1)
 class ReadUnits(StoreDoFn):
     """A read unit to events and rejections."""
 
-    def __init__(self, lake: MinIO, reader: RecordReader, on_vanished: str, run_id: str, step: str) -> None:
+    def __init__(
+        self,
+        lake: MinIO,
+        reader: RecordReader,
+        on_vanished: str,
+        run_id: str,
+        step: str,
+        *,
+        layout: Layout | None = None,
+    ) -> None:
         super().__init__(lake)
+        self._layout = layout
         self._reader = reader
         self._on_vanished = on_vanished
         self._run_id = run_id
@@ -71,7 +81,7 @@ class ReadUnits(StoreDoFn):
         except RejectRecord as fault:
             yield self._reject_object(unit_slice, fault, _first_bytes(open_chunks(), KEEP_BYTES), "object")
             return
-        layout: Layout | None = "lines" if unit_slice.length < unit_slice.size else None
+        layout: Layout | None = "lines" if unit_slice.length < unit_slice.size else self._layout
         key = without_compression_ending(unit_slice.key)
         read_object = ReadObject(self._lake.bucket, unit_slice.key, unit_slice.etag)
         package_ids = PackageIds(self._lake.bucket, unit_slice.key, unit_slice.etag)
