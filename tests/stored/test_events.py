@@ -59,7 +59,9 @@ def test_a_glob_chooses_objects(lake):
     assert [event.id for event in hp.events(lake, "raw/*.jsonl", envelope="flat")] == ["e0"]
 
 
-@pytest.mark.parametrize("body", [b'{"event_id": "e1"}', gzip.compress(b'{"a": 1}' * 1_000)[:-4]])
+@pytest.mark.parametrize(
+    "body", [b'{"event_id": "e1"}', gzip.compress(b'{"a": 1}' * 1_000)[:-4]], ids=["incomplete", "cut"]
+)
 def test_a_record_that_is_no_event_raises_with_its_position(lake, body):
     put(lake, a=json.dumps(flat(0)).encode(), b=body, c=json.dumps(flat(2)).encode())
     found = iter(hp.events(lake, "raw/", envelope="flat"))
