@@ -3,6 +3,7 @@
     python benchmarks/side_by_side.py                       50,000 events, 3 rounds
     python benchmarks/side_by_side.py --events 200000 --json figures.json
     python benchmarks/side_by_side.py --only flow,loop --at-least 0.1    exits with 1 if it is slower
+    python benchmarks/side_by_side.py --only flow,scale     what 4 times the input takes
     python benchmarks/side_by_side.py --smoke               tiny sizes, to see that it runs
 
 The contestants take turns; each figure is the median of `--rounds`. Databases and buckets are made outside the timed
@@ -14,137 +15,25 @@ the machine.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import platform
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 import psycopg
-import s3fs
+from contestants import NAIVE_EVENTS, STAGES, Work, contestants_of, filesystem_of, flow
 
 import holded_pipeline as hp
 
-SCHEMAS = Path(__file__).parent.parent / "examples" / "schemas"
-ENRICHERS = ("processing", "business_context", "quality")
-NAIVE_EVENTS = 1_000
-STAGES = ("read", "validate", "enrich", "store", "load")
+OBJECT_EVENTS = 20_000  # in one object, about 22 MB
+SCALE = 4
 PACKAGES = ("apache-beam", "holded-pipeline", "dlt", "jsonschema-rs", "msgspec", "orjson", "psycopg", "s3fs")
-NEEDS = {"loop": "orjson", "dlt": "dlt"}
-
-
-def flow(lake: hp.MinIO, db: hp.Postgres, *, steps: Sequence[str] = STAGES, options: Sequence[str] = ()) -> None:
-    """The main flow up to the given steps, and the rejected records of each."""
-    with beam.Pipeline(runner="FnApiRunner", options=beam.options.pipeline_options.PipelineOptions(list(options))) as p:
-        outputs = [p | hp.ReadMinIO(lake, "raw/")]
-        if "validate" in steps:
-            outputs.append(outputs[-1].passed | hp.ValidateSchema(hp.SchemaDirectory(SCHEMAS), subject="{type}"))
-        if "enrich" in steps:
-            outputs.append(outputs[-1].passed | hp.Enrich(*ENRICHERS))
-        events = outputs[-1].passed
-        if "store" in steps:
-            _ = events | hp.WriteMinIO(lake, "enriched/")
-        if "load" in steps:
-            outputs.append(events | hp.WritePostgres(db))
-        _ = tuple(each.rejected for each in outputs) | hp.WriteRejected(lake, "rejected/")
-
-
-def flow_of_processes(lake: hp.MinIO, db: hp.Postgres, workers: int) -> None:
-    """The main flow on several processes."""
-    flow(lake, db, options=["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"])
-
-
-def filesystem_of(lake: hp.MinIO) -> s3fs.S3FileSystem:
-    """The store, as one opens it without the library."""
-    return s3fs.S3FileSystem(
-        key=lake.access_key,
-        secret=lake.secret_key.reveal(),
-        endpoint_url=lake.endpoint,
-        skip_instance_cache=True,
-        use_listings_cache=False,
-    )
-
-
-def loop(lake: hp.MinIO, db: hp.Postgres) -> None:
-    """The loop of `hand_written.py`."""
-    from hand_written import Loop  # noqa: PLC0415  it needs orjson
-
-    Loop(filesystem_of(lake), lake.bucket, db.url, SCHEMAS).run("raw/")
-
-
-def by_dlt(lake: hp.MinIO, db: hp.Postgres) -> None:
-    """Dlt, from the same objects to a table of its own; it neither checks nor enriches."""
-    import dlt  # noqa: PLC0415  it may not be installed
-    from dlt.sources.credentials import AwsCredentials  # noqa: PLC0415
-    from dlt.sources.filesystem import readers  # noqa: PLC0415
-
-    keys = AwsCredentials(
-        aws_access_key_id=lake.access_key,
-        aws_secret_access_key=lake.secret_key.reveal(),
-        endpoint_url=lake.endpoint,
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        pipeline = dlt.pipeline(
-            "side_by_side",
-            pipelines_dir=folder,
-            destination=dlt.destinations.postgres(db.url.replace("@", ":unused@", 1)),  # it insists on a password
-            dataset_name="public",
-        )
-        source = readers(bucket_url=f"s3://{lake.bucket}/raw", credentials=keys, file_glob="*.jsonl").read_jsonl()
-        # Documents stay JSON, as in the other contestants, instead of a column for each member.
-        source.apply_hints(
-            table_name="dlt_events", columns={"data": {"data_type": "json"}, "headers": {"data_type": "json"},
-            "attributes": {"data_type": "json"}},
-        )  # fmt: skip
-        pipeline.run(source).raise_on_failed_jobs()
-
-
-class PutAndInsert(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
-    """Stores and loads one message at a time."""
-
-    def __init__(self, lake: hp.MinIO, db: hp.Postgres) -> None:
-        self.lake, self.url = lake, db.url
-
-    def setup(self) -> None:
-        """Connects."""
-        self.fs = filesystem_of(self.lake)
-        self.connection = psycopg.connect(self.url, autocommit=True)
-
-    def process(self, line: str) -> None:
-        """A put and an INSERT."""
-        message = json.loads(line)
-        headers = message.get("headers") or message["attributes"]
-        stamps = {name.rsplit("\\", 1)[-1]: value for name, value in headers.items()}
-        stamp = stamps["MessageIdStamp"]
-        event_id = stamp["id"] if isinstance(stamp, dict) else stamp
-        company = stamps["NewContextStamp"]["accountId"]
-        self.fs.pipe(f"{self.lake.bucket}/enriched/{event_id}.json", line.encode())
-        self.connection.execute(
-            "INSERT INTO business_events"
-            " (event_id, event_type, company_id, occurred_at, business_context, data, metadata)"
-            " VALUES (%s, %s, %s, now(), 'other', %s, %s) ON CONFLICT DO NOTHING",
-            (event_id, headers["type"], company, json.dumps(message["data"]), json.dumps({"headers": headers})),
-        )
-
-    def teardown(self) -> None:
-        """Closes the connection."""
-        self.connection.close()
-
-
-def naive(lake: hp.MinIO, db: hp.Postgres) -> None:
-    """Beam with a put and an INSERT for each of the first events."""
-    with filesystem_of(lake).open(f"{lake.bucket}/raw/events.jsonl", "r", encoding="utf-8") as file:
-        lines = [line for line, _ in zip(file, range(NAIVE_EVENTS), strict=False)]
-    with beam.Pipeline(runner="FnApiRunner") as p:
-        _ = p | beam.Create(lines, reshuffle=False) | beam.ParDo(PutAndInsert(lake, db))
 
 
 def rows_in(db: hp.Postgres, table: str) -> int:
@@ -163,13 +52,19 @@ class Arena:
     """
 
     def __init__(self, stack: hp.local.Stack, count: int) -> None:
-        self.stack, self.count, self.lake = stack, count, stack.minio
+        self.stack, self.count, self.lake = stack, 0, stack.minio
         self.fs = filesystem_of(self.lake)
-        self.fs.pipe(
-            f"{self.lake.bucket}/raw/events.jsonl", hp.testing.sample_lines(hp.testing.sample_events(count, seed=7))
-        )
+        self.grow(count)
 
-    def turn(self, name: str, work: Callable[[hp.MinIO, hp.Postgres], None]) -> dict[str, float]:
+    def grow(self, count: int) -> None:
+        """Adds objects until there are so many events."""
+        while self.count < count:
+            some = min(OBJECT_EVENTS, count - self.count)
+            lines = hp.testing.sample_lines(hp.testing.sample_events(some, seed=7 + self.count))
+            self.fs.pipe(f"{self.lake.bucket}/raw/events-{self.count:09}.jsonl", lines)
+            self.count += some
+
+    def turn(self, name: str, work: Work) -> dict[str, float]:
         """The time and the process's CPU time of one event, in microseconds, after a check of the result."""
         db = self.stack.new_database()
         hp.migrate(db)
@@ -192,9 +87,7 @@ class Arena:
         with psycopg.connect(self.stack.postgres.url, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE "{db.url.rsplit("/", 1)[-1]}" WITH (FORCE)')
 
-    def compete(
-        self, contestants: Mapping[str, Callable[[hp.MinIO, hp.Postgres], None]], rounds: int
-    ) -> dict[str, list[dict[str, float]]]:
+    def compete(self, contestants: Mapping[str, Work], rounds: int) -> dict[str, list[dict[str, float]]]:
         """The turns of each contestant."""
         turns: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
         for _ in range(rounds):
@@ -230,22 +123,6 @@ def medians(turns: Mapping[str, list[dict[str, float]]]) -> dict[str, dict[str, 
     }
 
 
-def contestants_of(names: Sequence[str], workers: int) -> dict[str, Callable[[hp.MinIO, hp.Postgres], None]]:
-    """Those that were asked for and can run."""
-    every: dict[str, Callable[[hp.MinIO, hp.Postgres], None]] = {
-        "flow": flow,
-        "loop": loop,
-        "processes": lambda lake, db: flow_of_processes(lake, db, workers),
-        "dlt": by_dlt,
-        "naive": naive,
-    }
-    for name, package in NEEDS.items():
-        if name in names and importlib.util.find_spec(package) is None:
-            print(f"  {name} is skipped: {package} is not installed (pip install 'holded-pipeline[bench]')")
-            del every[name]
-    return {name: work for name, work in every.items() if name in names}
-
-
 def print_results(figures: Mapping[str, Mapping[str, float]]) -> None:
     """The table, with ratios to the loop."""
     base = figures.get("loop", {}).get("wall")
@@ -271,13 +148,22 @@ def stages(arena: Arena, rounds: int) -> dict[str, dict[str, float]]:
     return found
 
 
+def scale(arena: Arena, figures: Mapping[str, float], rounds: int) -> dict[str, float]:
+    """What the flow takes for 4 times the input, after the figures for the input once."""
+    arena.grow(SCALE * arena.count)
+    found = medians(arena.compete({"flow": flow}, rounds))["flow"]
+    ratio = SCALE * found["wall"] / figures["wall"]
+    print(f"{SCALE} times the input ({arena.count:,} events) takes {ratio:.2f} times the time")
+    return found
+
+
 def parsed() -> argparse.Namespace:
     """The arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2, help="processes of the row `processes`")
-    parser.add_argument("--only", default="flow,loop,processes,dlt,naive,stages", help="which of these")
+    parser.add_argument("--only", default="flow,loop,processes,dlt,naive,stages", help="which of these; scale too")
     parser.add_argument("--json", type=Path, help="writes the figures to this file")
     parser.add_argument(
         "--at-least", type=float, help="exits with 1 if the flow's rate is a smaller part of the loop's"
@@ -286,7 +172,7 @@ def parsed() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.smoke:
         arguments.events, arguments.rounds = 100, 1
-        arguments.only = "flow,loop,dlt,naive"  # the start of the others takes a minute on a busy machine
+        arguments.only = "flow,loop,dlt,naive,scale"  # the start of the others takes a minute on a busy machine
     return arguments
 
 
@@ -302,8 +188,9 @@ def main() -> int:
         figures = medians(turns)
         print_results(figures)
         by_stage = stages(arena, arguments.rounds) if "stages" in names else {}
+        scaled = scale(arena, figures["flow"], arguments.rounds) if {"scale", "flow"} <= set(names) else {}
     if arguments.json:
-        found = {"about": about, "contestants": figures, "stages": by_stage, "turns": turns}
+        found = {"about": about, "contestants": figures, "stages": by_stage, "scaled": scaled, "turns": turns}
         arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     if arguments.at_least is None:
         return 0

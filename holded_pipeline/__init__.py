@@ -16,24 +16,31 @@ from holded_pipeline.model.errors import (
     ConfigurationError,
     EnricherError,
     HoldedPipelineError,
+    ObjectUnreadableError,
     ObjectVanishedError,
     RejectRecord,
     TooManyRejectedError,
     TransientError,
 )
+from holded_pipeline.model.timestamp_rules import Timestamps
 from holded_pipeline.model.values import Event, Outcome, Rejected, SchemaRef, Source, Violation
 from holded_pipeline.plugins.hookspecs import hookimpl
 from holded_pipeline.plugins.registry import PluginRegistry
 from holded_pipeline.postgres.analytics import AnalyticsDifference, verify_analytics
+from holded_pipeline.postgres.evolve import TableDifference, evolve
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
+from holded_pipeline.schema_tables.schema_table import SchemaTable, table_from_schema
 from holded_pipeline.schemas.directory import SchemaDirectory
+from holded_pipeline.schemas.mapping import SchemaMapping
 from holded_pipeline.schemas.registry import SchemaRegistry
 from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
 from holded_pipeline.store.minio import MinIO
+from holded_pipeline.stored.events import StoredEvents, events
+from holded_pipeline.stored.rejections import StoredRejections, rejected
 from holded_pipeline.transforms.enrich import Enrich
 from holded_pipeline.transforms.forecast import forecast
 from holded_pipeline.transforms.read_minio import ReadMinIO
@@ -66,6 +73,7 @@ __all__ = [
     "Lookup",
     "Mask",
     "MinIO",
+    "ObjectUnreadableError",
     "ObjectVanishedError",
     "Outcome",
     "PluginRegistry",
@@ -80,13 +88,19 @@ __all__ = [
     "Retry",
     "RuleVerdict",
     "SchemaDirectory",
+    "SchemaMapping",
     "SchemaRef",
     "SchemaRegistry",
     "SchemaSource",
+    "SchemaTable",
     "Secret",
     "SettleRejected",
     "Source",
     "StartError",
+    "StoredEvents",
+    "StoredRejections",
+    "TableDifference",
+    "Timestamps",
     "TooManyRejectedError",
     "TransientError",
     "ValidateSchema",
@@ -95,10 +109,14 @@ __all__ = [
     "WritePostgres",
     "WriteRejected",
     "WrittenObject",
+    "events",
+    "evolve",
     "forecast",
     "hookimpl",
     "local",
     "migrate",
+    "rejected",
+    "table_from_schema",
     "testing",
     "verify_analytics",
 ]

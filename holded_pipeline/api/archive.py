@@ -14,7 +14,7 @@ import msgspec
 
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
-from holded_pipeline.model.errors import ObjectVanishedError
+from holded_pipeline.model.errors import ObjectUnreadableError, ObjectVanishedError
 from holded_pipeline.model.json_codec import is_json
 from holded_pipeline.reading.framing import frame_lines
 from holded_pipeline.store.client import ObjectStore
@@ -139,6 +139,8 @@ class Archive:
             yield batch[0], _api_lines(self._stream(slices[0]))
             return
         for stored, body in zip(batch, self._store.read_many(slices), strict=True):
+            if isinstance(body, ObjectUnreadableError):
+                raise body
             if not isinstance(body, ObjectVanishedError):
                 yield stored, _api_lines([body])
 

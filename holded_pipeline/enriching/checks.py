@@ -8,7 +8,7 @@ from typing import Any, Final
 import attrs
 
 from holded_pipeline.enriching.drafts import PROVENANCE
-from holded_pipeline.model.json_codec import is_storable
+from holded_pipeline.model.json_strings import is_storable
 
 RESERVED: Final = frozenset({"schema", "headers", "correlation_id", "collected_at", "envelope", PROVENANCE})
 """Entries of `event.metadata` that other stages write."""

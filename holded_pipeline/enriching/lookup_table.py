@@ -15,7 +15,7 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, CITEXT
 
-from holded_pipeline.model import json_codec
+from holded_pipeline.model import json_codec, json_strings
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.retried_call import call_postgres
@@ -168,7 +168,7 @@ def _key_converter(key: sa.Column[Any], source: TableSource) -> Callable[[str], 
 
 
 def _text_key(text: str) -> str | None:
-    return text if json_codec.is_storable(text) else None
+    return text if json_strings.is_storable(text) else None
 
 
 def _uuid_key(text: str) -> uuid.UUID | None:

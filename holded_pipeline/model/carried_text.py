@@ -12,7 +12,7 @@ An event carries this in its `__dict__`, under names that begin with an undersco
     _data_encoded   what `json_codec.encode` gives for the data: shows whether somebody changed what they looked at
     _entries        the entries of the metadata by name, each an `Entry`
     _position       the object, line and item that it was read from
-    _added_bytes    how many bytes of text were added to the metadata
+    _carried_bytes  the bytes of its record and of what was added to the metadata
 
 Whoever looks at `data` or `metadata` may change what they get. So from then on the text is used only if it still says
 the same. An event that was made in another way carries nothing, and its text is made from its fields.
@@ -68,21 +68,6 @@ def text_member(name: str, text: bytes) -> bytes:
 @lru_cache(maxsize=1024)
 def _encoded_name(name: str) -> bytes:
     return json_codec.encode(name) + b":"
-
-
-def carry(event: Event) -> Event:
-    """The same event, carrying the text of data and metadata that are known to be JSON, as `json_codec.decode` gives.
-
-    They are no longer changed by whoever made the event.
-    """
-    encoded = json_codec.encode(event.data)
-    fields = dict(event.__dict__)
-    del fields["data"], fields["metadata"]
-    fields["_data"] = event.data
-    fields["_data_text"] = fields["_data_encoded"] = encoded
-    fields["_entries"] = {name: make_entry(name, value) for name, value in event.metadata.items()}
-    fields["_load"] = load_field
-    return event_with_dict(fields)
 
 
 def event_with_dict(fields: dict[str, Any]) -> Event:
@@ -165,16 +150,18 @@ def with_entries(event: Event, added: Mapping[str, Entry]) -> Event:
     """The same event with these entries in its metadata; an entry of the same name is replaced."""
     fields = event.__dict__
     entries = fields.get("_entries")
-    fields = dict(fields)
     if entries is None or not _is_unchanged(event):
         # Copies, since values of entries may be shared by events, and whoever looks at metadata may change them.
-        fields["metadata"] = {**event.metadata, **json_codec.decode_own(_join_entries(added))}
-        fields.pop("_entries", None)
+        fields = {**fields, "metadata": {**event.metadata, **json_codec.decode_own(_join_entries(added))}}
+        forgotten = ["_entries", "_metadata_text", "_carried_bytes"]
     else:
-        fields.pop("metadata", None)
-        fields["_entries"] = {**entries, **added}
-        fields["_added_bytes"] = fields.get("_added_bytes", 0) + sum([len(text) for _, text in added.values()])
-    fields.pop("_metadata_text", None)
+        fields = {**fields, "_entries": {**entries, **added}}
+        if "_carried_bytes" in fields:
+            fields["_carried_bytes"] += sum([len(text) for _, text in added.values()])
+        forgotten = ["metadata", "_metadata_text"]
+    for name in forgotten:
+        if name in fields:
+            del fields[name]
     return event_with_dict(fields)
 
 
@@ -229,10 +216,8 @@ def metadata_text(event: Event) -> bytes:
 
 def carried_bytes(event: Event) -> int | None:
     """About how many bytes of text an event carries; None for one whose data or metadata code has made."""
-    fields = event.__dict__
-    if not fields["raw"] or "_position" not in fields or "_entries" not in fields:
-        return None
-    return len(fields["raw"]) + int(fields.get("_added_bytes", 0))
+    size: int | None = event.__dict__.get("_carried_bytes")
+    return size
 
 
 def was_read(event: Event) -> bool:

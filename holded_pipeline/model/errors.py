@@ -27,6 +27,10 @@ class ObjectVanishedError(HoldedPipelineError):
     """An object was listed, but was deleted or overwritten before it could be read."""
 
 
+class ObjectUnreadableError(ConfigurationError):
+    """An object is there, but the store does not give it out: it is archived, or encrypted with a key out of reach."""
+
+
 class EnricherError(HoldedPipelineError):
     """An enricher whose `on_error` is `fail` failed. Its exception is the cause of this one."""
 

@@ -9,36 +9,42 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NoReturn
 
 import msgspec
 
 from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.model.json_numbers import (
+    MAX_INTEGER_DIGITS,
+    MAX_NUMBER_GROWTH,
+    NumberTooLargeError,
+    begin_document,
+    check_decimal,
+    parse_common_number,
+    parse_number,
+    parse_sent_integer,
+    parse_sent_number,
+)
+from holded_pipeline.model.json_strings import has_surrogate, is_storable, strings_of
 
 MAX_DEPTH = 100
 """Levels of nesting accepted by default. Far above any business document, far below what breaks a parser."""
 
+DEEPEST = 500
+"""The largest `max_depth`: Python bounds how deeply calls may be nested, and decoding runs within other calls."""
+
 _MAX_SEARCH_DEPTH = 1_000  # levels after which a value made by code is assumed to contain itself
-_EXACT_DIGITS = 15  # any decimal of up to 15 significant digits survives a double (IEEE 754, DBL_DIG)
+_MAX_INTEGER_BITS = (10**MAX_INTEGER_DIGITS).bit_length() - 1
 _BOM = b"\xef\xbb\xbf"
 # Possessive quantifiers (*+): backtracking would keep over 100 bytes for each byte of a string. A string without an end
 # goes to the end of the text: to look for its end again from each quote within it would take quadratic time.
 _BRACKETS_OUTSIDE_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([\[{])|([\]}])', re.DOTALL)
 
 
-def _parse_number(text: str) -> float | Decimal:
-    """A float if its shortest form has the value of the text, else a Decimal."""
-    number = float(text)
-    if len(text) <= _EXACT_DIGITS and "e" not in text and "E" not in text:
-        return number
-    if math.isinf(number) or Decimal(repr(number)) != Decimal(text):
-        return Decimal(text)
-    return number
-
-
-_decoder = msgspec.json.Decoder(float_hook=_parse_number)
+_decoder = msgspec.json.Decoder(float_hook=parse_number)
+_sent_decoder = msgspec.json.Decoder(float_hook=parse_sent_number)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 _grammar = msgspec.json.Decoder(msgspec.Raw)
 
@@ -53,6 +59,15 @@ Raises:
 decode_own: Callable[[bytes], Any] = _decoder.decode
 """The JSON value of what `encode` wrote: as exact as `decode`, without its checks."""
 
+decode_common: Callable[[bytes], Any] = msgspec.json.Decoder(float_hook=parse_common_number).decode
+"""The same for what was sent; ValueError for numbers that `decode` has to look at."""
+
+
+def decode_bounded(text: bytes) -> Any:
+    """The same, with the bounds of `decode` on what numbers grow to; ValueError if they grow to more."""
+    begin_document()
+    return _sent_decoder.decode(text)
+
 
 def is_json(text: bytes) -> bool:
     """Whether it is one JSON value by the grammar; `decode` may reject it all the same."""
@@ -63,7 +78,7 @@ def is_json(text: bytes) -> bool:
     return True
 
 
-def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
+def decode(raw: bytes, *, max_depth: int = MAX_DEPTH, max_growth: int = MAX_NUMBER_GROWTH) -> Any:
     """The JSON value of `raw`, exact to the last digit.
 
     A byte order mark before it is skipped. Integers are `int` of any size, other numbers `float` where that is
@@ -71,14 +86,16 @@ def decode(raw: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
 
     Raises:
         RejectRecord: `invalid_utf8`, `invalid_json`, `not_finite`, `lone_surrogate`, `nul_character`,
-            `duplicate_name` or `too_deep`, with the position in the text where it is known.
+            `duplicate_name`, `number_too_large` or `too_deep`, with the position in the text where it is known.
     """
     text = raw.removeprefix(_BOM)
     if text.count(b"[") + text.count(b"{") > max_depth and _depth(text) > max_depth:
         raise RejectRecord("too_deep", f"the document is nested more than {max_depth} levels deep; flatten it")
+    begin_document(max_growth)
     try:
-        value = _decoder.decode(text)
+        value = _sent_decoder.decode(text)
     except (ValueError, RecursionError, ArithmeticError) as error:
+        begin_document(max_growth)
         _raise_reason(text, error)
     if b"\\u0000" in text:
         _reject_nul(value)
@@ -104,13 +121,17 @@ def _raise_reason(text: bytes, error: Exception) -> NoReturn:
     except UnicodeDecodeError as fault:
         raise RejectRecord("invalid_utf8", f"byte {fault.start} is not UTF-8: {fault.reason}{_hint(text)}") from error
     try:
-        value = json.loads(decoded, parse_constant=_reject_constant, parse_float=Decimal)
+        value = json.loads(
+            decoded, parse_constant=_reject_constant, parse_float=parse_sent_number, parse_int=parse_sent_integer
+        )
+    except NumberTooLargeError as fault:
+        raise RejectRecord("number_too_large", f"a number cannot be kept: {fault}") from error
     except json.JSONDecodeError as fault:
         position = f"line {fault.lineno}, column {fault.colno}"
         raise RejectRecord("invalid_json", f"not JSON: {fault.msg} at {position}{_hint(text)}") from error
     except (ValueError, ArithmeticError, RecursionError) as fault:
         raise RejectRecord("invalid_json", f"not a JSON value that can be kept unaltered: {fault}") from error
-    if any(has_surrogate(string) for string in _strings(value)):
+    if any(has_surrogate(string) for string in strings_of(value)):
         raise RejectRecord("lone_surrogate", "a \\ud800-\\udfff escape stands without its other half") from error
     raise RejectRecord("invalid_json", f"not JSON: {error}") from error
 
@@ -123,27 +144,8 @@ def _reject_constant(name: str) -> NoReturn:
     raise RejectRecord("not_finite", f"{name} is not a JSON number; send null, or leave the field out")
 
 
-def has_surrogate(string: str) -> bool:
-    """Whether it contains half of a UTF-16 pair alone, which UTF-8 cannot encode."""
-    return any("\ud800" <= character <= "\udfff" for character in string)
-
-
-def _strings(value: Any) -> Iterator[str]:
-    """Every string in a JSON value, names of objects included."""
-    pending = [value]
-    while pending:
-        current = pending.pop()
-        if isinstance(current, str):
-            yield current
-        elif isinstance(current, dict):
-            pending.extend(current.keys())
-            pending.extend(current.values())
-        elif isinstance(current, list | tuple):
-            pending.extend(current)
-
-
 def _reject_nul(value: Any) -> None:
-    if any("\0" in string for string in _strings(value)):
+    if any("\0" in string for string in strings_of(value)):
         raise RejectRecord("nul_character", "a string holds \\u0000, which PostgreSQL cannot store; remove it")
 
 
@@ -173,7 +175,8 @@ def encode_checked(value: Any) -> bytes:
         TypeError: `value` contains something that JSON has no form for.
     """
     encoded = encode(value)
-    if b"null" in encoded:  # which is what NaN and Infinity become
+    # What NaN and Infinity become, and the exponent of a Decimal
+    if b"null" in encoded or b"E+" in encoded or b"E-" in encoded:
         check_json_value(value)
     return encoded
 
@@ -206,7 +209,11 @@ def plain_copy(value: Any, *, max_bytes: int) -> tuple[Any, bytes]:
         raise TypeError(f"it has {len(encoded):,} bytes as JSON, and {max_bytes:,} are kept")
     if encoded.count(b"[") + encoded.count(b"{") > MAX_DEPTH and _depth(encoded) > MAX_DEPTH:
         raise TypeError(f"it is nested more than {MAX_DEPTH} levels deep")
-    copy = _decoder.decode(encoded)
+    begin_document()
+    try:
+        copy = _sent_decoder.decode(encoded)
+    except msgspec.ValidationError as error:
+        raise TypeError(f"it cannot be kept: {error.__cause__ or error}") from error
     if copy != value or b"\\u0000" in encoded:
         _raise_for_non_json(value)
         encoded = _encoder.encode(copy)
@@ -217,7 +224,12 @@ def _survives_encoding(value: Any) -> bool:
     """Proves in C that a value is JSON. False proves nothing: a tuple is JSON, but decodes to a list."""
     try:
         encoded = _encoder.encode(value)
-        return b"\\u0000" not in encoded and bool(_decoder.decode(encoded) == value)
+        begin_document()
+        return b"\\u0000" not in encoded and bool(_sent_decoder.decode(encoded) == value)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, NumberTooLargeError):
+            raise TypeError(f"it is no JSON that can be kept: {error.__cause__}") from error
+        return False
     except (TypeError, ValueError, ArithmeticError, RecursionError):
         return False
 
@@ -226,13 +238,13 @@ def _raise_for_non_json(value: Any) -> None:
     pending: list[tuple[str, Any]] = [("", value)]
     while pending:
         pointer, current = pending.pop()
-        if current is None or isinstance(current, bool | int):
+        if current is None or isinstance(current, bool):
             continue
         if isinstance(current, str):
             _check_string(pointer, current)
         elif pointer.count("/") > _MAX_SEARCH_DEPTH:
             raise TypeError(f"it contains itself, or is nested more than {_MAX_SEARCH_DEPTH} levels deep")
-        elif isinstance(current, float | Decimal):
+        elif isinstance(current, int | float | Decimal):
             _check_number(pointer, current)
         elif isinstance(current, dict):
             for name, member in current.items():
@@ -247,14 +259,18 @@ def _raise_for_non_json(value: Any) -> None:
 
 
 def _check_number(pointer: str, number: float | Decimal) -> None:
+    if isinstance(number, int):
+        if number.bit_length() > _MAX_INTEGER_BITS:
+            raise TypeError(f"an integer at {pointer or 'the top'} has more than {MAX_INTEGER_DIGITS:,} digits")
+        return
     # math.isfinite goes through a float, which a large Decimal does not fit
     if not (number.is_finite() if isinstance(number, Decimal) else math.isfinite(number)):
         raise TypeError(f"{number!r} at {pointer or 'the top'} is not a JSON number")
-
-
-def is_storable(text: str) -> bool:
-    """Whether JSON and PostgreSQL can store a text: it has no U+0000 and no lone surrogate."""
-    return "\0" not in text and not has_surrogate(text)
+    if isinstance(number, Decimal):
+        try:
+            check_decimal(number)
+        except NumberTooLargeError as error:
+            raise TypeError(f"a number at {pointer or 'the top'} cannot be kept: {error}") from error
 
 
 def _check_string(pointer: str, string: str) -> None:

@@ -55,6 +55,12 @@ REASONS: tuple[CodeReference, ...] = (
         "your envelope function raised an exception",
         "fix it, or raise `RejectRecord`",
     ),
+    CodeReference(
+        "implausible_timestamp",
+        "read",
+        "a time before `Timestamps.earliest`, or further ahead than `Timestamps.max_ahead`",
+        "see the unit in its message; replay with `timestamps=`",
+    ),
     CodeReference("invalid_field", "read", "a field of the message has a wrong type or value", "see its violations"),
     CodeReference("invalid_json", "read", "the text is not JSON, or ends early", "see its position in the message"),
     CodeReference("invalid_utf8", "read", "the bytes are not UTF-8", "encode them as UTF-8"),
@@ -83,6 +89,18 @@ REASONS: tuple[CodeReference, ...] = (
     CodeReference("not_an_object", "read", "the record is JSON, but not an object", "send a JSON object"),
     CodeReference("not_finite", "read", "NaN or Infinity, which are not JSON", "send null, or leave the field out"),
     CodeReference("nul_character", "read", "a string holds U+0000, which PostgreSQL cannot store", "remove it"),
+    CodeReference(
+        "number_too_large",
+        "read",
+        "an integer of over 4,300 digits, a number of over 262,144 written out, or numbers that grow by 16 million",
+        "send it as text, or with a smaller exponent",
+    ),
+    CodeReference(
+        "object_unreadable",
+        "read",
+        'the store does not give out an object: archived, encrypted, not granted (with `on_unreadable="reject"`)',
+        "do what its message says, then run again",
+    ),
     CodeReference(
         "object_vanished",
         "read",
@@ -128,6 +146,12 @@ ERRORS: tuple[CodeReference, ...] = (
         "running",
         'an enricher failed whose `on_error` is `"fail"`, or with an error of this library',
         "fix the enricher",
+    ),
+    CodeReference(
+        "ObjectUnreadableError",
+        "running",
+        "the store does not give out an object: it is archived, encrypted with a key out of reach, or not granted",
+        'do what its message says, or pass `on_unreadable="reject"`',
     ),
     CodeReference(
         "ObjectVanishedError",

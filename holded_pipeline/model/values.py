@@ -159,7 +159,7 @@ class Rejected:
         replay_of: id of the rejection that this one is a replay of.
         payload_kind: what `raw` is: the whole `record`; the first `part` of one that is too large to keep; a damaged
             compressed `object` (or its first part) that counts as one record; `nothing`, since the object
-            was gone; the JSON form of an `event` that code made; or that of another `element`.
+            was gone or cannot be read; the JSON form of an `event` that code made; or that of another `element`.
     """
 
     id: str

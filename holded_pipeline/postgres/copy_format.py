@@ -86,10 +86,12 @@ class RowFormat:
 
     Args:
         table: the types of its columns say how values are written; its defaults fill columns that rows omit.
+        missing: the columns that the table in the database lacks.
     """
 
-    def __init__(self, table: sa.Table) -> None:
+    def __init__(self, table: sa.Table, missing: frozenset[str] = frozenset()) -> None:
         self.table = table
+        self._missing = missing
         self._transformer = Transformer(_create_adapters())
         self._columns = {column.name: column for column in table.columns}
         self._formats = {name: self._format_of(column) for name, column in self._columns.items()}
@@ -100,7 +102,7 @@ class RowFormat:
         """The columns of a row, by their names in the database, in the table's order.
 
         Raises:
-            ConfigurationError: the row names a column that the table does not have.
+            ConfigurationError: the row names a column that the table does not have, here or in the database.
         """
         names = tuple(row)
         columns = self._known_rows.get(names)
@@ -108,6 +110,8 @@ class RowFormat:
             columns = tuple(name for name in self._formats if name in row)
             if len(columns) != len(row):
                 raise ConfigurationError(self._describe_unknown(set(row) - set(self._formats)))
+            if not self._missing.isdisjoint(columns):
+                raise ConfigurationError(self._describe_missing(self._missing.intersection(columns)))
             if len(self._known_rows) < _MAX_KNOWN_ROWS:
                 self._known_rows[names] = columns
         return columns
@@ -146,11 +150,19 @@ class RowFormat:
     def _describe_unknown(self, names: set[Any]) -> str:
         keys = {column.key: name for name, column in self._columns.items()}
         renamed = [f"{keys[name]!r}, not by the key {name!r}" for name in names if name in keys]
-        advice = "change the row function or the table"
+        advice = "add columns to the table, and by hp.evolve(db, table, apply=True) to the database; or omit them"
         if renamed:
             advice = f"name columns as the database does: {', '.join(renamed)}"
         listed = ", ".join(sorted(map(repr, names)))
         return f"the row has {listed}, which the table {self.table.name} has no column for; {advice}"
+
+    def _describe_missing(self, names: frozenset[str]) -> str:
+        listed = ", ".join(f'column "{name}"' for name in sorted(names))
+        return (
+            f"the row has {listed}, not known to the database (SQLSTATE 42703): its table {self.table.name} lacks a "
+            "column that the rows have; hp.evolve(db, table) shows what differs, and with apply=True it adds columns "
+            "that may be NULL"
+        )
 
     def _value(self, name: str, value: Any) -> bytes:
         if value is None:

@@ -10,9 +10,17 @@ DIALECT = sa.make_url("postgresql+psycopg://").get_dialect()(paramstyle="named")
 DIALECT._backslash_escapes = False  # type: ignore[attr-defined]  # noqa: SLF001
 
 
+_NAME_BYTES = 63  # NAMEDATALEN - 1: PostgreSQL cuts longer names, and so do we, to find them again in its catalogs
+
+
+def stored_name(name: str) -> str:
+    """A name as PostgreSQL keeps it."""
+    return name.encode("utf-8", "surrogatepass")[:_NAME_BYTES].decode("utf-8", "ignore")
+
+
 def quote_name(name: str) -> str:
-    """A name as an SQL identifier, whatever characters it has."""
-    return str(DIALECT.identifier_preparer.quote_identifier(name))
+    """A name as an SQL identifier, whatever characters it has; as long as PostgreSQL keeps it."""
+    return str(DIALECT.identifier_preparer.quote_identifier(stored_name(name)))
 
 
 def quote_table(table: sa.Table) -> str:

@@ -101,4 +101,5 @@ def _known_escaped(text: str) -> str:
 
 def _enricher_result(event: Event, enricher: str, name: str) -> Any:
     result = metadata_value(event, enricher)
-    return result.get(name) if isinstance(result, Mapping) else None
+    # Of a dict that is known without asking, which takes a while for a Mapping.
+    return result.get(name) if type(result) is dict or isinstance(result, Mapping) else None

@@ -135,14 +135,12 @@ class TextStagingTable:
         name: of the table of lines; the name of the table of errors is made from it.
         target: the table that the rows are for, quoted.
         columns: those that the lines fill, quoted.
-        every_column: those of the table of lines, quoted.
         merge: makes the merge statement from the FROM item that its rows come from.
     """
 
     name: str
     target: str
     columns: tuple[str, ...]
-    every_column: tuple[str, ...]
     merge: Callable[[str], str]
 
     @property
@@ -176,15 +174,11 @@ class TextStagingTable:
         return LoadResult(inserted, touched - inserted, len(lines) - len(rejected) - touched, rejected)
 
     def _create_tables(self, cursor: Cursor) -> None:
-        texts = ", ".join(f"{column} text" for column in self.every_column)
+        texts = ", ".join(f"{column} text" for column in self.columns)
+        cursor.execute(f"CREATE TEMPORARY TABLE {self.name} (holded_position int PRIMARY KEY, {texts}) ON COMMIT DROP")
         cursor.execute(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.name} (holded_position int PRIMARY KEY, "
-            f"holded_filled text, {texts}) "
-            "ON COMMIT DELETE ROWS"
-        )
-        cursor.execute(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self._rejected} (position int, state text, message text, "
-            "detail text, at_table text, at_column text, at_constraint text) ON COMMIT DELETE ROWS"
+            f"CREATE TEMPORARY TABLE {self._rejected} (position int, state text, message text, "
+            "detail text, at_table text, at_column text, at_constraint text) ON COMMIT DROP"
         )
 
     def _raise_setting_error(self, cursor: Cursor, typed: str, diagnostics: Mapping[int, Diagnostic]) -> None:

@@ -7,14 +7,13 @@ from typing import Any
 import attrs
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import make_url
 
+from holded_pipeline.postgres.database_url import parse_url, server_names, split_passwords, split_prepare_threshold
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
 
 _DRIVER = "postgresql+psycopg"
-_PASSWORD = "password"  # noqa: S105  a parameter's name
-_OTHER_SECRETS = {"sslpassword", "oauth_client_secret"}  # of libpq's parameters
 # A network that drops every packet is noticed after about a minute, not after the two hours of the system's default.
 _KEEPALIVE = {
     "keepalives_idle": 30,  # seconds
@@ -29,8 +28,10 @@ class Postgres:
     """A PostgreSQL database. Constructing it does no I/O.
 
     Args:
-        url: `postgresql://user@host:port/database`, as libpq and SQLAlchemy write it; a password in it, `?password=`
-            too, is moved into a `Secret`.
+        url: `postgresql://user@host:port/database`, as libpq and SQLAlchemy write it, several hosts
+            (`h1:5432,h2:5432/database?target_session_attrs=read-write`) too; a password in it, `?password=`
+            too, is moved into a `Secret`. Other parameters of libpq stand after `?`. `prepare_threshold=5` lets the
+            server prepare statements that occur more often; not behind a pooler that shares sessions.
         password: a `Secret`, or a plain string that becomes one.
         connect_timeout: seconds for a connection to be made.
         retry: how long calls are retried during an outage; also how long a load, a migration, `verify_analytics` or a
@@ -50,8 +51,8 @@ class Postgres:
         connect_timeout: float = 10.0,
         retry: Retry | None = None,
     ) -> None:
-        parsed = _parse(url)
-        parsed, passwords = _split_passwords(parsed)
+        parsed = parse_url(url)
+        parsed, passwords = split_passwords(parsed)
         if passwords:
             if password is not None or len(passwords) > 1:
                 raise ValueError("the password is given twice, in the URL or in password=; give it once")
@@ -64,14 +65,14 @@ class Postgres:
 
     def engine(self, **overrides: Any) -> sa.Engine:
         """A new SQLAlchemy engine on psycopg 3; `overrides` go to `sqlalchemy.create_engine` as they are."""
-        url = make_url(self.url).set(drivername=_DRIVER)
+        url, prepare_threshold = split_prepare_threshold(make_url(self.url).set(drivername=_DRIVER))
         if self.password is not None:
             url = url.set(password=self.password.reveal())
         defaults = {"connect_timeout": max(1, round(self.connect_timeout)), **_KEEPALIVE}
         settings: dict[str, Any] = {
             # Lines for COPY are bytes of UTF-8, whatever encoding the database or the environment prefers.
             "connect_args": {name: value for name, value in defaults.items() if name not in url.query}
-            | {"client_encoding": "utf8"},
+            | {"client_encoding": "utf8", "prepare_threshold": prepare_threshold},
             "pool_pre_ping": True,
         }
         engine = sa.create_engine(url, **(settings | overrides))
@@ -79,43 +80,10 @@ class Postgres:
         return engine
 
     def __str__(self) -> str:
-        url = make_url(self.url)
-        return f"PostgreSQL {url.host or 'localhost'}:{url.port or 5432}/{url.database or ''}"
+        return f"PostgreSQL {server_names(make_url(self.url))}"
 
 
 def _remove_password(context: sa.engine.ExceptionContext) -> None:
     """Removes the connection from psycopg's error: its attributes show every parameter, the password among them."""
     if isinstance(context.original_exception, psycopg.Error):
         context.original_exception._pgconn = None  # noqa: SLF001  there is no public way
-
-
-def _parse(url: str) -> URL:
-    parsed = _url_or_none(url)
-    if parsed is None:
-        # The text may contain a password, so the message does not show it.
-        raise ValueError("the database URL must look like postgresql://user@host:5432/database")
-    if parsed.get_backend_name() not in ("postgresql", "postgres"):
-        raise ValueError(f"a postgresql:// URL is needed, got one for {parsed.get_backend_name()!r}")
-    for name in _OTHER_SECRETS & set(parsed.query):
-        raise ValueError(
-            f"the database URL has {name}, which would show in logs; keep it in libpq's service file, and name "
-            "the service by ?service="
-        )
-    return parsed
-
-
-def _url_or_none(url: str) -> URL | None:
-    try:
-        return make_url(url)
-    except (sa.exc.ArgumentError, ValueError):  # their messages show parts of the URL
-        return None
-
-
-def _split_passwords(url: URL) -> tuple[URL, list[str]]:
-    """A URL without the passwords in it, and the passwords."""
-    in_query = url.query.get(_PASSWORD, ())
-    passwords = [in_query] if isinstance(in_query, str) else list(in_query)
-    if url.password is not None:
-        passwords.append(str(url.password))
-        url = url._replace(password=None)  # URL.set takes None for 'leave it as it is'
-    return url.difference_update_query([_PASSWORD]), passwords

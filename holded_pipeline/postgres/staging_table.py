@@ -10,23 +10,27 @@ from holded_pipeline.postgres.copy_lines import copy_lines
 from holded_pipeline.postgres.load_transaction import Cursor, LoadResult
 from holded_pipeline.postgres.row_errors import row_errors
 
+FILLED = "holded_filled"
+"""The column that says which columns a row fills, where rows of several sets are loaded together."""
+
 
 @attrs.frozen
 class StagingTable:
     """A temporary table with the types of the target, for lines that fill some of its columns.
 
+    It lives as long as one transaction: a session that a pooler gives to somebody else has none of it, and its types
+    are those that the target has now.
+
     Attributes:
         name: of the temporary table.
         target: the table that the rows are for, quoted.
         columns: those that the lines fill, quoted.
-        every_column: those of the temporary table, quoted.
         merge: makes the merge statement from the FROM item that its rows come from.
     """
 
     name: str
     target: str
     columns: tuple[str, ...]
-    every_column: tuple[str, ...]
     merge: Callable[[str], str]
 
     def load(self, cursor: Cursor, lines: Sequence[bytes]) -> LoadResult:
@@ -37,9 +41,9 @@ class StagingTable:
         """
         # The target's types without its constraints, which the merge checks.
         cursor.execute(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS {self.name} ON COMMIT DELETE ROWS AS "
+            f"CREATE TEMPORARY TABLE {self.name} ON COMMIT DROP AS "
             "SELECT 0::bigint AS holded_position, ''::varbit AS holded_filled, "
-            f"{', '.join(self.every_column)} FROM {self.target} WITH NO DATA"
+            f"{', '.join(name for name in self.columns if name != FILLED)} FROM {self.target} WITH NO DATA"
         )
         with row_errors(len(lines)):
             copy_lines(cursor, self.name, self.columns, lines)

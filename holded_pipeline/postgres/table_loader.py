@@ -40,7 +40,8 @@ from holded_pipeline.postgres.poison_rows import TextStagingTable
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.retried_call import call_postgres
 from holded_pipeline.postgres.row_errors import RowRejectedError
-from holded_pipeline.postgres.staging_table import StagingTable
+from holded_pipeline.postgres.row_policies import check_policies
+from holded_pipeline.postgres.staging_table import FILLED, StagingTable
 
 OnConflict = Literal["ignore", "update", "reject"]
 Keep = Literal["first", "last"]
@@ -68,7 +69,6 @@ class TableLoader:
         self._row_format = RowFormat(table)
         # A ping before each use would not be bounded in time; a stale connection costs one more attempt.
         self._engine = db.engine(pool_size=1, max_overflow=1, pool_pre_ping=False)
-        self._staged: dict[str, None] = {}  # the columns that lines have filled; an ordered set
         self._omissible: OmissibleColumns | None = None
 
     def close(self) -> None:
@@ -163,9 +163,16 @@ class TableLoader:
         try:
             return self._run_transaction(typed.load, lines)
         except RowRejectedError as error:
+            if error.rejection.reason == "insufficient_privilege":
+                self._check_policies()
             if len(lines) == 1:
                 return LoadResult(rejected=((0, error.rejection),))
         return self._run_transaction(texts.load_good_rows, lines)
+
+    def _check_policies(self) -> None:
+        target, updates = quote_table(self._table), self._on_conflict == "update"
+        check = partial(check_policies, self._engine, self._db, target, updates=updates)
+        call_postgres(self._db, lambda deadline: check(deadline=deadline))
 
     def _run_transaction(self, load_lines: LoadLines, lines: Sequence[bytes]) -> LoadResult:
         transaction = LoadTransaction(self._engine, load_lines)
@@ -181,18 +188,15 @@ class TableLoader:
         """Those for rows with these columns; with `defaults`, for rows that may omit some (see `MergedRows`)."""
         target = quote_table(self._table)
         names = tuple(quote_name(name) for name in staged_columns(self._table, columns))
-        # Each commit empties all temporary tables of the session, so one table is for all sets of columns. Another is
-        # made only when a column first occurs.
-        self._staged |= dict.fromkeys(names)
-        digest = hashlib.sha256("\0".join((target, *self._staged)).encode()).hexdigest()[:16]
+        # No table of the user's has the name; nor one that an older version left in a session of a pooler.
+        digest = hashlib.sha256("\0".join(("dropped", target, *names)).encode()).hexdigest()[:16]
         key_is_plain = defaults is not None and self._omissible_columns().key_is_plain
         rows = MergedRows(self._row_format, tuple(columns), defaults, key_is_plain)
         merge = partial(merge_statement, rows, target, on_conflict=self._on_conflict, keep=self._keep)
-        every = tuple(self._staged)
-        filled = names if defaults is None else ("holded_filled", *names)
+        filled = names if defaults is None else (FILLED, *names)
         return (
-            StagingTable(f"holded_stage_{digest}", target, filled, every, merge),
-            TextStagingTable(f"holded_texts_{digest}", target, filled, every, merge),
+            StagingTable(f"holded_stage_{digest}", target, filled, merge),
+            TextStagingTable(f"holded_texts_{digest}", target, filled, merge),
         )
 
 

@@ -18,6 +18,8 @@ import attrs
 import psycopg
 import sqlalchemy as sa
 
+from holded_pipeline.postgres.sqlstate import ErrorOrigin, classify_error
+
 # Shares of the time: the server's timeouts come before the connection is closed, because its error is the clearer one.
 _SHARES = {"lock_timeout": 0.8, "statement_timeout": 0.9}
 # PostgreSQL counts milliseconds in 31 bits. With a later deadline than these 24 days the attempt is repeated.
@@ -69,6 +71,10 @@ class TimeLimit:
                 closer.watch(raw)
                 try:
                     yield connection
+                except Exception as error:
+                    if not raw.closed and classify_error(error) is ErrorOrigin.OUTAGE:
+                        raw.close()  # another connection may reach another server, as after a failover
+                    raise
                 finally:
                     if raw.closed:
                         connection.invalidate()

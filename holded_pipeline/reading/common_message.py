@@ -21,7 +21,7 @@ from holded_pipeline.model.carried_text import (
     text_member,
 )
 from holded_pipeline.model.identity import MAX_KEY_CHARACTERS, PackageIds, event_id_of
-from holded_pipeline.model.timestamps import parse_timestamp
+from holded_pipeline.model.timestamp_rules import DEFAULT_TIMESTAMPS, Timestamps
 from holded_pipeline.model.values import Event
 from holded_pipeline.reading.holded_envelope import CONTEXT, MESSAGE_ID, TIMESTAMP
 
@@ -44,12 +44,19 @@ _HEADERS_MEMBER: Final = text_member("headers", b"")
 _CORRELATION_MEMBER: Final = text_member("correlation_id", b"")
 _COLLECTED_MEMBER: Final = text_member("collected_at", b"")
 _UNSET: Final = msgspec.UNSET
-_decode = json_codec.decode_own
+_decode = json_codec.decode_common
 _encode = json_codec.encode
 _UNUSUAL = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
 
 
-def read_common_message(raw: bytes, position: Position, package_ids: PackageIds, *, max_depth: int) -> Event | None:
+def read_common_message(
+    raw: bytes,
+    position: Position,
+    package_ids: PackageIds,
+    *,
+    max_depth: int,
+    timestamps: Timestamps = DEFAULT_TIMESTAMPS,
+) -> Event | None:
     """The event of a common message, carrying its text; None if the record has to be read by the careful way.
 
     Args:
@@ -57,6 +64,7 @@ def read_common_message(raw: bytes, position: Position, package_ids: PackageIds,
         position: where it was read.
         package_ids: the correlation ids of the records of that object.
         max_depth: records that may be nested more deeply are not common.
+        timestamps: how timestamps are read; a record with one that is not accepted is not common.
     """
     try:
         outer = _decode_message(raw)
@@ -74,7 +82,7 @@ def read_common_message(raw: bytes, position: Position, package_ids: PackageIds,
                 return None
             if b"\n" in raw or b"\t" in raw or b"\r" in raw:  # between its members: the text must stand on one line
                 documents = data, data_encoded, data_encoded, headers, headers_encoded, headers_encoded
-        return _make_event(raw, outer, documents, position, package_ids)
+        return _make_event(raw, outer, documents, position, package_ids, timestamps=timestamps)
     except _UNUSUAL:
         return None
 
@@ -172,27 +180,31 @@ def _may_hide_members(raw: bytes, outer: _Message, message: _Message, documents:
 
 
 def _make_event(
-    raw: bytes, outer: _Message, documents: _Documents, position: Position, package_ids: PackageIds
+    raw: bytes,
+    outer: _Message,
+    documents: _Documents,
+    position: Position,
+    package_ids: PackageIds,
+    *,
+    timestamps: Timestamps,
 ) -> Event:
     data, data_text, data_encoded, headers, headers_text, _ = documents
     context, message_id, sent_at = headers[CONTEXT], headers[MESSAGE_ID], headers[TIMESTAMP]
     event_id = event_id_of(_key(message_id["id"] if type(message_id) is dict else message_id))
     user_id = context.get("userId")
-    given = outer.correlation_id
-    if given is _UNSET:
-        given = package_ids.id_of(position[1])
+    correlation_id = package_ids.id_of(position[1]) if outer.correlation_id is _UNSET else _key(outer.correlation_id)
     entries: dict[str, Entry] = {
-        "correlation_id": (_key(given), _CORRELATION_MEMBER + _encode(given)),
+        "correlation_id": (correlation_id, _CORRELATION_MEMBER + _encode(correlation_id)),
         "headers": (headers, _HEADERS_MEMBER + headers_text),
     }
     if outer.received_at is not _UNSET or outer.event_id is not _UNSET:
-        _add_wrapper_entries(entries, outer, event_id)
+        _add_wrapper_entries(entries, outer, event_id, timestamps)
     return event_with_dict(
         {
             "id": event_id,
             "type": _known_key(headers["type"]),
             "company_id": _known_key(context["accountId"]),
-            "occurred_at": parse_timestamp(sent_at["dispatchedAt"] if type(sent_at) is dict else sent_at),
+            "occurred_at": timestamps.read(sent_at["dispatchedAt"] if type(sent_at) is dict else sent_at),
             "user_id": None if user_id is None else _known_key(user_id),
             "raw": raw,
             "attempts": 1,
@@ -203,13 +215,14 @@ def _make_event(
             "_data_encoded": data_encoded,
             "_entries": entries,
             "_position": position,
+            "_carried_bytes": len(raw),
         }
     )
 
 
-def _add_wrapper_entries(entries: dict[str, Entry], outer: _Message, event_id: str) -> None:
+def _add_wrapper_entries(entries: dict[str, Entry], outer: _Message, event_id: str, timestamps: Timestamps) -> None:
     if outer.received_at is not _UNSET:
-        text = parse_timestamp(outer.received_at).isoformat()
+        text = timestamps.read(outer.received_at).isoformat()
         entries["collected_at"] = (text, _COLLECTED_MEMBER + _encode(text))
     if outer.event_id is not _UNSET and outer.event_id != event_id:
         entries["envelope"] = make_entry("envelope", {"event_id": _key(outer.event_id)})

@@ -7,13 +7,14 @@ from typing import Any
 
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.identity import MAX_KEY_CHARACTERS, correlation_id_of
-from holded_pipeline.model.timestamps import parse_timestamp
+from holded_pipeline.model.timestamp_rules import DEFAULT_TIMESTAMPS, ImplausibleTimestampError, Timestamps
 from holded_pipeline.model.values import Source, Violation
 
 MISSING = "missing_field"
 INVALID = "invalid_field"
 CONFLICT = "conflicting_headers"
-_MOST_SEVERE_FIRST = (MISSING, CONFLICT, INVALID)
+IMPLAUSIBLE = "implausible_timestamp"
+_MOST_SEVERE_FIRST = (MISSING, CONFLICT, INVALID, IMPLAUSIBLE)
 WRAPPER_MEMBERS = frozenset({"event_id", "correlation_id", "received_at"})
 """What the collecting API puts around a message."""
 
@@ -25,14 +26,16 @@ class FieldReader:
 
     Args:
         envelope: names the envelope in the message.
+        timestamps: how timestamps are read, and which are accepted.
 
     Each reading method takes the value, its JSON Pointer and what it means, for the message. It returns None for a
     member that is absent, null or wrong. The return type is Any, since a required member cannot be None once `check`
     has returned.
     """
 
-    def __init__(self, envelope: str) -> None:
+    def __init__(self, envelope: str, timestamps: Timestamps = DEFAULT_TIMESTAMPS) -> None:
         self._envelope = envelope
+        self._timestamps = timestamps
         self._violations: list[tuple[str, Violation]] = []
 
     def add(self, reason: str, pointer: str, keyword: str, message: str) -> None:
@@ -80,7 +83,10 @@ class FieldReader:
                 self.missing(pointer, what)
             return None
         try:
-            return parse_timestamp(value)
+            return self._timestamps.read(value)
+        except ImplausibleTimestampError as error:
+            self.add(IMPLAUSIBLE, pointer, "minimum", f"{pointer} cannot be true: {error}")
+            return None
         except ValueError as error:
             self.add(INVALID, pointer, "format", f"{pointer} is not a timestamp: {error}")
             return None
@@ -90,7 +96,7 @@ class FieldReader:
 
         Raises:
             RejectRecord: with all violations; its reason is the most severe of theirs: `missing_field`, then
-                `conflicting_headers`, then `invalid_field`.
+                `conflicting_headers`, then `invalid_field`, then `implausible_timestamp`.
         """
         if not self._violations:
             return

@@ -2,7 +2,7 @@
 
 An envelope is a function `(document, source) -> Event` without side effects. For a document that does not fit it
 raises `RejectRecord` with everything that is missing or wrong, each with its JSON Pointer; the reasons are
-`not_an_object`, `missing_field`, `conflicting_headers` and `invalid_field`.
+`not_an_object`, `missing_field`, `conflicting_headers`, `invalid_field` and `implausible_timestamp`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from holded_pipeline.model.json_pointer import json_pointer
+from holded_pipeline.model.timestamp_rules import ANY_TIMESTAMPS, DEFAULT_TIMESTAMPS, Timestamps
 from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.envelope_fields import (
     INVALID,
@@ -36,21 +37,23 @@ _EVENT_TEXTS = ("id", "type", "company_id")
 _EVENT_MEMBERS = frozenset({*_EVENT_TEXTS, "user_id", "occurred_at", "data", "metadata", "source"})
 
 
-def flat(document: Any, source: Source) -> Event:
+def flat(document: Any, source: Source, *, timestamps: Timestamps = DEFAULT_TIMESTAMPS) -> Event:
     """Reads an object with `event_id`, `event_type`, `company_id` and `timestamp`; the rest of it is the data.
 
     `user_id`, `correlation_id` and `received_at` are read where they are. Ids may be integers and become text;
-    `timestamp` is epoch milliseconds or ISO-8601. The form that the collecting API stores, with the object under
-    `event`, is read too; an object without an `event_id` then takes the one it was collected under.
+    `timestamp` is a number since 1970, in milliseconds by default, or ISO-8601. The form that the collecting API
+    stores, with the object under `event`, is read too; an object without an `event_id` then takes the one it was
+    collected under.
 
     Args:
         document: the JSON value of one record.
         source: where it was read.
+        timestamps: how timestamps are read, and which are accepted.
 
     Raises:
         RejectRecord: the document does not fit; see this module.
     """
-    reader = FieldReader("flat")
+    reader = FieldReader("flat", timestamps)
     outer = require_object(document, "flat")
     is_wrapped = "event_type" not in outer and isinstance(outer.get("event"), Mapping)
     fields, prefix = (outer["event"], "/event") if is_wrapped else (outer, "")
@@ -77,7 +80,7 @@ def flat(document: Any, source: Source) -> Event:
     )
 
 
-def stored_event(document: Any, source: Source) -> Event:
+def stored_event(document: Any, source: Source, *, timestamps: Timestamps = ANY_TIMESTAMPS) -> Event:
     """Reads back what `WriteMinIO` stores: the form that `event_document` makes.
 
     The event keeps the source it was first read from; `RecordReader` gives one to an event that has none.
@@ -85,12 +88,13 @@ def stored_event(document: Any, source: Source) -> Event:
     Args:
         document: the JSON value of one record.
         source: where it was read.
+        timestamps: how timestamps are read, and which are accepted.
 
     Raises:
         RejectRecord: the document does not fit; see this module.
     """
     del source  # the event keeps the source it was first read from
-    reader = FieldReader("event")
+    reader = FieldReader("event", timestamps)
     fields = require_object(document, "event")
     for name in sorted(set(fields) - _EVENT_MEMBERS):
         pointer = json_pointer([name])

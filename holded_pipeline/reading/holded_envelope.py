@@ -9,6 +9,7 @@ import attrs
 
 from holded_pipeline.model.identity import event_id_of
 from holded_pipeline.model.json_pointer import json_pointer
+from holded_pipeline.model.timestamp_rules import DEFAULT_TIMESTAMPS, Timestamps
 from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.envelope_fields import (
     CONFLICT,
@@ -25,7 +26,7 @@ _HEADERS = ("headers", "attributes")
 _MESSAGE_MEMBERS = frozenset({"data", *_HEADERS})
 
 
-def holded(document: Any, source: Source) -> Event:
+def holded(document: Any, source: Source, *, timestamps: Timestamps = DEFAULT_TIMESTAMPS) -> Event:
     r"""Reads a message of Holded's services: `{"data": {...}, "headers": {...}}`.
 
     `attributes` may stand for `headers`, or beside them if they do not contradict each other. The form that the
@@ -40,11 +41,12 @@ def holded(document: Any, source: Source) -> Event:
     Args:
         document: the JSON value of one record.
         source: where it was read.
+        timestamps: how timestamps are read, and which are accepted.
 
     Raises:
         RejectRecord: the document does not fit; see `envelopes`.
     """
-    reader = FieldReader("holded")
+    reader = FieldReader("holded", timestamps)
     outer = require_object(document, "holded")
     message, pointer = _unwrap(outer, reader)
     data = reader.mapping(message.get("data"), f"{pointer}/data", "the business document")

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import copy
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Self
 
 import attrs
 
 from holded_pipeline.model import json_codec
-from holded_pipeline.model.carried_text import Position, ReadObject, carry
+from holded_pipeline.model.carried_text import Position, ReadObject
+from holded_pipeline.model.carrying import carry, carry_copies
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.model.identity import PackageIds
+from holded_pipeline.model.json_numbers import MAX_NUMBER_GROWTH
+from holded_pipeline.model.timestamp_rules import ANY_TIMESTAMPS, DEFAULT_TIMESTAMPS, Timestamps
 from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.common_message import read_common_message
 from holded_pipeline.reading.envelopes import ENVELOPES, STORED_LEVELS, Envelope, holded, stored_event
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
 from holded_pipeline.user_code.errors import name_of, pipeline_error_for, result_or_error
+
+_SMALL_RECORD = 256 << 10  # its numbers cannot grow too much, as long as each of them fits a double
+_STORED_GROWTH = 16  # the data, and what enrichers added, may each grow
+_EXPONENT = re.compile(rb"[0-9][eE][+-]?[0-9]{2}")
 
 
 class RecordReader:
@@ -25,24 +35,39 @@ class RecordReader:
         envelope: how a document becomes an event.
         max_record_bytes: larger records are rejected.
         max_depth: more deeply nested records are rejected.
+        timestamps: how timestamps are read, and which are accepted; without it the envelope `event` accepts any.
 
     Both limits are for what producers send. A stored event is larger and deeper than the record it was read from, and
     must always be read back: with the envelope `event` the limits grow by what the stored form may add.
     """
 
-    def __init__(self, envelope: Envelope, *, max_record_bytes: int, max_depth: int) -> None:
-        self._envelope = envelope
+    def __init__(
+        self, envelope: Envelope, *, max_record_bytes: int, max_depth: int, timestamps: Timestamps | None = None
+    ) -> None:
+        self._envelope: Callable[..., Event] = envelope
         self._is_builtin = any(envelope is known for known in ENVELOPES.values())
         is_stored = envelope is stored_event
         self._has_common_messages = envelope is holded
+        self._timestamps = timestamps or (ANY_TIMESTAMPS if is_stored else DEFAULT_TIMESTAMPS)
         self._max_record_bytes = max(max_record_bytes, KEEP_BYTES) if is_stored else max_record_bytes
+        if not 1 <= max_depth <= json_codec.DEEPEST:
+            raise ValueError(f"max_depth must be from 1 to {json_codec.DEEPEST}, got {max_depth}")
+        self._max_growth = MAX_NUMBER_GROWTH * (_STORED_GROWTH if is_stored else 1)
         self._max_depth = max_depth + STORED_LEVELS if is_stored else max_depth
+
+    def at(self, now: datetime) -> Self:
+        """The same reader, with `Timestamps.max_ahead` counted from `now`."""
+        reader = copy.copy(self)
+        reader._timestamps = self._timestamps.at(now)  # noqa: SLF001  its own
+        return reader
 
     def read_common(self, record: Record, position: Position, package_ids: PackageIds) -> Event | None:
         """Returns the event of a record that is read quickly; None if `read` has to read it."""
-        if not self._has_common_messages or record.fault is not None or len(record.raw) > self._max_record_bytes:
+        if not self._has_common_messages or record.fault is not None or not self._may_be_common(record.raw):
             return None
-        return read_common_message(record.raw, position, package_ids, max_depth=self._max_depth)
+        return read_common_message(
+            record.raw, position, package_ids, max_depth=self._max_depth, timestamps=self._timestamps
+        )
 
     def read_common_lines(
         self, lines: Lines, read_object: ReadObject, package_ids: PackageIds
@@ -50,16 +75,29 @@ class RecordReader:
         """Returns the event of each line that is read quickly, and None for those that `read` has to read."""
         if not self._has_common_messages:
             return [None] * len(lines.raws)
-        largest, max_depth = self._max_record_bytes, self._max_depth
+        max_depth, timestamps = self._max_depth, self._timestamps
+        largest = min(self._max_record_bytes, _SMALL_RECORD)
         return [
-            read_common_message(raw, (read_object, number, None), package_ids, max_depth=max_depth)
-            if len(raw) <= largest
+            read_common_message(
+                raw, (read_object, number, None), package_ids, max_depth=max_depth, timestamps=timestamps
+            )
+            if len(raw) <= largest or self._may_be_common(raw)
             else None
             for number, raw in enumerate(lines.raws, lines.first_line)
         ]
 
-    def read(self, record: Record, source: Source) -> Event:
+    def _may_be_common(self, raw: bytes) -> bool:
+        """Whether a record is not too large, nor has so many exponents that its numbers may grow too much."""
+        size = len(raw)
+        return size <= self._max_record_bytes and (size <= _SMALL_RECORD or not _EXPONENT.search(raw))
+
+    def read(self, record: Record, source: Source, read_object: ReadObject | None = None) -> Event:
         """Returns the event, with the record's bytes and source.
+
+        Args:
+            record: the record.
+            source: where it was read.
+            read_object: the object that the source names, if all of its records are read.
 
         Raises:
             RejectRecord: the record is not JSON, is too large or too deep, or does not fit the envelope.
@@ -74,10 +112,16 @@ class RecordReader:
                 f"the record has {len(record.raw):,} bytes and {self._max_record_bytes:,} are accepted; "
                 "send less, or raise max_record_bytes",
             )
-        document = json_codec.decode(record.raw, max_depth=self._max_depth)
-        event = self._envelope(document, source) if self._is_builtin else self._call_user_envelope(document, source)
+        document = json_codec.decode(record.raw, max_depth=self._max_depth, max_growth=self._max_growth)
+        if self._is_builtin:
+            event = self._envelope(document, source, timestamps=self._timestamps)
+        else:
+            event = self._call_user_envelope(document, source)
         event = attrs.evolve(event, raw=record.raw, source=event.source or source)
-        return carry(event) if self._is_builtin else event
+        position: Position | None = None
+        if read_object is not None and (event.source is source or event.source == source):
+            position = (read_object, source.line, source.item)
+        return carry(event, position) if self._is_builtin else self._carry_checked(event, position)
 
     def _call_user_envelope(self, document: Any, source: Source) -> Event:
         """Returns the event that user code makes of a document, checked."""
@@ -90,10 +134,23 @@ class RecordReader:
                 f"{name} returned {type(event).__name__}; it must return an Event, or raise "
                 "hp.RejectRecord for a document that is not an event"
             )
-        problem = find_event_problem(event)
+        self._reject_if(_find_field_problem(event))
+        problem = self._timestamps.find_problem(event.occurred_at)
         if problem is not None:
-            raise RejectRecord("envelope_error", f"{name} returned an Event whose {problem}")
+            raise RejectRecord("implausible_timestamp", f"{name} returned an Event whose occurred_at {problem}")
         return event
+
+    def _carry_checked(self, event: Event, position: Position | None) -> Event:
+        """The event with copies of what user code made, which may go on to use what it returned."""
+        carried = carry_copies(event, position)
+        if carried is None:
+            self._reject_if(_find_json_problem(event))
+        return carried or event
+
+    def _reject_if(self, problem: str | None) -> None:
+        if problem is not None:
+            name = describe_envelope(self._envelope)
+            raise RejectRecord("envelope_error", f"{name} returned an Event whose {problem}")
 
 
 def describe_envelope(envelope: str | Envelope) -> str:
@@ -105,6 +162,10 @@ def describe_envelope(envelope: str | Envelope) -> str:
 
 def find_event_problem(event: Event) -> str | None:
     """The first thing wrong with an event that user code made, e.g. `id is int; it must be text`; None if valid."""
+    return _find_field_problem(event) or _find_json_problem(event)
+
+
+def _find_field_problem(event: Event) -> str | None:
     for name, kinds, wanted in (
         ("id", str, "must be text, e.g. str(…)"),
         ("type", str, "must be text, e.g. str(…)"),
@@ -121,7 +182,7 @@ def find_event_problem(event: Event) -> str | None:
         return "id is empty; each event needs its own id"
     if (event.attempts, event.replay_of) != (1, None):
         return "attempts or replay_of is set; only the pipeline sets them"
-    return _find_json_problem(event)
+    return None
 
 
 def _find_json_problem(event: Event) -> str | None:

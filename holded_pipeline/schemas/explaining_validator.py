@@ -23,21 +23,24 @@ from typing import Any, Final
 
 import attrs
 import jsonschema
-import jsonschema_rs
 from jsonschema import validators
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import validator_for
 
-from holded_pipeline.schemas.patterns import PATTERN_OPTIONS, additional_properties, pattern_properties
+from holded_pipeline.schemas.content_keywords import CONTENT_KEYWORDS
+from holded_pipeline.schemas.patterns import additional_properties, pattern_properties
+from holded_pipeline.schemas.rust_validators import PATTERN_OPTIONS, RUST_VALIDATORS
 
-RUST_VALIDATORS: Final[dict[Any, Any]] = {
-    jsonschema.Draft4Validator: jsonschema_rs.Draft4Validator,
-    jsonschema.Draft6Validator: jsonschema_rs.Draft6Validator,
-    jsonschema.Draft7Validator: jsonschema_rs.Draft7Validator,
-    jsonschema.Draft201909Validator: jsonschema_rs.Draft201909Validator,
-    jsonschema.Draft202012Validator: jsonschema_rs.Draft202012Validator,
+PYTHON_VALIDATORS: Final[dict[str, Any]] = {
+    "4": jsonschema.Draft4Validator,
+    "6": jsonschema.Draft6Validator,
+    "7": jsonschema.Draft7Validator,
+    "2019-09": jsonschema.Draft201909Validator,
+    "2020-12": jsonschema.Draft202012Validator,
 }
-"""The known drafts: the class of `jsonschema-rs` for each class of `jsonschema`."""
+"""The class of `jsonschema` for each draft."""
+
+_DRAFTS: Final = {validator: draft for draft, validator in PYTHON_VALIDATORS.items()}
 
 REMAINING_STEPS: Final[ContextVar[list[int]]] = ContextVar("remaining_steps")
 """How many more times a schema may be applied to a value; a list of one number. Unlimited where it is not set."""
@@ -59,7 +62,7 @@ _CHECKED_TYPES: Final[dict[str, Any]] = {
     "type": _NUMBER,  # about other values the two libraries agree
     "uniqueItems": list,
 }
-_NOT_IN_JSONSCHEMA: Final = {"contentEncoding", "contentMediaType"}  # the Rust validator checks them in drafts 6 and 7
+_NOT_IN_JSONSCHEMA: Final = {"contentEncoding", "contentMediaType"}  # see `content_keywords`
 _MODIFIED_BY: Final = {  # a keyword, and the one beside it that changes its meaning
     "contentMediaType": "contentEncoding",
     "maximum": "exclusiveMaximum",  # in draft 4, where it is true or false
@@ -81,17 +84,18 @@ class TooManyStepsError(Exception):
     """`REMAINING_STEPS` are used up. Recursion with `unevaluatedProperties` can double the steps with each level."""
 
 
-def explaining_validator_class(draft: Any) -> Any:
+def explaining_validator_class(draft: Any, *, formats: bool = True) -> Any:
     """A class of `jsonschema` validators that agree with the Rust validator. Use one class for each schema.
 
     Args:
-        draft: a key of `RUST_VALIDATORS`. A subschema with a `$schema` of its own is checked as that says.
+        draft: a value of `PYTHON_VALIDATORS`. A subschema with a `$schema` of its own is checked as that says.
+        formats: whether `format` is checked.
     """
     classes: dict[Any, Any] = {}
 
     def class_for(base: Any) -> Any:
-        if base in RUST_VALIDATORS and base not in classes:
-            classes[base] = _extend_draft(base, evolve)
+        if base in _DRAFTS and base not in classes:
+            classes[base] = _extend_draft(base, evolve, formats=formats)
         return classes.get(base, base)
 
     def evolve(self: Any, **changes: Any) -> Any:
@@ -114,9 +118,9 @@ def _count_step() -> None:
             raise TooManyStepsError
 
 
-def _extend_draft(draft: Any, evolve: Callable[..., Any]) -> Any:
+def _extend_draft(draft: Any, evolve: Callable[..., Any], *, formats: bool) -> Any:
     """The class of a draft with the keywords, `evolve` and `descend` of this module."""
-    rust_validators = _KeywordValidators(RUST_VALIDATORS[draft])
+    rust_validators = _KeywordValidators(RUST_VALIDATORS[_DRAFTS[draft]], formats=formats)
     extend: Any = validators.extend  # it has no types
     known = draft.VALIDATORS
     extended = extend(
@@ -164,15 +168,18 @@ class _KeywordValidators:
     the validator of {"minimum": 0, "exclusiveMinimum": true}.
     """
 
-    def __init__(self, validator_class: Any) -> None:
+    def __init__(self, validator_class: Any, *, formats: bool) -> None:
         self._validator_class = validator_class
+        self._formats = formats
         self._compiled: dict[tuple[str, int], tuple[Any, Any]] = {}
 
     def get(self, keyword: str, schema: dict[str, Any]) -> Any:
         key = keyword, id(schema)  # no other schema gets this id, since the schema is kept beside the validator
         if key not in self._compiled:
             alone = {name: schema[name] for name in (keyword, *_modifiers(keyword, schema))}
-            validator = self._validator_class(alone, validate_formats=True, pattern_options=PATTERN_OPTIONS)
+            validator = self._validator_class(
+                alone, validate_formats=self._formats, pattern_options=PATTERN_OPTIONS, keywords=CONTENT_KEYWORDS
+            )
             self._compiled[key] = schema, validator
         return self._compiled[key][1]
 

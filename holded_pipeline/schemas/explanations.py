@@ -8,27 +8,33 @@ from jsonschema.exceptions import best_match, relevance
 
 from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Violation
-from holded_pipeline.schemas.explaining_validator import REMAINING_STEPS, explaining_validator_class
+from holded_pipeline.schemas.explaining_validator import (
+    PYTHON_VALIDATORS,
+    REMAINING_STEPS,
+    explaining_validator_class,
+)
+from holded_pipeline.schemas.schema_errors import truncate_message
 
 MAX_VIOLATIONS: Final = 100
 """Of a document with more, this many are listed and the others are counted."""
 
 _MAX_STEPS = 100_000  # a second or two; steps rather than seconds, so that a document always gets the same violations
-_MAX_MESSAGE = 500  # characters
 
 
 class ViolationFinder:
     """Finds the violations of documents that the Rust validator found invalid.
 
     Args:
-        draft: the class of `jsonschema` for the schema's draft.
+        draft: the schema's draft, a key of `PYTHON_VALIDATORS`.
         uri: the schema's URI in the registry.
         registry: the schemas as `jsonschema` takes them.
         rust_validator: the validator that found the documents invalid.
+        formats: whether `format` is checked.
     """
 
-    def __init__(self, draft: Any, uri: str, registry: Any, rust_validator: Any) -> None:
-        self._python_validator = explaining_validator_class(draft)({"$ref": uri}, registry=registry)
+    def __init__(self, draft: str, uri: str, registry: Any, rust_validator: Any, *, formats: bool = True) -> None:
+        kind = explaining_validator_class(PYTHON_VALIDATORS[draft], formats=formats)
+        self._python_validator = kind({"$ref": uri}, registry=registry)
         self._rust_validator = rust_validator
 
     def find(self, document: Any) -> tuple[Violation, ...]:
@@ -69,11 +75,6 @@ class ViolationFinder:
             for error in self._rust_validator.evaluate(document).errors()
         ]
         return violations or [Violation("", "", "the document does not fit its schema")]
-
-
-def truncate_message(text: str) -> str:
-    """The message without its middle, if it is long: it may repeat a whole document."""
-    return text if len(text) <= _MAX_MESSAGE else f"{text[: _MAX_MESSAGE - 60]} […] {text[-50:]}"
 
 
 def _shorten_message(error: Any) -> Any:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 import jsonschema_rs
 from jsonschema.exceptions import ValidationError
 
-PATTERN_OPTIONS: Final = jsonschema_rs.FancyRegexOptions()  # gives up after a million steps
+from holded_pipeline.schemas.rust_validators import PATTERN_OPTIONS
 
 
 @functools.lru_cache(maxsize=1024)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import functools
-import posixpath
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 import attrs
 
-from holded_pipeline.model.errors import ConfigurationError, RejectRecord
+from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import SchemaRef
+from holded_pipeline.schemas.referenced_subjects import ReferencedSubjects
+from holded_pipeline.schemas.schema_errors import naming_schema, unusable_schema
+from holded_pipeline.schemas.schema_rules import SchemaRules
 from holded_pipeline.schemas.schema_source import ResolvedSchema, SchemaSource
-from holded_pipeline.schemas.uris import BASE, references_in, uri_of, uris_in
+from holded_pipeline.schemas.shared_ids import require_own_uris
+from holded_pipeline.schemas.uris import BASE, references_in, rewrite_references, stated_id, uri_of
 
 
 @attrs.frozen
@@ -23,17 +26,27 @@ class LocalSchemas:
     Attributes:
         documents: the schemas by subject.
         paths: for schemas from files, the path of each subject's file, `/` between its levels.
+        rules: how the schemas are read.
+        aliases: further names of subjects.
     """
 
     documents: Mapping[str, Any]
     paths: Mapping[str, str] = attrs.field(factory=dict)
+    rules: SchemaRules = attrs.field(factory=SchemaRules)
+    aliases: Mapping[str, str] = attrs.field(factory=dict)
 
     def prepare(self) -> SchemaSource:
-        """Itself."""
+        """Itself.
+
+        Raises:
+            ConfigurationError: two different schemas have one `$id`, or an `$id` is not a URI.
+        """
+        require_own_uris(self._uris, self)
         return self
 
     def open(self) -> LocalResolver:
         """A resolver that caches what it resolved."""
+        self.prepare()
         return LocalResolver(self)
 
     def resolve(self, subject: str, version: int | None) -> ResolvedSchema:
@@ -41,82 +54,88 @@ class LocalSchemas:
 
         Raises:
             RejectRecord: there is none (`unknown_subject`), or not of that version (`unknown_version`).
-            ConfigurationError: it refers to a file outside the directory.
+            ConfigurationError: it refers to a file outside the directory, or to a URI that two schemas have.
         """
-        known = subject if subject in self.documents else subject.replace("\\", "/")
-        if known not in self.documents:
+        plain = subject.removeprefix("iglu:")
+        names = (subject, subject.replace("\\", "/"), plain, self.aliases.get(plain, subject))
+        known = next((name for name in names if name in self.documents), None)
+        if known is None:
             raise RejectRecord("unknown_subject", f"there is no schema for the subject {subject!r}; add one")
         if version not in (None, 1):
             raise RejectRecord(
                 "unknown_version",
                 f"the schema of {subject!r} is from a file or a mapping and has version 1 alone, not {version}",
             )
-        return ResolvedSchema(SchemaRef(known), self.uri_of_subject(known), self._documents_by_uri(known))
+        ref = SchemaRef(known)
+        with naming_schema(ref):
+            return ResolvedSchema(ref, self.uri_of_subject(known), self._documents_by_uri(known), self.rules)
 
     def uri_of_subject(self, subject: str) -> str:
-        """The URI of a known subject's schema: its `$id`, or one made from its path or subject."""
-        return uri_of(self.documents[subject], BASE + quote(self.paths.get(subject, subject)))
-
-    def find_referenced(self, written: str, target: str, referrer: str) -> str | None:
-        """The subject that a reference refers to: by `$id` first, then by path from the referrer's file.
-
-        In the schema of `sales/order`, the reference `../common/money.json` refers to a schema whose `$id` is the
-        `target` http://schemas.invalid/common/money.json. If there is none, to the subject whose file is
-        `common/money.json`, or which itself is called `common/money.json`.
-
-        Args:
-            written: the reference as it is written, without a fragment.
-            target: the same as an absolute URI.
-            referrer: the subject of the schema that it is in.
-
-        Returns:
-            The subject; None if there is none, which is an error only if validation needs the reference.
+        """The URI of a known subject's schema: its `$id`, or one made from its path or subject.
 
         Raises:
-            ConfigurationError: the path leads out of the directory.
+            ConfigurationError: its `$id` is not a URI.
         """
-        if target in self._subjects_by_uri:
-            return self._subjects_by_uri[target]
-        if urlsplit(written).scheme:
-            return None  # an absolute URI is never a path
-        folder = posixpath.dirname(self.paths.get(referrer, referrer))
-        path = posixpath.normpath(posixpath.join(folder, unquote(written).lstrip("/")))
-        if path.startswith(".."):
-            raise ConfigurationError(f"the schema {referrer!r} refers to {written!r}, which is outside its directory")
-        return next((subject for subject in self.documents if path in (self.paths.get(subject), subject)), None)
+        return self._uris[subject]
 
     @functools.cached_property
-    def _subjects_by_uri(self) -> dict[str, str]:
-        """The subject whose document has a URI. If two have it, the one that is not just a part of a document."""
-        subjects = self.documents
-        inside = {uri: each for each in subjects for uri in uris_in(subjects[each], self.uri_of_subject(each))}
-        return inside | {self.uri_of_subject(each): each for each in subjects}
+    def _uris(self) -> dict[str, str]:
+        uris: dict[str, str] = {}
+        for subject, document in self.documents.items():
+            with naming_schema(SchemaRef(subject)):
+                uris[subject] = uri_of(document, BASE + quote(self.name_of(subject)))
+        stated = {uri for subject, uri in uris.items() if stated_id(self.documents[subject]) is not None}
+        for subject, uri in uris.items():
+            if uri in stated and stated_id(self.documents[subject]) is None:
+                uris[subject] = f"{uri}?path"  # another file states this file's path as its `$id`
+        return uris
+
+    def name_of(self, subject: str) -> str:
+        """What messages call a subject: its file's path, or itself."""
+        return self.paths.get(subject, subject)
+
+    @functools.cached_property
+    def _referenced(self) -> ReferencedSubjects:
+        return ReferencedSubjects(self)
 
     def _documents_by_uri(self, root: str) -> dict[str, Any]:
-        """The root's schema and every schema it refers to, by URI.
+        """The root's schema and every schema it refers to, by URI, with references rewritten to these URIs.
 
-        A schema with an `$id` that is referred to by its path is in the result twice, as the same object. For the root
-        `sales/order` with {"$ref": "../common/money.json"}, where money has the `$id` https://ex.org/money:
+        For the root `sales/order` with {"$ref": "../common/money.json"}, where money has the `$id`
+        https://ex.org/money:
 
-            http://schemas.invalid/sales/order.json    order
+            http://schemas.invalid/sales/order.json    {"$ref": "https://ex.org/money"}
             https://ex.org/money                       money
-            http://schemas.invalid/common/money.json   money
         """
-        documents = {self.uri_of_subject(root): self.documents[root]}
+        documents: dict[str, Any] = {}
         pending = [root]
         while pending:
             referrer = pending.pop()
-            for written, target in references_in(self.documents[referrer], self.uri_of_subject(referrer)):
-                subject = self.find_referenced(written, target, referrer)
-                if subject is None or target in documents:
-                    continue
-                document, uri = self.documents[subject], self.uri_of_subject(subject)
-                if uri not in documents:
-                    documents[uri] = document
-                    pending.append(subject)
-                if target not in set(uris_in(document, uri)):
-                    documents[target] = document
+            uri = self.uri_of_subject(referrer)
+            if uri not in documents:
+                documents[uri] = self._rewrite(referrer, uri)
+                pending += self._subjects_referred_to_by(referrer, uri)
         return documents
+
+    def _rewrite(self, referrer: str, uri: str) -> Any:
+        def find_uri(written: str, target: str) -> str | None:
+            subject = self._referenced.find(written, target, referrer)
+            if subject is None:
+                return None
+            is_inside = target in self._referenced.own_uris(subject)
+            return None if is_inside else self.uri_of_subject(subject)
+
+        document = self.documents[referrer]
+        if not isinstance(document, dict | bool):
+            raise unusable_schema(
+                SchemaRef(referrer), f"a schema is an object, true or false, not {type(document).__name__}"
+            )
+        return rewrite_references(document, uri, find_uri)
+
+    def _subjects_referred_to_by(self, referrer: str, uri: str) -> list[str]:
+        references = references_in(self.documents[referrer], uri)
+        found = [self._referenced.find(written, target, referrer) for written, target in references]
+        return [subject for subject in found if subject is not None]
 
 
 class LocalResolver:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import unquote, urlunsplit
 
 import attrs
 
 from holded_pipeline.schemas.registry_client import RegistryClient
+from holded_pipeline.schemas.schema_rules import SchemaRules, parse_draft
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
 from holded_pipeline.servers.server_url import parse_http_url
@@ -29,9 +31,14 @@ class SchemaRegistry:
         ttl: seconds until `latest` is requested again. Pinned versions never change and are kept.
         negative_ttl: seconds until a missing subject or version is requested again.
         retry: how long a request is retried while the registry does not answer.
+        draft: the draft of schemas whose `$schema` is missing or unknown: "4", "6", "7", "2019-09" or "2020-12". None
+            for the newest where it is missing, and an error where it is unknown.
+        formats: whether `format` is checked.
+        content: whether `contentEncoding` and `contentMediaType` are checked, in the drafts that have them (from 7 on).
+            None for as the draft says: in draft 7 alone.
 
     Raises:
-        ValueError: the URL is not an HTTP URL, or credentials are given twice.
+        ValueError: the URL is not an HTTP URL, credentials are given twice, or `draft` is not known.
 
     Example::
 
@@ -51,6 +58,9 @@ class SchemaRegistry:
     ttl: float
     negative_ttl: float
     retry: Retry
+    draft: str | None
+    formats: bool
+    content: bool | None
 
     def __init__(
         self,
@@ -65,6 +75,9 @@ class SchemaRegistry:
         ttl: float = 300.0,
         negative_ttl: float = 30.0,
         retry: Retry | None = None,
+        draft: Any = None,
+        formats: bool = True,
+        content: bool | None = None,
     ) -> None:
         parts = parse_http_url(url, "the registry's url", example="http://localhost:8081")
         if parts.username and (username or password):
@@ -83,7 +96,15 @@ class SchemaRegistry:
             ttl,
             negative_ttl,
             retry or Retry(),
+            None if draft is None else parse_draft(draft),
+            formats,
+            content,
         )
+
+    @property
+    def rules(self) -> SchemaRules:
+        """How its schemas are read."""
+        return SchemaRules(self.draft, self.formats, self.content)
 
     def prepare(self) -> SchemaRegistry:
         """Itself: the workers request the schemas."""

@@ -20,6 +20,7 @@ from holded_pipeline.schemas.registry_http import (
     RegistrySettings,
     is_transient_registry_error,
 )
+from holded_pipeline.schemas.schema_errors import naming_schema
 from holded_pipeline.schemas.schema_source import ResolvedSchema
 
 _MAX_REFERENCE_DEPTH = 32  # a registry cannot store circular references, but an answer could contain them
@@ -91,9 +92,11 @@ class RegistryClient:
     def _fetch(self, subject: str, version: int | None, *, retry: bool) -> ResolvedSchema:
         requested = "latest" if version is None else str(version)
         answer = self._connection.get(_version_path(subject, requested), retry=retry)
-        documents = documents_by_uri(self._fetch_references(subject, requested, answer, retry=retry))
+        registered = self._fetch_references(subject, requested, answer, retry=retry)
         ref = SchemaRef(subject, _integer_in(answer, "version"), _integer_in(answer, "id"))
-        return ResolvedSchema(ref, next(iter(documents)), documents)
+        with naming_schema(ref):
+            documents = documents_by_uri(registered)
+        return ResolvedSchema(ref, next(iter(documents)), documents, self._settings.rules)
 
     def _fetch_references(
         self, subject: str, version: str, answer: dict[str, Any], *, retry: bool, depth: int = 0
@@ -110,8 +113,7 @@ class RegistryClient:
                 f"{self._connection.name} has references more than {_MAX_REFERENCE_DEPTH} levels deep, from {subject!r}"
             )
         references: dict[str, RegisteredSchema] = {}
-        for reference in answer.get("references") or ():
-            name, other, its_version = reference["name"], reference["subject"], str(reference["version"])
+        for name, other, its_version in self._names_of_references(subject, answer):
             path = _version_path(other, its_version)
             try:
                 referred = self._connection.get(path, params={"deleted": "true"}, retry=retry)
@@ -123,6 +125,19 @@ class RegistryClient:
             references[name] = self._fetch_references(other, its_version, referred, retry=retry, depth=depth + 1)
         return RegisteredSchema(subject, version, self._parse_schema(subject, answer), references)
 
+    def _names_of_references(self, subject: str, answer: dict[str, Any]) -> list[tuple[str, str, str]]:
+        """The name, the subject and the version of each schema that an answer's schema refers to."""
+        try:
+            return [
+                (_text_in(each, "name"), _text_in(each, "subject"), str(each["version"]))
+                for each in answer.get("references") or ()
+            ]
+        except (KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f"{self._connection.name} answers with references of {subject!r} that have no name, subject and "
+                "version; register the schema again"
+            ) from error
+
     def _parse_schema(self, subject: str, answer: dict[str, Any]) -> Any:
         schema_type = answer.get("schemaType") or "AVRO"  # Confluent omits it for its oldest format
         if schema_type != "JSON":
@@ -132,11 +147,18 @@ class RegistryClient:
             )
         try:
             return json.loads(answer["schema"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ConfigurationError(
                 f"the schema of the subject {subject!r} of {self._connection.name} is not JSON: {error}; register a "
                 "new version"
             ) from error
+
+
+def _text_in(reference: Any, name: str) -> str:
+    value = reference[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}, which is not text")
+    return value
 
 
 def _version_path(subject: str, version: str) -> str:

@@ -14,6 +14,7 @@ import requests
 from requests.auth import HTTPBasicAuth
 
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.schemas.schema_rules import SchemaRules
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
 from holded_pipeline.servers.tls_errors import explain_tls_error
@@ -50,6 +51,8 @@ class RegistrySettings(Protocol):
     def negative_ttl(self) -> float: ...  # noqa: D102
     @property
     def retry(self) -> Retry: ...  # noqa: D102
+    @property
+    def rules(self) -> SchemaRules: ...  # noqa: D102
 
 
 class MissingError(Exception):

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import attrs
 
 from holded_pipeline.model.values import SchemaRef
+from holded_pipeline.schemas.schema_rules import SchemaRules
 
 
 @attrs.frozen
@@ -18,11 +19,13 @@ class ResolvedSchema:
         ref: its subject, version and id.
         uri: the absolute URI that its relative references start from.
         documents: the schema itself, under `uri`, and all schemas that it may refer to, under absolute URIs.
+        rules: how they are read.
     """
 
     ref: SchemaRef
     uri: str
     documents: Mapping[str, Any]
+    rules: SchemaRules = attrs.field(factory=SchemaRules)
 
     @property
     def document(self) -> Any:
@@ -49,7 +52,7 @@ class SchemaResolver(Protocol):
 
 
 class SchemaSource(Protocol):
-    """Where schemas come from: `SchemaDirectory`, `SchemaRegistry`, or a class of your own.
+    """Where schemas come from: `SchemaDirectory`, `SchemaRegistry`, `SchemaMapping`, or a class of your own.
 
     Example:
         >>> class TenantSchemas:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from holded_pipeline.model.errors import RejectRecord
-from holded_pipeline.model.json_codec import has_surrogate
+from holded_pipeline.model.json_strings import has_surrogate
 from holded_pipeline.model.templates import EVENT_FIELDS, parse_template
 from holded_pipeline.model.values import Event
 from holded_pipeline.user_code.errors import name_of, pipeline_error_for, result_or_error, truncated

@@ -9,6 +9,8 @@ from urllib.parse import quote, urldefrag, urljoin, urlsplit
 
 import attrs
 
+from holded_pipeline.schemas.schema_rules import SchemaRules
+
 BASE = "http://schemas.invalid/"
 """What the URIs of schemas without an `$id` begin with. No server can ever have this name (RFC 2606)."""
 
@@ -49,13 +51,25 @@ def uri_of(document: Any, default: str) -> str:
     return absolute_uri(default, document[keyword])[0] if keyword else default
 
 
+def stated_id(document: Any) -> str | None:
+    """The `$id` of a schema as it is written, without a fragment; None if it states none."""
+    keyword = _id_keyword(document)
+    return document[keyword].partition("#")[0] if keyword else None
+
+
 def absolute_uri(base: str, written: str) -> tuple[str, str]:
     """A reference as an absolute URI and its fragment, percent-encoded.
 
     `../dirección.json#/$defs/x` from `http://schemas.invalid/sales/order.json` is
     `("http://schemas.invalid/direcci%C3%B3n.json", "/$defs/x")`.
+
+    Raises:
+        ValueError: it is not a URI, such as `http://[::1`.
     """
-    uri, fragment = urldefrag(urljoin(base, percent_encode(written)))
+    try:
+        uri, fragment = urldefrag(urljoin(base, percent_encode(written)))
+    except ValueError as error:
+        raise ValueError(f"{written!r} is not a valid URI ({error}); correct the $id or $ref") from error
     return uri, fragment
 
 
@@ -73,8 +87,15 @@ def references_in(document: Any, uri: str) -> Iterator[tuple[str, str]]:
 
 def uris_in(document: Any, uri: str) -> Iterator[str]:
     """The URIs under which a document and the schemas inside it can be referred to."""
-    yield uri
-    yield from (base for schema, base in _subschemas(document, uri) if "$id" in schema or "id" in schema)
+    yield from (base for base, _ in schemas_by_uri(document, uri))
+
+
+def schemas_by_uri(document: Any, uri: str) -> Iterator[tuple[str, Any]]:
+    """The same, each with the schema that has it, the document first."""
+    yield uri, document
+    for schema, base in subschemas(document, uri):
+        if schema is not document and _id_keyword(schema):
+            yield base, schema
 
 
 def rewrite_references(document: Any, uri: str, find_uri: Callable[[str, str], str | None]) -> Any:
@@ -117,8 +138,7 @@ def one_uri_per_document(documents: Mapping[str, Any]) -> dict[str, Any]:
         documents: by URI. A document under several URIs is the same object under each. It keeps its absolute `$id`, or
             else the first of these URIs.
     """
-    first: dict[int, str] = {}
-    kept = {uri: first.setdefault(id(document), _kept_uri(document, uri)) for uri, document in documents.items()}
+    kept = kept_uris(documents)
     copies = {kept[uri]: copy.deepcopy(document) for uri, document in documents.items()}
     for uri, document in copies.items():
         for reference in _references(document, uri):
@@ -127,11 +147,17 @@ def one_uri_per_document(documents: Mapping[str, Any]) -> dict[str, Any]:
             reference.schema[reference.keyword] = (
                 percent_encode(reference.written) if is_kept else _with_fragment(target, reference.fragment)
             )
-        for schema, base in list(_subschemas(document, uri)):
+        for schema, base in list(subschemas(document, uri)):
             keyword = _id_keyword(schema)
             if keyword:
                 schema[keyword] = _with_fragment(base, urldefrag(schema[keyword]).fragment)
     return copies
+
+
+def kept_uris(documents: Mapping[str, Any]) -> dict[str, str]:
+    """For each URI, the one that `one_uri_per_document` has its document under."""
+    first: dict[int, str] = {}
+    return {uri: first.setdefault(id(document), _kept_uri(document, uri)) for uri, document in documents.items()}
 
 
 def _kept_uri(document: Any, uri: str) -> str:
@@ -145,25 +171,30 @@ def _with_fragment(uri: str, fragment: str) -> str:
 
 
 def _id_keyword(schema: Any) -> str | None:
-    """The keyword by which a schema states its URI, `$id` or `id`; None if it states none."""
+    """The keyword by which a schema states its URI, `$id` or `id`; None if it states none.
+
+    `id` means nothing in a schema that says it is of a later draft than 4.
+    """
     if isinstance(schema, dict):
-        for keyword in ("$id", "id"):
+        declared = schema.get("$schema")
+        is_later = isinstance(declared, str) and SchemaRules().draft_of(declared) not in (None, "4")
+        for keyword in ("$id",) if is_later else ("$id", "id"):
             stated = schema.get(keyword)
-            if isinstance(stated, str) and urldefrag(stated).url:
+            if isinstance(stated, str) and stated.partition("#")[0]:
                 return keyword
     return None
 
 
 def _references(document: Any, uri: str) -> Iterator[_Reference]:
     """Every reference in a document, which may be rewritten meanwhile. `uri` is the document's."""
-    for schema, base in list(_subschemas(document, uri)):
+    for schema, base in list(subschemas(document, uri)):
         for keyword in _REFERENCE_KEYWORDS:
             written = schema.get(keyword)
             if isinstance(written, str):
                 yield _Reference(schema, keyword, written, base, *absolute_uri(base, written))
 
 
-def _subschemas(document: Any, uri: str) -> Iterator[tuple[dict[str, Any], str]]:
+def subschemas(document: Any, uri: str) -> Iterator[tuple[dict[str, Any], str]]:
     """Every schema in a document that is an object, with the URI its references start from. `uri` is the document's.
 
     {"properties": {"$ref": {"$id": "inner.json", "items": {}}}} within http://schemas.invalid/a.json yields

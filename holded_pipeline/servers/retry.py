@@ -31,7 +31,8 @@ def _validate_finite(_: object, attribute: attrs.Attribute[float], value: float)
 class Retry:
     """How long calls are retried during an outage.
 
-    Waits double from `first_wait` to `longest_wait`, with jitter so that workers do not retry at the same time.
+    Waits double from `first_wait` to `longest_wait`, with jitter so that workers do not retry at the same time. The
+    last attempt is made when the deadline is reached.
 
     Attributes:
         deadline: seconds after which the run fails with a `TransientError`; `math.inf` for never.
@@ -42,6 +43,11 @@ class Retry:
     deadline: float = attrs.field(default=120.0, validator=_validate_positive)
     first_wait: float = attrs.field(default=0.2, validator=[_validate_positive, _validate_finite])
     longest_wait: float = attrs.field(default=10.0, validator=[_validate_positive, _validate_finite])
+
+    def _next_wait(self, state: tenacity.RetryCallState) -> float:
+        """The wait before the next attempt; the last attempt is made at the deadline."""
+        usual = tenacity.wait_exponential(self.first_wait, self.longest_wait) + tenacity.wait_random(0, self.first_wait)
+        return min(usual(state), max(self.deadline - (state.seconds_since_start or 0.0), 0.0))
 
     def call(self, attempt: Callable[[], T], *, server: str, is_transient: Callable[[Exception], bool]) -> T:
         """Calls `attempt` until it returns, until its error is not transient, or until the deadline.
@@ -56,9 +62,8 @@ class Retry:
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, Exception) and is_transient(error)),
-            stop=tenacity.stop_before_delay(self.deadline),
-            wait=tenacity.wait_exponential(self.first_wait, self.longest_wait)
-            + tenacity.wait_random(0, self.first_wait),
+            stop=tenacity.stop_after_delay(self.deadline),
+            wait=self._next_wait,
             before_sleep=partial(_warn, server),
             reraise=True,
         )

@@ -15,20 +15,25 @@ from typing import Any, TypeVar
 
 import fsspec.asyn
 
-from holded_pipeline.model.errors import ObjectVanishedError
+from holded_pipeline.model.errors import ObjectUnreadableError, ObjectVanishedError
 from holded_pipeline.store.bytes_file import BytesFile
 from holded_pipeline.store.errors import (
     is_missing_key,
     is_transient_store_error,
+    is_unreadable,
     not_a_store_error,
     recognize_other_server,
     translate_store_error,
+    unreadable_error,
 )
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import Slice, StoredObject
 from holded_pipeline.store.signed_gets import SignedGets
 
 T = TypeVar("T")
+
+ObjectError = ObjectUnreadableError | ObjectVanishedError
+"""Why one object cannot be read, while others can."""
 
 _CONCURRENT_GETS = 16
 _WEAK = "W/"  # how an ETag of a web page may begin; no S3 store sends such an ETag
@@ -87,18 +92,17 @@ class ObjectStore:
 
         Raises:
             ObjectVanishedError: the object was deleted or overwritten in the meantime.
+            ObjectUnreadableError: the store does not give it out.
         """
         return self._call(lambda client: _get_slice(client, self._lake.bucket, part), part.key)
 
-    def read_many(self, parts: Sequence[Slice]) -> list[bytes | ObjectVanishedError]:
-        """The bytes of several slices, read at once, in their order; the error of a slice whose object vanished."""
-        found: dict[int, bytes | ObjectVanishedError] = {}  # what one attempt read is not read again by the next
+    def read_many(self, parts: Sequence[Slice]) -> list[bytes | ObjectError]:
+        """The bytes of several slices, read at once, in their order; an error where an object cannot be read."""
+        found: dict[int, bytes | ObjectError] = {}  # what one attempt read is not read again by the next
         self._call(partial(self._read_missing, parts, found))
         return [found[number] for number in range(len(parts))]
 
-    async def _read_missing(
-        self, parts: Sequence[Slice], found: dict[int, bytes | ObjectVanishedError], client: Any
-    ) -> None:
+    async def _read_missing(self, parts: Sequence[Slice], found: dict[int, bytes | ObjectError], client: Any) -> None:
         waiting = iter([number for number in range(len(parts)) if number not in found])
         signed_gets = await SignedGets.open(client, self._lake)
 
@@ -114,13 +118,14 @@ class ObjectStore:
             for reader in readers:
                 reader.cancel()  # after an error the others would go on
 
-    async def _get_or_error(self, client: Any, part: Slice) -> bytes | ObjectVanishedError:
+    async def _get_or_error(self, client: Any, part: Slice) -> bytes | ObjectError:
         try:
             return await _get_slice(client, self._lake.bucket, part)
         except Exception as error:
-            if is_missing_key(error):
-                return _vanished_error(self._lake, part.key)
-            raise
+            object_error = _object_error(error, self._lake, part.key)
+            if object_error is None:
+                raise
+            return object_error
 
     def stream(self, part: Slice, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
         """The bytes of a slice in chunks; when a connection breaks, one chunk is read again, not the object.
@@ -180,8 +185,8 @@ class ObjectStore:
                 is_transient=is_transient_store_error,
             )
         except Exception as error:
-            if key is not None and is_missing_key(error):
-                raise _vanished_error(self._lake, key) from error
+            if key is not None and (object_error := _object_error(error, self._lake, key)) is not None:
+                raise object_error from error
             raise translate_store_error(error, self._lake) from error
 
 
@@ -228,6 +233,13 @@ async def _get_slice(client: Any, bucket: str, part: Slice) -> bytes:
     if len(body) != part.length:
         raise ConnectionError(f"{len(body)} bytes of {part.key} came instead of {part.length}")
     return body
+
+
+def _object_error(error: Exception, lake: MinIO, key: str) -> ObjectError | None:
+    """The error for one object that cannot be read; None if others cannot be read either."""
+    if is_missing_key(error):
+        return _vanished_error(lake, key)
+    return unreadable_error(error, lake, key) if is_unreadable(error) else None
 
 
 def _vanished_error(lake: MinIO, key: str) -> ObjectVanishedError:

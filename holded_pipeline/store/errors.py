@@ -24,7 +24,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from holded_pipeline.model.errors import ConfigurationError, HoldedPipelineError
+from holded_pipeline.model.errors import ConfigurationError, HoldedPipelineError, ObjectUnreadableError
 from holded_pipeline.servers.tls_errors import explain_tls_error
 from holded_pipeline.store.minio import MinIO
 
@@ -46,7 +46,32 @@ _TRANSIENT_CODES = {
 _MISSING_KEY_CODES = {"NoSuchKey", "PreconditionFailed", "InvalidRange", "NoSuchVersion"}
 _IS_CODE = re.compile(r"[A-Za-z]")  # botocore uses the status where the body has no code
 _TRANSIENT_STATUSES = {408, 429}
-_SERVER_ERROR, _NOT_IMPLEMENTED = 500, 501
+_BAD_REQUEST, _SERVER_ERROR, _NOT_IMPLEMENTED = 400, 500, 501
+_ABOUT_EVERY_OBJECT = {
+    "AccountProblem",
+    "AllAccessDisabled",
+    "AuthorizationHeaderMalformed",
+    "ExpiredToken",
+    "IllegalLocationConstraintException",
+    "InvalidAccessKeyId",
+    "InvalidBucketName",
+    "InvalidSecurity",
+    "InvalidToken",
+    "MethodNotAllowed",
+    "MissingSecurityHeader",
+    "NoSuchBucket",
+    "NotSignedUp",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+}
+"""Codes of a refused read that say nothing about the object: its neighbours cannot be read either."""
+_READ_ADVICE = {
+    "InvalidObjectState": "restore it from its archive",
+    "AccessDenied": "grant the key s3:GetObject on it, and kms:Decrypt where it is encrypted",
+    "InvalidRequest": "copy it to one without the customer's key (SSE-C), if it is encrypted so",
+}
 _OTHER_SERVER = "the endpoint is not an S3 server, or a proxy answered"
 _ADVICE = {
     "NoSuchBucket": "create the bucket, or name another one",
@@ -102,7 +127,7 @@ def is_transient_store_error(error: Exception) -> bool:
     if isinstance(error, ClientError):
         status = _status(error.response)
         is_passing = status in _TRANSIENT_STATUSES or (status >= _SERVER_ERROR and status != _NOT_IMPLEMENTED)
-        return is_passing or _code(error) in _TRANSIENT_CODES
+        return is_passing or _code(error).removeprefix("KMS.") in _TRANSIENT_CODES
     return isinstance(
         error,
         NoStoreAnswerError
@@ -118,6 +143,26 @@ def is_transient_store_error(error: Exception) -> bool:
 def is_missing_key(error: Exception) -> bool:
     """Whether the requested version of the object does not exist any more."""
     return isinstance(error, ClientError) and _code(error) in _MISSING_KEY_CODES
+
+
+def is_unreadable(error: Exception) -> bool:
+    """Whether the store refuses to give out this object, whatever it does with others."""
+    if not isinstance(error, ClientError) or is_missing_key(error) or is_transient_store_error(error):
+        return False
+    code = _code(error)
+    is_refused = _BAD_REQUEST <= _status(error.response) < _SERVER_ERROR
+    return bool(code) and is_refused and error.operation_name == "GetObject" and code not in _ABOUT_EVERY_OBJECT
+
+
+def unreadable_error(error: Exception, lake: MinIO, key: str) -> ObjectUnreadableError:
+    """The error that the user gets for an object that `is_unreadable`."""
+    assert isinstance(error, ClientError)  # noqa: S101  for the type checker; `is_unreadable` says so
+    code = _code(error)
+    return ObjectUnreadableError(
+        f"{lake.bucket}/{key} cannot be read; the store said: {code}: {_message_of(error)}; "
+        f"{_READ_ADVICE.get(code, 'make it readable')}, "
+        'or pass on_unreadable="reject" to ReadMinIO to continue without it'
+    )
 
 
 def translate_store_error(error: Exception, lake: MinIO) -> Exception:

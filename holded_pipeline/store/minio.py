@@ -103,7 +103,8 @@ class MinIO:
             "client_kwargs": {
                 "endpoint_url": self.endpoint,
                 "region_name": self.region,
-                "verify": self.verify,
+                # Without TLS there is no certificate, and to read the list of authorities takes longer than a request.
+                "verify": self.verify if self.endpoint.lower().startswith("https:") else False,
             },
             "config_kwargs": {
                 "s3": {"addressing_style": self.addressing_style},

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from io import BytesIO
+from concurrent.futures import Executor
 from typing import Any
 
 import attrs
 
-from holded_pipeline.store.compression import Compression, Compressor, new_compressor
+from holded_pipeline.store.compressed_body import CompressedBody, Piece
+from holded_pipeline.store.compression import Compression
 from holded_pipeline.store.object_names import ObjectIdentity
 
 _COMPRESSOR_BYTES = 600 << 10  # memory of a compressor, rounded up
 _BLOCK_BYTES = 256 << 10  # lines are compressed so many bytes at a time: a call for each line costs more than its work
+_RUNNING_BYTES = 2 * _BLOCK_BYTES  # memory of the block that is being compressed, in pieces and as a whole
+_BACKGROUND_BYTES = 1 << 20  # smaller objects wait for each block, so that they end within a block of their size
 _OPEN_BYTES = 2 << 10  # memory of an object without lines
 _CHUNK_OVERHEAD = 48  # memory of a bytes object and its place in a list, beside its bytes
 
@@ -34,21 +37,24 @@ class FinishedObject:
 class _OpenObject:
     """Holds lines until there is a block of them. An object below one block gets its compressor when it is finished."""
 
-    def __init__(self, compression: Compression | None, now: float, *, object_bytes: int) -> None:
+    def __init__(
+        self, compression: Compression | None, now: float, *, object_bytes: int, executor: Executor | None
+    ) -> None:
         self.opened = now
         self.records = 0
-        self.size = 0  # bytes that came out of the compressor
+        self.size = 0  # bytes that are known to have come out of the compressor
         self.held = _OPEN_BYTES  # bytes of memory
         self.identity = ObjectIdentity()
         self._compression = compression
         self._object_bytes = object_bytes
+        self._executor = executor if object_bytes >= _BACKGROUND_BYTES else None
         self._block_bytes = min(_BLOCK_BYTES, object_bytes)
-        self._compressor: Compressor | None = None
+        self._body: CompressedBody | None = None
         self._lines: list[bytes] = []
-        self._identified = 0  # how many of them are in the identity
+        self._pieces: list[Piece] = []
         self._time_member = b""
+        self._block_held = 0  # bytes of memory of the block that is gathered
         self._line_bytes = 0
-        self._compressed = BytesIO()  # gives its bytes without a copy
 
     def add(self, lines: Sequence[Line], elements: Sequence[Any]) -> int:
         """Adds lines until there are none or the object has its size; returns how many."""
@@ -57,7 +63,7 @@ class _OpenObject:
         for line, element in zip(lines, elements, strict=True):
             time_member = begin(element)
             if time_member is not self._time_member:
-                self._identify_lines()
+                self._end_piece()
                 self._time_member = time_member
             if isinstance(line, bytes):
                 self._append(line)
@@ -75,38 +81,35 @@ class _OpenObject:
         self._lines.append(chunk)
         size = len(chunk)
         self._line_bytes += size
+        self._block_held += size + _CHUNK_OVERHEAD
         self.held += size + _CHUNK_OVERHEAD
         if self._line_bytes >= self._block_bytes:
             self._compress()
 
     def _compress(self) -> None:
-        if self._compressor is None:
-            self._compressor = new_compressor(self._compression)
-            self.held += _COMPRESSOR_BYTES
-        part = self._compressor.compress(self._take_block())
-        self.held += len(part)
-        self.size += len(part)
-        self._compressed.write(part)
+        if self._body is None:
+            self._body = CompressedBody(self._compression, self.identity, self._executor)
+            self.held += _COMPRESSOR_BYTES if self._executor is None else _COMPRESSOR_BYTES + _RUNNING_BYTES
+        self.held -= self._block_held
+        size = self._body.add(self._take_pieces())
+        self.held += size - self.size
+        self.size = size
 
     def finish(self) -> bytes:
-        compressor = self._compressor or new_compressor(self._compression)
-        self._compressed.write(compressor.compress(self._take_block()))
-        self._compressed.write(compressor.flush())
-        return self._compressed.getvalue()
+        body = self._body or CompressedBody(self._compression, self.identity, None)
+        return body.finish(self._take_pieces())
 
-    def _identify_lines(self) -> None:
-        """Adds the lines since the last time to the identity: they leave out the same member."""
-        self.identity.add(b"".join(self._lines[self._identified :]), self._time_member)
-        self._identified = len(self._lines)
+    def _end_piece(self) -> None:
+        """The lines since the last time are a piece of their own: they leave out the same member."""
+        if self._lines:
+            self._pieces.append((b"".join(self._lines), self._time_member, self.identity.take_origins()))
+            self._lines.clear()
 
-    def _take_block(self) -> bytes:
-        self._identify_lines()
-        self._identified = 0
-        block = b"".join(self._lines)
-        self.held -= self._line_bytes + _CHUNK_OVERHEAD * len(self._lines)
-        self._lines.clear()
-        self._line_bytes = 0
-        return block
+    def _take_pieces(self) -> list[Piece]:
+        self._end_piece()
+        pieces, self._pieces = self._pieces, []
+        self._line_bytes = self._block_held = 0
+        return pieces
 
 
 class ObjectBuffers:
@@ -115,14 +118,22 @@ class ObjectBuffers:
     Args:
         compression: the name of a codec, or None.
         object_bytes: an object of this many compressed bytes is due. Lines are compressed in blocks of 256 KiB, or of
-            this size if it is less, so an object may have a block more.
+            this size if it is less, so an object may have a block more, or two from 1 MiB on.
         object_seconds: an object this old is due.
         total_bytes: when all open objects together have more bytes in memory, the largest is due.
+        executor: compresses while more lines are added; None to compress within `add`.
     """
 
     def __init__(
-        self, compression: Compression | None, *, object_bytes: int, object_seconds: float, total_bytes: int
+        self,
+        compression: Compression | None,
+        *,
+        object_bytes: int,
+        object_seconds: float,
+        total_bytes: int,
+        executor: Executor | None = None,
     ) -> None:
+        self._executor = executor
         self._compression = compression
         self._object_bytes = object_bytes
         self._object_seconds = object_seconds
@@ -170,7 +181,9 @@ class ObjectBuffers:
     def _open_object(self, destination: Any, now: float) -> _OpenObject:
         target = self._open.get(destination)
         if target is None:
-            target = self._open[destination] = _OpenObject(self._compression, now, object_bytes=self._object_bytes)
+            target = self._open[destination] = _OpenObject(
+                self._compression, now, object_bytes=self._object_bytes, executor=self._executor
+            )
             self._held_bytes += target.held
             self._oldest = min(self._oldest, now)
         return target

@@ -189,11 +189,19 @@ class ObjectIdentity:
             self._processing = processing
             self._time_member = _time_member_of(processing)
 
-    def add(self, text: bytes, time_member: bytes) -> None:
-        """Adds the text of lines that were begun, all with this member; the last one may go on in the next text."""
+    def take_origins(self) -> bytes:
+        """Where the elements came from that were begun since the last time."""
+        origins = b"".join(self._new_origins)
+        self._new_origins.clear()
+        return origins
+
+    def add(self, text: bytes, time_member: bytes, origins: bytes) -> None:
+        """Adds the text of lines, all with this member, and their origins.
+
+        The last line may go on in the next text. Another thread may begin more elements meanwhile.
+        """
         if self._is_known:
-            self._origins.update(b"".join(self._new_origins))
-            self._new_origins.clear()
+            self._origins.update(origins)
             self._lines.update(text.replace(time_member, b"\n") if time_member else text)
 
     def digest(self) -> str | None:

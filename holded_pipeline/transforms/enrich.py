@@ -88,7 +88,7 @@ class Enrich(RejectingTransform[Event]):
             if group[0].takes_batches:
                 label, run = f"RunBatches_{group[0].name}", RunBatches(group[0], settings)
             else:
-                in_batches = events.windowing.is_default() and can_run_in_batches(group, settings)
+                in_batches = events.windowing.is_default() and can_run_in_batches(group)
                 kind = RunBuiltinEnrichers if in_batches else RunEnrichers
                 label, run = f"RunEnrichers_{group[0].name}", kind(group, settings)
             outputs = events | label >> beam.ParDo(run).with_outputs(REJECTED, main=PASSED)

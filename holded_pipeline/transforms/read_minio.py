@@ -6,6 +6,7 @@ from typing import Literal
 
 import apache_beam as beam
 
+from holded_pipeline.model.timestamp_rules import Timestamps
 from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.reading.envelopes import Envelope
@@ -18,8 +19,8 @@ from holded_pipeline.store.read_plan import ReadUnit, StoredObject
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
-from holded_pipeline.transforms.workers.plan_reads import LARGE, ListObjects, SplitLarge
-from holded_pipeline.transforms.workers.read_units import ReadUnits
+from holded_pipeline.transforms.workers.plan_reads import LARGE, ListObjects, OnEmpty, SplitLarge
+from holded_pipeline.transforms.workers.read_units import ReadUnits, RejectedObjects
 
 
 class ReadMinIO(RejectingTransform[Event]):
@@ -36,8 +37,11 @@ class ReadMinIO(RejectingTransform[Event]):
             name of one that a plugin registered, or a function `(document, source) -> Event`.
         layout: `lines` (a record a line) or `values` (JSON values over any number of lines) if it is known; None finds
             it in each object's key and first bytes.
+        on_empty: what happens if no object matches: `warn` logs a warning, `fail` fails the run, `ignore` says nothing.
         on_vanished: what happens if an object is deleted or overwritten between listing and reading: `fail` fails the
             run, `reject` rejects the object with reason `object_vanished`.
+        on_unreadable: what happens if the store does not give out an object (archived, encrypted with a key out of
+            reach, not granted): `fail` fails the run, `reject` rejects the object with reason `object_unreadable`.
         unit_bytes: how many bytes a worker reads at a time: small objects up to this total, large line files in
             slices of about this size.
         unit_objects: how many small objects a worker reads at a time, at most.
@@ -45,6 +49,8 @@ class ReadMinIO(RejectingTransform[Event]):
             records were accepted before, one above 64 MiB.
         max_depth: a more deeply nested record is rejected with reason `too_deep`; the envelope `event` accepts two
             levels more, which the stored form adds.
+        timestamps: the unit of timestamps that are numbers, and which times are rejected with reason
+            `implausible_timestamp`; by default milliseconds, and times before 1980, with the envelope `event` none.
         registry: where names of envelopes are looked up; by default the installed plugins'.
 
     Example:
@@ -56,8 +62,9 @@ class ReadMinIO(RejectingTransform[Event]):
     Raises:
         ValueError: an argument is wrong, or no envelope has that name; the message lists the known ones.
         ConfigurationError: (applying) the envelope cannot be pickled; (running) the bucket, the keys or the
-            endpoint are wrong.
+            endpoint are wrong; or no object matches, see `on_empty`.
         ObjectVanishedError: (running) see `on_vanished`.
+        ObjectUnreadableError: (running) see `on_unreadable`.
         TransientError: (running) the store did not answer within `lake.retry`.
 
     **Guarantees:** each record of each listed object comes out once per attempt of its bundle, as an event or as
@@ -76,16 +83,22 @@ class ReadMinIO(RejectingTransform[Event]):
         *,
         envelope: str | Envelope = "holded",
         layout: Layout | None = None,
+        on_empty: OnEmpty = "warn",
         on_vanished: Literal["fail", "reject"] = "fail",
+        on_unreadable: Literal["fail", "reject"] = "fail",
         unit_bytes: int = 16 << 20,
         unit_objects: int = 500,
         max_record_bytes: int = 16 << 20,
         max_depth: int = 100,
+        timestamps: Timestamps | None = None,
         registry: PluginRegistry | None = None,
     ) -> None:
         super().__init__()
-        if on_vanished not in ("fail", "reject"):
-            raise ValueError(f'on_vanished must be "fail" or "reject", got {on_vanished!r}')
+        for name, choice in (("on_vanished", on_vanished), ("on_unreadable", on_unreadable)):
+            if choice not in ("fail", "reject"):
+                raise ValueError(f'{name} must be "fail" or "reject", got {choice!r}')
+        if on_empty not in ("warn", "fail", "ignore"):
+            raise ValueError(f'on_empty must be "warn", "fail" or "ignore", got {on_empty!r}')
         if layout not in (None, "lines", "values"):
             raise ValueError(f'layout must be "lines", "values" or None, got {layout!r}')
         for name, value in (("unit_bytes", unit_bytes), ("unit_objects", unit_objects)):
@@ -95,17 +108,21 @@ class ReadMinIO(RejectingTransform[Event]):
         self._pattern = normalize_pattern(pattern)
         glob_regex(self._pattern)  # raises for a wrong set
         self._layout = layout
-        self._on_vanished = on_vanished
+        self._on_empty: OnEmpty = on_empty
+        choices: dict[Literal["vanished", "unreadable"], str] = {"vanished": on_vanished, "unreadable": on_unreadable}
+        self._rejected_objects: RejectedObjects = frozenset(what for what in choices if choices[what] == "reject")
         self._unit_bytes = unit_bytes
         self._unit_objects = unit_objects
         self._envelope = envelope
         resolved = (registry or default_registry()).envelope(envelope)
-        self._reader = RecordReader(resolved, max_record_bytes=max_record_bytes, max_depth=max_depth)
+        self._reader = RecordReader(
+            resolved, max_record_bytes=max_record_bytes, max_depth=max_depth, timestamps=timestamps
+        )
 
     def expand(self, pipeline: beam.pvalue.PBegin) -> Outcome:
         """Lists, plans, shuffles the plan, reads."""
         check_picklable(self._reader, describe_envelope(self._envelope))
-        list_objects = ListObjects(self._lake, self._unit_bytes, self._unit_objects)
+        list_objects = ListObjects(self._lake, self._unit_bytes, self._unit_objects, self._on_empty)
         listed = (
             pipeline
             | "NamePattern" >> beam.Create([self._pattern])
@@ -120,7 +137,9 @@ class ReadMinIO(RejectingTransform[Event]):
             | "SplitLarge" >> beam.ParDo(split_large).with_output_types(ReadUnit)
         )
         run_id, step = run_id_of(pipeline.pipeline), step_of(pipeline.pipeline)
-        read_units = ReadUnits(self._lake, self._reader, self._on_vanished, run_id, step, layout=self._layout)
+        read_units = ReadUnits(
+            self._lake, self._reader, self._rejected_objects, run_id=run_id, step=step, layout=self._layout
+        )
         outputs = (
             (listed.units, split)
             | "JoinPlan" >> beam.Flatten()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -11,6 +12,7 @@ import attrs
 from apache_beam.transforms.window import TimestampedValue
 
 from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.model.timestamp_rules import Timestamps
 from holded_pipeline.model.values import Event, Rejected, Source
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.reading.envelopes import Envelope, stored_event
@@ -65,6 +67,7 @@ class ReadRejected(RejectingTransform[Event]):
         max_attempts: a record that was tried this often is parked.
         max_record_bytes: as for `ReadMinIO`; raise it to replay `record_too_large`.
         max_depth: as for `ReadMinIO`; raise it to replay `too_deep`.
+        timestamps: as for `ReadMinIO`; change it to replay `implausible_timestamp`.
         registry: where names of envelopes are looked up; by default the installed plugins'.
 
     Example:
@@ -101,6 +104,7 @@ class ReadRejected(RejectingTransform[Event]):
         max_attempts: int = 5,
         max_record_bytes: int = 16 << 20,
         max_depth: int = 100,
+        timestamps: Timestamps | None = None,
         registry: PluginRegistry | None = None,
     ) -> None:
         super().__init__()
@@ -112,9 +116,9 @@ class ReadRejected(RejectingTransform[Event]):
         self._max_attempts = max_attempts
         self._envelope = envelope
         resolved = (registry or default_registry()).envelope(envelope)
-        limits = {"max_record_bytes": max_record_bytes, "max_depth": max_depth}
-        self._reader = RecordReader(resolved, **limits)
-        self._stored_reader = RecordReader(stored_event, **limits)
+        read_by = partial(RecordReader, max_record_bytes=max_record_bytes, max_depth=max_depth)
+        self._reader = read_by(resolved, timestamps=timestamps)
+        self._stored_reader = read_by(stored_event)
 
     def expand(self, pipeline: beam.pvalue.PBegin) -> Replayed:
         """Finds the open rejections, then reads events from them."""
@@ -147,6 +151,9 @@ class _ReplayRejected(beam.DoFn):
         self._store = store
         self._run_id = run_id
         self._counters = Counters("replay")
+
+    def start_bundle(self) -> None:
+        self._reader = self._reader.at(datetime.now(UTC))
 
     def finish_bundle(self) -> None:
         self._counters.flush()

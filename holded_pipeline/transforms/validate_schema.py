@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import apache_beam as beam
-from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.carried_text import with_entries
 from holded_pipeline.model.errors import RejectRecord
@@ -16,7 +16,7 @@ from holded_pipeline.rejected.rejections import reject
 from holded_pipeline.schemas.references import LocalSchemas
 from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.schemas.subjects import Subject, is_user_code, subject_of
-from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting, windowed
+from holded_pipeline.transforms.beam.batches import BatchDoFn, Waiting, placed
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 
@@ -31,9 +31,10 @@ class ValidateSchema(RejectingTransform[Event]):
     violation, and the schema.
 
     Args:
-        schemas: a `SchemaRegistry`, a `SchemaDirectory`, a mapping from subject to schema, or a source of your own
-            (see `SchemaSource`). The drafts are 4, 6, 7, 2019-09 and 2020-12; a schema without `$schema` is of
-            2020-12. Formats are checked.
+        schemas: a `SchemaRegistry`, a `SchemaDirectory`, a mapping from subject to schema (with options a
+            `SchemaMapping`), or a source of your own (see `SchemaSource`). The drafts are 4, 6, 7, 2019-09 and 2020-12;
+            a schema without `$schema` is of 2020-12, or of the source's `draft`. Formats are checked unless the source
+            says otherwise.
         subject: the subject of all events, a template over `{type}`, `{type_name}` (its last part) and
             `{company_id}`, or a function `(event) -> str`.
         version: a version number, or `latest`.
@@ -45,7 +46,8 @@ class ValidateSchema(RejectingTransform[Event]):
 
     Raises:
         ValueError: `version` is neither `latest` nor a number from 1, or `subject` is empty or not a valid template.
-        ConfigurationError: (applying) the schema directory cannot be read; (running) a schema is not valid, is not
+        ConfigurationError: (applying) the schema directory cannot be read or has no schema, or two schemas have one
+            `$id`; (running) a schema is not valid, is not
             JSON Schema, refers to one that is missing, or the registry rejects the request; or the subject function
             misses a file or a grant.
         TransientError: (running) the registry did not answer within its `retry`, or the subject function met an outage.
@@ -91,7 +93,6 @@ class _CheckEvents(beam.DoFn):
         self._counters = Counters(_STAGE)
 
     def setup(self) -> None:
-        # Imported on the worker: `jsonschema` and its formats take longer than all the rest of the package.
         from holded_pipeline.schemas.event_check import EventCheck, require_valid  # noqa: PLC0415
 
         self._require_valid = require_valid
@@ -137,11 +138,11 @@ class _CheckEvents(beam.DoFn):
 class _CheckBatches(BatchDoFn, _CheckEvents):
     """The same for events in the global window, a batch at a time."""
 
-    def process(self, event: Event, timestamp: Timestamp = beam.DoFn.TimestampParam) -> Iterable[Any]:
-        return self.add(event, timestamp, GLOBAL_WINDOW)
+    def process(self, event: Event, place: WindowedValue = beam.DoFn.WindowedValueParam) -> Iterable[Any]:
+        return self.add(event, place)
 
     def work_on(self, batch: Sequence[Waiting]) -> list[Any]:
-        return [windowed(self._output(event), timestamp, window) for event, timestamp, window in batch]
+        return [placed(self._output(event), place) for event, place in batch]
 
     def finish_bundle(self) -> Iterator[Any]:
         yield from self.end_batch()

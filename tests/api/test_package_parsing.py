@@ -176,3 +176,13 @@ def test_a_document_that_fits_no_envelope_has_no_event_id(document):
     (found,) = parse_package(json.dumps(document).encode(), "json", LIMITS)
     assert isinstance(found, Message)
     assert found.event_id is None
+
+
+@pytest.mark.parametrize(
+    "number", ["1e999999", "1e99999999999999999999", "9" * 4_301, f"[{','.join(['1e4299'] * 9_000)}]"]
+)
+def test_a_number_that_is_huge_when_it_is_written_out_is_rejected_at_the_door(number):
+    bomb, message = parse_package(f'[{{"n":{number}}},{{"n":1e3}}]'.encode(), "json", LIMITS)
+    assert isinstance(bomb, RejectedMessage)
+    assert bomb.fault.reason == "number_too_large"
+    assert isinstance(message, Message)

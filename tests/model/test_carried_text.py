@@ -11,7 +11,6 @@ import pytest
 import holded_pipeline as hp
 from holded_pipeline.model.carried_text import (
     ReadObject,
-    carry,
     data_of,
     data_text,
     event_of_held,
@@ -22,6 +21,7 @@ from holded_pipeline.model.carried_text import (
     source_text,
     with_entries,
 )
+from holded_pipeline.model.carrying import carry
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.reading.common_message import read_common_message
 from tests.support.event_factory import make_event

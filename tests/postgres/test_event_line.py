@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import holded_pipeline as hp
 from holded_pipeline.model import json_codec
-from holded_pipeline.model.carried_text import carry, make_entry, with_entries
+from holded_pipeline.model.carried_text import make_entry, with_entries
+from holded_pipeline.model.carrying import carry
 from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.event_row import EVENT_COLUMNS, event_line, event_row
 from holded_pipeline.postgres.tables import business_events

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import make_url
 from table_contents import load_rows, run_statements
 
 import holded_pipeline as hp
@@ -102,3 +103,55 @@ def test_the_error_names_a_schema_or_sequence_of_the_users_own(bare, db):
         load_rows(user, table, [{"k": 1}])
     grant("USAGE ON SEQUENCE app.numbers")
     assert load_rows(user, table, [{"k": 1}]).inserted == 1
+
+
+def keyed_table(name, *columns):
+    return sa.Table(name, sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True), *columns)
+
+
+@pytest.mark.parametrize("rows", [1, 100])
+@pytest.mark.parametrize(
+    ("policies", "missing"), [((), "INSERT and SELECT"), (("INSERT WITH CHECK (true)",), "SELECT")]
+)
+def test_row_level_security_without_a_policy_is_a_setting(db, policies, missing, rows):
+    run_statements(
+        db,
+        "CREATE TABLE secured (k int PRIMARY KEY)",
+        "ALTER TABLE secured ENABLE ROW LEVEL SECURITY",
+        *(f"CREATE POLICY p{number} ON secured FOR {each}" for number, each in enumerate(policies)),
+        "DO $$ BEGIN CREATE ROLE app_of_policies LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+        "GRANT ALL ON secured TO app_of_policies",
+    )
+    limited = hp.Postgres(str(make_url(db.url).set(username="app_of_policies")))
+    table = keyed_table("secured")
+    with pytest.raises(hp.ConfigurationError, match=f'into "secured": .* no policy for {missing} of this user'):
+        load_rows(limited, table, [{"k": number} for number in range(rows)])
+    run_statements(db, "CREATE POLICY enough ON secured USING (k < 50) WITH CHECK (k < 50)")
+    loaded = load_rows(limited, table, [{"k": number} for number in range(60)])
+    assert (loaded.inserted, {each.reason for _, each in loaded.rejected}) == (50, {"insufficient_privilege"})
+
+
+def test_a_column_that_is_always_generated_is_named_with_what_to_do(db):
+    run_statements(db, "CREATE TABLE generated (k int PRIMARY KEY, n int GENERATED ALWAYS AS (k + 1) STORED)")
+    table = sa.Table(
+        "generated", sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True), sa.Column("n", sa.Integer)
+    )
+    with pytest.raises(hp.ConfigurationError, match="428C9.*leave it out of the rows"):
+        load_rows(db, table, [{"k": 1, "n": 2}, {"k": 2, "n": 3}])
+
+
+def test_a_table_with_a_rule_says_that_it_has_one(db):
+    run_statements(db, "CREATE TABLE ruled (k int PRIMARY KEY)", "CREATE RULE r AS ON INSERT TO ruled DO ALSO SELECT 1")
+    table = keyed_table("ruled")
+    with pytest.raises(hp.ConfigurationError, match="0A000.*needs a table without rules"):
+        load_rows(db, table, [{"k": 1}, {"k": 2}])
+
+
+@pytest.mark.parametrize("name", ["d" * 66, "é" * 40])
+def test_a_name_that_postgresql_cuts_is_the_same_column(db, name):
+    table = sa.Table(
+        "long_names", sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True), sa.Column(name, sa.Text)
+    )
+    run_statements(db, f'CREATE TABLE long_names (k int PRIMARY KEY, "{name}" text NOT NULL)')
+    loaded = load_rows(db, table, [{"k": 1, name: "x"}, {"k": 2, name: None}, {"k": 3, name: "y"}])
+    assert (loaded.inserted, [position for position, _ in loaded.rejected]) == (2, [1])

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from decimal import Decimal
 
+import attrs
 import pytest
 
 import holded_pipeline as hp
+from holded_pipeline.model.carried_text import (
+    ReadObject,
+    carried_bytes,
+    data_text,
+    is_proved_json,
+    metadata_text,
+    source_text,
+)
 from holded_pipeline.reading.framed_records import Record
 from holded_pipeline.reading.records import RecordReader
 from holded_pipeline.rejected.rejections import reject, to_line
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SOURCE = hp.Source("b", "k", "e", 1)
+
+
+class Mine(dict):
+    """A dict of a user's."""
 
 
 def read(envelope):
@@ -99,3 +113,69 @@ def test_an_event_that_cannot_be_encoded_is_rejected(changes, words):
 
     with pytest.raises(hp.RejectRecord, match=words):
         read(mine)
+
+
+def make(data, metadata=None, **fields):
+    return hp.Event(id="e", type="t", company_id="c", occurred_at=NOON, data=data, metadata=metadata or {}, **fields)
+
+
+def test_what_it_changes_after_it_returned_does_not_reach_the_event():
+    shared = {"lines": [1], "name": "x"}
+    context = {"labels": {"a": 1}}
+    event = read(lambda document, source: make(shared, context))
+    shared["lines"].append(2)
+    shared["name"] = "y"
+    context["labels"]["a"] = 2
+    assert (event.data, event.metadata) == ({"lines": [1], "name": "x"}, {"labels": {"a": 1}})
+    assert (data_text(event), metadata_text(event)) == (b'{"lines":[1],"name":"x"}', b'{"labels":{"a":1}}')
+    assert (event.raw, event.source) == (b"{}", SOURCE)
+
+
+@pytest.mark.parametrize(
+    "value", [Decimal("1.10"), Decimal("1.5"), (1, 2), Mine({"a": 1}), [Mine()], 1.0, True, "ü"], ids=repr
+)
+def test_a_value_keeps_its_type(value):
+    event = read(lambda document, source: make({"v": value}, {"m": value}))
+    assert (event.data["v"], event.metadata["m"]) == (value, value)
+    kept = type(event.data["v"]), type(event.metadata["m"])
+    assert kept in ((type(value),) * 2, (dict, dict), (list, list))
+
+
+def test_an_event_of_it_is_as_one_of_the_library():
+    read_object = ReadObject("b", "k", "e")
+    reader = RecordReader(lambda document, source: make(document, source=source), max_record_bytes=1_000, max_depth=10)
+    event = reader.read(Record(b'{"a": 1}', 1), SOURCE, read_object)
+    assert is_proved_json(event)
+    assert event.source == SOURCE
+    assert source_text(event) == b'{"bucket":"b","key":"k","etag":"e","line":1,"item":null}'
+    assert carried_bytes(event) >= len(b'{"a": 1}')
+
+
+def test_a_source_of_its_own_stays():
+    other = hp.Source("x", "y", "z", 9)
+    reader = RecordReader(lambda document, source: make(document, source=other), max_record_bytes=1_000, max_depth=10)
+    event = reader.read(Record(b"{}", 1), SOURCE, ReadObject("b", "k", "e"))
+    assert event.source == other
+    assert b'"key":"y"' in source_text(event)
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), {1: 2}, "\0", "\ud800", object(), {1, 2}, b"x"], ids=lambda value: type(value).__name__
+)
+@pytest.mark.parametrize("field", ["data", "metadata"])
+def test_what_is_no_json_is_rejected_and_says_where(value, field):
+    with pytest.raises(hp.RejectRecord, match=rf"an Event whose {field} is not JSON") as caught:
+        read(lambda document, source: make(**{"data": {}, field: {"v": value}}))
+    assert caught.value.reason == "envelope_error"
+
+
+@pytest.mark.parametrize("field", ["id", "type", "company_id", "user_id"])
+def test_a_key_that_cannot_be_stored_is_rejected(field):
+    with pytest.raises(hp.RejectRecord, match=rf"an Event whose {field} is not JSON"):
+        read(lambda document, source: attrs.evolve(make({}), **{field: "a\0b"}))
+
+
+@pytest.mark.parametrize("value", [10**5_000, [1e300] * 60_000], ids=["long", "many"])
+def test_numbers_of_it_that_grow_too_much_are_rejected(value):
+    with pytest.raises(hp.RejectRecord, match="an Event whose data is not JSON"):
+        read(lambda document, source: make({"v": value}))

@@ -21,12 +21,6 @@ def folder(tmp_path):
     return add
 
 
-def test_a_directory_without_schemas_is_named_in_one_warning(tmp_path, caplog):
-    hp.SchemaDirectory(tmp_path).prepare()
-    (warning,) = [each.getMessage() for each in caplog.records if each.name == "holded_pipeline"]
-    assert str(tmp_path) in warning
-
-
 @pytest.mark.parametrize("name", ["sales/order.schema.json", "sales/order.json"])
 def test_a_subject_is_the_path_without_its_ending(folder, name):
     schemas = folder(name, {"type": "object"})

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import zstandard
+from event_factory import make_event
 
 from holded_pipeline.store.object_buffers import ObjectBuffers
 
@@ -85,3 +88,29 @@ def test_lines_that_come_together_are_all_stored_and_end_their_objects():
     assert [done.records for done in due] == [10] * 10
     assert b"".join(done.body for done in due).split() == lines
     assert list(buffers.finish()) == []
+
+
+class SlowExecutor(ThreadPoolExecutor):
+    """Begins each job a bit later, so that lines are added meanwhile."""
+
+    def submit(self, function, /, *arguments):
+        return super().submit(lambda: (time.sleep(0.005), function(*arguments)))
+
+
+@pytest.mark.parametrize("compression", [None, "gzip", "zstd"])
+def test_objects_are_the_same_whatever_thread_compresses(compression):
+    lines = [random.Random(number).randbytes(40_000).hex().encode() for number in range(100)]
+    events = [make_event(number) for number in range(100)]
+
+    def objects(executor) -> list[tuple[bytes, int, str | None]]:
+        buffers = make_buffers(compression, object_bytes=1 << 20, executor=executor)
+        due = [each for line, event in zip(lines, events, strict=True) for each in buffers.add("p", line, event, 0.0)]
+        return [(each.body, each.records, each.identity.digest()) for each in [*due, *buffers.finish()]]
+
+    with ThreadPoolExecutor(1) as quick, SlowExecutor(1) as slow:
+        beside, later = objects(quick), objects(slow)
+    assert beside == later
+    assert len(beside) > 2
+    bodies = [body for body, _, _ in beside]
+    assert b"".join(DECODERS[compression](body) for body in bodies).split() == lines
+    assert max(map(len, bodies)) < (1 << 20) + 3 * (256 << 10)

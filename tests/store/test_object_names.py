@@ -51,7 +51,7 @@ def identity_of(*elements: Event | Rejected) -> ObjectIdentity:
     for each in elements:
         time_member = identity.begin(each)
         for chunk in [json_codec.encode(event_document(each))] if isinstance(each, Event) else to_line(each):
-            identity.add(chunk, time_member)
+            identity.add(chunk, time_member, identity.take_origins())
     return identity
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 
 import apache_beam as beam
-import attrs
 import pytest
-from apache_beam.transforms.window import FixedWindows, SlidingWindows, TimestampedValue
+from apache_beam.transforms.window import FixedWindows, GlobalWindows, SlidingWindows, TimestampedValue
+from apache_beam.utils.windowed_value import WindowedValue
 from event_factory import make_event
 
 import holded_pipeline as hp
@@ -18,13 +18,13 @@ from holded_pipeline.reading.common_message import read_common_message
 from holded_pipeline.reading.framed_records import Lines
 from holded_pipeline.store.object_buffers import ObjectBuffers
 from holded_pipeline.transforms.beam import batches
-from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn
+from holded_pipeline.transforms.beam.batches import BatchDoFn
 from holded_pipeline.transforms.beam.garbage import rarer_collections
 from holded_pipeline.transforms.workers.enrich_outputs import EnrichSettings
 from holded_pipeline.transforms.workers.load_rows import LoadRows
 from holded_pipeline.transforms.workers.quality_check import QualityCheck
 from holded_pipeline.transforms.workers.read_units import _groups_of
-from holded_pipeline.transforms.workers.run_enrichers import can_run_in_batches
+from holded_pipeline.transforms.workers.run_enrichers import RunBuiltinEnrichers, RunEnrichers, can_run_in_batches
 from holded_pipeline.transforms.workers.write_objects import ObjectSettings, WriteObjects
 from holded_pipeline.transforms.write_minio import encode_event_line
 
@@ -35,13 +35,13 @@ class Batches(BatchDoFn):
     """Gives the batches themselves."""
 
     def work_on(self, batch):
-        return [[event.id for event, _, _ in batch]]
+        return [[event.id for event, _ in batch]]
 
 
 def run_by_hand(events) -> list[list[str]]:
     dofn = Batches()
     dofn.start_bundle()
-    outputs = [each for event in events for each in dofn.add(event, None, GLOBAL_WINDOW)]
+    outputs = [each for event in events for each in dofn.add(event, None)]
     return [*outputs, *dofn.finish_bundle()]
 
 
@@ -129,10 +129,39 @@ def test_timestamps_and_windows_stay(run, lake, windows, last):
 def test_code_of_a_user_does_not_run_in_batches():
     registry = default_registry()
     builtin = [registry.enricher(name) for name in ("processing", "business_context", "quality")]
-    settings = EnrichSettings("run", "step", {"quality": QualityCheck(None)}, is_last=True)
-    assert can_run_in_batches(builtin, settings)
-    assert not can_run_in_batches([*builtin, registry.enricher(mine)], settings)
-    assert not can_run_in_batches(builtin, attrs.evolve(settings, result_checks={"quality": QualityCheck(0.5)}))
+    assert can_run_in_batches(builtin)
+    assert not can_run_in_batches([*builtin, registry.enricher(mine)])
+
+
+def test_a_minimum_quality_rejects_in_batches_what_it_rejects_one_by_one():
+    samples = hp.testing.sample_events(300, seed=9, wrapped=0.5)
+    position = lambda line: (OBJECT, line, None)  # noqa: E731
+    ids = PackageIds("b", "k", "e")
+    events = [read_common_message(each.line, position(n), ids, max_depth=100) for n, each in enumerate(samples)]
+    enrichers = [default_registry().enricher(name).for_run("r") for name in ("business_context", "quality")]
+
+    def outcomes(kind):
+        settings = EnrichSettings("run", "step", {"quality": QualityCheck(0.95)}, is_last=True)
+        dofn = kind(enrichers, settings)
+        dofn.setup()
+        if kind is RunEnrichers:
+            outputs = [each for event in events for each in dofn.process(event)]
+        else:
+            dofn.start_bundle()
+            outputs = [o for e in events for o in dofn.process(e, GlobalWindows.windowed_value(e))]
+            outputs += dofn.end_batch()
+        return [each.value if isinstance(each, WindowedValue) else each for each in outputs]
+
+    one_by_one, in_batches = outcomes(RunEnrichers), outcomes(RunBuiltinEnrichers)
+    rejected = [each.value for each in one_by_one if isinstance(each, beam.pvalue.TaggedOutput)]
+    beside = [each.value.value for each in in_batches if isinstance(each, beam.pvalue.TaggedOutput)]
+    assert 5 < len(rejected) < 295
+    assert [(r.event_id, r.reason, r.violations) for r in beside] == [
+        (r.event_id, r.reason, r.violations) for r in rejected
+    ]
+    assert [e.metadata for e in in_batches if isinstance(e, hp.Event)] == [
+        e.metadata for e in one_by_one if isinstance(e, hp.Event)
+    ]
 
 
 def test_lines_are_read_so_many_at_a_time_that_their_events_are_small():

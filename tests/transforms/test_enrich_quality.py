@@ -14,7 +14,8 @@ from event_factory import make_event
 from pipeline_runs import run_enrich
 
 import holded_pipeline as hp
-from holded_pipeline.model.carried_text import carry, is_proved_json
+from holded_pipeline.model.carried_text import is_proved_json
+from holded_pipeline.model.carrying import carry
 from holded_pipeline.plugins.registry import default_registry
 from holded_pipeline.transforms.workers.enrich_outputs import EnrichSettings
 from holded_pipeline.transforms.workers.run_enrichers import RunEnrichers

@@ -189,7 +189,7 @@ def deep():
         (lambda: {"a": [float("inf")]}, "inf at /a/0"),
         (lambda: {"a": "\0"}, "at /a contains U[+]0000"),
         (lambda: {"a": "\ud800"}, "lone surrogate"),
-        (lambda: {"a": 10**5000}, "4300 digits"),
+        (lambda: {"a": 10**5000}, "4,300 digits"),
         (lambda: {"a": "x" * 1_000_001}, "1,000,009 bytes as JSON, and 1,000,000 are kept"),
         (cyclic, "contains itself"),
         (cyclic_beside_an_object, "contains itself"),

@@ -91,7 +91,8 @@ def test_a_broken_line_is_rejected_by_number_and_its_neighbours_pass(run, lake):
 def test_a_document_over_several_lines_is_one_event_in_any_format(run, lake):
     long = "x" * 70_000
     rows = [{}, {"n": 1}, {"n": 2}]
-    within = b'{"event_id":"e9","event_type":"t","company_id":"c","timestamp":1,"rows":[\n{},\n{"n":1},\n{"n":2}\n]}'
+    head = b'{"event_id":"e9","event_type":"t","company_id":"c","timestamp":"20240610",'
+    within = head + b'"rows":[\n{},\n{"n":1},\n{"n":2}\n]}'
     printed = [json.dumps({"long": long, **flat(number, rows=rows)}, indent=2).encode() for number in range(4)]
     put(
         lake,
@@ -210,7 +211,7 @@ def test_elements_carry_the_time_of_their_event(run, lake):
     put(lake, {"raw/a.jsonl": lines(flat(0, timestamp=1_700_000_000_123), flat(1, timestamp=-1_000))})
 
     def build(pipeline):
-        raw = pipeline | hp.ReadMinIO(lake, "raw/", envelope="flat")
+        raw = pipeline | hp.ReadMinIO(lake, "raw/", envelope="flat", timestamps=hp.Timestamps(earliest=None))
         return {"times": raw.passed | beam.Map(lambda e, t=beam.DoFn.TimestampParam: (e.id, t.micros))}
 
     assert sorted(run(build)["times"]) == [("e0", 1_700_000_000_123_000), ("e1", -1_000_000)]
@@ -475,7 +476,7 @@ def test_the_earliest_and_the_latest_time(run, lake, db):
     put(lake, {"raw/a": lines(*(flat(n, timestamp=moment) for n, moment in enumerate(moments)))})
 
     def build(pipeline):
-        raw = pipeline | hp.ReadMinIO(lake, "raw/", envelope="flat")
+        raw = pipeline | hp.ReadMinIO(lake, "raw/", envelope="flat", timestamps=hp.Timestamps(earliest=None))
         loaded = raw.passed | hp.WritePostgres(db)
         _ = raw.passed | hp.WriteMinIO(lake, "enriched/")
         return {"passed": raw.passed, "receipts": loaded.passed}

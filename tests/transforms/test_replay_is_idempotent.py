@@ -37,7 +37,12 @@ class World:
     def ingest(self):
         folder, events = len(self.ingested), []
         for kind in TYPES:
-            event = {"event_id": f"{folder}{kind}", "event_type": kind, "company_id": "c", "timestamp": 1}
+            event = {
+                "event_id": f"{folder}{kind}",
+                "event_type": kind,
+                "company_id": "c",
+                "timestamp": 1_700_000_000_000,
+            }
             events.append(json.dumps(event).encode())
             self.ingested.append(event["event_id"])
         self.lake.filesystem().pipe(f"{self.lake.bucket}/raw/{folder}/x.jsonl", b"\n".join(events))

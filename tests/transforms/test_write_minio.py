@@ -168,7 +168,13 @@ def nested(levels):
 
 @pytest.mark.parametrize("levels", [98, 99, 100])
 def test_a_record_of_the_greatest_depth_reads_back_after_writing(run, lake, levels):
-    line = {"event_id": "e", "event_type": "t", "company_id": "c", "timestamp": 1, "tree": nested(levels - 1)}
+    line = {
+        "event_id": "e",
+        "event_type": "t",
+        "company_id": "c",
+        "timestamp": "2024-06-10",
+        "tree": nested(levels - 1),
+    }
     put_object(lake, "raw/a.jsonl", json.dumps(line).encode())
     deep = hp.Enricher("deep", lambda _: {"tree": nested(levels - 1)})
 
@@ -186,7 +192,7 @@ def test_a_record_of_the_greatest_depth_reads_back_after_writing(run, lake, leve
 
 
 def test_a_record_of_the_greatest_size_reads_back_after_writing(run, lake):
-    line = {"event_id": "e", "event_type": "t", "company_id": "c", "timestamp": 1, "n": [1e15] * 100}
+    line = {"event_id": "e", "event_type": "t", "company_id": "c", "timestamp": "2024-06-10", "n": [1e15] * 100}
     raw = json.dumps(line).replace("1000000000000000.0", "1e15").encode()
     put_object(lake, "raw/a.jsonl", raw)
     limit = {"max_record_bytes": len(raw)}

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import apache_beam as beam
-from apache_beam.transforms.window import BoundedWindow, GlobalWindow
-from apache_beam.utils.timestamp import Timestamp
+from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.carried_text import carried_bytes
@@ -22,8 +21,8 @@ GLOBAL_WINDOW: Final = GlobalWindow()
 _MOST_EVENTS = 250
 _MOST_BYTES = 1 << 20  # of their records and of what enrichers added
 
-Waiting = tuple[Any, Any, BoundedWindow]
-"""An event, its timestamp (None where the DoFn does not ask for it) and its window."""
+Waiting = tuple[Any, Any]
+"""An event, and its place: what the DoFn needs of its timestamp and window to place outputs."""
 
 
 class BatchDoFn(beam.DoFn):
@@ -51,15 +50,17 @@ class BatchDoFn(beam.DoFn):
     def finish_bundle(self) -> Iterable[Any]:
         return self.end_batch()
 
-    def add(self, event: Event, timestamp: Any, window: BoundedWindow) -> Iterable[Any]:
+    def add(self, event: Event, place: Any) -> Iterable[Any]:
         """Adds an event; the outputs of its batch if that is full."""
         batch = self._batch
         now = time.monotonic()
         if not batch:
             self._batch_since = now
-        batch.append((event, timestamp, window))
+        batch.append((event, place))
         size = carried_bytes(event)
-        self._batch_bytes += _MOST_BYTES if size is None else size  # it does not wait if its size is not known
+        if size is None:
+            return self.end_batch()  # what is not known to be small does not wait
+        self._batch_bytes += size
         if (
             len(batch) >= _MOST_EVENTS
             or self._batch_bytes >= _MOST_BYTES
@@ -75,9 +76,10 @@ class BatchDoFn(beam.DoFn):
         return self.work_on(batch) if batch else ()
 
 
-def windowed(output: Any, timestamp: Timestamp, window: BoundedWindow) -> Any:
-    """An output, which may be a TaggedOutput, with this timestamp, in this window."""
+def placed(output: Any, place: WindowedValue) -> Any:
+    """An output, which may be a TaggedOutput, with the timestamp and the windows of its element."""
+    # `with_value` shares them. To make a WindowedValue of a timestamp costs more than the work of a step.
     if isinstance(output, beam.pvalue.TaggedOutput):
-        output.value = WindowedValue(output.value, timestamp, (window,))
+        output.value = place.with_value(output.value)
         return output
-    return WindowedValue(output, timestamp, (window,))
+    return place.with_value(output)

@@ -10,6 +10,7 @@ from apache_beam.transforms.window import GlobalWindows
 
 from holded_pipeline.model.values import Outcome, Rejected
 from holded_pipeline.transforms.beam import coders  # noqa: F401  registers the coders of the outputs
+from holded_pipeline.transforms.beam.unread_outputs import require_reader
 
 REJECTED = "rejected"
 PASSED = "passed"
@@ -40,6 +41,7 @@ class RejectingTransform(beam.PTransform, Generic[T]):
         passed.element_type = element_type
         rejected.element_type = Rejected
         if self._error_handler is None:
+            require_reader(rejected)
             return Outcome(passed, rejected)
         self._error_handler.add_error_pcollection(to_global_window(rejected))
         return passed

@@ -13,7 +13,7 @@ from holded_pipeline.transforms.beam.runners import validate_runner
 
 
 class RunOptions(PipelineOptions):
-    """`--run_id` on the command line, beside Beam's own options."""
+    """`--run_id` and `--strict` on the command line, beside Beam's own options."""
 
     @classmethod
     def _add_argparse_args(cls, parser: ArgumentParser) -> None:
@@ -21,6 +21,12 @@ class RunOptions(PipelineOptions):
             "--run_id",
             default=None,
             help="the id of this run in objects and rejections; made from the time and a random part if omitted",
+        )
+        parser.add_argument(
+            "--strict",
+            default=False,
+            action="store_true",
+            help="a pipeline in which nothing reads the rejected records of a transform does not run",
         )
 
 
@@ -35,6 +41,11 @@ def run_id_of(pipeline: beam.Pipeline) -> str:
     if not options.run_id:
         options.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
     return str(options.run_id)
+
+
+def is_strict(pipeline: beam.Pipeline) -> bool:
+    """Whether what would only be a warning about the pipeline is an error."""
+    return bool(pipeline.options.view_as(RunOptions).strict)
 
 
 def step_of(pipeline: beam.Pipeline) -> str:

@@ -7,8 +7,7 @@ from functools import partial
 
 import apache_beam as beam
 
-from holded_pipeline.model.errors import ObjectVanishedError
-from holded_pipeline.store.client import CHUNK_BYTES, ObjectStore
+from holded_pipeline.store.client import CHUNK_BYTES, ObjectError, ObjectStore
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import ReadUnit, Slice
 
@@ -31,7 +30,7 @@ class StoreDoFn(beam.DoFn):
     def bodies(self, unit: ReadUnit) -> Iterator[tuple[Slice, OpenChunks]]:
         """Each slice of a unit, with a function that returns its chunks from the start; a large slice is streamed.
 
-        The function raises `ObjectVanishedError` if the object is gone.
+        The function raises an `ObjectError` if the object is gone, or the store does not give it out.
         """
         if len(unit.slices) == 1 and unit.slices[0].length > CHUNK_BYTES:
             large = unit.slices[0]
@@ -41,7 +40,7 @@ class StoreDoFn(beam.DoFn):
             yield small, partial(_single_chunk, body)
 
 
-def _single_chunk(body: bytes | ObjectVanishedError) -> Iterator[bytes]:
-    if isinstance(body, ObjectVanishedError):
+def _single_chunk(body: bytes | ObjectError) -> Iterator[bytes]:
+    if isinstance(body, Exception):
         raise body
     yield body

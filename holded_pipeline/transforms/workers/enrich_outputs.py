@@ -31,11 +31,6 @@ class ResultCheck(Protocol):
         """Raises RejectRecord to reject the event."""
         ...
 
-    @property
-    def may_reject(self) -> bool:
-        """Whether it rejects events at all."""
-        ...
-
     def flush(self) -> None:
         """Passes on what was counted, at the end of a bundle."""
         ...

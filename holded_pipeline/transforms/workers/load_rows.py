@@ -14,6 +14,7 @@ import attrs
 import sqlalchemy as sa
 from apache_beam.transforms.window import BoundedWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
+from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.carried_text import event_of_held, held_for_rejection
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
@@ -22,9 +23,10 @@ from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.load_transaction import LoadResult
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.postgres.stored_columns import missing_columns
 from holded_pipeline.postgres.table_loader import Keep, OnConflict, TableLoader
 from holded_pipeline.rejected.rejections import raw_of, reject
-from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, windowed
+from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting, placed
 from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.user_code.errors import pipeline_error_for, result_or_error
 
@@ -33,7 +35,9 @@ _MAX_LOADING = 2  # batches passed to the writer thread and not loaded yet; more
 
 RowFunction = Callable[[Any], Mapping[str, Any]]
 LineFunction = Callable[[Any], bytes | None]
-_Item = tuple[bool, Any, Timestamp | None, BoundedWindow]  # whether it is an event, and what is held of it
+_Place = tuple[Timestamp | None, BoundedWindow]
+_Item = tuple[bool, Any, _Place]  # whether it is an event, and what is held of it
+_UNTIMED: _Place = (None, GLOBAL_WINDOW)
 
 
 @attrs.frozen
@@ -95,9 +99,9 @@ class _PendingRows:
         self.lines.append(line)
         self.size += len(line)
 
-    def element(self, position: int) -> tuple[Any, Timestamp | None, BoundedWindow]:
-        is_event, held, timestamp, window = self.items[position]
-        return event_of_held(held) if is_event else held, timestamp, window
+    def element(self, position: int) -> tuple[Any, _Place]:
+        is_event, held, place = self.items[position]
+        return event_of_held(held) if is_event else held, place
 
     def is_full(self, settings: LoadSettings) -> bool:
         return len(self.lines) >= settings.batch_rows or self.size >= settings.batch_bytes
@@ -121,7 +125,9 @@ class LoadRows(BatchDoFn):
     def setup(self) -> None:
         if self._settings.migrate:
             migrate(self._db)
-        self._row_format = RowFormat(self._settings.table)
+        own_table = self._settings.line_of is None
+        missing = missing_columns(self._db, self._settings.table) if own_table else frozenset[str]()
+        self._row_format = RowFormat(self._settings.table, missing)
         self._loader = TableLoader(
             self._db, self._settings.table, on_conflict=self._settings.on_conflict, keep=self._settings.keep
         )
@@ -133,28 +139,28 @@ class LoadRows(BatchDoFn):
         self._loading: deque[tuple[_PendingRows, Future[LoadResult]]] = deque()
 
     def process(self, element: Any) -> Iterable[Any]:
-        return self._take(element, None, GLOBAL_WINDOW)
+        return self._take(element, _UNTIMED)
 
-    def _take(self, element: Any, timestamp: Timestamp | None, window: BoundedWindow) -> Iterable[Any]:
+    def _take(self, element: Any, place: _Place) -> Iterable[Any]:
         if isinstance(element, Event):
-            return self.add(element, timestamp, window)
+            return self.add(element, place)
         self._batch_since = time.monotonic()
-        return self.work_on([(element, timestamp, window)])  # its size is not known, so it does not wait
+        return self.work_on([(element, place)])  # its size is not known, so it does not wait
 
-    def work_on(self, batch: Sequence[tuple[Any, Any, BoundedWindow]]) -> list[Any]:
+    def work_on(self, batch: Sequence[Waiting]) -> list[Any]:
         outputs: list[Any] = []
         rows = self._rows
-        for element, timestamp, window in batch:
+        for element, place in batch:
             try:
                 columns, line = self._line_of(element)
             except RejectRecord as rejection:
-                outputs.append(windowed(self._reject(element, rejection), *_place_of(element, timestamp, window)))
+                outputs.append(placed(self._reject(element, rejection), _windowed(element, place)))
                 continue
             if not rows.lines:
                 rows.started = self._batch_since
             is_event = isinstance(element, Event)
             held = held_for_rejection(element) if is_event else element
-            rows.add((is_event, held, timestamp, window), columns, line)
+            rows.add((is_event, held, place), columns, line)
             if rows.is_full(self._settings):
                 outputs.extend(self._load())
                 rows = self._rows
@@ -216,8 +222,8 @@ class LoadRows(BatchDoFn):
         rows, future = self._loading.popleft()
         result = future.result()
         for position, rejection in result.rejected:
-            element, timestamp, window = rows.element(position)
-            yield windowed(self._reject(element, rejection), *_place_of(element, timestamp, window))
+            element, place = rows.element(position)
+            yield placed(self._reject(element, rejection), _windowed(element, place))
         for name in ("inserted", "updated", "duplicates"):
             if amount := getattr(result, name):
                 self._counters.add(name, amount)
@@ -229,7 +235,7 @@ class LoadRows(BatchDoFn):
             duplicates=result.duplicates,
             rejected=len(result.rejected),
         )
-        yield windowed(receipt, *_place_of(*rows.element(-1)))
+        yield placed(receipt, _windowed(*rows.element(-1)))
 
     def _reject(self, element: Any, rejection: RejectRecord) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(
@@ -255,12 +261,13 @@ class LoadWindowedRows(LoadRows):
         timestamp: Timestamp = beam.DoFn.TimestampParam,
         window: BoundedWindow = beam.DoFn.WindowParam,
     ) -> Iterable[Any]:
-        return self._take(element, timestamp, window)
+        return self._take(element, (timestamp, window))
 
 
-def _place_of(element: Any, timestamp: Timestamp | None, window: BoundedWindow) -> tuple[Timestamp, BoundedWindow]:
-    """The timestamp and the window of what is output for an element."""
+def _windowed(element: Any, place: _Place) -> WindowedValue:
+    """The element with the timestamp and the window of what is output for it."""
+    timestamp, window = place
     if timestamp is None:  # in the global window
         is_event = isinstance(element, Event)
         timestamp = Timestamp.from_utc_datetime(element.occurred_at) if is_event else MIN_TIMESTAMP
-    return timestamp, window
+    return WindowedValue(element, timestamp, (window,))

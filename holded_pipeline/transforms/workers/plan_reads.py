@@ -6,11 +6,11 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import apache_beam as beam
 
-from holded_pipeline.model.errors import ObjectVanishedError
+from holded_pipeline.model.errors import ConfigurationError, ObjectUnreadableError, ObjectVanishedError
 from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.reading.layout import SNIFF_BYTES, Layout, sniff_layout
 from holded_pipeline.store.compression import is_text, without_compression_ending
@@ -20,6 +20,9 @@ from holded_pipeline.transforms.beam.store_access import StoreDoFn
 
 _logger = logging.getLogger("holded_pipeline")
 
+OnEmpty = Literal["warn", "fail", "ignore"]
+"""What happens if no object matches a pattern."""
+
 LARGE: Final = "large"
 """The output of `ListObjects` for objects that may be worth splitting."""
 
@@ -27,8 +30,9 @@ LARGE: Final = "large"
 class ListObjects(StoreDoFn):
     """A key pattern to read units; objects above `unit_bytes` go to the output `LARGE`."""
 
-    def __init__(self, lake: MinIO, unit_bytes: int, unit_objects: int) -> None:
+    def __init__(self, lake: MinIO, unit_bytes: int, unit_objects: int, on_empty: OnEmpty) -> None:
         super().__init__(lake)
+        self._on_empty = on_empty
         self._unit_bytes = unit_bytes
         self._unit_objects = unit_objects
 
@@ -54,8 +58,14 @@ class ListObjects(StoreDoFn):
                 large.append(stored)
             else:
                 yield stored
-        if not found_any:
-            _logger.warning("no object matches %r, so nothing is read; check the bucket, prefix or pattern", pattern)
+        if not found_any and self._on_empty != "ignore":
+            self._report_empty(pattern)
+
+    def _report_empty(self, pattern: str) -> None:
+        message = f"no object of {self._lake.bucket} matches {pattern!r}, so nothing is read"
+        if self._on_empty == "fail":
+            raise ConfigurationError(f'{message}; check the bucket, prefix or pattern, or pass on_empty="warn"')
+        _logger.warning("%s; check the bucket, prefix or pattern", message)
 
 
 class SplitLarge(StoreDoFn):
@@ -70,7 +80,7 @@ class SplitLarge(StoreDoFn):
         whole = Slice(stored.key, stored.etag, stored.size)
         try:
             is_split = self._is_plain_lines(stored)
-        except ObjectVanishedError:
+        except (ObjectVanishedError, ObjectUnreadableError):
             is_split = False  # ReadUnits meets it again, and decides
         return self._slices(stored, whole) if is_split else [ReadUnit((whole,))]
 
@@ -92,5 +102,5 @@ class SplitLarge(StoreDoFn):
         try:
             # A list, so that an object which vanishes in the middle is not read in half of its slices.
             return list(split_lines(stored, self._store.stream(whole), unit_bytes=self._unit_bytes))
-        except ObjectVanishedError:
+        except (ObjectVanishedError, ObjectUnreadableError):
             return [ReadUnit((whole,))]

@@ -10,6 +10,7 @@ from holded_pipeline.enriching.quality_score import broken_rules, reject_below, 
 from holded_pipeline.transforms.beam.outcome import NAMESPACE, Counters
 from holded_pipeline.transforms.workers.enrich_outputs import STAGE
 
+_MAX_KNOWN = 100  # results that are remembered; one of a user's may be large
 _MAX_TYPES = 50  # event types with a distribution of their own, since each metric has a cost; the others share one
 
 
@@ -24,24 +25,26 @@ class QualityCheck:
         self._minimum = minimum
         self._distributions: dict[str, Any] = {}
         self._counters = Counters(STAGE)
-        self._last: Any = None
-        self._per_mille: int | None = None
-
-    @property
-    def may_reject(self) -> bool:
-        """Whether there is a minimum."""
-        return self._minimum is not None
+        self._known: dict[int, tuple[Any, tuple[str, ...], int | None]] = {}
 
     def measure(self, event_type: str, quality: Any) -> None:
         """Counts broken rules, and adds the score to the distribution of the event's type."""
-        if quality is not self._last:  # events with the same verdicts share one
-            for rule in broken_rules(quality):
-                self._counters.add(f"rule_errors.{rule}")
-            score = score_of(quality)
-            self._per_mille = None if score is None else round(score * 1000)
-            self._last = quality if isinstance(quality, dict) and "errors" not in quality else None
-        if quality is not None and self._per_mille is not None:
-            self._distribution(event_type).update(self._per_mille)
+        known = self._known.get(id(quality))
+        if known is None or known[0] is not quality:  # events with the same verdicts share one
+            known = self._assess(quality)
+        _, broken, per_mille = known
+        for rule in broken:
+            self._counters.add(f"rule_errors.{rule}")
+        if per_mille is not None:
+            self._distribution(event_type).update(per_mille)
+
+    def _assess(self, quality: Any) -> tuple[Any, tuple[str, ...], int | None]:
+        score = score_of(quality)
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        found = quality, tuple(broken_rules(quality)), None if score is None else round(score * 1000)
+        self._known[id(quality)] = found  # which keeps the result, so that no other gets its id
+        return found
 
     def reject_if(self, quality: Any) -> None:
         """Raises RejectRecord if the score is below the minimum."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
@@ -12,7 +12,7 @@ from apache_beam.utils import windowed_value
 from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.carried_text import ReadObject
-from holded_pipeline.model.errors import ObjectVanishedError, RejectRecord
+from holded_pipeline.model.errors import ObjectUnreadableError, ObjectVanishedError, RejectRecord
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.model.values import Event, PayloadKind, Source
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
@@ -28,12 +28,16 @@ from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.transforms.beam.store_access import OpenChunks, StoreDoFn
 
 _STAGE = "read"
-_MAY_BE_SEVERAL = {"invalid_json", "invalid_utf8", "not_finite", "record_too_large", "too_deep"}
+_MAY_BE_SEVERAL = {"invalid_json", "invalid_utf8", "not_finite", "number_too_large", "record_too_large", "too_deep"}
 _LINES_AT_ONCE = 100  # that are read in one loop; only their events are in memory
 _BYTES_AT_ONCE = 256 << 10
 _GLOBAL_WINDOW = (GlobalWindow(),)  # the read units come from the pipeline's root
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+
+RejectedObjects = frozenset[Literal["vanished", "unreadable"]]
+"""Which objects that cannot be read are rejected; any other fails the run."""
 
 
 class ReadUnits(StoreDoFn):
@@ -43,19 +47,22 @@ class ReadUnits(StoreDoFn):
         self,
         lake: MinIO,
         reader: RecordReader,
-        on_vanished: str,
+        rejected_objects: RejectedObjects,
+        *,
         run_id: str,
         step: str,
-        *,
         layout: Layout | None = None,
     ) -> None:
         super().__init__(lake)
         self._layout = layout
         self._reader = reader
-        self._on_vanished = on_vanished
+        self._rejected_objects = rejected_objects
         self._run_id = run_id
         self._step = step
         self._counters = Counters(_STAGE)
+
+    def start_bundle(self) -> None:
+        self._reader = self._reader.at(datetime.now(UTC))
 
     def finish_bundle(self) -> None:
         self._counters.flush()
@@ -71,9 +78,16 @@ class ReadUnits(StoreDoFn):
         try:
             yield from self._read_records(unit_slice, open_chunks)
         except ObjectVanishedError as error:
-            if self._on_vanished == "fail":
+            if "vanished" not in self._rejected_objects:
                 raise
-            yield self._reject_object(unit_slice, RejectRecord("object_vanished", str(error)), b"", "nothing")
+            fault = RejectRecord("object_vanished", str(error))
+        except ObjectUnreadableError as error:
+            if "unreadable" not in self._rejected_objects:
+                raise
+            fault = RejectRecord("object_unreadable", str(error))
+        else:
+            return
+        yield self._reject_object(unit_slice, fault, b"", "nothing")
 
     def _read_records(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
         try:
@@ -88,13 +102,11 @@ class ReadUnits(StoreDoFn):
         for block in frame_blocks(text, key=key, first_line=unit_slice.first_line, layout=layout):
             if isinstance(block, Record):
                 event = self._reader.read_common(block, (read_object, block.line, block.item), package_ids)
-                yield from [self._counted(event)] if event else self._read_one(unit_slice, block)
+                yield from [self._counted(event)] if event else self._read_one(read_object, block)
             else:
-                yield from self._read_lines(unit_slice, block, read_object, package_ids)
+                yield from self._read_lines(block, read_object, package_ids)
 
-    def _read_lines(
-        self, unit_slice: Slice, block: Lines, read_object: ReadObject, package_ids: PackageIds
-    ) -> Iterator[Any]:
+    def _read_lines(self, block: Lines, read_object: ReadObject, package_ids: PackageIds) -> Iterator[Any]:
         for lines in _groups_of(block):
             events = self._reader.read_common_lines(lines, read_object, package_ids)
             unusual = events.count(None)
@@ -105,19 +117,22 @@ class ReadUnits(StoreDoFn):
                     yield _at_its_time(event)
                 else:
                     record = Record(lines.raws[number], lines.first_line + number)
-                    yield from self._read_one(unit_slice, record)
+                    yield from self._read_one(read_object, record)
 
-    def _read_one(self, unit_slice: Slice, record: Record) -> Iterator[Any]:
+    def _read_one(self, read_object: ReadObject, record: Record) -> Iterator[Any]:
         """The event or the rejection of a record; of each of its values, if it is a line that holds several."""
+        source = Source(read_object.bucket, read_object.key, read_object.etag, record.line, record.item)
         try:
-            yield self._event(unit_slice, record)
+            read = self._counted(self._reader.read(record, source, read_object))
         except RejectRecord as fault:
             values = divide_line(record) if fault.reason in _MAY_BE_SEVERAL else [record]
-            if values == [record]:
-                yield self._reject_record(unit_slice, record, fault)
+            if values != [record]:
+                for value in values:
+                    yield from self._read_one(read_object, value)
                 return
-            for value in values:
-                yield from self._read_one(unit_slice, value)
+            self._counters.add("records")
+            read = self._reject(fault, record.raw, source, "record" if record.whole else "part")
+        yield read
 
     def _counted(self, event: Event) -> WindowedValue:
         self._counters.add("records")
@@ -131,17 +146,6 @@ class ReadUnits(StoreDoFn):
         self._counters.add("records")
         source = Source(self._lake.bucket, unit_slice.key, unit_slice.etag, unit_slice.first_line)
         return self._reject(fault, raw, source, kind)
-
-    def _event(self, unit_slice: Slice, record: Record) -> WindowedValue:
-        return self._counted(self._reader.read(record, self._source_of(unit_slice, record)))
-
-    def _reject_record(self, unit_slice: Slice, record: Record, fault: RejectRecord) -> beam.pvalue.TaggedOutput:
-        self._counters.add("records")
-        source = self._source_of(unit_slice, record)
-        return self._reject(fault, record.raw, source, "record" if record.whole else "part")
-
-    def _source_of(self, unit_slice: Slice, record: Record) -> Source:
-        return Source(self._lake.bucket, unit_slice.key, unit_slice.etag, record.line, record.item)
 
     def _reject(self, fault: RejectRecord, raw: bytes, source: Source, kind: PayloadKind) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.utils.timestamp import Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.enriching.builtin_steps import BuiltinChain, builtin_step
@@ -15,7 +14,7 @@ from holded_pipeline.enriching.enricher import Enricher
 from holded_pipeline.model.carried_text import is_proved_json, metadata_value
 from holded_pipeline.model.errors import HoldedPipelineError, RejectRecord
 from holded_pipeline.model.values import Event
-from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting, windowed
+from holded_pipeline.transforms.beam.batches import BatchDoFn, Waiting, placed
 from holded_pipeline.transforms.workers.enrich_outputs import EnrichOutputs, EnrichSettings
 from holded_pipeline.transforms.workers.enricher_calls import EnricherCalls
 
@@ -82,7 +81,7 @@ class RunEnrichers(beam.DoFn):
 
 
 class RunBuiltinEnrichers(BatchDoFn, RunEnrichers):
-    """The same for built-in enrichers that reject nothing, and events in the global window: a batch at a time."""
+    """The same for built-in enrichers and events in the global window: a batch at a time."""
 
     def setup(self) -> None:
         super().setup()
@@ -90,22 +89,28 @@ class RunBuiltinEnrichers(BatchDoFn, RunEnrichers):
         names = {enricher.name for enricher in self._enrichers}
         self._checks = [(name, check) for name, check in self._settings.result_checks.items() if name in names]
 
-    def process(self, event: Event, timestamp: Timestamp = beam.DoFn.TimestampParam) -> Iterable[Any]:
-        return self.add(event, timestamp, GLOBAL_WINDOW)
+    def process(self, event: Event, place: WindowedValue = beam.DoFn.WindowedValueParam) -> Iterable[Any]:
+        return self.add(event, place)
 
     def work_on(self, batch: Sequence[Waiting]) -> list[Any]:
         chain = self._chain
         outputs: list[Any] = []
         passed = 0
-        for event, timestamp, window in batch:
-            if chain is not None and chain.can_enrich(event):
-                output: Any = chain.enrich(event)
+        for event, place in batch:
+            if chain is None or not chain.can_enrich(event):
+                outputs.append(placed(self._output(event), place))
+                continue
+            output: Any = chain.enrich(event)
+            try:
                 for name, check in self._checks:
-                    check.measure(event.type, metadata_value(output, name))
-                outputs.append(WindowedValue(output, timestamp, (window,)))
-                passed += 1
+                    result = metadata_value(output, name)
+                    check.measure(event.type, result)
+                    check.reject_if(result)
+            except RejectRecord as fault:
+                outputs.append(placed(self._outputs.rejected(fault, event), place))
             else:
-                outputs.append(windowed(self._output(event), timestamp, window))
+                outputs.append(place.with_value(output))
+                passed += 1
         self._outputs.count_passed(passed)
         return outputs
 
@@ -114,7 +119,6 @@ class RunBuiltinEnrichers(BatchDoFn, RunEnrichers):
         RunEnrichers.finish_bundle(self)
 
 
-def can_run_in_batches(enrichers: Sequence[Enricher], settings: EnrichSettings) -> bool:
-    """Whether enrichers are all built in and reject nothing, neither by themselves nor by a check of their results."""
-    rejects = any(check.may_reject for check in settings.result_checks.values())
-    return not rejects and BuiltinChain.of(enrichers) is not None
+def can_run_in_batches(enrichers: Sequence[Enricher]) -> bool:
+    """Whether enrichers are all built in and reject nothing by themselves."""
+    return BuiltinChain.of(enrichers) is not None

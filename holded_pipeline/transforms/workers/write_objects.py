@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import apache_beam as beam
@@ -18,7 +19,7 @@ from holded_pipeline.store.compression import Compression, jsonl_ending, validat
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_buffers import FinishedObject, Line, ObjectBuffers
 from holded_pipeline.store.object_names import ObjectNames, Partition, has_ambiguous_level, validate_prefix
-from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn
+from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting
 from holded_pipeline.transforms.beam.outcome import Counters
 
 
@@ -72,6 +73,7 @@ class WriteObjects(BatchDoFn):
         self._counters = Counters(stage)
 
     def setup(self) -> None:
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="compress")
         self._store = ObjectStore(self._lake)
 
     def start_bundle(self) -> None:
@@ -81,6 +83,7 @@ class WriteObjects(BatchDoFn):
             object_bytes=self._settings.object_bytes,
             object_seconds=self._settings.object_seconds,
             total_bytes=self._settings.buffer_bytes,
+            executor=self._executor,
         )
         self._names = ObjectNames(self._run_id, self._step)
         self._last_partition: Any = object()
@@ -90,13 +93,13 @@ class WriteObjects(BatchDoFn):
 
     def _take(self, element: Any, window: BoundedWindow) -> Iterable[Any]:
         if isinstance(element, Event):
-            return self.add(element, None, window)
+            return self.add(element, window)
         self._batch_since = time.monotonic()
-        return self.work_on([(element, None, window)])  # its size is not known, so it does not wait
+        return self.work_on([(element, window)])  # its size is not known, so it does not wait
 
-    def work_on(self, batch: Sequence[tuple[Any, Any, BoundedWindow]]) -> list[WindowedValue]:
+    def work_on(self, batch: Sequence[Waiting]) -> list[WindowedValue]:
         places: dict[tuple[str, BoundedWindow], tuple[list[Line], list[Any]]] = {}
-        for element, _, window in batch:
+        for element, window in batch:
             lines, elements = places.setdefault((self._partition_of(element), window), ([], []))
             lines.append(self._encode(element))
             elements.append(element)
@@ -128,6 +131,8 @@ class WriteObjects(BatchDoFn):
         self._counters.flush()
 
     def teardown(self) -> None:
+        if hasattr(self, "_executor"):
+            self._executor.shutdown(cancel_futures=True)
         if hasattr(self, "_store"):
             self._store.close()
 

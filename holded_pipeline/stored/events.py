@@ -1,0 +1,136 @@
+"""events: the events of a store, to iterate outside a pipeline."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.model.timestamp_rules import Timestamps
+from holded_pipeline.model.values import Event, Source
+from holded_pipeline.plugins.registry import PluginRegistry, default_registry
+from holded_pipeline.reading.envelopes import Envelope
+from holded_pipeline.reading.framing import frame
+from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
+from holded_pipeline.reading.records import RecordReader
+from holded_pipeline.store.compression import checked_text, without_compression_ending
+from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.object_names import normalize_pattern
+from holded_pipeline.store.read_plan import Slice
+from holded_pipeline.stored.objects import OpenChunks, open_store, read_objects
+from holded_pipeline.stored.tables import StoredValues, source_columns
+
+_logger = logging.getLogger("holded_pipeline")
+_LOGGED = 20  # records that are skipped and named in the log; all are counted
+
+
+def events(
+    lake: MinIO,
+    pattern: str,
+    *,
+    envelope: str | Envelope = "event",
+    on_invalid: Literal["fail", "skip"] = "fail",
+    max_record_bytes: int = 16 << 20,
+    max_depth: int = 100,
+    timestamps: Timestamps | None = None,
+    registry: PluginRegistry | None = None,
+) -> StoredEvents:
+    """The events under a prefix, to iterate in a notebook or a script; no pipeline runs.
+
+    Args:
+        lake: the store and its bucket.
+        pattern: a key prefix or a glob, as for `ReadMinIO`.
+        envelope: as for `ReadMinIO`, but by default `event`, which is what `WriteMinIO` writes.
+        on_invalid: what happens at a record that `ReadMinIO` would reject: `fail` raises, `skip` logs it and goes on.
+        max_record_bytes: as for `ReadMinIO`.
+        max_depth: as for `ReadMinIO`.
+        timestamps: as for `ReadMinIO`.
+        registry: where names of envelopes are looked up; by default the installed plugins'.
+
+    Returns:
+        The events, as an iterable with `to_pandas()`. Nothing is read before it is iterated.
+
+    Example:
+        >>> found = hp.events(lake, "raw/", envelope="holded", on_invalid="skip")
+        >>> len({event.id for event in found})
+        50
+
+    Raises:
+        ValueError: an argument is wrong, or no envelope has that name.
+        RejectRecord: (iterating) a record is not an event; its message names object and line.
+        ConfigurationError: (iterating) the bucket, the keys or the endpoint are wrong.
+        TransientError: (iterating) the store did not answer within `lake.retry`.
+
+    **Guarantees:** each record of each object that is listed comes once, in the order of keys and lines. A few objects
+    are in memory at a time.
+    """
+    if on_invalid not in ("fail", "skip"):
+        raise ValueError(f'on_invalid must be "fail" or "skip", got {on_invalid!r}')
+    resolved = (registry or default_registry()).envelope(envelope)
+    reader = RecordReader(resolved, max_record_bytes=max_record_bytes, max_depth=max_depth, timestamps=timestamps)
+    return StoredEvents(lake, normalize_pattern(pattern), reader, skips=on_invalid == "skip")
+
+
+class StoredEvents(StoredValues[Event]):
+    """The events under a prefix; see `events`."""
+
+    def __init__(self, lake: MinIO, pattern: str, reader: RecordReader, *, skips: bool) -> None:
+        self._lake = lake
+        self._pattern = pattern
+        self._reader = reader
+        self._skips = skips
+
+    def __iter__(self) -> Iterator[Event]:
+        """Reads the events from the store."""
+        matches = re.compile(glob_regex(self._pattern)).match
+        reader = self._reader.at(datetime.now(UTC))
+        skipped = 0
+        with open_store(self._lake) as store:
+            listed = (each for each in store.objects(glob_prefix(self._pattern)) if matches(each.key))
+            for whole, open_chunks in read_objects(store, listed):
+                for event in self._read_object(reader, whole, open_chunks):
+                    if isinstance(event, Event):
+                        yield event
+                        continue
+                    if not self._skips:
+                        raise event
+                    skipped += 1
+                    if skipped <= _LOGGED:
+                        _logger.warning("skipped, since it is not an event: %s", event.message)
+        if skipped:
+            _logger.warning("%d records under %r were skipped", skipped, self._pattern)
+
+    def _read_object(
+        self, reader: RecordReader, whole: Slice, open_chunks: OpenChunks
+    ) -> Iterator[Event | RejectRecord]:
+        first = Source(self._lake.bucket, whole.key, whole.etag, 1)
+        try:
+            text = checked_text(open_chunks)
+        except RejectRecord as fault:
+            yield _at(first, fault)
+            return
+        for record in frame(text, key=without_compression_ending(whole.key)):
+            source = Source(self._lake.bucket, whole.key, whole.etag, record.line, record.item)
+            try:
+                yield reader.read(record, source)
+            except RejectRecord as fault:
+                yield _at(source, fault)
+
+    def _columns_of(self, value: Event) -> dict[str, Any]:
+        return {
+            "id": value.id,
+            "type": value.type,
+            "company_id": value.company_id,
+            "user_id": value.user_id,
+            "occurred_at": value.occurred_at,
+            "data": dict(value.data),
+            "metadata": dict(value.metadata),
+            **source_columns(value.source),
+        }
+
+
+def _at(source: Source, fault: RejectRecord) -> RejectRecord:
+    return RejectRecord(fault.reason, f"{source}: {fault.message}", fault.violations)

@@ -1,0 +1,104 @@
+"""What numbers grow to when they are written out is bounded: one by one, and for a whole document."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holded_pipeline.model import json_codec
+from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.model.json_numbers import MAX_NUMBER_GROWTH, written_digits
+from holded_pipeline.reading.envelopes import flat
+from holded_pipeline.reading.records import RecordReader
+
+TOO_LONG = (
+    "9" * 4_301,
+    "-" + "9" * 4_301,
+    "0." + "3" * 262_144,
+    *("1e262144", "1E+262144", "1e999999", "1e-999999", "1e-262144", "-1.5e262144", "12345e262140"),
+    *("1e99999999999999999999", "1e-99999999999999999999", "1E+0000000000000000000001", "0e99999999999999999999"),
+)
+KEPT = (
+    "9" * 4_300,
+    "-" + "9" * 4_299,
+    "0." + "3" * 10_000,
+    "1e4300",
+    "1e131071",
+    "1e-131071",
+    "1.5e308",
+    "1e+5",
+    "0e1",
+    "0.1",
+    "-0.0",
+)
+
+
+@pytest.mark.parametrize("number", TOO_LONG)
+@pytest.mark.parametrize("text", ["%s", '{"a":[%s]}', '{"a":%s,"b":1}'])
+def test_a_number_that_takes_too_many_digits_is_rejected(number, text):
+    with pytest.raises(RejectRecord, match="4,300 digits|262,144 digits") as caught:
+        json_codec.decode((text % number).encode())
+    assert caught.value.reason == "number_too_large"
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("number", KEPT)
+def test_a_number_up_to_the_limit_is_kept_to_the_last_digit(number):
+    value = json_codec.decode(number.encode())
+    assert Decimal(number) == (value if isinstance(value, int) else Decimal(str(value)))
+    assert json_codec.decode(json_codec.encode(value)) == value
+
+
+@pytest.mark.parametrize("number", ["1e131071", "1e-16383", "1e4299", "1e308"])
+def test_the_numbers_of_a_document_are_added_up(number):
+    growth = written_digits(number) - len(number)
+    most = MAX_NUMBER_GROWTH // growth
+    fits = f"[{','.join([number] * most)}]".encode()
+    assert len(json_codec.decode(fits)) == most
+    with pytest.raises(RejectRecord, match="its numbers take over 16,777,216") as caught:
+        json_codec.decode(fits[:-1] + f",{number}]".encode())
+    assert caught.value.reason == "number_too_large"
+    assert len(json_codec.decode(fits)) == most  # each document by itself
+
+
+@pytest.mark.parametrize("value", [{"n": Decimal("1e262144")}, [Decimal("1e-999999")], [10**4_300]])
+def test_a_number_that_code_made_is_bounded_too(value):
+    for check in (json_codec.check_json_value, json_codec.encode_checked):
+        with pytest.raises((TypeError, ValueError), match="digits|limit"):
+            check(value)
+    with pytest.raises(TypeError, match="digits|limit|kept"):
+        json_codec.plain_copy(value, max_bytes=1 << 20)
+
+
+def test_so_are_all_numbers_of_a_value_that_code_made():
+    value = {"n": [Decimal("1e4299")] * 9_000}
+    for check in (json_codec.check_json_value, json_codec.encode_checked):
+        with pytest.raises(TypeError, match="16,777,216"):
+            check(value)
+    with pytest.raises(TypeError, match="16,777,216"):
+        json_codec.plain_copy(value, max_bytes=1 << 20)
+
+
+@given(st.integers(-(10**30), 10**30), st.integers(-400, 400))
+def test_the_digits_are_those_of_the_number_written_out(mantissa, exponent):
+    text = f"{mantissa}e{exponent}"
+    written = f"{Decimal(text):f}"
+    assert written_digits(text) == sum(character.isdigit() for character in written) or mantissa == 0
+
+
+@pytest.mark.parametrize("max_depth", [0, -1, 501, 5_000])
+def test_a_depth_that_cannot_be_decoded_is_refused_at_once(max_depth):
+    with pytest.raises(ValueError, match="max_depth must be from 1 to 500"):
+        RecordReader(flat, max_record_bytes=1, max_depth=max_depth)
+
+
+@pytest.mark.parametrize("frames", [0, 300])
+def test_the_largest_depth_can_be_decoded_within_many_calls(frames):
+    def nested(levels):
+        return nested(levels - 1) if levels else json_codec.decode(b"[" * 500 + b"]" * 500, max_depth=500)
+
+    value = nested(frames)
+    assert json_codec.encode(value) == b"[" * 500 + b"]" * 500
