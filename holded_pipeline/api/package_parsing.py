@@ -21,7 +21,7 @@ from holded_pipeline.reading.framed_records import Record
 from holded_pipeline.reading.framing import lines_of
 from holded_pipeline.reading.holded_envelope import message_id_of
 from holded_pipeline.reading.layout import strip_leading_blanks
-from holded_pipeline.reading.value_framing import frame_values
+from holded_pipeline.reading.value_framing import ValueFramer, frame_values
 
 Layout = Literal["json", "lines"]
 
@@ -140,10 +140,12 @@ def _split_json(body: bytes, limits: Limits, cpu_deadline: float) -> list[bytes 
             return [bytes(element) for element in _elements.decode(text)]
         except (ValueError, RecursionError):
             pass  # at least one element is broken; the others may be valid
-    records = list(islice(frame_values(_chunks_in_time(text, cpu_deadline)), limits.events + 1))
+    framer = ValueFramer()
+    framed = framer.frame(_chunks_in_time(text, cpu_deadline))
+    records = list(islice((record for record in framed if record.raw or record.fault), limits.events + 1))
     if any(record.fault is not None for record in records):
         raise Problem(400, "invalid_json", "the body ends before its array does; send it again in full")
-    if len({record.item for record in records} - {None}) != len(records):
+    if framer.values > 1 or framer.has_rubbish:
         _raise_several_values(records[0])
     return list(records)
 

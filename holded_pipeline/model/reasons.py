@@ -31,7 +31,7 @@ REASONS: tuple[CodeReference, ...] = (
         "conflicting_headers", "read", "`headers` and `attributes` are both there and differ", "send one of them"
     ),
     CodeReference(
-        "corrupt_compression", "read", "an object's gzip or zstd data are damaged or end early", "upload it again"
+        "corrupt_compression", "read", "an object's compressed data are damaged or end early", "upload it again"
     ),
     CodeReference("duplicate_name", "read", "a name occurs twice in one JSON object", "keep one of them"),
     CodeReference(
@@ -130,6 +130,12 @@ REASONS: tuple[CodeReference, ...] = (
     ),
     CodeReference(
         "unknown_version", "validate", "the subject has no such version", "register it, or ask for another version"
+    ),
+    CodeReference(
+        "unsupported_format",
+        "read",
+        "an object is no JSON text: zip, Parquet, Avro, UTF-16, compressed twice, or in a way that is not read",
+        "convert it as the message says",
     ),
 )
 """The reason codes, in alphabetical order."""

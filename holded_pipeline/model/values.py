@@ -34,7 +34,8 @@ class Source:
         etag: the version of the object that was read.
         line: 1-based line, counted in the decompressed text, on which the record begins; for an element of an
             array the line on which the array begins, so that (bucket, key, etag, line) names one package.
-        item: 1-based position in the array, for a record that is an element of one.
+        item: 1-based number of the record among those of its line, if it has several or is an element of an array. So
+            no two records of an object have one position.
     """
 
     bucket: str

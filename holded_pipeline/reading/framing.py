@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import chain, groupby
+from itertools import chain, count, groupby
 
+from holded_pipeline.model.json_codec import is_json
+from holded_pipeline.reading.broken_strings import BLANKS
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record, record_too_large
 from holded_pipeline.reading.layout import BOM, Layout, sniff_layout, strip_leading_blanks
-from holded_pipeline.reading.value_framing import frame_values
+from holded_pipeline.reading.value_framing import ValueFramer, frame_values
 
 
 def frame(chunks: Iterable[bytes], *, key: str, first_line: int = 1, layout: Layout | None = None) -> Iterator[Record]:
@@ -53,11 +55,22 @@ def frame_lines(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Rec
 
 def _each_record(blocks: Iterable[Record | Lines]) -> Iterator[Record]:
     for block in blocks:
-        if isinstance(block, Record):
-            yield block
-        else:
-            for number, raw in enumerate(block.raws, block.first_line):
-                yield Record(raw, number)
+        lines = [block] if isinstance(block, Record) else map(Record, block.raws, count(block.first_line))
+        for record in lines:
+            yield from [record] if is_json(record.raw) else divide_line(record)
+
+
+def divide_line(record: Record) -> list[Record]:
+    """The values of a line that holds several, one after the other; the record itself if it does not.
+
+    A line is divided only if each of its bytes belongs to one of its values. So a broken line stays one record: it
+    must not become records that nobody sent.
+    """
+    if record.item is not None or record.fault is not None:
+        return [record]
+    framer = ValueFramer(record.line)
+    records = list(framer.frame([record.raw]))
+    return [record] if framer.values < 2 or framer.has_rubbish else records  # noqa: PLR2004
 
 
 def _frame_line_blocks(chunks: Iterable[bytes], *, first_line: int = 1) -> Iterator[Record | Lines]:
@@ -122,10 +135,10 @@ def _line_records(raw: bytes, size: int, number: int) -> Iterator[Record]:
     text = raw.removesuffix(b"\r")
     if text.startswith(BOM):
         text = strip_leading_blanks(text)
-    start = text.lstrip()[:1]
+    start = text.lstrip(BLANKS)[:1]
     if size > len(raw):
         yield Record(text, number, None, record_too_large(size), whole=False)
     elif start == b"[":
-        yield from (record._replace(line=number) for record in frame_values([text]))
+        yield from frame_values([text], first_line=number)
     elif start:
         yield Record(text, number)

@@ -22,7 +22,7 @@ SNIFF_BYTES = (1 << 16, 4 << 20, 64 << 20)
 
 _LINE_NAMES = (".jsonl", ".ndjson", ".jsonlines")
 _DECISIVE_LINES = 3
-_BLANK = re.compile(rb"(?:\s|\xef\xbb\xbf)*+")
+_BLANK = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf)*+")
 # A JSON string holds no line end, not even an escaped one; a string that does is broken.
 _TOKEN = re.compile(rb'\n|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+("?)|[\[\]{},:]|[^\s\[\]{},:"]++')
 _LINE_END, _STRING, _COMMA, _COLON, _WORD = b'\n",:w'
@@ -63,7 +63,12 @@ def _is_named_lines(key: str) -> bool:
 
 def strip_leading_blanks(text: bytes) -> bytes:
     """Removes blanks and byte order marks from the start of the text."""
-    return text[_BLANK.match(text).end() :]  # type: ignore[union-attr]  # it matches the empty text, too
+    return text[skip_blanks(text, 0, len(text)) :]
+
+
+def skip_blanks(text: bytes, start: int, end: int) -> int:
+    """The first position from `start` on that holds neither a blank of JSON nor a byte order mark; `end` if none."""
+    return _BLANK.match(text, start, end).end()  # type: ignore[union-attr]  # it matches the empty text, too
 
 
 # What a head shows, where it does not end here (`ended=False`):
@@ -116,13 +121,20 @@ def _sniff_other_lines(text: bytes, first_end: int, *, alone: Layout, ended: boo
     if not ended and others:
         others.pop()
     others = [line for line in others if line.strip()]
-    if others and text[:first_end].strip() == b"[" and others[0].rstrip().endswith(b","):
-        return "values"  # [ and then an element on each line, of which the first is broken
+    if others and _begins_array_of_lines(text[:first_end].strip(), others):
+        return "values"
     if any(line.startswith((b"{", b"[")) and is_json(line) for line in others):
         return "lines"
     if others:
         return "values"
     return alone if ended else None
+
+
+def _begins_array_of_lines(first: bytes, others: list[bytes]) -> bool:
+    """Whether these lines begin an array with an element on each line, of which one of the first is broken."""
+    if first == b"[":
+        return any(line.rstrip().endswith(b",") for line in others[:_DECISIVE_LINES])
+    return first.startswith(b"[") and first.endswith(b",") and others[0].rstrip().endswith((b",", b"]"))
 
 
 class _FirstValue(NamedTuple):

@@ -104,6 +104,8 @@ class RecordReader:
         """
         if record.fault is not None:
             raise record.fault
+        if not record.raw:
+            raise RejectRecord("invalid_json", "not JSON: an element of the array is empty; remove its comma")
         if len(record.raw) > self._max_record_bytes:
             raise RejectRecord(
                 "record_too_large",

@@ -6,6 +6,8 @@ everywhere; its name is added to `Compression` for type checkers.
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,17 +19,15 @@ import zstandard
 from isal import isal_zlib
 
 from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.store.bz2_and_xz import BZ2_MAGICS, XZ_MAGIC, decompress_bz2, decompress_xz
+from holded_pipeline.store.formats import HEAD_BYTES, require_text
+from holded_pipeline.store.zstd_frames import ZSTD_MAGICS, cut_chunks, decompress_zstd
 
-Compression = Literal["gzip", "zstd"]
+Compression = Literal["gzip", "zstd", "bzip2", "xz"]
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-# RFC 8878, 3.1.2: 16 numbers begin a frame that decoders skip. pzstd puts one before each frame of data.
-_SKIPPABLE_MAGICS = tuple((0x184D2A50 + number).to_bytes(4, "little") for number in range(16))
 _GZIP_INPUT = 1 << 14  # bytes of input at a time: the rest is copied for each member, and a member may have 20 bytes
 _GZIP_OUTPUT = 1 << 20  # bytes of output at a time, so that a small object cannot become a large memory
-_ZSTD_INPUT = 1 << 10  # zstd's object has no bound on its output; 1 KiB of input makes 32 MiB at the very most
-_ZSTD_WINDOW = 1 << 27  # 128 MiB, what the zstd command line accepts without --long
 _HELD = 8 << 20  # bytes of text that are held until the whole object is known to be undamaged
 _CHUNK = 4 << 20  # bytes of text that a chunk has at least, unless it is the last
 
@@ -135,22 +135,50 @@ def checked_text(open_chunks: Callable[[], Iterator[bytes]]) -> Iterator[bytes]:
         open_chunks: returns the object's chunks from its start; called once more for a large text.
 
     Raises:
-        RejectRecord: `corrupt_compression`, before any text.
+        RejectRecord: `corrupt_compression` or `unsupported_format`, before any text.
     """
-    chunks = open_chunks()
-    head = next(chunks, b"")
-    whole = chain([head], chunks)
+    head, whole = _with_head(open_chunks(), HEAD_BYTES)
     if not is_compressed(head):
-        return whole
+        return _checked_format(whole)
     held: deque[bytes] = deque()
     size = 0
-    for text in decompress(whole):
+    for text in _checked_format(decompress(whole)):
         size += len(text)
         if size <= _HELD:
             held.append(text)
         else:
             held.clear()
     return _release_chunks(held) if size <= _HELD else decompress(open_chunks())
+
+
+def _checked_format(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes, if they are a text by their first ones."""
+    head, whole = _with_head(chunks, HEAD_BYTES)
+    codec = _codec_of(head)
+    if codec is not None:
+        name = next(name for name, known in CODECS.items() if known is codec)
+        raise RejectRecord("unsupported_format", f"the object is {name} inside another compression; compress it once")
+    require_text(head[:HEAD_BYTES])
+    return whole
+
+
+def _with_head(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
+    """At least `size` first bytes, if there are so many; and all chunks."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= size:
+            break
+    return head, chain([head], chunks) if head else iter(())
+
+
+def is_text(head: bytes) -> bool:
+    """Whether an object that begins with these bytes is a text that is not compressed."""
+    try:
+        require_text(head[:HEAD_BYTES])
+    except RejectRecord:
+        return False
+    return not is_compressed(head)
 
 
 def _release_chunks(chunks: deque[bytes]) -> Iterator[bytes]:
@@ -164,14 +192,7 @@ def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
     Raises:
         RejectRecord: `corrupt_compression`, after everything before the damage was yielded.
     """
-    stream = iter(chunks)
-    longest = max(len(magic) for codec in CODECS.values() for magic in codec.magics)
-    head = b""
-    for chunk in stream:
-        head += chunk
-        if len(head) >= longest:
-            break
-    whole = chain([head], stream) if head else iter(())
+    head, whole = _with_head(iter(chunks), max(len(magic) for codec in CODECS.values() for magic in codec.magics))
     codec = _codec_of(head)
     yield from whole if codec is None else _merge_chunks(codec.decompress(whole))
 
@@ -194,15 +215,10 @@ def _merge_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(merged)
 
 
-def _cut_chunks(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes in chunks of at most `size`."""
-    return (chunk[start : start + size] for chunk in chunks for start in range(0, len(chunk), size))
-
-
 # By zlib, although isal is quicker: isal 1.9 rejects valid headers that have optional fields, and accepts damaged ones.
 def _decompress_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     inflater = zlib.decompressobj(wbits=31)
-    for chunk in _cut_chunks(chunks, _GZIP_INPUT):
+    for chunk in cut_chunks(chunks, _GZIP_INPUT):
         pending = chunk
         while pending:
             if inflater.eof:  # a gzip file may have several members, one after the other
@@ -219,23 +235,6 @@ def _decompress_gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise RejectRecord("corrupt_compression", "the gzip data end in the middle; upload the object again")
 
 
-def _decompress_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    context = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-    frame = context.decompressobj()
-    for chunk in _cut_chunks(chunks, _ZSTD_INPUT):
-        pending = chunk
-        while pending:
-            if frame.eof:
-                frame = context.decompressobj()
-            try:
-                yield frame.decompress(pending)
-            except zstandard.ZstdError as error:
-                raise RejectRecord("corrupt_compression", f"the zstd data are damaged: {error}") from error
-            pending = frame.unused_data if frame.eof else b""
-    if not frame.eof:
-        raise RejectRecord("corrupt_compression", "the zstd data end in the middle; upload the object again")
-
-
 CODECS: dict[str, Codec] = {
     "gzip": Codec(
         ending=".gz",
@@ -245,9 +244,11 @@ CODECS: dict[str, Codec] = {
     ),
     "zstd": Codec(
         ending=".zst",
-        magics=(_ZSTD_MAGIC, *_SKIPPABLE_MAGICS),
-        decompress=_decompress_zstd,
+        magics=ZSTD_MAGICS,
+        decompress=decompress_zstd,
         compressor=lambda: zstandard.ZstdCompressor(write_checksum=True).compressobj(),
     ),
+    "bzip2": Codec(ending=".bz2", magics=BZ2_MAGICS, decompress=decompress_bz2, compressor=bz2.BZ2Compressor),
+    "xz": Codec(ending=".xz", magics=(XZ_MAGIC,), decompress=decompress_xz, compressor=lzma.LZMACompressor),
 }
 """The codecs by name; `compression=` takes these names."""

@@ -10,6 +10,8 @@ from holded_pipeline.model.timestamp_rules import Timestamps
 from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.reading.envelopes import Envelope
+from holded_pipeline.reading.key_patterns import glob_regex
+from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader, describe_envelope
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import normalize_pattern
@@ -24,15 +26,17 @@ from holded_pipeline.transforms.workers.read_units import ReadUnits, RejectedObj
 class ReadMinIO(RejectingTransform[Event]):
     """Reads the events under a prefix of any S3-compatible store.
 
-    Objects may hold JSON lines, JSON arrays or single documents, plain, gzip or zstd, in any mixture. Applied to
-    a pipeline it gives an `Outcome`: `passed` is a PCollection of `Event` with event-time timestamps, `rejected`
-    one of `Rejected` with stage `read`.
+    Objects may hold JSON lines, JSON arrays or single documents, plain, gzip, zstd, bzip2 or xz, in any mixture.
+    Applied to a pipeline it gives an `Outcome`: `passed` is a PCollection of `Event` with event-time timestamps,
+    `rejected` one of `Rejected` with stage `read`.
 
     Args:
         lake: the store and its bucket.
         pattern: a key prefix such as `raw/`, or a glob: `*` and `?` stay within one level, `**` does not.
         envelope: how a JSON document becomes an event: `holded`, `flat`, `event` (what `WriteMinIO` wrote), the
             name of one that a plugin registered, or a function `(document, source) -> Event`.
+        layout: `lines` (a record a line) or `values` (JSON values over any number of lines) if it is known; None finds
+            it in each object's key and first bytes.
         on_empty: what happens if no object matches: `warn` logs a warning, `fail` fails the run, `ignore` says nothing.
         on_vanished: what happens if an object is deleted or overwritten between listing and reading: `fail` fails the
             run, `reject` rejects the object with reason `object_vanished`.
@@ -64,7 +68,8 @@ class ReadMinIO(RejectingTransform[Event]):
         TransientError: (running) the store did not answer within `lake.retry`.
 
     **Guarantees:** each record of each listed object comes out once per attempt of its bundle, as an event or as
-    a rejection with its object, version and line. Objects are read at the version that was listed. No order.
+    a rejection with its object, version and a position of its own. Objects are read at the version that was listed.
+    No order.
     Listing is sequential; reading runs in parallel over units, of which only the addresses are shuffled. A plain
     line file above `unit_bytes` is read twice: once to find the ends of its lines; so is a compressed object above
     4 MiB with more than 8 MiB of text: once to check that it is complete. A damaged compressed object is one
@@ -77,6 +82,7 @@ class ReadMinIO(RejectingTransform[Event]):
         pattern: str,
         *,
         envelope: str | Envelope = "holded",
+        layout: Layout | None = None,
         on_empty: OnEmpty = "warn",
         on_vanished: Literal["fail", "reject"] = "fail",
         on_unreadable: Literal["fail", "reject"] = "fail",
@@ -93,11 +99,15 @@ class ReadMinIO(RejectingTransform[Event]):
                 raise ValueError(f'{name} must be "fail" or "reject", got {choice!r}')
         if on_empty not in ("warn", "fail", "ignore"):
             raise ValueError(f'on_empty must be "warn", "fail" or "ignore", got {on_empty!r}')
+        if layout not in (None, "lines", "values"):
+            raise ValueError(f'layout must be "lines", "values" or None, got {layout!r}')
         for name, value in (("unit_bytes", unit_bytes), ("unit_objects", unit_objects)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._lake = lake
         self._pattern = normalize_pattern(pattern)
+        glob_regex(self._pattern)  # raises for a wrong set
+        self._layout = layout
         self._on_empty: OnEmpty = on_empty
         choices: dict[Literal["vanished", "unreadable"], str] = {"vanished": on_vanished, "unreadable": on_unreadable}
         self._rejected_objects: RejectedObjects = frozenset(what for what in choices if choices[what] == "reject")
@@ -120,13 +130,16 @@ class ReadMinIO(RejectingTransform[Event]):
         )
         listed.units.element_type = ReadUnit
         listed[LARGE].element_type = StoredObject
+        split_large = SplitLarge(self._lake, self._unit_bytes, self._layout)
         split = (
             listed[LARGE]
             | "SpreadLarge" >> beam.Reshuffle()
-            | "SplitLarge" >> beam.ParDo(SplitLarge(self._lake, self._unit_bytes)).with_output_types(ReadUnit)
+            | "SplitLarge" >> beam.ParDo(split_large).with_output_types(ReadUnit)
         )
         run_id, step = run_id_of(pipeline.pipeline), step_of(pipeline.pipeline)
-        read_units = ReadUnits(self._lake, self._reader, self._rejected_objects, run_id=run_id, step=step)
+        read_units = ReadUnits(
+            self._lake, self._reader, self._rejected_objects, run_id=run_id, step=step, layout=self._layout
+        )
         outputs = (
             (listed.units, split)
             | "JoinPlan" >> beam.Flatten()

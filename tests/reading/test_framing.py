@@ -175,3 +175,71 @@ def test_a_string_of_escapes_takes_no_more_memory_than_another():
 def test_a_line_between_two_others_is_framed_like_one_alone(lines, cuts):
     alone = [r for number, line in enumerate(lines, 1) for r in frame_lines([line], first_line=number)]
     assert list(frame_lines(chunked(b"\n".join(lines), cuts))) == alone
+
+
+@pytest.mark.parametrize("key", ["raw/a.jsonl", "raw/a.json", "raw/firehose"])
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        (b'{"a":1}{"a":2}', [(1, 1), (1, 2)]),
+        (b'{"a":1}\r{"a":2}\r', [(1, 1), (1, 2)]),
+        (b'[{"a":1}][{"a":2}]', [(1, 1), (1, 2)]),
+        (b'{"a":1}[{"a":2},{"a":3}]\n', [(1, 1), (1, 2), (1, 3)]),
+        (b'[{"a":1}, {"a":2}] {"a":3}\n', [(1, 1), (1, 2), (1, 3)]),
+        (b'{"a":1}{"a":2}\n{"a":3}', [(1, 1), (1, 2), (2, None)]),
+        (b'{"a":1}\n{"a":2}{"a":3}\n{"a":4}', [(1, None), (2, 1), (2, 2), (3, None)]),
+    ],
+)
+def test_each_value_of_a_line_is_a_record_with_a_place_of_its_own(key, text, places):
+    framed = records(text, key)
+    assert [(line, item) for line, item, _ in framed] == places
+    assert [json.loads(raw) for _, _, raw in framed] == [{"a": number + 1} for number in range(len(places))]
+
+
+def test_of_a_line_with_several_values_the_broken_one_is_rejected_alone():
+    assert [raw for _, _, raw in records(b'{"a":1}{"a":oops}{"a":3}\n')] == [b'{"a":1}', b'{"a":oops}', b'{"a":3}']
+    assert [raw for _, _, raw in records(b'{"a":1}{"a":2\n')] == [b'{"a":1}', b'{"a":2']
+
+
+@pytest.mark.parametrize("line", [b'{"a":1},{"b":2}', b'{"a":1} {"b":2} x', b'{"a":{}}, "b":{}}'])
+def test_a_broken_line_does_not_become_records_that_nobody_sent(line):
+    assert records(line) == [(1, None, line)]
+
+
+@pytest.mark.parametrize(
+    ("text", "raws"),
+    [
+        (b"[1,,2]", [b"1", b"", b"2"]),
+        (b"[,1]", [b"", b"1"]),
+        (b'["x",,]', [b'"x"', b"", b""]),
+        (b"[,]", [b"", b""]),
+        (b"[1,]", [b"1", b""]),
+        (b"[\n1\n,\n]", [b"1", b""]),
+        (b"[\x0c]", [b"\x0c"]),
+        (b"[ \t\r\n]", []),
+        (b"[]", []),
+    ],
+)
+@pytest.mark.parametrize("key", ["raw/a.json", "raw/a"])
+def test_an_empty_element_of_an_array_is_a_record(text, raws, key):
+    framed = records(text, key)
+    assert [(item, raw) for _, item, raw in framed] == list(enumerate(raws, 1))
+
+
+def test_what_is_blank_to_python_and_not_to_json_is_a_record():
+    assert [raw for _, _, raw in records(b'{"a":1}\n\x0c\n\x0b\n')] == [b'{"a":1}', b"\x0c", b"\x0b"]
+
+
+def test_a_record_that_is_too_large_does_not_include_what_follows(monkeypatch):
+    monkeypatch.setattr("holded_pipeline.reading.scanned_text.KEEP_BYTES", 10)
+    text = b'[{"a":"0123456789"},{"b":1},\n "0123456789\\"]0123", {"c":1}]  {"d":"0123456789"} {"e":1}'
+    for size in (1, 3, 7, 100):
+        framed = list(frame_values([text[at : at + size] for at in range(0, len(text), size)]))
+        assert [(r.item, r.raw, r.whole) for r in framed] == [
+            (1, b'{"a":"0123', False),
+            (2, b'{"b":1}', True),
+            (3, b'"012345678', False),
+            (4, b'{"c":1}', True),
+            (1, b'{"d":"0123', False),
+            (2, b'{"e":1}', True),
+        ]

@@ -30,3 +30,23 @@ KEYS = [
 def test_a_pattern_matches_keys_by_prefix_or_as_a_glob(pattern, prefix, matched):
     assert glob_prefix(pattern) == prefix
     assert [key for key in KEYS if re.match(glob_regex(pattern), key)] == matched
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matched"),
+    [
+        ("gl/**", "\n\\w^a-/"),
+        ("gl/*.x", "\n\\w^a-"),
+        ("gl/?.x", "\n\\w^a-"),
+        (r"gl/[\w].x", "\\w"),
+        ("gl/[^a].x", "\n\\w^-"),
+        ("gl/[!a].x", "\n\\w^-"),
+        ("gl/[a^].x", "^a"),
+        ("gl/[a-].x", "a-"),
+        ("gl/[!-~].x", "\n\\w^a"),
+        ("gl/[a-z].x", "wa"),
+    ],
+)
+def test_a_wildcard_has_the_meaning_of_a_glob_for_every_character(pattern, matched):
+    found = [character for character in "\n\\w^a-/" if re.match(glob_regex(pattern), f"gl/{character}.x")]
+    assert found == list(filter(matched.__contains__, "\n\\w^a-/"))

@@ -104,5 +104,5 @@ def test_a_lookup_reads_an_object_of_it(run, lake, bzip2):
 
 def test_a_name_outside_the_table_is_rejected_with_the_names_in_it(lake, bzip2):
     del bzip2
-    with pytest.raises(ValueError, match="compression must be 'gzip', 'zstd', 'bzip2' or None, got 'brotli'"):
+    with pytest.raises(ValueError, match="compression must be 'gzip', 'zstd', 'bzip2', 'xz' or None, got 'brotli'"):
         hp.WriteMinIO(lake, "enriched/", compression="brotli")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
+import random
 import sqlite3
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -373,9 +376,63 @@ def test_nothing_below_a_prefix_is_no_error_and_one_warning(run, lake, caplog):
     assert "'nowhere/'" in warning
 
 
-def test_text_that_is_not_utf8_is_rejected_with_a_hint(run, lake):
-    put(lake, {"raw/a.jsonl": (json.dumps(flat(1)) + "\n").encode("utf-16")})
-    assert {"looks like UTF-16" in rejected.message for rejected in read(run, lake)["rejected"]} == {True}
+def test_a_line_that_is_not_utf8_is_rejected_with_a_hint(run, lake):
+    put(lake, {"raw/a.jsonl": lines(flat(0)) + (json.dumps(flat(1)) + "\n").encode("utf-16")})
+    assert "looks like UTF-16" in " ".join(rejected.message for rejected in read(run, lake)["rejected"])
+
+
+@pytest.mark.parametrize("unit_bytes", [100, 16 << 20])
+def test_an_object_of_another_format_is_one_rejection_that_names_it(run, lake, unit_bytes):
+    text = lines(*map(flat, range(50)))
+    put(
+        lake,
+        {
+            "raw/UTF-16": text.decode().encode("utf-16"),
+            "raw/Parquet": b"PAR1\x15\x04\x15" + random.Random(1).randbytes(5000),
+            "raw/gzip inside.gz": gzip.compress(gzip.compress(text)),
+            "raw/bzip2 inside.gz": gzip.compress(bz2.compress(text)),
+            "raw/long window.zst": zstandard.ZstdCompressor(
+                compression_params=zstandard.ZstdCompressionParameters(window_log=28, enable_ldm=True)
+            )
+            .compressobj()
+            .compress(text * 1000)
+            + bytes(3),
+        },
+    )
+    ran = read(run, lake, unit_bytes=unit_bytes)
+    assert ran["passed"] == []
+    assert len(ran["rejected"]) == 5
+    for rejected in ran["rejected"]:
+        assert (rejected.reason, rejected.payload_kind) == ("unsupported_format", "object")
+        assert rejected.source.key.removeprefix("raw/").split(".")[0] in rejected.message
+
+
+@pytest.mark.parametrize("unit_bytes", [100, 16 << 20])
+@pytest.mark.parametrize("pack", [bz2.compress, lzma.compress])
+def test_bzip2_and_xz_are_read(run, lake, pack, unit_bytes):
+    put(lake, {"raw/a.jsonl.packed": pack(lines(flat(0), flat(1))) + pack(lines(flat(2)))})
+    assert ids(read(run, lake, unit_bytes=unit_bytes)) == ["e0", "e1", "e2"]
+
+
+def test_several_values_on_a_line_are_events_with_places_of_their_own(run, lake):
+    def name_by_place(document, source):
+        return hp.Event(id=str(source), type="t", company_id="c", occurred_at=NOON, data=document, source=source)
+
+    bodies = {
+        "a.jsonl": b'{"a":1}{"a":2}{"b":oops}\n{"a":3}\n',
+        "b": b'{"a":1}\r{"a":2}\r',
+        "c": b'[{"a":1}][{"a":2},,]',
+    }
+    put(lake, {f"raw/{name}": body for name, body in bodies.items()})
+    ran = read(run, lake, envelope=name_by_place)
+    assert len({event.id for event in ran["passed"]}) == len(ran["passed"]) == 7
+    places = [str(rejected.source).rpartition("/")[2] for rejected in ran["rejected"]]
+    assert sorted(places) == ["a.jsonl:1[3]", "c:1[3]", "c:1[4]"]
+
+
+def test_a_set_of_a_pattern_in_the_wrong_order_is_named_at_once(lake):
+    with pytest.raises(ValueError, match=r"\[z-a\].*wrong order"):
+        hp.ReadMinIO(lake, "raw/[z-a].json")
 
 
 @pytest.mark.parametrize(
@@ -428,3 +485,18 @@ def test_the_earliest_and_the_latest_time(run, lake, db):
     times = sorted(event.occurred_at for event in ran["passed"])
     assert times == [datetime.fromisoformat(moment) for moment in moments]
     assert [receipt.inserted for receipt in ran["receipts"]] == [3]
+
+
+@pytest.mark.parametrize("unit_bytes", [100, 16 << 20])
+def test_a_layout_that_is_given_is_not_guessed(run, lake, unit_bytes):
+    printed = json.dumps(flat(0, text="x" * 200), indent=2).encode()
+    put(lake, {"raw/a.jsonl": printed})
+    assert ids(read(run, lake, layout="values", unit_bytes=unit_bytes)) == ["e0"]
+    put(lake, {"raw/a.jsonl": b"", "raw/b.json": printed})
+    rejected = read(run, lake, layout="lines", unit_bytes=unit_bytes)["rejected"]
+    assert sorted(each.source.line for each in rejected) == list(range(1, printed.count(b"\n") + 2))
+
+
+def test_a_wrong_layout_is_named_at_once(lake):
+    with pytest.raises(ValueError, match="layout must be"):
+        hp.ReadMinIO(lake, "raw/", layout="csv")

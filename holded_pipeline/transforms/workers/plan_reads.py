@@ -12,8 +12,8 @@ import apache_beam as beam
 
 from holded_pipeline.model.errors import ConfigurationError, ObjectUnreadableError, ObjectVanishedError
 from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
-from holded_pipeline.reading.layout import SNIFF_BYTES, sniff_layout
-from holded_pipeline.store.compression import is_compressed, without_compression_ending
+from holded_pipeline.reading.layout import SNIFF_BYTES, Layout, sniff_layout
+from holded_pipeline.store.compression import is_text, without_compression_ending
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
 from holded_pipeline.transforms.beam.store_access import StoreDoFn
@@ -71,8 +71,9 @@ class ListObjects(StoreDoFn):
 class SplitLarge(StoreDoFn):
     """A large object to slices if it is a plain line file, to one unit otherwise."""
 
-    def __init__(self, lake: MinIO, unit_bytes: int) -> None:
+    def __init__(self, lake: MinIO, unit_bytes: int, layout: Layout | None = None) -> None:
         super().__init__(lake)
+        self._layout = layout
         self._unit_bytes = unit_bytes
 
     def process(self, stored: StoredObject) -> Iterable[ReadUnit]:
@@ -87,7 +88,9 @@ class SplitLarge(StoreDoFn):
         heads = self._head_chunks(stored)
         first = next(heads)
         key = without_compression_ending(stored.key)
-        return not is_compressed(first) and sniff_layout(chain([first], heads), key)[0] == "lines"
+        if self._layout is not None or not is_text(first):
+            return self._layout == "lines" and is_text(first)
+        return sniff_layout(chain([first], heads), key)[0] == "lines"
 
     def _head_chunks(self, stored: StoredObject) -> Iterator[bytes]:
         """The object's first bytes, read as they are asked for: most layouts show in the first 64 KiB."""

@@ -16,7 +16,7 @@ from holded_pipeline.model.errors import ObjectUnreadableError, ObjectVanishedEr
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.model.values import Event, PayloadKind, Source
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
-from holded_pipeline.reading.framing import frame_blocks
+from holded_pipeline.reading.framing import divide_line, frame_blocks
 from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader
 from holded_pipeline.rejected.rejections import reject
@@ -28,6 +28,7 @@ from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.transforms.beam.store_access import OpenChunks, StoreDoFn
 
 _STAGE = "read"
+_MAY_BE_SEVERAL = {"invalid_json", "invalid_utf8", "not_finite", "number_too_large", "record_too_large", "too_deep"}
 _LINES_AT_ONCE = 100  # that are read in one loop; only their events are in memory
 _BYTES_AT_ONCE = 256 << 10
 _GLOBAL_WINDOW = (GlobalWindow(),)  # the read units come from the pipeline's root
@@ -43,9 +44,17 @@ class ReadUnits(StoreDoFn):
     """A read unit to events and rejections."""
 
     def __init__(
-        self, lake: MinIO, reader: RecordReader, rejected_objects: RejectedObjects, *, run_id: str, step: str
+        self,
+        lake: MinIO,
+        reader: RecordReader,
+        rejected_objects: RejectedObjects,
+        *,
+        run_id: str,
+        step: str,
+        layout: Layout | None = None,
     ) -> None:
         super().__init__(lake)
+        self._layout = layout
         self._reader = reader
         self._rejected_objects = rejected_objects
         self._run_id = run_id
@@ -82,18 +91,18 @@ class ReadUnits(StoreDoFn):
 
     def _read_records(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
         try:
-            text = checked_text(open_chunks)
+            text = checked_text(open_chunks) if unit_slice.start == 0 else open_chunks()
         except RejectRecord as fault:
             yield self._reject_object(unit_slice, fault, _first_bytes(open_chunks(), KEEP_BYTES), "object")
             return
-        layout: Layout | None = "lines" if unit_slice.length < unit_slice.size else None
+        layout: Layout | None = "lines" if unit_slice.length < unit_slice.size else self._layout
         key = without_compression_ending(unit_slice.key)
         read_object = ReadObject(self._lake.bucket, unit_slice.key, unit_slice.etag)
         package_ids = PackageIds(self._lake.bucket, unit_slice.key, unit_slice.etag)
         for block in frame_blocks(text, key=key, first_line=unit_slice.first_line, layout=layout):
             if isinstance(block, Record):
                 event = self._reader.read_common(block, (read_object, block.line, block.item), package_ids)
-                yield self._counted(event) if event else self._event_or_rejection(read_object, block)
+                yield from [self._counted(event)] if event else self._read_one(read_object, block)
             else:
                 yield from self._read_lines(block, read_object, package_ids)
 
@@ -108,7 +117,22 @@ class ReadUnits(StoreDoFn):
                     yield _at_its_time(event)
                 else:
                     record = Record(lines.raws[number], lines.first_line + number)
-                    yield self._event_or_rejection(read_object, record)
+                    yield from self._read_one(read_object, record)
+
+    def _read_one(self, read_object: ReadObject, record: Record) -> Iterator[Any]:
+        """The event or the rejection of a record; of each of its values, if it is a line that holds several."""
+        source = Source(read_object.bucket, read_object.key, read_object.etag, record.line, record.item)
+        try:
+            read = self._counted(self._reader.read(record, source, read_object))
+        except RejectRecord as fault:
+            values = divide_line(record) if fault.reason in _MAY_BE_SEVERAL else [record]
+            if values != [record]:
+                for value in values:
+                    yield from self._read_one(read_object, value)
+                return
+            self._counters.add("records")
+            read = self._reject(fault, record.raw, source, "record" if record.whole else "part")
+        yield read
 
     def _counted(self, event: Event) -> WindowedValue:
         self._counters.add("records")
@@ -122,16 +146,6 @@ class ReadUnits(StoreDoFn):
         self._counters.add("records")
         source = Source(self._lake.bucket, unit_slice.key, unit_slice.etag, unit_slice.first_line)
         return self._reject(fault, raw, source, kind)
-
-    def _event_or_rejection(self, read_object: ReadObject, record: Record) -> Any:
-        source = Source(read_object.bucket, read_object.key, read_object.etag, record.line, record.item)
-        self._counters.add("records")
-        try:
-            event = self._reader.read(record, source, read_object)
-        except RejectRecord as fault:
-            return self._reject(fault, record.raw, source, "record" if record.whole else "part")
-        self._counters.add("passed")
-        return _at_its_time(event)
 
     def _reject(self, fault: RejectRecord, raw: bytes, source: Source, kind: PayloadKind) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(
