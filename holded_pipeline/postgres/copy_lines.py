@@ -12,13 +12,13 @@ _LINES_AT_ONCE = 500  # a whole batch would be copied twice in memory; a call fo
 def copy_lines(cursor: Any, table: str, columns: Sequence[str], lines: Sequence[bytes]) -> None:
     """Copies lines of COPY's text format into a staging table. `table` and `columns` are quoted.
 
-    Its column `holded_position` numbers the lines from 0.
+    Its column `hp$position` numbers the lines from 0.
     """
     # The lines b"1\ta\n" and b"2\tb\n" are sent as b"0\t1\ta\n" and b"1\t2\tb\n".
     parts = [b""] * (2 * len(lines))
     parts[::2] = _numbers(len(lines))
     parts[1::2] = lines
-    with cursor.copy(f"COPY {table} (holded_position, {', '.join(columns)}) FROM STDIN") as copy:
+    with cursor.copy(f"COPY {table} (hp$position, {', '.join(columns)}) FROM STDIN") as copy:
         for start in range(0, len(parts), 2 * _LINES_AT_ONCE):
             copy.write(b"".join(parts[start : start + 2 * _LINES_AT_ONCE]))
 

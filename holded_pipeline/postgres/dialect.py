@@ -10,6 +10,9 @@ DIALECT = sa.make_url("postgresql+psycopg://").get_dialect()(paramstyle="named")
 DIALECT._backslash_escapes = False  # type: ignore[attr-defined]  # noqa: SLF001
 
 
+OWN_NAMES = "hp$"
+"""What columns and variables of a load's own begin with in its statements, so that they are no column's."""
+
 _NAME_BYTES = 63  # NAMEDATALEN - 1: PostgreSQL cuts longer names, and so do we, to find them again in its catalogs
 
 

@@ -23,8 +23,8 @@ def merge_statement(rows: MergedRows, target: str, staged: str, *, on_conflict: 
     # Table t (k int PRIMARY KEY, n int) with columns ("k", "n"), on_conflict="update" and keep="last":
     #
     #   WITH merged AS (
-    #       WITH holded_rows AS (SELECT DISTINCT ON ("k") * FROM holded_stage_1 ORDER BY "k", holded_position DESC)
-    #       INSERT INTO "t" AS stored ("k", "n") SELECT "k", "n" FROM holded_rows ORDER BY "k"
+    #       WITH hp$rows AS (SELECT DISTINCT ON ("k") * FROM holded_stage_1 ORDER BY "k", hp$position DESC)
+    #       INSERT INTO "t" AS stored ("k", "n") SELECT "k", "n" FROM hp$rows ORDER BY "k"
     #       ON CONFLICT ("k") DO UPDATE SET "n" = excluded."n"
     #           WHERE ROW(stored."n")::record OPERATOR(pg_catalog.*<>) ROW(excluded."n")::record
     #       RETURNING xmax = 0 AS is_new
@@ -33,23 +33,23 @@ def merge_statement(rows: MergedRows, target: str, staged: str, *, on_conflict: 
     # The same with columns ("n",), where the database generates k:
     #
     #   WITH merged AS (
-    #       INSERT INTO "t" ("n") SELECT "n" FROM holded_stage_1 ORDER BY holded_position RETURNING true AS is_new
+    #       INSERT INTO "t" ("n") SELECT "n" FROM holded_stage_1 ORDER BY hp$position RETURNING true AS is_new
     #   ) SELECT count(*) FILTER (WHERE is_new), count(*) FROM merged
     inserted = rows.inserted()
     names, values = ", ".join(inserted), ", ".join(inserted.values())
     identity = rows.target
     if identity is None or on_conflict == "reject":
-        order = ", ".join((*(identity.keys if identity else ()), "holded_position"))
+        order = ", ".join((*(identity.keys if identity else ()), "hp$position"))
         return _count_merged(f"INSERT INTO {target} ({names}) SELECT {values} FROM {staged} ORDER BY {order}")
     changes = update_clause(rows, identity) if on_conflict == "update" else None
     action = "DO NOTHING" if changes is None else f"DO UPDATE SET {changes}"
-    chosen = f"WITH holded_rows AS ({_chosen_rows(rows, identity, staged, keep)})"
+    chosen = f"WITH hp$rows AS ({_chosen_rows(rows, identity, staged, keep)})"
     if changes is not None and rows.lookup == "map":
         chosen += f", {filled_map([quote_name(name) for name in identity.columns])}"
     by_key = ", ".join(identity.keys)
-    order = by_key if identity.is_primary else f"{by_key}, holded_position"
+    order = by_key if identity.is_primary else f"{by_key}, hp$position"
     return _count_merged(
-        f"{chosen} INSERT INTO {target} AS stored ({names}) SELECT {values} FROM holded_rows ORDER BY {order} "
+        f"{chosen} INSERT INTO {target} AS stored ({names}) SELECT {values} FROM hp$rows ORDER BY {order} "
         f"ON CONFLICT {identity.inferred} {action}",
         "true AS is_new" if changes is None else _is_new(rows, identity, target),
     )
@@ -57,15 +57,13 @@ def merge_statement(rows: MergedRows, target: str, staged: str, *, on_conflict: 
 
 def _chosen_rows(rows: MergedRows, identity: ConflictTarget, staged: str, keep: str) -> str:
     """A query for one row of each key."""
-    # Those that cannot conflict are groups of their own: holded_alone is their position, and -1 of all others.
+    # Those that cannot conflict are groups of their own: hp$alone is their position, and -1 of all others.
     newest = f"{quote_name(rows.newer_by)} DESC NULLS LAST, " if rows.newer_by in rows.columns else ""
-    position = "holded_position DESC" if keep == "last" else "holded_position"
+    position = "hp$position DESC" if keep == "last" else "hp$position"
     can_conflict = identity.can_conflict(rows.inserted())
-    by_key = ", ".join(identity.keys if can_conflict is None else (*identity.keys, "holded_alone"))
+    by_key = ", ".join(identity.keys if can_conflict is None else (*identity.keys, "hp$alone"))
     if can_conflict is not None:
-        staged = (
-            f"(SELECT *, CASE WHEN {can_conflict} THEN -1 ELSE holded_position END AS holded_alone FROM {staged}) AS r"
-        )
+        staged = f"(SELECT *, CASE WHEN {can_conflict} THEN -1 ELSE hp$position END AS hp$alone FROM {staged}) AS r"
     return f"SELECT DISTINCT ON ({by_key}) * FROM {staged} ORDER BY {by_key}, {newest}{position}"
 
 
@@ -75,7 +73,7 @@ def _is_new(rows: MergedRows, identity: ConflictTarget, target: str) -> str:
         # xmax is 0 in a row that this statement inserted, and the transaction's number in one that it updated.
         return "xmax = 0 AS is_new"
     if rows.facts.returns_old:
-        return "WITH (OLD AS holded_old) holded_old IS NULL AS is_new"
+        return "WITH (OLD AS hp$old) hp$old IS NULL AS is_new"
     # The statement does not see what it inserted, so a row that it sees by this key is one that it updated.
     columns = map(quote_name, identity.columns)
     same_key = " AND ".join(f"known.{name} = stored.{name}" for name in columns)

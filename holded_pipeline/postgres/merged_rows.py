@@ -23,7 +23,7 @@ class MergedRows:
         row_format: of the table.
         columns: those that the rows fill.
         facts: what the database says of the table.
-        defaults: None if each row has all of `columns`. Otherwise the staging table's column `holded_filled` has a bit
+        defaults: None if each row has all of `columns`. Otherwise the staging table's column `hp$filled` has a bit
             for each of `columns`, whether the row has it; and this is the SQL of what is inserted where a row omits
             a column, if that is not what its line has. No row omits a part of the key.
         key_is_plain: equal texts of the key are equal keys.
@@ -70,4 +70,4 @@ class MergedRows:
 
     def is_filled(self, name: str) -> str:
         """Whether a row has a column, as SQL."""
-        return f"pg_catalog.get_bit(holded_filled, {self.columns.index(name)}) = 1"
+        return f"pg_catalog.get_bit(hp$filled, {self.columns.index(name)}) = 1"

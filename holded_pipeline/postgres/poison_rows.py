@@ -36,73 +36,73 @@ _TRIAL_PASSED = "HP000"  # a SQLSTATE that nothing else uses: a trial that passe
 _SEARCH = """
 DO {quote}
 DECLARE
-    holded_starts int[] := ARRAY[0];
-    holded_ends int[] := ARRAY[{rows}];
-    holded_lefts boolean[] := ARRAY[false];
-    holded_top int := 1;
-    holded_start int;
-    holded_end int;
-    holded_middle int;
-    holded_left boolean;
-    holded_bad boolean;
-    holded_inserted bigint; holded_touched bigint;
-    holded_known boolean := true; -- bad without a trial: the whole batch, or a right half whose left half passed
-    holded_state text; holded_message text; holded_detail text;
-    holded_table text; holded_column text; holded_constraint text;
-    holded_where text;
+    hp$starts int[] := ARRAY[0];
+    hp$ends int[] := ARRAY[{rows}];
+    hp$lefts boolean[] := ARRAY[false];
+    hp$top int := 1;
+    hp$start int;
+    hp$end int;
+    hp$middle int;
+    hp$left boolean;
+    hp$bad boolean;
+    hp$inserted bigint; hp$touched bigint;
+    hp$known boolean := true; -- bad without a trial: the whole batch, or a right half whose left half passed
+    hp$state text; hp$message text; hp$detail text;
+    hp$table text; hp$column text; hp$constraint text;
+    hp$where text;
 BEGIN
-    WHILE holded_top > 0 LOOP
-        holded_start := holded_starts[holded_top];
-        holded_end := holded_ends[holded_top];
-        holded_left := holded_lefts[holded_top];
-        holded_top := holded_top - 1;
-        holded_bad := true;
-        IF NOT holded_known OR holded_end - holded_start = 1 THEN
+    WHILE hp$top > 0 LOOP
+        hp$start := hp$starts[hp$top];
+        hp$end := hp$ends[hp$top];
+        hp$left := hp$lefts[hp$top];
+        hp$top := hp$top - 1;
+        hp$bad := true;
+        IF NOT hp$known OR hp$end - hp$start = 1 THEN
             BEGIN
                 {trial};
                 RAISE EXCEPTION USING ERRCODE = '{passed}';
             EXCEPTION WHEN OTHERS OR ASSERT_FAILURE THEN -- not QUERY_CANCELED, which OTHERS omits too
                 GET STACKED DIAGNOSTICS
-                    holded_state := RETURNED_SQLSTATE, holded_message := MESSAGE_TEXT,
-                    holded_detail := PG_EXCEPTION_DETAIL, holded_table := TABLE_NAME,
-                    holded_column := COLUMN_NAME, holded_constraint := CONSTRAINT_NAME,
-                    holded_where := PG_EXCEPTION_CONTEXT;
-                holded_where := split_part(holded_where, E'\\n', 1);
-                IF holded_state = '{passed}' THEN
-                    holded_bad := false;
+                    hp$state := RETURNED_SQLSTATE, hp$message := MESSAGE_TEXT,
+                    hp$detail := PG_EXCEPTION_DETAIL, hp$table := TABLE_NAME,
+                    hp$column := COLUMN_NAME, hp$constraint := CONSTRAINT_NAME,
+                    hp$where := PG_EXCEPTION_CONTEXT;
+                hp$where := split_part(hp$where, E'\\n', 1);
+                IF hp$state = '{passed}' THEN
+                    hp$bad := false;
                 ELSIF NOT (
-                    left(holded_state, 2) = ANY ('{row_classes}')
-                    OR holded_state = ANY ('{row_codes}')
+                    left(hp$state, 2) = ANY ('{row_classes}')
+                    OR hp$state = ANY ('{row_codes}')
                     -- of a value: raised by the trial itself, not by a trigger
-                    OR left(holded_state, 2) = ANY ('{maybe_classes}') AND holded_where LIKE '%WITH merged%'
+                    OR left(hp$state, 2) = ANY ('{maybe_classes}') AND hp$where LIKE '%WITH merged%'
                     -- of any code that is not listed: a trigger's RAISE
-                    OR left(holded_state, 2) <> ALL ('{other_classes}') AND holded_where LIKE '%RAISE%'
+                    OR left(hp$state, 2) <> ALL ('{other_classes}') AND hp$where LIKE '%RAISE%'
                 ) THEN
                     RAISE;
-                ELSIF holded_end - holded_start = 1 THEN
+                ELSIF hp$end - hp$start = 1 THEN
                     INSERT INTO {rejected} VALUES (
-                        holded_start, holded_state, holded_message, holded_detail,
-                        holded_table, holded_column, holded_constraint
+                        hp$start, hp$state, hp$message, hp$detail,
+                        hp$table, hp$column, hp$constraint
                     );
                 END IF;
             END;
         END IF;
-        holded_known := holded_left AND NOT holded_bad;
-        IF holded_bad AND holded_end - holded_start > {single_rows} THEN
-            holded_middle := (holded_start + holded_end) / 2;
-            holded_starts[holded_top + 1] := holded_middle;
-            holded_ends[holded_top + 1] := holded_end;
-            holded_lefts[holded_top + 1] := false;
-            holded_starts[holded_top + 2] := holded_start;
-            holded_ends[holded_top + 2] := holded_middle;
-            holded_lefts[holded_top + 2] := true;
-            holded_top := holded_top + 2;
-        ELSIF holded_bad AND holded_end - holded_start > 1 THEN
-            FOR holded_single IN REVERSE holded_end - 1 .. holded_start LOOP
-                holded_top := holded_top + 1;
-                holded_starts[holded_top] := holded_single;
-                holded_ends[holded_top] := holded_single + 1;
-                holded_lefts[holded_top] := false;
+        hp$known := hp$left AND NOT hp$bad;
+        IF hp$bad AND hp$end - hp$start > {single_rows} THEN
+            hp$middle := (hp$start + hp$end) / 2;
+            hp$starts[hp$top + 1] := hp$middle;
+            hp$ends[hp$top + 1] := hp$end;
+            hp$lefts[hp$top + 1] := false;
+            hp$starts[hp$top + 2] := hp$start;
+            hp$ends[hp$top + 2] := hp$middle;
+            hp$lefts[hp$top + 2] := true;
+            hp$top := hp$top + 2;
+        ELSIF hp$bad AND hp$end - hp$start > 1 THEN
+            FOR hp$single IN REVERSE hp$end - 1 .. hp$start LOOP
+                hp$top := hp$top + 1;
+                hp$starts[hp$top] := hp$single;
+                hp$ends[hp$top] := hp$single + 1;
+                hp$lefts[hp$top] := false;
             END LOOP;
         END IF;
     END LOOP;
@@ -169,7 +169,7 @@ class TextStagingTable:
         diagnostics = {position: Diagnostic(*fields) for position, *fields in cursor.fetchall()}
         if len(diagnostics) == len(lines):
             self._raise_setting_error(cursor, typed, diagnostics)
-        good = self._select_rows(typed, f"NOT EXISTS (SELECT FROM {self._rejected} WHERE position = holded_position)")
+        good = self._select_rows(typed, f"NOT EXISTS (SELECT FROM {self._rejected} WHERE position = hp$position)")
         with row_errors(len(lines)):
             cursor.execute(self.merge(good))
             inserted, touched = cursor.fetchone()
@@ -183,7 +183,7 @@ class TextStagingTable:
 
     def _create_tables(self, cursor: Cursor) -> None:
         texts = ", ".join(f"{column} text" for column in self.columns)
-        cursor.execute(f"CREATE TEMPORARY TABLE {self.name} (holded_position int PRIMARY KEY, {texts}) ON COMMIT DROP")
+        cursor.execute(f"CREATE TEMPORARY TABLE {self.name} (hp$position int PRIMARY KEY, {texts}) ON COMMIT DROP")
         cursor.execute(
             f"CREATE TEMPORARY TABLE {self._rejected} (position int, state text, message text, "
             "detail text, at_table text, at_column text, at_constraint text) ON COMMIT DROP"
@@ -203,7 +203,7 @@ class TextStagingTable:
         }
         if len({(diagnostic.sqlstate, diagnostic.message) for diagnostic in doubtful.values()}) != 1:
             return
-        row = self._select_rows(typed, f"holded_position = {min(doubtful)}")
+        row = self._select_rows(typed, f"hp$position = {min(doubtful)}")
         for statement, reading in ((f"SELECT staged FROM {row}", True), (self.merge(row), False)):
             try:
                 with cursor.connection.transaction(force_rollback=True):
@@ -214,11 +214,11 @@ class TextStagingTable:
                 return
 
     def _search(self, typed: str, count: int) -> str:
-        rows = self._select_rows(typed, "holded_position >= holded_start AND holded_position < holded_end")
+        rows = self._select_rows(typed, "hp$position >= hp$start AND hp$position < hp$end")
         return _SEARCH.format(
             quote=f"${self.name}$",
             rows=count,
-            trial=f"{self.merge(rows)} INTO holded_inserted, holded_touched",
+            trial=f"{self.merge(rows)} INTO hp$inserted, hp$touched",
             passed=_TRIAL_PASSED,
             row_classes=_array(classes_of(ErrorOrigin.ROW)),
             row_codes=_array(codes_of(ErrorOrigin.ROW)),
@@ -229,7 +229,7 @@ class TextStagingTable:
         )
 
     def _select_rows(self, typed: str, condition: str) -> str:
-        return f"(SELECT holded_position, {typed} WHERE {condition}) AS staged"
+        return f"(SELECT hp$position, {typed} WHERE {condition}) AS staged"
 
     def _typed_columns(self, cursor: Cursor) -> str:
         """The columns and the FROM clause that read the texts as COPY reads them: by the types' input functions.
@@ -243,7 +243,7 @@ class TextStagingTable:
         #   json_to_record(json_object(ARRAY['v'], ARRAY[holded_texts_1."v"])) AS typed ("v" character varying(3))
         cursor.execute(_COLUMN_TYPES, {"table": self.target})
         known = {column: (key, kind, cast) for column, key, kind, cast in cursor.fetchall()}
-        known["holded_filled"] = ("'holded_filled'", "varbit", True)
+        known["hp$filled"] = ("'hp$filled'", "varbit", True)
         cast = [column for column in self.columns if known[column][2]]
         read = [column for column in self.columns if column not in cast]
         selected = [f"{self.name}.{column}::{known[column][1]} AS {column}" for column in cast]

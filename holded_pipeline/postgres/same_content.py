@@ -35,11 +35,11 @@ def conflicts_statement(rows: MergedRows, target: str, staged: str) -> str | Non
     # Table t (k int PRIMARY KEY, n numeric, v text) with same=("n", "v"):
     #
     #   SELECT position, columns, keys, place FROM (
-    #       SELECT holded_position AS position, ARRAY[stored.holded_key_1::text] AS keys, NULL::text AS place,
+    #       SELECT hp$position AS position, ARRAY[stored.hp$key_1::text] AS keys, NULL::text AS place,
     #           array_remove(ARRAY[CASE WHEN <n differs> THEN 'n' END, CASE WHEN <v differs> THEN 'v' END], NULL)
     #               AS columns
-    #       FROM (SELECT *, "k" AS holded_key_1 FROM holded_stage_1) AS incoming
-    #       JOIN LATERAL (SELECT "n", "v" FROM "t" AS known WHERE "k" = incoming.holded_key_1 LIMIT 1) AS stored ON true
+    #       FROM (SELECT *, "k" AS hp$key_1 FROM holded_stage_1) AS incoming
+    #       JOIN LATERAL (SELECT "n", "v" FROM "t" AS known WHERE "k" = incoming.hp$key_1 LIMIT 1) AS stored ON true
     #       WHERE ROW(incoming."n", incoming."v")::record *<> ROW(stored."n", stored."v")::record
     #   ) AS found WHERE columns <> '{}' ORDER BY position
     identity = rows.target
@@ -49,7 +49,7 @@ def conflicts_statement(rows: MergedRows, target: str, staged: str) -> str | Non
     names = [quote_name(column.name) for column in compared]
     place = _place_column(rows.table)
     read = dict.fromkeys([*names, *([quote_name(place)] if place else [])])
-    keys = [f"holded_key_{number}" for number in range(1, len(identity.keys) + 1)]
+    keys = [f"hp$key_{number}" for number in range(1, len(identity.keys) + 1)]
     incoming = ", ".join(f"{sql} AS {key}" for sql, key in zip(identity.keys, keys, strict=True))
     can_conflict = identity.can_conflict(rows.inserted())
     where = "" if can_conflict is None else f" WHERE {can_conflict}"
@@ -59,7 +59,7 @@ def conflicts_statement(rows: MergedRows, target: str, staged: str) -> str | Non
     known += [f"({identity.condition})"] if identity.condition else []
     differing = ", ".join(f"CASE WHEN {_differs(rows, column)} THEN {_literal(column.name)} END" for column in compared)
     return (
-        "SELECT position, columns, keys, place FROM (SELECT incoming.holded_position AS position, "
+        "SELECT position, columns, keys, place FROM (SELECT incoming.hp$position AS position, "
         f"pg_catalog.array_remove(ARRAY[{differing}]::text[], NULL) AS columns, "
         f"ARRAY[{', '.join(f'incoming.{key}::text' for key in keys)}] AS keys, "
         f"{f'stored.{quote_name(place)}::text' if place else 'NULL::text'} AS place "

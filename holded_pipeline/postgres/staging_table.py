@@ -10,7 +10,7 @@ from holded_pipeline.postgres.copy_lines import copy_lines
 from holded_pipeline.postgres.load_transaction import Cursor, FindConflicts, LoadResult
 from holded_pipeline.postgres.row_errors import row_errors
 
-FILLED = "holded_filled"
+FILLED = "hp$filled"
 """The column that says which columns a row fills, where rows of several sets are loaded together."""
 
 
@@ -44,7 +44,7 @@ class StagingTable:
         # The target's types without its constraints, which the merge checks.
         cursor.execute(
             f"CREATE TEMPORARY TABLE {self.name} ON COMMIT DROP AS "
-            "SELECT 0::bigint AS holded_position, ''::varbit AS holded_filled, "
+            "SELECT 0::bigint AS hp$position, ''::varbit AS hp$filled, "
             f"{', '.join(name for name in self.columns if name != FILLED)} FROM {self.target} WITH NO DATA"
         )
         with row_errors(len(lines)):

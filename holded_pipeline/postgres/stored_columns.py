@@ -58,14 +58,14 @@ def declared_kinds(connection: sa.Connection, table: sa.Table) -> Mapping[str, s
     """
     columns = [column for column in table.columns if not isinstance(column.type, sa.types.NullType)]
     types = ", ".join(f"c{number} {column.type.compile(dialect=DIALECT)}" for number, column in enumerate(columns))
-    connection.exec_driver_sql("DROP TABLE IF EXISTS pg_temp.holded_declared")
-    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE holded_declared ({types.replace('%', '%%')}) ON COMMIT DROP")
+    connection.exec_driver_sql("DROP TABLE IF EXISTS pg_temp.hp$declared")
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE hp$declared ({types.replace('%', '%%')}) ON COMMIT DROP")
     kinds = connection.exec_driver_sql(
         "SELECT format_type(atttypid, atttypmod) FROM pg_attribute "
-        "WHERE attrelid = CAST('pg_temp.holded_declared' AS regclass) AND attnum > 0 ORDER BY attnum"
+        "WHERE attrelid = CAST('pg_temp.hp$declared' AS regclass) AND attnum > 0 ORDER BY attnum"
     ).scalars()
     found = {column.name: kind for column, kind in zip(columns, kinds, strict=True)}
-    connection.exec_driver_sql("DROP TABLE pg_temp.holded_declared")
+    connection.exec_driver_sql("DROP TABLE pg_temp.hp$declared")
     return found
 
 

@@ -18,8 +18,8 @@ from holded_pipeline.postgres.merged_rows import MergedRows
 def filled_map(key: Sequence[str]) -> str:
     """A query for the WITH clause: from the text of each key to the bits of its row. `key` is quoted."""
     # A lookup in JSON takes no more than a binary search, and the object is made once for the statement.
-    bits = f"pg_catalog.jsonb_object_agg(ROW({', '.join(key)})::text, holded_filled)"
-    return f"holded_map AS MATERIALIZED (SELECT {bits} AS bits FROM holded_rows)"
+    bits = f"pg_catalog.jsonb_object_agg(ROW({', '.join(key)})::text, hp$filled)"
+    return f"hp$map AS MATERIALIZED (SELECT {bits} AS bits FROM hp$rows)"
 
 
 def update_clause(rows: MergedRows, identity: ConflictTarget) -> str | None:
@@ -30,12 +30,12 @@ def update_clause(rows: MergedRows, identity: ConflictTarget) -> str | None:
     """
     # For columns ("k", "n") of rows that may omit n:
     #
-    #   ("n") = (SELECT CASE WHEN get_bit(holded_filled, 1) = 1 THEN excluded."n" ELSE stored."n" END FROM <bits>)
+    #   ("n") = (SELECT CASE WHEN get_bit(hp$filled, 1) = 1 THEN excluded."n" ELSE stored."n" END FROM <bits>)
     #   WHERE (SELECT ROW(stored."n")::record *<> ROW(CASE ... END)::record FROM <bits>)
     #
     # where <bits> looks up those of the row once for all of the columns:
     #
-    #   (SELECT ((SELECT bits FROM holded_map) ->> ROW(excluded."k")::text)::varbit AS holded_filled OFFSET 0) AS of_row
+    #   (SELECT ((SELECT bits FROM hp$map) ->> ROW(excluded."k")::text)::varbit AS hp$filled OFFSET 0) AS of_row
     key = [quote_name(name) for name in identity.columns]
     settable = [
         column
@@ -63,8 +63,8 @@ def update_clause(rows: MergedRows, identity: ConflictTarget) -> str | None:
         differs += f" AND ({incoming} > {old} OR ({old} IS NULL AND {incoming} IS NOT NULL))"
     if rows.lookup == "map":
         excluded_key = ", ".join(f"excluded.{name}" for name in key)
-        bits = f"((SELECT bits FROM holded_map) OPERATOR(pg_catalog.->>) ROW({excluded_key})::text)::varbit"
-        of_row = f"(SELECT {bits} AS holded_filled OFFSET 0) AS of_row"
+        bits = f"((SELECT bits FROM hp$map) OPERATOR(pg_catalog.->>) ROW({excluded_key})::text)::varbit"
+        of_row = f"(SELECT {bits} AS hp$filled OFFSET 0) AS of_row"
         changes = [f"({', '.join(names)}) = (SELECT {', '.join(values)} FROM {of_row})"]
         differs = f"(SELECT {differs} FROM {of_row})"
     else:
@@ -82,7 +82,7 @@ def _new_value(rows: MergedRows, key: Sequence[str], name: str, otherwise: str) 
     filled = rows.is_filled(name)
     if rows.lookup == "sets":
         excluded_key = ", ".join(f"excluded.{each}" for each in key)
-        filled = f"({excluded_key}) IN (SELECT {', '.join(key)} FROM holded_rows WHERE {filled})"
+        filled = f"({excluded_key}) IN (SELECT {', '.join(key)} FROM hp$rows WHERE {filled})"
     return f"CASE WHEN {filled} THEN {excluded} ELSE {otherwise} END"
 
 

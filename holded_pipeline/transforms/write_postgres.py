@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from holded_pipeline.model.values import Outcome
 from holded_pipeline.postgres.column_defaults import validate_defaults
 from holded_pipeline.postgres.conflict_columns import validate_conflict_columns
+from holded_pipeline.postgres.dialect import OWN_NAMES
 from holded_pipeline.postgres.event_row import EVENT_COLUMNS, PRODUCED_COLUMNS, event_line, event_row
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.table_loader import Keep, OnConflict
@@ -155,6 +156,12 @@ def _validate_choices(table: Any, row: Any, on_conflict: str, keep: str) -> None
         raise TypeError(f"table must be a sqlalchemy.Table, got {type(table).__name__}")
     if table is not None:
         validate_defaults(table)
+        for column in table.columns:
+            if column.name.startswith(OWN_NAMES):
+                raise ValueError(
+                    f"the column {column.name!r} of {table.name} begins as the names that a load itself uses, "
+                    f"{OWN_NAMES}; rename it"
+                )
     if on_conflict not in ("ignore", "update", "reject"):
         raise ValueError(f'on_conflict must be "ignore", "update" or "reject", got {on_conflict!r}')
     if keep not in ("first", "last"):
