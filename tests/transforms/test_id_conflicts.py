@@ -61,7 +61,7 @@ def test_update_replaces_another_content(run, db):
 
 def message(data):
     return json.dumps(
-        {"event_id": "e1", "event_type": "t", "company_id": "c", "timestamp": 1_700_000_000, "data": data}
+        {"event_id": "e1", "event_type": "t", "company_id": "c", "timestamp": 1_700_000_000_000, "data": data}
     )
 
 

@@ -18,7 +18,7 @@ class Flow:
         self.lake, self.db = lake, db
         kinds = ["good", "bad", "good", "bad", "good"]
         lines = [
-            json.dumps({"event_id": f"e{n}", "event_type": kind, "company_id": "c", "timestamp": 1_700_000_000})
+            json.dumps({"event_id": f"e{n}", "event_type": kind, "company_id": "c", "timestamp": 1_700_000_000_000})
             for n, kind in enumerate(kinds)
         ]
         lake.filesystem().pipe(f"{lake.bucket}/raw/x.jsonl", "\n".join([*lines, "{"]).encode())
