@@ -19,7 +19,9 @@ def orders(lake):
     """Ten valid orders over ten minutes, two that break the schema, and a line that is not JSON."""
     fields = {"event_type": "order", "company_id": "c"}
     lines = [
-        json.dumps(fields | {"event_id": str(n), "timestamp": 60_000 * n, "n": n if n < 10 else "many"})
+        json.dumps(
+            fields | {"event_id": str(n), "timestamp": 1_772_323_200_000 + 60_000 * n, "n": n if n < 10 else "many"}
+        )
         for n in range(12)
     ]
     lake.filesystem().pipe(f"{lake.bucket}/raw/orders.jsonl", "\n".join([*lines, "{"]).encode())

@@ -13,10 +13,9 @@ import apache_beam as beam
 import attrs
 import sqlalchemy as sa
 from apache_beam.transforms.window import BoundedWindow
-from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
-from apache_beam.utils.windowed_value import WindowedValue
+from apache_beam.utils.timestamp import Timestamp
 
-from holded_pipeline.model.carried_text import event_of_held, held_for_rejection
+from holded_pipeline.model.carried_text import held_for_rejection
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.model.values import Event
 from holded_pipeline.postgres.copy_format import RowFormat
@@ -28,6 +27,7 @@ from holded_pipeline.postgres.table_loader import Keep, OnConflict, TableLoader
 from holded_pipeline.rejected.rejections import raw_of, reject
 from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting, placed
 from holded_pipeline.transforms.beam.outcome import Counters
+from holded_pipeline.transforms.workers.pending_rows import PendingRows, Place, windowed_element
 from holded_pipeline.user_code.errors import pipeline_error_for, result_or_error
 
 _STAGE = "write"
@@ -35,9 +35,7 @@ _MAX_LOADING = 2  # batches passed to the writer thread and not loaded yet; more
 
 RowFunction = Callable[[Any], Mapping[str, Any]]
 LineFunction = Callable[[Any], bytes | None]
-_Place = tuple[Timestamp | None, BoundedWindow]
-_Item = tuple[bool, Any, _Place]  # whether it is an event, and what is held of it
-_UNTIMED: _Place = (None, GLOBAL_WINDOW)
+_UNTIMED: Place = (None, GLOBAL_WINDOW)
 
 
 @attrs.frozen
@@ -87,30 +85,6 @@ class LoadSettings:
     line_columns: tuple[str, ...] = ()
 
 
-class _PendingRows:
-    """Lines that are loaded together, with the columns of each, and the element that it was made of."""
-
-    def __init__(self, now: float) -> None:
-        self.started = now
-        self.items: list[_Item] = []
-        self.lines: list[bytes] = []
-        self.columns: list[tuple[str, ...]] = []
-        self.size = 0
-
-    def add(self, item: _Item, columns: tuple[str, ...], line: bytes) -> None:
-        self.items.append(item)
-        self.columns.append(columns)
-        self.lines.append(line)
-        self.size += len(line)
-
-    def element(self, position: int) -> tuple[Any, _Place]:
-        is_event, held, place = self.items[position]
-        return event_of_held(held) if is_event else held, place
-
-    def is_full(self, settings: LoadSettings) -> bool:
-        return len(self.lines) >= settings.batch_rows or self.size >= settings.batch_bytes
-
-
 class LoadRows(BatchDoFn):
     """Formats rows of events while its writer thread loads earlier batches.
 
@@ -145,13 +119,13 @@ class LoadRows(BatchDoFn):
 
     def start_bundle(self) -> None:
         super().start_bundle()
-        self._rows = _PendingRows(time.monotonic())
-        self._loading: deque[tuple[_PendingRows, Future[LoadResult]]] = deque()
+        self._rows = PendingRows(time.monotonic())
+        self._loading: deque[tuple[PendingRows, Future[LoadResult]]] = deque()
 
     def process(self, element: Any) -> Iterable[Any]:
         return self._take(element, _UNTIMED)
 
-    def _take(self, element: Any, place: _Place) -> Iterable[Any]:
+    def _take(self, element: Any, place: Place) -> Iterable[Any]:
         if isinstance(element, Event):
             return self.add(element, place)
         self._batch_since = time.monotonic()
@@ -164,14 +138,14 @@ class LoadRows(BatchDoFn):
             try:
                 columns, line = self._line_of(element)
             except RejectRecord as rejection:
-                outputs.append(placed(self._reject(element, rejection), _windowed(element, place)))
+                outputs.append(placed(self._reject(element, rejection), windowed_element(element, place)))
                 continue
             if not rows.lines:
                 rows.started = self._batch_since
             is_event = isinstance(element, Event)
             held = held_for_rejection(element) if is_event else element
             rows.add((is_event, held, place), columns, line)
-            if rows.is_full(self._settings):
+            if rows.is_full(self._settings.batch_rows, self._settings.batch_bytes):
                 outputs.extend(self._load())
                 rows = self._rows
         if rows.lines and time.monotonic() - rows.started >= self._settings.batch_seconds:
@@ -222,7 +196,7 @@ class LoadRows(BatchDoFn):
 
     def _load(self) -> Iterator[Any]:
         """Passes the rows to the writer thread and begins others."""
-        rows, self._rows = self._rows, _PendingRows(time.monotonic())
+        rows, self._rows = self._rows, PendingRows(time.monotonic())
         while len(self._loading) >= _MAX_LOADING:
             yield from self._finish_oldest()
         self._loading.append((rows, self._writer.submit(self._loader.load_mixed, rows.columns, rows.lines)))
@@ -233,7 +207,7 @@ class LoadRows(BatchDoFn):
         result = future.result()
         for position, rejection in result.rejected:
             element, place = rows.element(position)
-            yield placed(self._reject(element, rejection), _windowed(element, place))
+            yield placed(self._reject(element, rejection), windowed_element(element, place))
         for name in ("inserted", "updated", "duplicates"):
             if amount := getattr(result, name):
                 self._counters.add(name, amount)
@@ -245,7 +219,7 @@ class LoadRows(BatchDoFn):
             duplicates=result.duplicates,
             rejected=len(result.rejected),
         )
-        yield placed(receipt, _windowed(*rows.element(-1)))
+        yield placed(receipt, windowed_element(*rows.element(-1)))
 
     def _reject(self, element: Any, rejection: RejectRecord) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(
@@ -272,12 +246,3 @@ class LoadWindowedRows(LoadRows):
         window: BoundedWindow = beam.DoFn.WindowParam,
     ) -> Iterable[Any]:
         return self._take(element, (timestamp, window))
-
-
-def _windowed(element: Any, place: _Place) -> WindowedValue:
-    """The element with the timestamp and the window of what is output for it."""
-    timestamp, window = place
-    if timestamp is None:  # in the global window
-        is_event = isinstance(element, Event)
-        timestamp = Timestamp.from_utc_datetime(element.occurred_at) if is_event else MIN_TIMESTAMP
-    return WindowedValue(element, timestamp, (window,))

@@ -1,0 +1,51 @@
+"""Rows of a load that wait to be loaded together, and where what is output for them belongs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apache_beam.transforms.window import BoundedWindow
+from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
+from apache_beam.utils.windowed_value import WindowedValue
+
+from holded_pipeline.model.carried_text import event_of_held
+from holded_pipeline.model.values import Event
+
+Place = tuple[Timestamp | None, BoundedWindow]
+"""The timestamp of an element, None in the global window, and its window."""
+
+Item = tuple[bool, Any, Place]
+"""Whether an element is an event, what is held of it, and its place."""
+
+
+class PendingRows:
+    """Lines that are loaded together, with the columns of each, and the element that it was made of."""
+
+    def __init__(self, now: float) -> None:
+        self.started = now
+        self.items: list[Item] = []
+        self.lines: list[bytes] = []
+        self.columns: list[tuple[str, ...]] = []
+        self.size = 0
+
+    def add(self, item: Item, columns: tuple[str, ...], line: bytes) -> None:
+        self.items.append(item)
+        self.columns.append(columns)
+        self.lines.append(line)
+        self.size += len(line)
+
+    def element(self, position: int) -> tuple[Any, Place]:
+        is_event, held, place = self.items[position]
+        return event_of_held(held) if is_event else held, place
+
+    def is_full(self, most_rows: int, most_bytes: int) -> bool:
+        return len(self.lines) >= most_rows or self.size >= most_bytes
+
+
+def windowed_element(element: Any, place: Place) -> WindowedValue:
+    """The element with the timestamp and the window of what is output for it."""
+    timestamp, window = place
+    if timestamp is None:  # in the global window
+        is_event = isinstance(element, Event)
+        timestamp = Timestamp.from_utc_datetime(element.occurred_at) if is_event else MIN_TIMESTAMP
+    return WindowedValue(element, timestamp, (window,))
