@@ -500,3 +500,49 @@ def test_a_layout_that_is_given_is_not_guessed(run, lake, unit_bytes):
 def test_a_wrong_layout_is_named_at_once(lake):
     with pytest.raises(ValueError, match="layout must be"):
         hp.ReadMinIO(lake, "raw/", layout="csv")
+
+
+def a_trail_event(document, source, outer):
+    return hp.Event(
+        id=document["eventID"],
+        type=document["eventName"],
+        company_id="none" if outer is None else outer["account"],
+        occurred_at=datetime.fromisoformat(document["eventTime"]),
+        data=document,
+        source=source,
+    )
+
+
+def trail(numbers, **outer):
+    records = [
+        {"eventID": f"e-{number}", "eventTime": "2024-06-10T00:10:00Z", "eventName": "StartInstances"}
+        for number in numbers
+    ]
+    return {"account": "a", "Records": records, **outer}
+
+
+@pytest.mark.parametrize("unit_bytes", [100, 16 << 20])
+def test_records_under_a_path_reach_the_document_around_them(run, lake, unit_bytes):
+    put(
+        lake,
+        {
+            "raw/a.json": json.dumps(trail(range(300))).encode(),
+            "raw/b.json.gz": gzip.compress(json.dumps(trail([300, 301], account="b"), indent=2).encode()),
+            "raw/c.jsonl": lines(trail([302]), {"Other": 1}, trail([303], account="c")),
+        },
+    )
+    ran = read(run, lake, envelope=a_trail_event, records="/Records/*", unit_bytes=unit_bytes)
+    assert sorted(ids(ran), key=lambda name: int(name[2:])) == [f"e-{number}" for number in range(304)]
+    companies = {event.company_id: event.id for event in ran["passed"]}
+    assert set(companies) == {"a", "b", "c"}
+    (rejected,) = ran["rejected"]
+    assert (rejected.reason, rejected.raw, rejected.source.line) == ("missing_field", b'{"Other": 1}', 2)
+    places = [(each.source.key, each.source.line, each.source.item) for each in (*ran["passed"], rejected)]
+    assert len(set(places)) == 305
+
+
+def test_a_path_of_records_is_checked_when_it_is_written(lake):
+    with pytest.raises(ValueError, match=r'such as "/Records/\*"'):
+        hp.ReadMinIO(lake, "raw/", records="Records")
+    with pytest.raises(ValueError, match="records is for documents"):
+        hp.ReadMinIO(lake, "raw/", records="/Records/*", layout="lines")
