@@ -39,7 +39,10 @@ def test_the_path_may_lead_through_objects_and_names_may_be_escaped():
 
 
 def test_documents_stand_one_after_the_other():
-    body = b'{"Records": [{"a": 1}], "p": 1} {"Records": [{"a": 2}], "p": 2}\n{"Records": [], "p": 3}\n{"Records": [{"a": 4}]}'
+    body = (
+        b'{"Records": [{"a": 1}], "p": 1} {"Records": [{"a": 2}], "p": 2}\n'
+        b'{"Records": [], "p": 3}\n{"Records": [{"a": 4}]}'
+    )
     records = framed(body)
     assert [record.raw for record in records] == [b'{"a": 1}', b'{"a": 2}', b'{"a": 4}']
     assert [(record.line, record.item) for record in records] == [(1, 1), (1, 2), (3, 1)]
