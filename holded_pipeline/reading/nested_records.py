@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
+from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import RejectRecord
-from holded_pipeline.model.json_codec import is_json
+from holded_pipeline.reading.broken_strings import BLANKS
 from holded_pipeline.reading.framed_records import Record
 from holded_pipeline.reading.value_framing import ValueFramer
 
@@ -14,8 +16,10 @@ RecordsPath = tuple[str, ...]
 """The names that lead to the array: `("detail", "items")` for `/detail/items/*`."""
 
 _HELD_BYTES = 16 << 20  # records of one document that wait for the members behind them
+_NAME_BYTES = 4 << 10  # of a name and the blanks around its colon; to look further back would take quadratic time
 _OBJECT, _ARRAY = b"{["
-_NAME_BEFORE = re.compile(rb'"((?:[^"\\]|\\.)*+)"[ \t\r\n]*+:[ \t\r\n]*+\Z', re.DOTALL)
+_NAME_AT_END = re.compile(rb'"(?:[^"\\]|\\.)*+"\Z', re.DOTALL)
+_ESCAPED = 12  # bytes that a character may take when it is escaped
 _CLOSERS = bytes.maketrans(b"{[", b"}]")
 
 
@@ -67,7 +71,7 @@ class _NestedFramer(ValueFramer):
 
     def _scan_sign(self, sign: int, at: int) -> Iterator[Record]:
         is_on_path = not self._base and len(self._open) == self._matched + 1 and self._open[0] == _OBJECT
-        if is_on_path and sign in (_OBJECT, _ARRAY) and self._name_before(at) == self._path[self._matched]:
+        if is_on_path and sign in (_OBJECT, _ARRAY) and self._has_name_before(at, self._path[self._matched]):
             if sign == _ARRAY and self._matched + 1 == len(self._path):
                 head, _ = self._text.take(at)
                 self._outer = (self._outer or b"") + head + b"[]"
@@ -77,12 +81,17 @@ class _NestedFramer(ValueFramer):
         yield from super()._scan_sign(sign, at)
         self._matched = min(self._matched, max(len(self._open) - 1, 0))
 
-    def _name_before(self, at: int) -> str | None:
-        found = _NAME_BEFORE.search(self._text.buffer[self._text.start : at])
-        if found is None:
-            return None
-        name = found[1].decode("utf-8", "replace")
-        return name if "\\" not in name else _unescaped(found[1])
+    def _has_name_before(self, at: int, name: str) -> bool:
+        """Whether the value at a position is the member of this name."""
+        before = self._text.buffer[max(self._text.start, at - _NAME_BYTES) : at].rstrip(BLANKS)
+        if not before.endswith(b":"):
+            return False
+        before = before[:-1].rstrip(BLANKS)
+        plain = json_codec.encode(name)
+        if before.endswith(plain):
+            return not before.removesuffix(plain).endswith(b"\\")  # else it is the end of a longer name
+        found = _NAME_AT_END.search(before) if b"\\" in before[-_ESCAPED * len(plain) :] else None
+        return found is not None and not before[: found.start()].endswith(b"\\") and _unescaped(found[0]) == name
 
     def _numbered(self, record: Record) -> Record:
         return super()._numbered(record)._replace(outer=self._closed_outer())
@@ -114,7 +123,7 @@ class _NestedFramer(ValueFramer):
             return
         outer = self._outer + record.raw
         yield from self._let_go(outer)
-        if not is_json(outer):
+        if not json_codec.is_json(outer):
             fault = RejectRecord("invalid_json", "not JSON: the document around the records; the records were read")
             yield super()._numbered(Record(outer, self._line, None, fault))
         self._outer = None
@@ -124,10 +133,8 @@ class _NestedFramer(ValueFramer):
         yield from super()._end()
 
 
-def _unescaped(name: bytes) -> str | None:
-    import json  # noqa: PLC0415  names with escapes are rare
-
+def _unescaped(name: bytes) -> Any:
     try:
-        return str(json.loads(b'"' + name + b'"'))
+        return json_codec.decode_own(name)
     except ValueError:
         return None

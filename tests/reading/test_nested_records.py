@@ -114,3 +114,15 @@ def test_any_documents_give_their_elements_whatever_the_chunks(documents, step, 
 def test_a_path_that_is_none_is_an_error_with_an_example(path):
     with pytest.raises(ValueError, match=r'such as "/Records/\*"'):
         parse_records_path(path)
+
+
+def test_a_document_of_many_members_takes_time_in_proportion_to_its_size():
+    members = b", ".join(b'"k%d": {"v": [%d]}' % (number, number) for number in range(60_000))
+    (record,) = framed(b'{%b, "Records": [1]}' % members)
+    assert record.raw == b"1"
+    assert len(json.loads(record.outer)) == 60_001
+
+
+def test_the_end_of_a_long_name_is_not_taken_for_a_name():
+    body = json.dumps({"x" * 10_000 + '"Records': [1], "Records": [2]}).encode()
+    assert [record.raw for record in framed(body)] == [b"2"]
