@@ -18,7 +18,6 @@ class Record(NamedTuple):
         line: 1-based line on which it, or the array it is an element of, begins.
         item: 1-based position in that array.
         fault: why the record has to be rejected, if framing found that already; `raw` is then what there is of it.
-        outer: the document around the record, with an empty array in place of the records; None if it is in none.
         whole: whether `raw` is the whole record; of one that is too large only the beginning is kept.
     """
 
@@ -27,7 +26,6 @@ class Record(NamedTuple):
     item: int | None = None
     fault: RejectRecord | None = None
     whole: bool = True
-    outer: bytes | None = None
 
 
 class Lines(NamedTuple):

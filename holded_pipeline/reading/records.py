@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -23,7 +22,6 @@ from holded_pipeline.reading.common_message import read_common_message
 from holded_pipeline.reading.envelopes import ENVELOPES, STORED_LEVELS, Envelope, holded, stored_event
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
 from holded_pipeline.user_code.errors import name_of, pipeline_error_for, result_or_error
-from holded_pipeline.user_code.read_only import read_only
 
 _SMALL_RECORD = 256 << 10  # its numbers cannot grow too much, as long as each of them fits a double
 _STORED_GROWTH = 16  # the data, and what enrichers added, may each grow
@@ -56,8 +54,6 @@ class RecordReader:
             raise ValueError(f"max_depth must be from 1 to {json_codec.DEEPEST}, got {max_depth}")
         self._max_growth = MAX_NUMBER_GROWTH * (_STORED_GROWTH if is_stored else 1)
         self._max_depth = max_depth + STORED_LEVELS if is_stored else max_depth
-        self._takes_outer = not self._is_builtin and _has_parameter(envelope, "outer")
-        self._last_outer: tuple[bytes, Any] = (b"", None)
 
     def at(self, now: datetime) -> Self:
         """The same reader, with `Timestamps.max_ahead` counted from `now`."""
@@ -120,18 +116,17 @@ class RecordReader:
         if self._is_builtin:
             event = self._envelope(document, source, timestamps=self._timestamps)
         else:
-            event = self._call_user_envelope(document, source, record.outer)
+            event = self._call_user_envelope(document, source)
         event = attrs.evolve(event, raw=record.raw, source=event.source or source)
         position: Position | None = None
         if read_object is not None and (event.source is source or event.source == source):
             position = (read_object, source.line, source.item)
         return carry(event, position) if self._is_builtin else self._carry_checked(event, position)
 
-    def _call_user_envelope(self, document: Any, source: Source, outer: bytes | None) -> Event:
+    def _call_user_envelope(self, document: Any, source: Source) -> Event:
         """Returns the event that user code makes of a document, checked."""
         name = describe_envelope(self._envelope)
-        more = {"outer": self._decode_outer(outer)} if self._takes_outer else {}
-        event = result_or_error(lambda document: self._envelope(document, source, **more), document)
+        event = result_or_error(lambda document: self._envelope(document, source), document)
         if isinstance(event, BaseException):
             raise pipeline_error_for("envelope_error", event, name, "could not read the document") from event
         if not isinstance(event, Event):
@@ -145,14 +140,6 @@ class RecordReader:
             raise RejectRecord("implausible_timestamp", f"{name} returned an Event whose occurred_at {problem}")
         return event
 
-    def _decode_outer(self, outer: bytes | None) -> Any:
-        """The document around a record, read-only; decoded once for all of its records."""
-        if outer is None:
-            return None
-        if self._last_outer[0] is not outer:
-            self._last_outer = outer, read_only(json_codec.decode(outer, max_depth=self._max_depth))
-        return self._last_outer[1]
-
     def _carry_checked(self, event: Event, position: Position | None) -> Event:
         """The event with copies of what user code made, which may go on to use what it returned."""
         carried = carry_copies(event, position)
@@ -164,13 +151,6 @@ class RecordReader:
         if problem is not None:
             name = describe_envelope(self._envelope)
             raise RejectRecord("envelope_error", f"{name} returned an Event whose {problem}")
-
-
-def _has_parameter(function: Any, name: str) -> bool:
-    try:
-        return name in inspect.signature(function).parameters
-    except (TypeError, ValueError):  # some callables in C have no signature
-        return False
 
 
 def describe_envelope(envelope: str | Envelope) -> str:

@@ -12,7 +12,6 @@ from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.reading.envelopes import Envelope
 from holded_pipeline.reading.key_patterns import glob_regex
 from holded_pipeline.reading.layout import Layout
-from holded_pipeline.reading.nested_records import parse_records_path
 from holded_pipeline.reading.records import RecordReader, describe_envelope
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import normalize_pattern
@@ -38,11 +37,6 @@ class ReadMinIO(RejectingTransform[Event]):
             name of one that a plugin registered, or a function `(document, source) -> Event`.
         layout: `lines` (a record a line) or `values` (JSON values over any number of lines) if it is known; None finds
             it in each object's key and first bytes.
-        records: where records stand within a document, e.g. `/Records/*` for `{"Records": [{...}, {...}]}`: the path of
-            an array, as a JSON Pointer whose last part is `*`. An envelope of yours with a parameter `outer` gets the
-            document around its record, with an empty array in place of the records, to read: all of it if the records
-            of the document have up to 16 MiB, else its members before the array; None in a replay. A document without
-            the array is one rejection, `missing_field`. `layout` is then `values`.
         on_empty: what happens if no object matches: `warn` logs a warning, `fail` fails the run, `ignore` says nothing.
         on_vanished: what happens if an object is deleted or overwritten between listing and reading: `fail` fails the
             run, `reject` rejects the object with reason `object_vanished`.
@@ -89,7 +83,6 @@ class ReadMinIO(RejectingTransform[Event]):
         *,
         envelope: str | Envelope = "holded",
         layout: Layout | None = None,
-        records: str | None = None,
         on_empty: OnEmpty = "warn",
         on_vanished: Literal["fail", "reject"] = "fail",
         on_unreadable: Literal["fail", "reject"] = "fail",
@@ -114,10 +107,7 @@ class ReadMinIO(RejectingTransform[Event]):
         self._lake = lake
         self._pattern = normalize_pattern(pattern)
         glob_regex(self._pattern)  # raises for a wrong set
-        if records is not None and layout == "lines":
-            raise ValueError('records is for documents; leave layout out, or give "values"')
-        self._records = None if records is None else parse_records_path(records)
-        self._layout: Layout | None = layout if records is None else "values"
+        self._layout = layout
         self._on_empty: OnEmpty = on_empty
         choices: dict[Literal["vanished", "unreadable"], str] = {"vanished": on_vanished, "unreadable": on_unreadable}
         self._rejected_objects: RejectedObjects = frozenset(what for what in choices if choices[what] == "reject")
@@ -148,13 +138,7 @@ class ReadMinIO(RejectingTransform[Event]):
         )
         run_id, step = run_id_of(pipeline.pipeline), step_of(pipeline.pipeline)
         read_units = ReadUnits(
-            self._lake,
-            self._reader,
-            self._rejected_objects,
-            run_id=run_id,
-            step=step,
-            layout=self._layout,
-            records=self._records,
+            self._lake, self._reader, self._rejected_objects, run_id=run_id, step=step, layout=self._layout
         )
         outputs = (
             (listed.units, split)

@@ -18,7 +18,6 @@ from holded_pipeline.model.values import Event, PayloadKind, Source
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
 from holded_pipeline.reading.framing import divide_line, frame_blocks
 from holded_pipeline.reading.layout import Layout
-from holded_pipeline.reading.nested_records import RecordsPath, frame_nested_records
 from holded_pipeline.reading.records import RecordReader
 from holded_pipeline.rejected.rejections import reject
 from holded_pipeline.store.compression import checked_text, without_compression_ending
@@ -53,10 +52,8 @@ class ReadUnits(StoreDoFn):
         run_id: str,
         step: str,
         layout: Layout | None = None,
-        records: RecordsPath | None = None,
     ) -> None:
         super().__init__(lake)
-        self._records = records
         self._layout = layout
         self._reader = reader
         self._rejected_objects = rejected_objects
@@ -102,11 +99,7 @@ class ReadUnits(StoreDoFn):
         key = without_compression_ending(unit_slice.key)
         read_object = ReadObject(self._lake.bucket, unit_slice.key, unit_slice.etag)
         package_ids = PackageIds(self._lake.bucket, unit_slice.key, unit_slice.etag)
-        if self._records is None:
-            blocks = frame_blocks(text, key=key, first_line=unit_slice.first_line, layout=layout)
-        else:
-            blocks = frame_nested_records(text, self._records)
-        for block in blocks:
+        for block in frame_blocks(text, key=key, first_line=unit_slice.first_line, layout=layout):
             if isinstance(block, Record):
                 event = self._reader.read_common(block, (read_object, block.line, block.item), package_ids)
                 yield from [self._counted(event)] if event else self._read_one(read_object, block)
