@@ -107,6 +107,8 @@ class NestedFramer(ValueFramer):
 
     def _end_array(self, at: int) -> Iterator[Record]:
         in_records = self._base > self._pages
+        if self._around and not in_records:
+            self._elements += 1  # a document that ended with the array in it, for lack of a bracket
         yield from super()._end_array(at)
         if in_records:
             self._base, self._elements = self._pages, self._documents

@@ -163,6 +163,26 @@ def test_random_documents_are_framed_as_they_are_parsed():
         assert len(set(places(framed))) == len(framed)
 
 
+def test_a_broken_text_is_framed_the_same_at_any_chunk_size_with_unique_places():
+    source = random.Random(8)
+    texts = [
+        CLOUDTRAIL + b"\n" + CLOUDTRAIL + b'\n{"a":1}\n',
+        b"[" + json.dumps(json.loads(CLOUDTRAIL), indent=1).encode() + b"," + CLOUDTRAIL + b"]",
+        b'{"x":{"y":1},\n"Records":[{"a":[1]},\n2],"z":[3]}\n{"Records":[4]}',
+        b'[{"Records":[1}]{"Records":[2]}',
+    ]
+    for _ in range(1000):
+        text = bytearray(source.choice(texts))
+        for _ in range(source.randrange(4)):
+            at = source.randrange(len(text))
+            text[at : at + source.randrange(2)] = source.choice([b"", b'"', b"{", b"}", b"[", b"]", b",", b"\n", b"\\"])
+        whole = frame(bytes(text), with_outer=True)
+        parts = frame(bytes(text), size=source.choice([1, 2, 5, 13]), with_outer=True)
+        assert [record[:3] for record in whole] == [record[:3] for record in parts]
+        assert [record.outer for record in whole] == [record.outer for record in parts]
+        assert len(set(places(whole))) == len(whole)
+
+
 def test_the_memory_does_not_grow_with_the_document():
     record = b'{"eventID":"' + b"x" * 1000 + b'"},'
 
@@ -193,7 +213,7 @@ def with_owner(document, source, outer):
     return Event(id="1", type="t", company_id=owner, occurred_at=datetime(2026, 1, 1, tzinfo=UTC), data=document)
 
 
-def test_the_outer_members_are_a_copy_for_each_record_and_reject_it_if_they_are_broken():
+def test_each_record_has_its_copy_of_the_outer_members_and_is_rejected_if_broken():
     path = RecordsPath.parse("/a/Records/*")
     reader = RecordReader(with_owner, max_record_bytes=100, max_depth=10, records=path)
     source = Source("b", "k", "e", 1, 1)
