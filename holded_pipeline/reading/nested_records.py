@@ -39,7 +39,6 @@ class NestedFramer(ValueFramer):
         self._around: list[bytes] = []  # the text around the records of the document, so far; empty before them
         self._is_whole = True  # whether all of that is held
         self._pages = 0  # 1 in an array of documents
-        self._documents = 0  # of that array, so far
 
     def feed(self, chunk: bytes) -> Iterator[Record]:
         """The records that end in the next chunk of the text."""
@@ -93,7 +92,6 @@ class NestedFramer(ValueFramer):
     def _open_records(self, at: int) -> None:
         self._hold(self._take(at))
         self._around.append(b"[]")
-        self._documents = self._elements
         self._open_array(len(self._open), at)
 
     def _hold(self, part: Record) -> None:
@@ -107,11 +105,9 @@ class NestedFramer(ValueFramer):
 
     def _end_array(self, at: int) -> Iterator[Record]:
         in_records = self._base > self._pages
-        if self._around and not in_records:
-            self._elements += 1  # a document that ended with the array in it, for lack of a bracket
         yield from super()._end_array(at)
         if in_records:
-            self._base, self._elements = self._pages, self._documents
+            self._base = self._pages
         else:
             self._pages = 0
 

@@ -110,6 +110,8 @@ def test_an_empty_array_has_no_records():
         (b'{"Records":[{"a":1}]}oops', 1, [("invalid_json", b"oops")]),
         (b'{"Records"', 0, [("invalid_json", b'{"Records"')]),
         (b'{"Records":[{"a":1}],"Records":[{"a":2}]}', 2, []),
+        (b'[{"Records":[]}]{"Records":[{"a":1}]}', 1, []),
+        (b'[{"Records":[}]{"Records":[{"a":1}]}', 1, [("invalid_json", b'{"Records":[]')]),
         (b'[{"Records":[{"a":1}]},]', 1, [("invalid_json", b"")]),
     ],
 )
