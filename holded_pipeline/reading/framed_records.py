@@ -19,6 +19,7 @@ class Record(NamedTuple):
         item: 1-based position in that array.
         fault: why the record has to be rejected, if framing found that already; `raw` is then what there is of it.
         whole: whether `raw` is the whole record; of one that is too large only the beginning is kept.
+        outer: the text of the document around it, if it is an element of an array inside one and that is asked for.
     """
 
     raw: bytes
@@ -26,6 +27,7 @@ class Record(NamedTuple):
     item: int | None = None
     fault: RejectRecord | None = None
     whole: bool = True
+    outer: bytes | None = None
 
 
 class Lines(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from holded_pipeline.model.json_codec import is_json
@@ -35,13 +35,22 @@ _AFTER_VALUE = {b"{"[0]: b",}", b"["[0]: b",]"}
 _AFTER_COMMA = {b"{"[0]: _NAME, b"["[0]: _VALUE}
 
 
-def sniff_layout(chunks: Iterator[bytes], key: str) -> tuple[Layout, deque[bytes]]:
-    """Returns the layout of the text in `chunks`, and the chunks that were read to find it."""
+def sniff_layout(
+    chunks: Iterator[bytes], key: str, *, sizes: Sequence[int] = SNIFF_BYTES, undecided: Layout | None = None
+) -> tuple[Layout, deque[bytes]]:
+    """Returns the layout of the text in `chunks`, and the chunks that were read to find it.
+
+    Args:
+        chunks: the text.
+        key: the object's key.
+        sizes: the sizes of the heads that are sniffed.
+        undecided: the layout if none of them decides; None takes the largest for all of the text.
+    """
     read: deque[bytes] = deque()
     if _is_named_lines(key):
         return "lines", read
     size = 0
-    for head_size in SNIFF_BYTES:
+    for head_size in sizes:
         while size < head_size and (chunk := next(chunks, None)) is not None:
             read.append(chunk)
             size += len(chunk)
@@ -49,7 +58,7 @@ def sniff_layout(chunks: Iterator[bytes], key: str) -> tuple[Layout, deque[bytes
         layout = _sniff_head(b"".join(read)[:head_size], ended=size < head_size)
         if layout is not None:
             return layout, read
-    return layout_of(b"".join(read), key), read
+    return undecided or layout_of(b"".join(read), key), read
 
 
 def layout_of(text: bytes, key: str) -> Layout:

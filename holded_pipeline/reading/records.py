@@ -21,6 +21,7 @@ from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.common_message import read_common_message
 from holded_pipeline.reading.envelopes import ENVELOPES, STORED_LEVELS, Envelope, holded, stored_event
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
+from holded_pipeline.reading.records_path import OuterReader, RecordsPath, takes_outer
 from holded_pipeline.user_code.errors import name_of, pipeline_error_for, result_or_error
 
 _SMALL_RECORD = 256 << 10  # its numbers cannot grow too much, as long as each of them fits a double
@@ -36,15 +37,23 @@ class RecordReader:
         max_record_bytes: larger records are rejected.
         max_depth: more deeply nested records are rejected.
         timestamps: how timestamps are read, and which are accepted; without it the envelope `event` accepts any.
+        records: where the records are inside documents.
 
     Both limits are for what producers send. A stored event is larger and deeper than the record it was read from, and
     must always be read back: with the envelope `event` the limits grow by what the stored form may add.
     """
 
     def __init__(
-        self, envelope: Envelope, *, max_record_bytes: int, max_depth: int, timestamps: Timestamps | None = None
+        self,
+        envelope: Envelope,
+        *,
+        max_record_bytes: int,
+        max_depth: int,
+        timestamps: Timestamps | None = None,
+        records: RecordsPath | None = None,
     ) -> None:
         self._envelope: Callable[..., Event] = envelope
+        self._outer_of = OuterReader(records, max_record_bytes, max_depth) if takes_outer(envelope) else None
         self._is_builtin = any(envelope is known for known in ENVELOPES.values())
         is_stored = envelope is stored_event
         self._has_common_messages = envelope is holded
@@ -54,6 +63,11 @@ class RecordReader:
             raise ValueError(f"max_depth must be from 1 to {json_codec.DEEPEST}, got {max_depth}")
         self._max_growth = MAX_NUMBER_GROWTH * (_STORED_GROWTH if is_stored else 1)
         self._max_depth = max_depth + STORED_LEVELS if is_stored else max_depth
+
+    @property
+    def takes_outer(self) -> bool:
+        """Whether the envelope is given what stands around a record in its document."""
+        return self._outer_of is not None
 
     def at(self, now: datetime) -> Self:
         """The same reader, with `Timestamps.max_ahead` counted from `now`."""
@@ -116,17 +130,18 @@ class RecordReader:
         if self._is_builtin:
             event = self._envelope(document, source, timestamps=self._timestamps)
         else:
-            event = self._call_user_envelope(document, source)
+            event = self._call_user_envelope(document, source, record)
         event = attrs.evolve(event, raw=record.raw, source=event.source or source)
         position: Position | None = None
         if read_object is not None and (event.source is source or event.source == source):
             position = (read_object, source.line, source.item)
         return carry(event, position) if self._is_builtin else self._carry_checked(event, position)
 
-    def _call_user_envelope(self, document: Any, source: Source) -> Event:
+    def _call_user_envelope(self, document: Any, source: Source, record: Record) -> Event:
         """Returns the event that user code makes of a document, checked."""
         name = describe_envelope(self._envelope)
-        event = result_or_error(lambda document: self._envelope(document, source), document)
+        more = {} if self._outer_of is None else {"outer": self._outer_of(record)}
+        event = result_or_error(lambda document: self._envelope(document, source, **more), document)
         if isinstance(event, BaseException):
             raise pipeline_error_for("envelope_error", event, name, "could not read the document") from event
         if not isinstance(event, Event):

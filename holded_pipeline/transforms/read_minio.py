@@ -13,6 +13,7 @@ from holded_pipeline.reading.envelopes import Envelope
 from holded_pipeline.reading.key_patterns import glob_regex
 from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader, describe_envelope
+from holded_pipeline.reading.records_path import RecordsPath
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import normalize_pattern
 from holded_pipeline.store.read_plan import ReadUnit, StoredObject
@@ -37,6 +38,9 @@ class ReadMinIO(RejectingTransform[Event]):
             name of one that a plugin registered, or a function `(document, source) -> Event`.
         layout: `lines` (a record a line) or `values` (JSON values over any number of lines) if it is known; None finds
             it in each object's key and first bytes.
+        records: where the records are inside each document, as a JSON Pointer whose last part is `*`: `/Records/*` for
+            `{"Records": [...]}`. An envelope with a parameter `outer` is given the other members of the document. A
+            document without the array is rejected with reason `missing_field`. None: each document is a record.
         on_empty: what happens if no object matches: `warn` logs a warning, `fail` fails the run, `ignore` says nothing.
         on_vanished: what happens if an object is deleted or overwritten between listing and reading: `fail` fails the
             run, `reject` rejects the object with reason `object_vanished`.
@@ -72,7 +76,8 @@ class ReadMinIO(RejectingTransform[Event]):
     No order.
     Listing is sequential; reading runs in parallel over units, of which only the addresses are shuffled. A plain
     line file above `unit_bytes` is read twice: once to find the ends of its lines; so is a compressed object above
-    4 MiB with more than 8 MiB of text: once to check that it is complete. A damaged compressed object is one
+    4 MiB with more than 8 MiB of text: once to check that it is complete. With `records` documents are streamed, not
+    held, and an object is not split; it is read twice if the envelope has `outer`. A damaged compressed object is one
     rejection, since none of its text can be trusted.
     """
 
@@ -83,6 +88,7 @@ class ReadMinIO(RejectingTransform[Event]):
         *,
         envelope: str | Envelope = "holded",
         layout: Layout | None = None,
+        records: str | None = None,
         on_empty: OnEmpty = "warn",
         on_vanished: Literal["fail", "reject"] = "fail",
         on_unreadable: Literal["fail", "reject"] = "fail",
@@ -108,6 +114,7 @@ class ReadMinIO(RejectingTransform[Event]):
         self._pattern = normalize_pattern(pattern)
         glob_regex(self._pattern)  # raises for a wrong set
         self._layout = layout
+        self._records = None if records is None else RecordsPath.parse(records)
         self._on_empty: OnEmpty = on_empty
         choices: dict[Literal["vanished", "unreadable"], str] = {"vanished": on_vanished, "unreadable": on_unreadable}
         self._rejected_objects: RejectedObjects = frozenset(what for what in choices if choices[what] == "reject")
@@ -116,7 +123,11 @@ class ReadMinIO(RejectingTransform[Event]):
         self._envelope = envelope
         resolved = (registry or default_registry()).envelope(envelope)
         self._reader = RecordReader(
-            resolved, max_record_bytes=max_record_bytes, max_depth=max_depth, timestamps=timestamps
+            resolved,
+            max_record_bytes=max_record_bytes,
+            max_depth=max_depth,
+            timestamps=timestamps,
+            records=self._records,
         )
 
     def expand(self, pipeline: beam.pvalue.PBegin) -> Outcome:
@@ -130,7 +141,8 @@ class ReadMinIO(RejectingTransform[Event]):
         )
         listed.units.element_type = ReadUnit
         listed[LARGE].element_type = StoredObject
-        split_large = SplitLarge(self._lake, self._unit_bytes, self._layout)
+        # A document with its records must not be cut.
+        split_large = SplitLarge(self._lake, self._unit_bytes, "values" if self._records else self._layout)
         split = (
             listed[LARGE]
             | "SpreadLarge" >> beam.Reshuffle()
@@ -138,7 +150,13 @@ class ReadMinIO(RejectingTransform[Event]):
         )
         run_id, step = run_id_of(pipeline.pipeline), step_of(pipeline.pipeline)
         read_units = ReadUnits(
-            self._lake, self._reader, self._rejected_objects, run_id=run_id, step=step, layout=self._layout
+            self._lake,
+            self._reader,
+            self._rejected_objects,
+            run_id=run_id,
+            step=step,
+            layout=self._layout,
+            records=self._records,
         )
         outputs = (
             (listed.units, split)

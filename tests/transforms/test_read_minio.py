@@ -500,3 +500,65 @@ def test_a_layout_that_is_given_is_not_guessed(run, lake, unit_bytes):
 def test_a_wrong_layout_is_named_at_once(lake):
     with pytest.raises(ValueError, match="layout must be"):
         hp.ReadMinIO(lake, "raw/", layout="csv")
+
+
+def by_account(document, source, outer):
+    return hp.Event(
+        id=f"{source.line}-{source.item}",
+        type=document["eventName"],
+        company_id=outer.get("account", "unknown"),
+        occurred_at=NOON,
+        data=document,
+        source=source,
+    )
+
+
+def test_records_inside_documents_are_read_with_members_around_them_and_replayed(run, lake):
+    def trail(count, **more):
+        return json.dumps({"Records": [{"eventName": f"n{number}"} for number in range(count)], **more}).encode()
+
+    large = trail(30_000, account="a").replace(b'"n7"', b"oops")
+    put(
+        lake,
+        {
+            "trail/large.json.gz": gzip.compress(large),
+            "trail/plain.json": large,
+            "trail/lines.jsonl": trail(2, account="b") + b"\n{}\n" + trail(1, account="c"),
+            "trail/broken.json": b'{"Records": [{"eventName": "n0"}], oops}',
+        },
+    )
+    settings = {"envelope": by_account, "records": "/Records/*", "unit_bytes": 100_000}
+
+    def build(pipeline):
+        raw = pipeline | hp.ReadMinIO(lake, "trail/", **settings)
+        _ = raw.rejected | hp.WriteRejected(lake, "rejected/")
+        return {"passed": raw.passed, "rejected": raw.rejected}
+
+    ran = run(build)
+    accounts = [event.company_id for event in ran["passed"]]
+    assert [accounts.count(account) for account in "abc"] == [2 * 29_999, 2, 1]
+    rejected = sorted((rejected.source.key[6:], rejected.reason, rejected.raw) for rejected in ran["rejected"])
+    assert rejected == [
+        ("broken.json", "invalid_json", b'{"Records":[], oops}'),
+        ("broken.json", "invalid_json", b'{"eventName": "n0"}'),
+        ("large.json.gz", "invalid_json", b'{"eventName": oops}'),
+        ("lines.jsonl", "missing_field", b"{}"),
+        ("plain.json", "invalid_json", b'{"eventName": oops}'),
+    ]
+    places = [record.source for record in (*ran["passed"], *ran["rejected"])]
+    assert len(set(places)) == len(places)
+
+    def replay(pipeline):
+        again = pipeline | hp.ReadRejected(lake, "rejected/", envelope=by_account)
+        return {"passed": again.passed, "rejected": again.rejected}
+
+    replayed = run(replay)
+    assert [(event.type, event.company_id) for event in replayed["passed"]] == [("n0", "unknown")]
+    assert len(replayed["rejected"]) == 4
+
+
+def test_the_built_in_envelopes_read_records_inside_documents(run, lake):
+    put(lake, {"raw/a.json": json.dumps({"page": {"items": [flat(0), flat(1)]}, "next": None}, indent=1).encode()})
+    ran = read(run, lake, records="/page/items/*")
+    assert ids(ran) == ["e0", "e1"]
+    assert ran["rejected"] == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import chain, count
 from typing import Any, Literal
 
 import apache_beam as beam
@@ -17,8 +19,10 @@ from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.model.values import Event, PayloadKind, Source
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
 from holded_pipeline.reading.framing import divide_line, frame_blocks
+from holded_pipeline.reading.framing_under_path import frame_under_path
 from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader
+from holded_pipeline.reading.records_path import RecordsPath
 from holded_pipeline.rejected.rejections import reject
 from holded_pipeline.store.compression import checked_text, without_compression_ending
 from holded_pipeline.store.minio import MinIO
@@ -52,8 +56,10 @@ class ReadUnits(StoreDoFn):
         run_id: str,
         step: str,
         layout: Layout | None = None,
+        records: RecordsPath | None = None,
     ) -> None:
         super().__init__(lake)
+        self._records = records
         self._layout = layout
         self._reader = reader
         self._rejected_objects = rejected_objects
@@ -95,16 +101,30 @@ class ReadUnits(StoreDoFn):
         except RejectRecord as fault:
             yield self._reject_object(unit_slice, fault, _first_bytes(open_chunks(), KEEP_BYTES), "object")
             return
-        layout: Layout | None = "lines" if unit_slice.length < unit_slice.size else self._layout
-        key = without_compression_ending(unit_slice.key)
         read_object = ReadObject(self._lake.bucket, unit_slice.key, unit_slice.etag)
         package_ids = PackageIds(self._lake.bucket, unit_slice.key, unit_slice.etag)
-        for block in frame_blocks(text, key=key, first_line=unit_slice.first_line, layout=layout):
+        for block in self._frame(unit_slice, text, open_chunks):
             if isinstance(block, Record):
                 event = self._reader.read_common(block, (read_object, block.line, block.item), package_ids)
                 yield from [self._counted(event)] if event else self._read_one(read_object, block)
             else:
                 yield from self._read_lines(block, read_object, package_ids)
+
+    def _frame(
+        self, unit_slice: Slice, text: Iterator[bytes], open_chunks: OpenChunks
+    ) -> Iterator[Record] | Iterator[Record | Lines]:
+        key = without_compression_ending(unit_slice.key)
+        if self._records is None:
+            layout: Layout | None = "lines" if unit_slice.length < unit_slice.size else self._layout
+            return frame_blocks(text, key=key, first_line=unit_slice.first_line, layout=layout)
+        texts = chain([text], (checked_text(open_chunks) for _ in count()))
+        return frame_under_path(
+            partial(next, texts),
+            self._records,
+            key=key,
+            layout=self._layout,
+            with_outer=self._reader.takes_outer,
+        )
 
     def _read_lines(self, block: Lines, read_object: ReadObject, package_ids: PackageIds) -> Iterator[Any]:
         for lines in _groups_of(block):
