@@ -12,6 +12,7 @@ from urllib.parse import quote
 import requests
 
 import holded_pipeline as hp
+from holded_pipeline.schemas.referenced_subjects import ReferencedSubjects
 from holded_pipeline.schemas.uris import references_in
 
 _MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
@@ -73,6 +74,7 @@ class RegistryServer:
     def register_directory(self, folder: Path) -> None:
         """Registers every schema of a directory, those referred to first. Subjects get a backslash for each `/`."""
         schemas = hp.SchemaDirectory(folder).prepare()
+        referenced = ReferencedSubjects(schemas)
         done: set[str] = set()
 
         def add(name: str) -> None:
@@ -80,8 +82,10 @@ class RegistryServer:
             references = []
             uri = schemas.uri_of_subject(name)
             for written, target in dict(references_in(schemas.documents[name], uri)).items():
-                other = schemas.find_referenced(written, target, name)
+                other = referenced.find(written, target, name)
                 assert other is not None, f"{name} refers to {written}"
+                if other == name:
+                    continue
                 if other not in done:
                     add(other)
                 references.append(self.refer(written, to=other.replace("/", "\\")))
