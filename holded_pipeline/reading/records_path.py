@@ -60,13 +60,18 @@ class OuterReader:
         self._max_depth = max_depth
 
     def __call__(self, record: Record) -> dict[str, Any]:
-        """The members, a copy for each record; empty for a record that was not read from its document.
+        """The members, a copy for each record.
 
         Raises:
-            RejectRecord: the text around the records is not JSON, or too large or too deep.
+            RejectRecord: the text around the records is not JSON, or too large or too deep; or the record was not read
+                from its document, as in a replay: without the members, the envelope would make another event of it.
         """
         if record.outer is None or self._path is None:
-            return {}
+            raise RejectRecord(
+                "missing_field",
+                "the envelope asks for what stands around the record (outer), and the record was not read from its "
+                "document; read its object again with records=, a dead letter has the record alone",
+            )
         if len(record.outer) > self._max_bytes:
             raise RejectRecord("record_too_large", f"the text around the record has over {self._max_bytes:,} bytes")
         try:
