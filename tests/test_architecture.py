@@ -22,12 +22,14 @@ BELOW = {
     "schema_tables": ("schemas", "postgres"),
     "enriching": ("store", "postgres"),
     "rejected": ("store", "reading"),
+    "runs": ("postgres", "rejected"),
     "plugins": ("enriching", "reading"),
     "stored": ("plugins", "rejected"),
-    "transforms": ("plugins", "rejected", "schemas"),
+    "transforms": ("plugins", "runs", "schemas"),
     "testing": ("transforms",),
     "api": ("store", "reading", "schemas", "rejected"),
     "local": ("store", "postgres"),
+    "cli": ("transforms", "stored", "api", "local", "testing"),
     "migrations": ("postgres",),
 }
 MAY_ALSO = {("postgres", "migrations")}  # `migrate` tells Alembic where the migrations are

@@ -1,0 +1,62 @@
+"""What a pipeline remembers of its PCollections while it is built, so that `SettleObjects` can account for them.
+
+Beam gives a transform no way to say something of its outputs. This is forgotten with the pipeline.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+import apache_beam as beam
+import attrs
+
+from holded_pipeline.store.minio import MinIO
+
+SinkKind = Literal["events", "rows", "rejected"]
+"""What a sink writes: objects with events, rows of a table, or rejections."""
+
+
+@attrs.frozen
+class Sink:
+    """Where the elements went that a PCollection tells of.
+
+    Attributes:
+        kind: what was written.
+        step: the label of the transform.
+        lake: the store that was written to; None for a table.
+        prefix: what all keys begin with; empty for a table.
+    """
+
+    kind: SinkKind
+    step: str
+    lake: MinIO | None = None
+    prefix: str = ""
+
+
+_sinks: WeakKeyDictionary[beam.PCollection, Sink] = WeakKeyDictionary()
+_counts: WeakKeyDictionary[beam.Pipeline, dict[tuple[str, str], list[beam.PCollection]]] = WeakKeyDictionary()
+
+READ = "read"
+DROPPED = "dropped"
+
+
+def remember_sink(written: beam.PCollection, sink: Sink) -> None:
+    """Remembers which sink these `WrittenObject` or `LoadReceipt` are of."""
+    _sinks[written] = sink
+
+
+def sink_of(written: beam.PCollection) -> Sink | None:
+    """The sink that it is the output of; None for any other PCollection."""
+    return _sinks.get(written)
+
+
+def remember_counts(kind: str, ledger: str, counts: beam.PCollection) -> None:
+    """Remembers a PCollection of `ObjectCount` of what was read for a ledger (`READ`), or dropped (`DROPPED`, "")."""
+    _counts.setdefault(counts.pipeline, defaultdict(list))[kind, ledger].append(counts)
+
+
+def counts_of(pipeline: beam.Pipeline, kind: str, ledger: str) -> tuple[beam.PCollection, ...]:
+    """What was remembered with these names."""
+    return tuple(_counts.get(pipeline, {}).get((kind, ledger), ()))
