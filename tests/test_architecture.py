@@ -51,6 +51,8 @@ ONLY_IN = {
 }
 SAME_IDEA = {
     "main": "the entry point of a module that runs as a process",
+    "upgrade": "Alembic finds the function of a migration by its name",
+    "downgrade": "Alembic finds the function of a migration by its name",
     "register_enrichers": "pluggy finds a hook by its name",
     "register_envelopes": "pluggy finds a hook by its name",
     "register_quality_rules": "pluggy finds a hook by its name",
