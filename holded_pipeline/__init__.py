@@ -31,6 +31,7 @@ from holded_pipeline.postgres.evolve import TableDifference, evolve
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
+from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.schema_tables.schema_table import SchemaTable, table_from_schema
 from holded_pipeline.schemas.directory import SchemaDirectory
 from holded_pipeline.schemas.mapping import SchemaMapping
@@ -69,6 +70,7 @@ __all__ = [
     "Forecast",
     "HoldedPipelineError",
     "Lateness",
+    "Ledger",
     "LoadReceipt",
     "Lookup",
     "Mask",
