@@ -23,7 +23,7 @@ from holded_pipeline.transforms.beam.accounted import READ, remember_counts
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
-from holded_pipeline.transforms.workers.plan_reads import LARGE, ListObjects, OnEmpty, SplitLarge
+from holded_pipeline.transforms.workers.plan_reads import EMPTY, LARGE, ListObjects, OnEmpty, SplitLarge
 from holded_pipeline.transforms.workers.read_units import READ_OBJECTS, ReadUnits, RejectedObjects
 
 
@@ -140,12 +140,13 @@ class ReadMinIO(RejectingTransform[Event]):
     def expand(self, pipeline: beam.pvalue.PBegin) -> Outcome:
         """Lists, plans, shuffles the plan, reads."""
         check_picklable(self._reader, describe_envelope(self._envelope))
-        list_objects = ListObjects(self._lake, self._unit_bytes, self._unit_objects, self._on_empty)
+        list_objects = ListObjects(self._lake, self._unit_bytes, self._unit_objects, self._on_empty, self._new_only)
         listed = (
             pipeline
             | "NamePattern" >> beam.Create([self._pattern])
-            | "ListObjects" >> beam.ParDo(list_objects).with_outputs(LARGE, main="units")
+            | "ListObjects" >> beam.ParDo(list_objects).with_outputs(LARGE, EMPTY, main="units")
         )
+        listed[EMPTY].element_type = ObjectCount
         listed.units.element_type = ReadUnit
         listed[LARGE].element_type = StoredObject
         # A document with its records must not be cut.
@@ -174,5 +175,6 @@ class ReadMinIO(RejectingTransform[Event]):
         outputs[READ_OBJECTS].element_type = ObjectCount
         if self._new_only is not None:
             remember_counts(READ, self._new_only.name, outputs[READ_OBJECTS])
+            remember_counts(READ, self._new_only.name, listed[EMPTY])
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
         return outcome
