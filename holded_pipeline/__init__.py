@@ -31,6 +31,8 @@ from holded_pipeline.postgres.evolve import TableDifference, evolve
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
+from holded_pipeline.runs.run_records import RunObject, RunRecord, runs
+from holded_pipeline.runs.run_report import RunReport
 from holded_pipeline.schema_tables.schema_table import SchemaTable, table_from_schema
 from holded_pipeline.schemas.directory import SchemaDirectory
 from holded_pipeline.schemas.mapping import SchemaMapping
@@ -45,6 +47,7 @@ from holded_pipeline.transforms.enrich import Enrich
 from holded_pipeline.transforms.forecast import forecast
 from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.read_rejected import ReadRejected, Replayed
+from holded_pipeline.transforms.run import report, run
 from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.validate_schema import ValidateSchema
 from holded_pipeline.transforms.workers.load_rows import LoadReceipt
@@ -87,6 +90,9 @@ __all__ = [
     "Replayed",
     "Retry",
     "RuleVerdict",
+    "RunObject",
+    "RunRecord",
+    "RunReport",
     "SchemaDirectory",
     "SchemaMapping",
     "SchemaRef",
@@ -116,6 +122,9 @@ __all__ = [
     "local",
     "migrate",
     "rejected",
+    "report",
+    "run",
+    "runs",
     "table_from_schema",
     "testing",
     "verify_analytics",
