@@ -2,6 +2,9 @@
 
 import typing as _typing
 
+from holded_pipeline.transforms.beam import quiet_import as _quiet_import  # noqa: F401  before what imports Beam
+
+# isort: split
 from holded_pipeline import local, testing
 from holded_pipeline.enriching.builtin import Quality
 from holded_pipeline.enriching.enricher import Enricher

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import apache_beam as beam
-from apache_beam.metrics import MetricsFilter
+from apache_beam.options.pipeline_options import DirectOptions
 from apache_beam.runners.runner import PipelineState
 
 from holded_pipeline.model.errors import HoldedPipelineError
+from holded_pipeline.runs.progress import show_progress
 from holded_pipeline.runs.run_report import RunReport
-from holded_pipeline.transforms.beam.outcome import NAMESPACE
+from holded_pipeline.transforms.beam.counts import counts_of_result
+from holded_pipeline.transforms.beam.live_counts import LiveCounts
+from holded_pipeline.transforms.beam.quiet_errors import quiet_library_errors
+from holded_pipeline.transforms.beam.recorded_runs import own_runner, recorded_name
 from holded_pipeline.transforms.beam.run_errors import error_for_user
 from holded_pipeline.transforms.beam.run_id import run_id_of
+
+_logger = logging.getLogger("holded_pipeline")
 
 
 def report(result: Any) -> RunReport:
@@ -44,7 +51,7 @@ def report(result: Any) -> RunReport:
 def run(
     pipeline: beam.Pipeline,
     *,
-    progress: bool | None = None,  # noqa: ARG001  comes next
+    progress: bool | None = None,
     name: str | None = None,
 ) -> RunReport:
     """Runs a pipeline that is built, waits for its end, and returns what it did.
@@ -52,8 +59,9 @@ def run(
     Args:
         pipeline: the pipeline; it must not have been run.
         progress: whether progress is shown while it runs. None shows a bar on a terminal and in a notebook, and
-            elsewhere a line every ten seconds.
-        name: what the report calls the pipeline.
+            elsewhere a line to stderr every ten seconds; True also shows one for a shorter run. The bar needs
+            `pip install 'holded-pipeline[progress]'`; without it there are lines.
+        name: what the report calls the pipeline; by default the name under which its runs are recorded.
 
     Returns:
         The report; `print(report)` shows it as a table, a notebook as HTML. `report.result` is Beam's own.
@@ -77,23 +85,25 @@ def run(
     run_id = run_id_of(pipeline)
     began, began_at = time.monotonic(), datetime.now(UTC)
     try:
-        result = pipeline.run()
-        state = result.wait_until_finish()
+        with quiet_library_errors(), show_progress(LiveCounts(), progress, unseen=_unseen(pipeline)):
+            result = pipeline.run()
+            state = result.wait_until_finish()
     except BaseException as error:
         raised = error_for_user(error)
         if raised is error and not isinstance(error, HoldedPipelineError):
             raise
+        _logger.debug("the run %s failed", run_id, exc_info=error)
         raise raised.with_traceback(None) from None
     if state != PipelineState.DONE:
         raise RuntimeError(f"the run {run_id} ended in state {state}")
     seconds = time.monotonic() - began
-    return RunReport(run_id, name or "", "succeeded", began_at, seconds, counts_of_result(result), result=result)
+    name = recorded_name(pipeline) if name is None else name
+    return RunReport(run_id, name, "succeeded", began_at, seconds, counts_of_result(result), result=result)
 
 
-def counts_of_result(result: Any) -> dict[str, int]:
-    """The counters of this library, those of several steps with the same name added."""
-    found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
-    counts: dict[str, int] = {}
-    for metric in found:
-        counts[metric.key.metric.name] = counts.get(metric.key.metric.name, 0) + metric.result
-    return counts
+def _unseen(pipeline: beam.Pipeline) -> str:
+    """What is shown as long as no counts are seen."""
+    in_memory = pipeline.options.view_as(DirectOptions).direct_running_mode != "multi_processing"
+    if type(own_runner(pipeline)).__name__ == "FnApiRunner" and in_memory:
+        return "listing"
+    return "running; workers in other processes show their counts at the end"

@@ -14,6 +14,7 @@ _BY_NAME: Final = {
     if isinstance(each, type) and issubclass(each, HoldedPipelineError) and each is not RejectRecord
 }
 _IN_TRACEBACK: Final = re.compile(rf"(?:^|[\s.'\"])({'|'.join(_BY_NAME)}): (.+)")
+_LONGEST: Final = 4_000
 _ESCAPED_END: Final = re.compile(r"\\n|\n")
 
 
@@ -34,6 +35,11 @@ def error_for_user(error: BaseException) -> BaseException:
     return _BY_NAME[name](_ESCAPED_END.split(sentence, maxsplit=1)[0].strip())
 
 
+def names_library_error(error: BaseException | None, text: str) -> bool:
+    """Whether it is an error of this library, or the text of a traceback that has one."""
+    return isinstance(error, HoldedPipelineError) or ("Traceback" in text and bool(_IN_TRACEBACK.search(text)))
+
+
 def is_interrupt(error: BaseException | None) -> bool:
     """Whether it is Ctrl-C, or was raised while Ctrl-C was handled."""
     seen: set[int] = set()  # an error may stand among its own causes
@@ -41,3 +47,14 @@ def is_interrupt(error: BaseException | None) -> bool:
         seen.add(id(error))
         error = error.__cause__ or error.__context__
     return isinstance(error, KeyboardInterrupt)
+
+
+def describe_for_user(error: BaseException) -> str:
+    """What a record says of the error that ended a run: its class and what it says, without a traceback."""
+    cause = error_for_user(error)
+    if isinstance(cause, KeyboardInterrupt):
+        return "the run was interrupted (Ctrl-C)"
+    lines = [line for line in str(cause).strip().splitlines() if line.strip()]
+    is_traceback = any(line.startswith("Traceback (most recent call last)") for line in lines)
+    text = (lines[-1] if is_traceback else "\n".join(lines)) if lines else ""
+    return f"{type(cause).__name__}: {text}"[:_LONGEST] if text else type(cause).__name__
