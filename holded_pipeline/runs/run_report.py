@@ -10,6 +10,7 @@ from typing import Any, Literal
 import attrs
 
 _REJECTED = "rejected"
+_NAME_WIDTH = 32
 _LAST_CHECKS = ("enrich.passed", "validate.passed", "replay.passed", "read.passed")
 _STORED_IN_TABLES = ("write.inserted", "write.updated")
 
@@ -128,7 +129,9 @@ class RunReport:
 
     def __str__(self) -> str:
         lines = [self._title(), "-" * len(self._title())]
-        lines += [f"{name:<32}{value:>12}" for name, value in self._rows()]
+        rows = self._rows()
+        width = max(_NAME_WIDTH, *(len(name) + 1 for name, _ in rows))
+        lines += [f"{name:<{width}}{value:>12}" for name, value in rows]
         lines.append(self._accounts())
         return "\n".join(lines + ([f"error: {self.error}"] if self.error else []))
 
