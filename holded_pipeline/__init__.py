@@ -19,6 +19,7 @@ from holded_pipeline.model.errors import (
     ConfigurationError,
     EnricherError,
     HoldedPipelineError,
+    LeaseLostError,
     ObjectUnreadableError,
     ObjectVanishedError,
     RejectRecord,
@@ -34,6 +35,9 @@ from holded_pipeline.postgres.evolve import TableDifference, evolve
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
+from holded_pipeline.runs.lease import Lease
+from holded_pipeline.runs.metrics import RunMetrics
+from holded_pipeline.runs.run_loop import RunsSummary
 from holded_pipeline.runs.run_records import RunObject, RunRecord, runs
 from holded_pipeline.runs.run_report import RunReport
 from holded_pipeline.schema_tables.schema_table import SchemaTable, table_from_schema
@@ -51,6 +55,7 @@ from holded_pipeline.transforms.forecast import forecast
 from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.read_rejected import ReadRejected, Replayed
 from holded_pipeline.transforms.run import report, run
+from holded_pipeline.transforms.run_every import run_every
 from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.validate_schema import ValidateSchema
 from holded_pipeline.transforms.workers.load_rows import LoadReceipt
@@ -75,6 +80,8 @@ __all__ = [
     "Forecast",
     "HoldedPipelineError",
     "Lateness",
+    "Lease",
+    "LeaseLostError",
     "LoadReceipt",
     "Lookup",
     "Mask",
@@ -93,9 +100,11 @@ __all__ = [
     "Replayed",
     "Retry",
     "RuleVerdict",
+    "RunMetrics",
     "RunObject",
     "RunRecord",
     "RunReport",
+    "RunsSummary",
     "SchemaDirectory",
     "SchemaMapping",
     "SchemaRef",
@@ -127,6 +136,7 @@ __all__ = [
     "rejected",
     "report",
     "run",
+    "run_every",
     "runs",
     "table_from_schema",
     "testing",
