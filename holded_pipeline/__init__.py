@@ -19,6 +19,7 @@ from holded_pipeline.model.errors import (
     ConfigurationError,
     EnricherError,
     HoldedPipelineError,
+    LeaseLostError,
     ObjectUnreadableError,
     ObjectVanishedError,
     RejectRecord,
@@ -35,6 +36,9 @@ from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
 from holded_pipeline.runs.ledger import Ledger
+from holded_pipeline.runs.lease import Lease
+from holded_pipeline.runs.metrics import RunMetrics
+from holded_pipeline.runs.run_loop import RunsSummary
 from holded_pipeline.runs.run_records import RunObject, RunRecord, runs
 from holded_pipeline.runs.run_report import RunReport
 from holded_pipeline.schema_tables.schema_table import SchemaTable, table_from_schema
@@ -52,6 +56,7 @@ from holded_pipeline.transforms.forecast import forecast
 from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.read_rejected import ReadRejected, Replayed
 from holded_pipeline.transforms.run import report, run
+from holded_pipeline.transforms.run_every import run_every
 from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.validate_schema import ValidateSchema
 from holded_pipeline.transforms.workers.load_rows import LoadReceipt
@@ -77,6 +82,8 @@ __all__ = [
     "HoldedPipelineError",
     "Lateness",
     "Ledger",
+    "Lease",
+    "LeaseLostError",
     "LoadReceipt",
     "Lookup",
     "Mask",
@@ -95,9 +102,11 @@ __all__ = [
     "Replayed",
     "Retry",
     "RuleVerdict",
+    "RunMetrics",
     "RunObject",
     "RunRecord",
     "RunReport",
+    "RunsSummary",
     "SchemaDirectory",
     "SchemaMapping",
     "SchemaRef",
@@ -129,6 +138,7 @@ __all__ = [
     "rejected",
     "report",
     "run",
+    "run_every",
     "runs",
     "table_from_schema",
     "testing",

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import msgspec
 
 from holded_pipeline.cli.durations import parse_duration
-from holded_pipeline.reading.layout import Layout
 
 Duration = str | float
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
@@ -70,7 +69,6 @@ class FlowSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     rejected: Text = "rejected/"
     envelope: Text = "holded"
     records: str | None = None
-    layout: Layout | None = None
     enrichers: tuple[str, ...] = ("processing", "business_context", "quality")
     min_quality: float | None = None
     max_rejected: int | float | dict[str, int | float] | None = None
