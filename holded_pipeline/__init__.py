@@ -35,8 +35,8 @@ from holded_pipeline.postgres.evolve import TableDifference, evolve
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
-from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.runs.lease import Lease
+from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.runs.metrics import RunMetrics
 from holded_pipeline.runs.run_loop import RunsSummary
 from holded_pipeline.runs.run_records import RunObject, RunRecord, runs
@@ -81,9 +81,9 @@ __all__ = [
     "Forecast",
     "HoldedPipelineError",
     "Lateness",
-    "Ledger",
     "Lease",
     "LeaseLostError",
+    "Ledger",
     "LoadReceipt",
     "Lookup",
     "Mask",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any, Final
 
 from holded_pipeline.cli.durations import parse_duration
 from holded_pipeline.cli.settings import Settings
@@ -15,7 +16,8 @@ from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
 from holded_pipeline.store.minio import MinIO
 
-_ANY = "any"  # the subject of events that are not checked
+_ANY: Final = "any"  # the subject of events that are not checked
+_EVERYTHING_FITS: Final[dict[str, Any]] = {_ANY: {}}
 
 
 def lake_of(settings: Settings, *, retry: float | None = None) -> MinIO:
@@ -54,7 +56,7 @@ def schemas_of(settings: Settings, *, retry: float | None = None) -> tuple[Schem
     if schemas.directory is not None:
         return SchemaDirectory(settings.folder / schemas.directory, layout=schemas.layout), schemas.subject
     if schemas.registry is None:
-        return SchemaMapping({_ANY: {}}), _ANY
+        return SchemaMapping(_EVERYTHING_FITS), _ANY
     registry = SchemaRegistry(
         schemas.registry,
         username=schemas.username,

@@ -29,7 +29,9 @@ class Commands(click.Group):
             if isinstance(error, SystemExit) or ctx.find_root().params.get("debug"):
                 raise
             cause = error_for_user(error)
-            click.echo("interrupted" if isinstance(cause, KeyboardInterrupt) else f"error: {sentence_of(cause)}", err=True)
+            click.echo(
+                "interrupted" if isinstance(cause, KeyboardInterrupt) else f"error: {sentence_of(cause)}", err=True
+            )
             ctx.exit(exit_code_of(cause))
 
 

@@ -20,7 +20,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     endpoint: Text
     bucket: Text
     access_key: Text
-    secret_key_env: Text = "MINIO_SECRET_KEY"
+    secret_key_env: Text = "MINIO_SECRET_KEY"  # noqa: S105  the name of the variable
     region: Text = "us-east-1"
     addressing_style: Literal["path", "virtual"] = "path"
     verify: bool | str = True

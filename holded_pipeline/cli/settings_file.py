@@ -126,7 +126,7 @@ def _has_password(url: str) -> bool:
         parts = urlsplit(url)
         return bool(parts.password) or "password=" in parts.query.lower()
     except ValueError:
-        return "password=" in url.lower() or "@" in url and ":" in url.partition("://")[2].partition("@")[0]
+        return "password=" in url.lower() or ("@" in url and ":" in url.partition("://")[2].partition("@")[0])
 
 
 def _plain(message: str) -> str:
