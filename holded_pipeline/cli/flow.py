@@ -16,6 +16,7 @@ from holded_pipeline.store.minio import MinIO
 from holded_pipeline.transforms.enrich import Enrich
 from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.read_rejected import ReadRejected
+from holded_pipeline.transforms.settle_objects import SettleObjects
 from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.validate_schema import ValidateSchema
 from holded_pipeline.transforms.write_minio import WriteMinIO
@@ -69,10 +70,11 @@ class Flow:
             new_only=self.ledger,
         )
         events, rejected = self._checked(raw.passed, [raw.rejected])
-        _ = events | "Store" >> WriteMinIO(self.lake, flow.enriched)
+        stored = events | "Store" >> WriteMinIO(self.lake, flow.enriched)
         loaded = events | "Load" >> WritePostgres(self.db, on_conflict=flow.on_conflict)
-        written = WriteRejected(self.lake, flow.rejected, max_rejected=flow.max_rejected, of=raw)
-        _ = (*rejected, loaded.rejected) | "WriteRejected" >> written
+        write = WriteRejected(self.lake, flow.rejected, max_rejected=flow.max_rejected, of=raw)
+        written = (*rejected, loaded.rejected) | "WriteRejected" >> write
+        _ = (stored, loaded, written) | "Settle" >> SettleObjects(self.ledger)
         return pipeline
 
     def replay(self, selection: dict[str, Any]) -> beam.Pipeline:
