@@ -23,7 +23,7 @@ _COMMANDS: Final = {
 }
 """The commands in the order of the help, with the file of each and what it is for.
 
-A file is imported when its command is used: the help does not wait for Beam."""
+A file is imported when its command is used: those of the API need an extra."""
 EPILOG: Final = """\b
 Examples:
   holded-pipeline up                        the whole system on this machine, until Ctrl-C

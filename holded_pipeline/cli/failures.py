@@ -50,4 +50,4 @@ def quiet_logs(*, debug: bool) -> None:
     """Warnings of this library go to stderr in one line each; Beam's own words only with `debug`."""
     logging.basicConfig(format="%(message)s" if not debug else logging.BASIC_FORMAT, level=logging.WARNING)
     logging.getLogger("apache_beam").setLevel(logging.WARNING if debug else logging.CRITICAL)
-    logging.getLogger("holded_pipeline").setLevel(logging.DEBUG if debug else logging.INFO)
+    logging.getLogger("holded_pipeline").setLevel(logging.DEBUG if debug else logging.WARNING)
