@@ -34,6 +34,7 @@ from holded_pipeline.postgres.evolve import TableDifference, evolve
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
+from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.runs.run_records import RunObject, RunRecord, runs
 from holded_pipeline.runs.run_report import RunReport
 from holded_pipeline.schema_tables.schema_table import SchemaTable, table_from_schema
@@ -75,6 +76,7 @@ __all__ = [
     "Forecast",
     "HoldedPipelineError",
     "Lateness",
+    "Ledger",
     "LoadReceipt",
     "Lookup",
     "Mask",
