@@ -13,6 +13,7 @@ from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.store.minio import MinIO
+from holded_pipeline.transforms.beam.recorded_runs import record_run
 from holded_pipeline.transforms.enrich import Enrich
 from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.read_rejected import ReadRejected
@@ -81,6 +82,7 @@ class Flow:
         """A new pipeline: the selected rejections go through the same steps again, and are settled."""
         flow = self.settings.flow
         pipeline = self._pipeline()
+        record_run(pipeline, self.db, f"{flow.name} replay")
         back = pipeline | "Read" >> ReadRejected(self.lake, flow.rejected, **selection)
         events, rejected = self._checked(back.passed, [back.rejected])
         stored = events | "Store" >> WriteMinIO(self.lake, flow.enriched)

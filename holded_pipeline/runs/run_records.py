@@ -147,7 +147,7 @@ class RunRecords(Sequence[RunRecord]):
 
     def get(self, run_id: str) -> RunRecord | None:
         """The run with this id, read now; None if there is none."""
-        found = _read(self._db, _select().where(pipeline_runs.c.run_id == run_id))
+        found = _read(self._db, _select_runs().where(pipeline_runs.c.run_id == run_id))
         return found[0] if found else None
 
     def objects(self, run_id: str) -> list[RunObject]:
@@ -167,7 +167,7 @@ class RunRecords(Sequence[RunRecord]):
 
     def _records(self) -> list[RunRecord]:
         if self._loaded is None:
-            query = _select().order_by(pipeline_runs.c.began_at.desc(), pipeline_runs.c.run_id).limit(self._limit)
+            query = _select_runs().order_by(pipeline_runs.c.began_at.desc(), pipeline_runs.c.run_id).limit(self._limit)
             self._loaded = _read(
                 self._db, query if self._name is None else query.where(pipeline_runs.c.name == self._name)
             )
@@ -199,7 +199,7 @@ def runs(db: Postgres, name: str | None = None, *, limit: int | None = None) -> 
     return RunRecords(db, name, limit)
 
 
-def _select() -> sa.Select[Any]:
+def _select_runs() -> sa.Select[Any]:
     columns = [column for column in pipeline_runs.c if column.name != "state"]
     return sa.select(*columns, sa.case((is_dead, "killed"), else_=pipeline_runs.c.state).label("state"))
 

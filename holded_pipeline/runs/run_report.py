@@ -178,7 +178,7 @@ class RunReport:
         return rows
 
     def _accounts(self) -> str:
-        verdict = {True: "yes", False: "NO", None: "cannot be told by counters"}[self.is_balanced]
+        verdict = {True: "yes", False: "NO", None: "counters cannot tell"}[self.is_balanced]
         kept = (
             f"inserted {self.inserted:,} + updated {self.updated:,} + duplicates {self.duplicates:,}"
             if self._has_table

@@ -1,4 +1,4 @@
-"""Beam logs the traceback of each error beside raising it; of this library's own errors only the sentence matters."""
+"""Beam logs the traceback of each error beside raising it; of this library's own errors the sentence is enough."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from holded_pipeline.transforms.beam.run_errors import names_library_error
+from holded_pipeline.transforms.beam.run_errors import is_said_once
 
 _logger = logging.getLogger("holded_pipeline")
 _LOGGERS: Final = (
@@ -37,7 +37,7 @@ def _keep(record: logging.LogRecord) -> bool:
         return True
     error = record.exc_info[1] if record.exc_info else None
     message = record.getMessage()
-    if not names_library_error(error, message):
+    if not is_said_once(error, message):
         return True
     _logger.debug("%s", message, exc_info=record.exc_info)
     return False

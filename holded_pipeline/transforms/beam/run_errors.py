@@ -15,6 +15,7 @@ _BY_NAME: Final = {
 }
 # A line of a traceback; some services write the whole of it in one line, with "\\n" as text.
 _IN_TRACEBACK: Final = re.compile(rf"(?:^|[\s.'\"]|\\n)({'|'.join(_BY_NAME)}): (.+?)(?=\\n|\n|$)")
+_INTERRUPT: Final = re.compile(r"(?:^|\n|\\n)KeyboardInterrupt")
 _LONGEST: Final = 4_000
 
 
@@ -35,9 +36,11 @@ def error_for_user(error: BaseException) -> BaseException:
     return _BY_NAME[name](sentence.strip())
 
 
-def names_library_error(error: BaseException | None, text: str) -> bool:
-    """Whether it is an error of this library, or the text of a traceback that has one."""
-    return isinstance(error, HoldedPipelineError) or ("Traceback" in text and bool(_IN_TRACEBACK.search(text)))
+def is_said_once(error: BaseException | None, text: str) -> bool:
+    """Whether an error, or the text of a traceback, is what `error_for_user` makes one clear error of."""
+    if isinstance(error, HoldedPipelineError) or is_interrupt(error):
+        return True
+    return "Traceback" in text and bool(_IN_TRACEBACK.search(text) or _INTERRUPT.search(text))
 
 
 def is_interrupt(error: BaseException | None) -> bool:
