@@ -26,16 +26,22 @@ def keys_of_environment(environment: Mapping[str, str] | None = None) -> dict[st
     return found
 
 
-def build_app(flow: Flow) -> FastAPI:
-    """The app over the store of a flow.
+def require_api() -> None:
+    """Sees that the API can be imported.
 
     Raises:
         ConfigurationError: the extra `api` is not installed; the message says so.
     """
     try:
-        from holded_pipeline.api import Limits, create_app  # noqa: PLC0415
+        import holded_pipeline.api  # noqa: F401, PLC0415
     except ModuleNotFoundError as error:
         raise ConfigurationError(str(error)) from error
+
+
+def build_app(flow: Flow) -> FastAPI:
+    """The app over the store of a flow; see `require_api`."""
+    from holded_pipeline.api import Limits, create_app  # noqa: PLC0415
+
     settings = flow.settings
     checks = settings.api.check_schemas
     return create_app(

@@ -6,7 +6,7 @@ import socket
 
 import click
 
-from holded_pipeline.cli.api_keys import KEY_VARIABLE, build_app, keys_of_environment
+from holded_pipeline.cli.api_keys import KEY_VARIABLE, build_app, keys_of_environment, require_api
 from holded_pipeline.cli.flow import Flow
 from holded_pipeline.cli.options import Context, shared_options
 from holded_pipeline.model.errors import ConfigurationError
@@ -26,11 +26,12 @@ def serve_command(context: Context, *, host: str | None, port: int | None) -> No
     Example:
       HOLDED_API_KEY=... holded-pipeline serve --host 0.0.0.0
     """  # noqa: D301  \b keeps the lines of the example as they are
+    require_api()
     settings = context.settings
     host = host or settings.api.host
     port = settings.api.port if port is None else port
     app = build_app(Flow.of(settings))
-    from holded_pipeline.api import serve  # noqa: PLC0415  it needs the extra `api`, for which build_app asked
+    from holded_pipeline.api import serve  # noqa: PLC0415  it needs the extra `api`
 
     port = require_free_port(host, port)
     if not keys_of_environment():

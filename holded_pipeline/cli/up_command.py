@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from holded_pipeline import testing
-from holded_pipeline.cli.api_keys import build_app
+from holded_pipeline.cli.api_keys import build_app, require_api
 from holded_pipeline.cli.connections import schemas_of
 from holded_pipeline.cli.flow import Flow
 from holded_pipeline.cli.options import Context, DurationParameter, shared_options
@@ -58,6 +58,7 @@ def up_command(context: Context, **options: Any) -> None:
       holded-pipeline up
       holded-pipeline up --keep data --samples 20000
     """  # noqa: D301  \b keeps the lines of the examples as they are
+    require_api()
     out = context.out
     port = require_free_port(_HOST, options["port"])
     out.say("starting a store and a database …")

@@ -40,7 +40,7 @@ WRONG = {
     ),
     "budget": (ExitCode.TOO_MANY_REJECTED, ("run", "--max-rejected", "10%"), {}, "rejected"),
     "strict": (ExitCode.TOO_MANY_REJECTED, ("run", "--strict"), {}, "rejected"),
-    "a host": (ExitCode.WRONG_USAGE, ("serve", "--host", "0.0.0.0", "--port", "0"), {}, "API keys"),  # noqa: S104
+    "a host": (ExitCode.WRONG_USAGE, ("serve", "--host", "0.0.0.0", "--port", "0"), {}, "API keys"),
 }
 
 

@@ -41,7 +41,10 @@ def test_the_template_is_a_file_of_settings_and_has_every_key(read):
     ("text", "words"),
     [
         ("[stoer]\n", r"a section is not known, 'stoer'; did you mean 'store'\?"),
-        ('[flow]\nenrichmers = ["quality"]\n', r"a key of \[flow\] is not known, 'enrichmers'; did you mean 'enrichers'"),
+        (
+            '[flow]\nenrichmers = ["quality"]\n',
+            r"\[flow\] is not known, 'enrichmers'; did you mean 'enrichers'",
+        ),
         ('[api]\nport = "high"\n', r"\[api\] port: expected int, got str"),
         ('[runs]\nevery = "often"\n', "'often' is no duration; write 60s, 5m"),
         ('[schemas]\ndirectory = "a"\nregistry = "http://b"\n', "name a directory or a registry, not both"),

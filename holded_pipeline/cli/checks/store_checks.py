@@ -9,7 +9,9 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from holded_pipeline.cli.checks.clocks import require_same_time
+from holded_pipeline.model.errors import TransientError
 from holded_pipeline.reading.key_patterns import glob_prefix
+from holded_pipeline.store.errors import is_transient_store_error, translate_store_error
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import join_key
 from holded_pipeline.store.read_plan import Slice
@@ -51,7 +53,12 @@ def check_writable(lake: MinIO, prefix: str) -> str:
 
 def check_store_clock(lake: MinIO) -> str:
     """The store's clock and the one here agree: a store rejects requests that were signed at another time."""
-    answer = lake.filesystem().call_s3("head_bucket", Bucket=lake.bucket)
+    try:
+        answer = lake.filesystem().call_s3("head_bucket", Bucket=lake.bucket)
+    except Exception as error:
+        if is_transient_store_error(error):
+            raise TransientError(f"{lake} does not answer: {error}") from error
+        raise translate_store_error(error, lake) from error
     date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     if date is None:
         return "the store does not say what time it is"
