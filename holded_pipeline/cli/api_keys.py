@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from holded_pipeline.cli.flow import Flow
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.servers.secret import Secret
-
-if TYPE_CHECKING:  # at run time it needs the extra `api`
-    from fastapi import FastAPI
 
 KEY_VARIABLE: Final = "HOLDED_API_KEY"
 
@@ -38,8 +35,8 @@ def require_api() -> None:
         raise ConfigurationError(str(error)) from error
 
 
-def build_app(flow: Flow) -> FastAPI:
-    """The app over the store of a flow; see `require_api`."""
+def build_app(flow: Flow) -> Any:
+    """The app over the store of a flow, as `create_app` returns it; see `require_api`."""
     from holded_pipeline.api import Limits, create_app  # noqa: PLC0415
 
     settings = flow.settings

@@ -7,7 +7,7 @@ import click
 from holded_pipeline.cli.checks.every_check import Check, all_checks
 from holded_pipeline.cli.exit_codes import ExitCode, exit_code_of
 from holded_pipeline.cli.failures import sentence_of
-from holded_pipeline.cli.options import Context, DurationParameter, shared_options
+from holded_pipeline.cli.options import CommandContext, DurationParameter, shared_options
 from holded_pipeline.cli.output import Output
 from holded_pipeline.model.errors import HoldedPipelineError
 
@@ -21,7 +21,7 @@ from holded_pipeline.model.errors import HoldedPipelineError
     help="How long a server may take.  [default: 5s]",
 )
 @shared_options()
-def check_command(context: Context, *, deadline: float) -> None:
+def check_command(context: CommandContext, *, deadline: float) -> None:
     """Check servers, grants, schemas, plugins and clocks: a line each, and what to do.
 
     All checks are made, also after one that failed. To see whether it may write, it writes an empty object below the

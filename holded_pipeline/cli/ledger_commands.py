@@ -8,7 +8,7 @@ import attrs
 import click
 
 from holded_pipeline.cli.flow import Flow
-from holded_pipeline.cli.options import Context, shared_options
+from holded_pipeline.cli.options import CommandContext, shared_options
 
 
 @click.group("ledger")
@@ -20,7 +20,7 @@ def ledger_commands() -> None:
 @click.argument("pattern", default="")
 @click.option("--limit", type=click.IntRange(1), default=100, help="At most so many.  [default: 100]")
 @shared_options()
-def list_settled(context: Context, pattern: str, *, limit: int) -> None:
+def list_settled(context: CommandContext, pattern: str, *, limit: int) -> None:
     """List the settled objects below PATTERN, a prefix or a glob."""
     flow = Flow.of(context.settings)
     rows = [attrs.asdict(each) for each in itertools.islice(flow.ledger.settled(flow.lake, pattern), limit)]
@@ -31,7 +31,7 @@ def list_settled(context: Context, pattern: str, *, limit: int) -> None:
 @click.argument("pattern")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @shared_options()
-def forget_settled(context: Context, pattern: str, *, yes: bool) -> None:
+def forget_settled(context: CommandContext, pattern: str, *, yes: bool) -> None:
     """Forget what is settled below PATTERN, so that the next run reads it again; * is everything."""
     flow = Flow.of(context.settings)
     if not yes:
@@ -42,7 +42,7 @@ def forget_settled(context: Context, pattern: str, *, yes: bool) -> None:
 
 @ledger_commands.command("prune")
 @shared_options()
-def prune_settled(context: Context) -> None:
+def prune_settled(context: CommandContext) -> None:
     """Delete the entries of objects that are no longer in the store, which is listed for that."""
     flow = Flow.of(context.settings)
     count = flow.ledger.prune(flow.lake)

@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @attrs.frozen
-class Context:
+class CommandContext:
     """What the shared options of a command say.
 
     Attributes:
@@ -66,14 +66,14 @@ class BudgetParameter(click.ParamType[float]):
 
 
 def shared_options(*, config: bool = True, json: bool = True) -> Callable[[F], F]:
-    """Adds the shared options to a command, which is given a `Context` first. Stands right below its decorator."""
+    """Adds the shared options to a command, which is given a `CommandContext` first. Stands right below its decorator."""
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
         def with_context(*args: Any, **kwargs: Any) -> Any:
             path = kwargs.pop("config", None) or Path(DEFAULT_FILE)
             out = Output(as_json=kwargs.pop("as_json", False))
-            return function(Context(path, out), *args, **kwargs)
+            return function(CommandContext(path, out), *args, **kwargs)
 
         decorated: Any = with_context  # with the parameters that click keeps as an attribute of the function
         if json:

@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 import click
 
-from holded_pipeline.cli.options import Context, shared_options
+from holded_pipeline.cli.options import CommandContext, shared_options
 from holded_pipeline.plugins.registry import PluginRegistry
 
 
 @click.command("plugins")
 @shared_options(config=False)
-def plugins_command(context: Context) -> None:
+def plugins_command(context: CommandContext) -> None:
     """List the enrichers, envelopes and quality rules that are installed, with where they come from."""
     context.out.table(_listed(PluginRegistry.installed()), ("kind", "name", "from", "what"), nothing="no plugins")
 
@@ -23,14 +23,15 @@ def _listed(registry: PluginRegistry) -> list[dict[str, Any]]:
         *(("envelope", name, function) for name, function in registry.envelopes.items()),
     ]
     found = [
-        {"kind": kind, "name": name, "from": registry.owner(kind, name), "what": _first_line(function)}
+        {"kind": kind, "name": name, "from": registry.owner(kind, name), "what": _first_sentence_of(function)}
         for kind, name, function in named
     ]
     rules = registry.quality_rules
     return found + [
-        {"kind": "quality rule", "name": rule.id, "from": rule.plugin, "what": _first_line(rule)} for rule in rules
+        {"kind": "quality rule", "name": rule.id, "from": rule.plugin, "what": _first_sentence_of(rule)}
+        for rule in rules
     ]
 
 
-def _first_line(value: Any) -> str:
+def _first_sentence_of(value: Any) -> str:
     return (getattr(value, "__doc__", None) or "").strip().partition("\n")[0]

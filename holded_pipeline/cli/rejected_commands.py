@@ -9,7 +9,7 @@ from typing import Any, Literal
 import click
 
 from holded_pipeline.cli.flow import Flow
-from holded_pipeline.cli.options import Context, shared_options
+from holded_pipeline.cli.options import CommandContext, shared_options
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.model.values import Rejected
 from holded_pipeline.rejected.forecast import Forecast
@@ -55,7 +55,7 @@ def _utc(time: datetime | None) -> datetime | None:
 @click.option("--all", "all_", is_flag=True, help="Those that were replayed, too.")
 @click.option("--limit", type=click.IntRange(1), default=100, help="At most so many.  [default: 100]")
 @shared_options()
-def list_rejected(context: Context, **options: Any) -> None:
+def list_rejected(context: CommandContext, **options: Any) -> None:
     """List rejected records that are open."""
     flow = Flow.of(context.settings)
     which: Literal["open", "all"] = "all" if options["all_"] else "open"
@@ -67,12 +67,12 @@ def list_rejected(context: Context, **options: Any) -> None:
 @rejected_commands.command("show")
 @click.argument("rejection_id")
 @shared_options()
-def show_rejected(context: Context, rejection_id: str) -> None:
+def show_rejected(context: CommandContext, rejection_id: str) -> None:
     """Show one rejected record: why it was rejected, and the record itself."""
     flow = Flow.of(context.settings)
     for each in rejected(flow.lake, flow.settings.flow.rejected, which="all"):
         if each.id == rejection_id:
-            context.out.document(to_document(each), _text_of(each))
+            context.out.document(to_document(each), _describe_rejected(each))
             return
     raise ConfigurationError(f"no rejected record has the id {rejection_id!r}; `rejected list` lists them")
 
@@ -81,7 +81,7 @@ def show_rejected(context: Context, rejection_id: str) -> None:
 @_filters
 @click.option("--max-attempts", type=click.IntRange(1), default=5, help="Records tried so often stay.  [default: 5]")
 @shared_options()
-def forecast_rejected(context: Context, **options: Any) -> None:
+def forecast_rejected(context: CommandContext, **options: Any) -> None:
     """Say how many rejected records would pass now, and why the others would not; nothing is written."""
     found = _forecast(Flow.of(context.settings), options)
     context.out.document(_document_of(found), str(found))
@@ -92,7 +92,7 @@ def forecast_rejected(context: Context, **options: Any) -> None:
 @click.option("--max-attempts", type=click.IntRange(1), default=5, help="Records tried so often stay.  [default: 5]")
 @click.option("--progress/--no-progress", default=None, help="Show progress.  [default: as fits the terminal]")
 @shared_options()
-def replay_rejected(context: Context, **options: Any) -> None:
+def replay_rejected(context: CommandContext, **options: Any) -> None:
     """Run rejected records through the pipeline again; those that pass are settled.
 
     \b
@@ -125,7 +125,7 @@ def _document_of(found: Forecast) -> dict[str, Any]:
     }
 
 
-def _text_of(each: Rejected) -> str:
+def _describe_rejected(each: Rejected) -> str:
     source = each.source
     where = "" if source is None else f"{source.bucket}/{source.key}, line {source.line}"
     lines = [

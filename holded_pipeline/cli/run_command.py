@@ -10,7 +10,7 @@ import msgspec
 from holded_pipeline.cli.durations import parse_duration
 from holded_pipeline.cli.exit_codes import ExitCode
 from holded_pipeline.cli.flow import Flow
-from holded_pipeline.cli.options import BudgetParameter, Context, DurationParameter, shared_options
+from holded_pipeline.cli.options import BudgetParameter, CommandContext, DurationParameter, shared_options
 from holded_pipeline.cli.output import Output
 from holded_pipeline.cli.settings import Settings
 from holded_pipeline.runs.run_report import RunReport
@@ -27,7 +27,7 @@ from holded_pipeline.transforms.run_every import run_every
 @click.option("--metrics-port", type=click.IntRange(1, 65_535), metavar="PORT", help="Serve /metrics while it runs.")
 @click.option("--progress/--no-progress", default=None, help="Show progress.  [default: as fits the terminal]")
 @shared_options()
-def run_command(context: Context, **options: Any) -> None:
+def run_command(context: CommandContext, **options: Any) -> None:
     """Run the pipeline: what is new below the raw prefix is checked, enriched, stored and loaded.
 
     With --every it goes on until SIGTERM or Ctrl-C, which finish the run that is going on. Of all processes with one
@@ -44,18 +44,18 @@ def run_command(context: Context, **options: Any) -> None:
     if every is None:
         if options["max_runs"] or options["metrics_port"]:
             raise click.UsageError("--max-runs and --metrics-port go with --every or --continuous")
-        _run_once(Flow.of(settings), context.out, options["progress"])
+        _make_one_run(Flow.of(settings), context.out, options["progress"])
     else:
-        _run_again(Flow.of(settings), context.out, every, options)
+        _make_runs(Flow.of(settings), context.out, every, options)
 
 
-def _run_once(flow: Flow, out: Output, progress: bool | None) -> None:  # noqa: FBT001
+def _make_one_run(flow: Flow, out: Output, progress: bool | None) -> None:  # noqa: FBT001
     report = run(flow.ingest(), progress=progress, name=flow.settings.flow.name)
     out.document(report.to_dict(), str(report))
     exit_unless_balanced(report, out)
 
 
-def _run_again(flow: Flow, out: Output, every: float, options: dict[str, Any]) -> None:
+def _make_runs(flow: Flow, out: Output, every: float, options: dict[str, Any]) -> None:
     summary = run_every(
         flow.ingest,
         flow.db,

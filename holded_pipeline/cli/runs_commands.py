@@ -8,7 +8,7 @@ import attrs
 import click
 
 from holded_pipeline.cli.connections import database_of
-from holded_pipeline.cli.options import Context, shared_options
+from holded_pipeline.cli.options import CommandContext, shared_options
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.runs.run_records import RunRecord, runs
 
@@ -24,7 +24,7 @@ def runs_commands() -> None:
 @click.option("--name", help="Only those of the pipeline with this name.")
 @click.option("--limit", type=click.IntRange(1), default=20, help="At most so many.  [default: 20]")
 @shared_options()
-def list_runs(context: Context, *, name: str | None, limit: int) -> None:
+def list_runs(context: CommandContext, *, name: str | None, limit: int) -> None:
     """List the last runs, the newest first; failed and killed ones, too."""
     found = runs(database_of(context.settings), name, limit=limit)
     context.out.table([_row_of(each) for each in found], _COLUMNS, nothing="no run is recorded")
@@ -34,7 +34,7 @@ def list_runs(context: Context, *, name: str | None, limit: int) -> None:
 @click.argument("run_id")
 @click.option("--objects", is_flag=True, help="What became of the records of each object, too.")
 @shared_options()
-def show_run(context: Context, run_id: str, *, objects: bool) -> None:
+def show_run(context: CommandContext, run_id: str, *, objects: bool) -> None:
     """Show what one run did."""
     db = database_of(context.settings)
     found = runs(db).get(run_id)

@@ -8,7 +8,7 @@ import click
 
 from holded_pipeline.cli.api_keys import KEY_VARIABLE, build_app, keys_of_environment, require_api
 from holded_pipeline.cli.flow import Flow
-from holded_pipeline.cli.options import Context, shared_options
+from holded_pipeline.cli.options import CommandContext, shared_options
 from holded_pipeline.model.errors import ConfigurationError
 
 
@@ -16,7 +16,7 @@ from holded_pipeline.model.errors import ConfigurationError
 @click.option("--host", help="The address to listen on, instead of the file's.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="The port to listen on, instead of the file's.")
 @shared_options(json=False)
-def serve_command(context: Context, *, host: str | None, port: int | None) -> None:
+def serve_command(context: CommandContext, *, host: str | None, port: int | None) -> None:
     """Serve the ingestion API: POST /collect answers when the store has confirmed the events.
 
     The keys of clients are in the environment: HOLDED_API_KEY, or HOLDED_API_KEY_<NAME> for several. Without keys it

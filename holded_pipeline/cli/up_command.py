@@ -16,7 +16,7 @@ from holded_pipeline import testing
 from holded_pipeline.cli.api_keys import build_app, require_api
 from holded_pipeline.cli.connections import schemas_of
 from holded_pipeline.cli.flow import Flow
-from holded_pipeline.cli.options import Context, DurationParameter, shared_options
+from holded_pipeline.cli.options import CommandContext, DurationParameter, shared_options
 from holded_pipeline.cli.output import Output
 from holded_pipeline.cli.run_command import line_of
 from holded_pipeline.cli.serve_command import require_free_port
@@ -48,7 +48,7 @@ _COMPANY = "b5fb12e0d9090b8906555096"
     help="Check events by the schemas there.",
 )
 @shared_options(config=False)
-def up_command(context: Context, **options: Any) -> None:
+def up_command(context: CommandContext, **options: Any) -> None:
     """Start the whole system on this machine: a store, a database, the API, and a run each few seconds.
 
     No file is needed. Ctrl-C stops it all, after the run that is going on; without --keep the data are deleted.

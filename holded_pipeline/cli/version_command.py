@@ -8,14 +8,14 @@ from typing import Final
 
 import click
 
-from holded_pipeline.cli.options import Context, shared_options
+from holded_pipeline.cli.options import CommandContext, shared_options
 
 _PACKAGES: Final = ("holded-pipeline", "apache-beam", "sqlalchemy", "psycopg", "s3fs", "fastapi", "rich")
 
 
 @click.command("version")
 @shared_options(config=False)
-def version_command(context: Context) -> None:
+def version_command(context: CommandContext) -> None:
     """Show the versions of this library, of Python, of Beam and of the drivers."""
     found = installed_versions()
     context.out.document(found, "\n".join(f"{name} {number}" for name, number in found.items()))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import tomllib
 from pathlib import Path
 
 import click
@@ -11,7 +13,8 @@ from holded_pipeline.cli.commands import EPILOG, commands
 from holded_pipeline.cli.exit_codes import ExitCode
 from holded_pipeline.cli.settings_file import SECTIONS, keys_of_section
 
-PAGE = (Path(__file__).parent.parent.parent / "docs" / "cli.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent.parent
+PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 
 
 def table_of(heading: str) -> dict[str, str]:
@@ -57,3 +60,10 @@ def test_every_command_that_prints_data_can_print_json():
         for leaf in getattr(command, "commands", {command.name: command}).values():
             options = {each for parameter in leaf.params for each in parameter.opts}
             assert ("--json" in options) != (leaf.name in words_alone), leaf.name
+
+
+def test_the_entry_point_is_the_command():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, _, name = project["scripts"]["holded-pipeline"].partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+    assert {each.partition(">")[0] for each in project["optional-dependencies"]["cli"]} == {"click", "rich"}
