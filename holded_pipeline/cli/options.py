@@ -66,7 +66,7 @@ class BudgetParameter(click.ParamType[float]):
 
 
 def shared_options(*, config: bool = True, json: bool = True) -> Callable[[F], F]:
-    """Adds the shared options to a command, which is given a `CommandContext` first. Stands right below its decorator."""
+    """Adds the shared options to a command, which is given a `CommandContext` first."""
 
     def decorate(function: F) -> F:
         @functools.wraps(function)

@@ -28,7 +28,7 @@ def _listed(registry: PluginRegistry) -> list[dict[str, Any]]:
     ]
     rules = registry.quality_rules
     return found + [
-        {"kind": "quality rule", "name": rule.id, "from": rule.plugin, "what": _first_sentence_of(rule)}
+        {"kind": "quality rule", "name": rule.id, "from": rule.plugin, "what": _first_sentence_of(rule.check)}
         for rule in rules
     ]
 

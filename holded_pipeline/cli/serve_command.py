@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import socket
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
 
 import click
 
 from holded_pipeline.cli.api_keys import KEY_VARIABLE, build_app, keys_of_environment, require_api
+from holded_pipeline.cli.exit_codes import ExitCode
 from holded_pipeline.cli.flow import Flow
 from holded_pipeline.cli.options import CommandContext, shared_options
 from holded_pipeline.model.errors import ConfigurationError
@@ -37,7 +43,23 @@ def serve_command(context: CommandContext, *, host: str | None, port: int | None
     if not keys_of_environment():
         context.out.say(f"no key is set in {KEY_VARIABLE}: requests from this machine alone are answered")
     context.out.say(f"http://{host}:{port}/docs shows the calls")
-    serve(app, host=host, port=port, proxy=settings.api.proxy, log_level="warning")
+    with _ending_well():
+        serve(app, host=host, port=port, proxy=settings.api.proxy, log_level="warning")
+
+
+@contextlib.contextmanager
+def _ending_well() -> Iterator[None]:
+    """SIGTERM and Ctrl-C are how a server ends: exit code 0. uvicorn finishes its work, and then raises them again."""
+    before = signal.signal(signal.SIGTERM, _exit)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _exit(_: int, __: object) -> NoReturn:
+    sys.exit(ExitCode.OK)
 
 
 def require_free_port(host: str, port: int) -> int:

@@ -1,4 +1,4 @@
-"""`up`: the whole system in one process, until Ctrl-C."""
+"""`up` and `serve` as processes: they accept events, and a signal ends them well."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import sqlalchemy as sa
@@ -64,3 +65,31 @@ def test_an_event_that_is_posted_becomes_a_row_and_ctrl_c_leaves_no_process(tmp_
     assert sum(json.loads(line)["stored"] for line in printed.splitlines()) == 1
     assert processes_over(place["folder"]) == []
     assert (tmp_path / "data" / "postgres").is_dir()
+
+
+def test_serve_stores_what_it_accepted_and_sigterm_ends_it_with_0(make_place):
+    place = make_place()
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "holded_pipeline.cli.main", "serve", "--config", str(place.file)]
+    with subprocess.Popen(
+        [*command, "--port", str(port)], stderr=subprocess.PIPE, text=True, env=os.environ | place.environment
+    ) as process:
+        try:
+            while "/docs" not in process.stderr.readline():
+                assert process.poll() is None
+            event_id = post_when_it_listens(f"http://127.0.0.1:{port}")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, words = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, words) == (0, "")
+    assert [event.id for event in hp.events(place.lake, "raw/")] == [event_id]
+
+
+def post_when_it_listens(url: str) -> str:
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        try:
+            return post(url, example_event())
+        except urllib.error.URLError:
+            assert time.monotonic() < deadline, "the API does not listen"
+            time.sleep(0.1)
