@@ -82,8 +82,11 @@ class RunMetrics:
         }
         self._textfile = None if textfile is None else Path(textfile)
         self._pushgateway = pushgateway
-        for state in ("succeeded", "failed"):  # a counter that appears only with the first failure has no increase then
+        # A counter that appears only when it counts has no increase then.
+        for state in ("succeeded", "failed"):
             self._add("runs", 0, state=state)
+        for key in (key for key, (_, labels) in COUNTERS.items() if not labels):
+            self._add(key, 0)
         if self._textfile is not None and self._textfile.exists():
             self._restore(self._textfile.read_text(encoding="utf-8"))
 
