@@ -36,6 +36,7 @@ from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
 from holded_pipeline.runs.lease import Lease
+from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.runs.metrics import RunMetrics
 from holded_pipeline.runs.run_loop import RunsSummary
 from holded_pipeline.runs.run_records import RunObject, RunRecord, runs
@@ -82,6 +83,7 @@ __all__ = [
     "Lateness",
     "Lease",
     "LeaseLostError",
+    "Ledger",
     "LoadReceipt",
     "Lookup",
     "Mask",

@@ -91,6 +91,14 @@ def held_for_rejection(event: Event) -> Any:
     return _held_values(fields) if "_position" in fields and fields["raw"] else event
 
 
+def object_of_held(held: Any) -> ReadObject | Source | None:
+    """The object that the event was read from."""
+    if isinstance(held, Event):
+        return held.source
+    read_object: ReadObject = held[-1][0]
+    return read_object
+
+
 def event_of_held(held: Any) -> Event:
     """The event, for a rejection: if it has its record, the record stands for its data and metadata."""
     if isinstance(held, Event):

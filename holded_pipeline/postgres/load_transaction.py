@@ -18,13 +18,15 @@ Cursor = Any  # psycopg's, whose type parameters say nothing here
 class LoadResult:
     """What became of a batch: `inserted + updated + duplicates + len(rejected)` is the number of its lines.
 
-    `rejected` holds the positions of rejected lines in the batch, each with its rejection.
+    `rejected` holds the positions of rejected lines in the batch, each with its rejection. `duplicates_at` holds those
+    of the duplicates, if the loader was asked for them.
     """
 
     inserted: int = 0
     updated: int = 0
     duplicates: int = 0
     rejected: tuple[tuple[int, RejectRecord], ...] = ()
+    duplicates_at: tuple[int, ...] = ()
 
     def __add__(self, other: LoadResult) -> LoadResult:
         return LoadResult(
@@ -32,11 +34,23 @@ class LoadResult:
             self.updated + other.updated,
             self.duplicates + other.duplicates,
             self.rejected + other.rejected,
+            self.duplicates_at + other.duplicates_at,
+        )
+
+    def at(self, positions: Sequence[int]) -> LoadResult:
+        """The same result of lines that are at these positions of a larger batch."""
+        return attrs.evolve(
+            self,
+            rejected=tuple((positions[index], rejection) for index, rejection in self.rejected),
+            duplicates_at=tuple(positions[index] for index in self.duplicates_at),
         )
 
 
 FindConflicts = Callable[[Cursor, str], tuple[tuple[int, RejectRecord], ...]]
 """Finds merged rows whose key is stored with another content, in the FROM item that they were merged from."""
+
+FindChanged = Callable[[Cursor, str], frozenset[int]]
+"""Finds the merged rows that this transaction wrote, in the FROM item that they were merged from."""
 
 LoadLines = Callable[[Cursor, Sequence[bytes]], LoadResult]
 """Loads lines in an open transaction."""

@@ -43,7 +43,7 @@ def merge_statement(rows: MergedRows, target: str, staged: str, *, on_conflict: 
         return _count_merged(f"INSERT INTO {target} ({names}) SELECT {values} FROM {staged} ORDER BY {order}")
     changes = update_clause(rows, identity) if on_conflict == "update" else None
     action = "DO NOTHING" if changes is None else f"DO UPDATE SET {changes}"
-    chosen = f"WITH hp$rows AS ({_chosen_rows(rows, identity, staged, keep)})"
+    chosen = f"WITH hp$rows AS ({chosen_rows(rows, identity, staged, keep)})"
     if changes is not None and rows.lookup == "map":
         chosen += f", {filled_map([quote_name(name) for name in identity.columns])}"
     by_key = ", ".join(identity.keys)
@@ -55,7 +55,7 @@ def merge_statement(rows: MergedRows, target: str, staged: str, *, on_conflict: 
     )
 
 
-def _chosen_rows(rows: MergedRows, identity: ConflictTarget, staged: str, keep: str) -> str:
+def chosen_rows(rows: MergedRows, identity: ConflictTarget, staged: str, keep: str) -> str:
     """A query for one row of each key."""
     # Those that cannot conflict are groups of their own: hp$alone is their position, and -1 of all others.
     newest = f"{quote_name(rows.newer_by)} DESC NULLS LAST, " if rows.newer_by in rows.columns else ""

@@ -15,9 +15,10 @@ import attrs
 import psycopg
 
 from holded_pipeline.postgres.copy_lines import copy_lines
-from holded_pipeline.postgres.load_transaction import Cursor, FindConflicts, LoadResult
+from holded_pipeline.postgres.load_transaction import Cursor, FindChanged, FindConflicts, LoadResult
 from holded_pipeline.postgres.row_errors import Diagnostic, rejection_of, row_errors
 from holded_pipeline.postgres.sqlstate import ErrorOrigin, classes_of, classify_error, classify_sqlstate, codes_of
+from holded_pipeline.postgres.staging_table import duplicate_positions
 
 _SINGLE_ROWS = 8  # a rejected range of up to so many rows is tried row by row: where one is bad, others often are
 _TRIAL_PASSED = "HP000"  # a SQLSTATE that nothing else uses: a trial that passed raises it to roll itself back
@@ -138,6 +139,7 @@ class TextStagingTable:
         columns: those that the lines fill, quoted.
         merge: makes the merge statement from the FROM item that its rows come from.
         find_conflicts: among the rows that were merged.
+        find_changed: the rows that were inserted or updated; None if nobody asks which are duplicates.
     """
 
     name: str
@@ -145,6 +147,7 @@ class TextStagingTable:
     columns: tuple[str, ...]
     merge: Callable[[str], str]
     find_conflicts: FindConflicts
+    find_changed: FindChanged | None = None
 
     @property
     def _rejected(self) -> str:
@@ -175,11 +178,16 @@ class TextStagingTable:
             inserted, touched = cursor.fetchone()
             count = len(lines) - len(diagnostics)
             conflicts = self.find_conflicts(cursor, good) if touched < count else ()
+            changed: frozenset[int] = frozenset()
+            if touched < count and self.find_changed is not None:
+                changed = self.find_changed(cursor, good)
         rejected = {position: rejection_of(diagnostic) for position, diagnostic in diagnostics.items()} | dict(
             conflicts
         )
         duplicates = count - touched - len(conflicts)
-        return LoadResult(inserted, touched - inserted, duplicates, tuple(sorted(rejected.items(), key=itemgetter(0))))
+        found = duplicate_positions(range(len(lines)), changed | rejected.keys(), duplicates)
+        by_position = tuple(sorted(rejected.items(), key=itemgetter(0)))
+        return LoadResult(inserted, touched - inserted, duplicates, by_position, found)
 
     def _create_tables(self, cursor: Cursor) -> None:
         texts = ", ".join(f"{column} text" for column in self.columns)

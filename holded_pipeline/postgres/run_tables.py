@@ -37,6 +37,7 @@ pipeline_run_objects = sa.Table(
     "pipeline_run_objects",
     metadata,
     sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("ledger", sa.Text, primary_key=True),
     sa.Column("bucket", sa.Text, primary_key=True),
     sa.Column("key", _KEY, primary_key=True),
     sa.Column("etag", sa.Text, primary_key=True),
@@ -53,6 +54,7 @@ pipeline_run_outputs = sa.Table(
     "pipeline_run_outputs",
     metadata,
     sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("ledger", sa.Text, primary_key=True),
     sa.Column("bucket", sa.Text, primary_key=True),
     sa.Column("key", _KEY, primary_key=True),
     sa.Column("prefix", sa.Text, nullable=False),
@@ -61,6 +63,16 @@ pipeline_run_outputs = sa.Table(
     sa.Column("bytes", sa.BigInteger, nullable=False),
 )
 """An object with events that a run wrote; `prefix` is that of its `WriteMinIO`."""
+
+pipeline_settlements = sa.Table(
+    "pipeline_settlements",
+    metadata,
+    sa.Column("ledger", sa.Text, primary_key=True),
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("settled_at", _TIME, nullable=False, server_default=_NOW),
+    sa.Column("has_manifests", sa.Boolean, nullable=False),
+)
+"""A run that settled its objects in a ledger; its manifests are written right after that."""
 
 pipeline_settled_objects = sa.Table(
     "pipeline_settled_objects",
@@ -79,7 +91,7 @@ pipeline_bookmarks = sa.Table(
     metadata,
     sa.Column("ledger", sa.Text, primary_key=True),
     sa.Column("bucket", sa.Text, primary_key=True),
-    sa.Column("prefix", _KEY, primary_key=True),
+    sa.Column("pattern", _KEY, primary_key=True),
     sa.Column("start_after", _KEY, nullable=False),
     sa.Column("listed_in_full_at", _TIME, nullable=False),
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import attrs
 
 from holded_pipeline.postgres.copy_lines import copy_lines
-from holded_pipeline.postgres.load_transaction import Cursor, FindConflicts, LoadResult
+from holded_pipeline.postgres.load_transaction import Cursor, FindChanged, FindConflicts, LoadResult
 from holded_pipeline.postgres.row_errors import row_errors
 
 FILLED = "hp$filled"
@@ -27,6 +27,7 @@ class StagingTable:
         columns: those that the lines fill, quoted.
         merge: makes the merge statement from the FROM item that its rows come from.
         find_conflicts: among the rows that were merged.
+        find_changed: the rows that were inserted or updated; None if nobody asks which are duplicates.
     """
 
     name: str
@@ -34,6 +35,7 @@ class StagingTable:
     columns: tuple[str, ...]
     merge: Callable[[str], str]
     find_conflicts: FindConflicts
+    find_changed: FindChanged | None = None
 
     def load(self, cursor: Cursor, lines: Sequence[bytes]) -> LoadResult:
         """Loads all of the lines.
@@ -53,4 +55,15 @@ class StagingTable:
             inserted, touched = cursor.fetchone()
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
             conflicts = self.find_conflicts(cursor, self.name) if touched < len(lines) else ()
-        return LoadResult(inserted, touched - inserted, len(lines) - touched - len(conflicts), conflicts)
+            others = {position for position, _ in conflicts}
+            if touched < len(lines) and self.find_changed is not None:
+                others |= self.find_changed(cursor, self.name)
+        duplicates = len(lines) - touched - len(conflicts)
+        found = duplicate_positions(range(len(lines)), others, duplicates)
+        return LoadResult(inserted, touched - inserted, duplicates, conflicts, found)
+
+
+def duplicate_positions(merged: Iterable[int], others: Collection[int], duplicates: int) -> tuple[int, ...]:
+    """The merged positions without others, if those are all the duplicates; none where nobody asked which they are."""
+    found = tuple(position for position in merged if position not in others) if duplicates else ()
+    return found if len(found) == duplicates else ()

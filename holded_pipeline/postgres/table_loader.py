@@ -21,6 +21,7 @@ import attrs
 import sqlalchemy as sa
 
 from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.postgres.changed_rows import find_changed
 from holded_pipeline.postgres.column_sets import (
     LineLayout,
     OmissibleColumns,
@@ -64,6 +65,7 @@ class TableLoader:
         same: with "ignore", the columns that a duplicate has in common with the stored row; others are in conflict.
         newer_by: with "update", the column whose greater value is the newer row.
         conflict_on: the name of a unique constraint or index, or the columns of one; None for the primary key.
+        tells_duplicates: whether results have `duplicates_at`; the table is no view.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class TableLoader:
         same: Sequence[str] = (),
         newer_by: str | None = None,
         conflict_on: str | Sequence[str] | None = None,
+        tells_duplicates: bool = False,
     ) -> None:
         self._db = db
         self._table = table
@@ -88,6 +91,7 @@ class TableLoader:
         self._make_rows = partial(MergedRows, self._row_format, newer_by=newer_by, same=tuple(same))
         self._same = frozenset(same)
         self._conflict_on = conflict_on
+        self._tells_duplicates = tells_duplicates
         self._known_facts: TableFacts | None = None
         if conflict_on is None and on_conflict != "update":  # then only the table's definition matters
             self._known_facts = TableFacts(primary_key(table))
@@ -109,7 +113,7 @@ class TableLoader:
             layout = LineLayout(self._table, columns)
             group_filled = [filled[position] for position in positions]
             group_lines = [layout.line(lines[position], filled[position]) for position in positions]
-            total += _at_positions(self._load_group(columns, group_filled, group_lines), positions)
+            total += self._load_group(columns, group_filled, group_lines).at(positions)
         return attrs.evolve(total, rejected=tuple(sorted(total.rejected, key=itemgetter(0))))
 
     def _load_group(
@@ -135,7 +139,7 @@ class TableLoader:
         keys = fields_at(lines, [names.index(name) for name in key])
         is_plain = self._omissible_columns().key_is_plain
         for positions in rounds_by_key(keys if is_plain else None, filled, in_order=self._keep == "last"):
-            total += _at_positions(self._load(staging, [marked[position] for position in positions]), positions)
+            total += self._load(staging, [marked[position] for position in positions]).at(positions)
         return total
 
     def load(self, columns: Sequence[str], lines: Sequence[bytes]) -> LoadResult:
@@ -177,8 +181,7 @@ class TableLoader:
                 middle = len(chunk) // 2
                 pending += [chunk[middle:], chunk[:middle]]
             else:
-                rejected = tuple((chunk[index], rejection) for index, rejection in result.rejected)
-                total += attrs.evolve(result, rejected=rejected)
+                total += result.at(chunk)
         return total
 
     def _load_chunk(self, staging: StagingTables, lines: Sequence[bytes]) -> LoadResult:
@@ -224,14 +227,9 @@ class TableLoader:
         rows = self._make_rows(tuple(columns), self._facts(), defaults, key_is_plain)
         merge = partial(merge_statement, rows, target, on_conflict=self._on_conflict, keep=self._keep)
         find = partial(find_conflicts, rows, target)
+        changed = partial(find_changed, rows, target, self._keep) if self._tells_duplicates else None
         filled = names if defaults is None else (FILLED, *names)
         return (
-            StagingTable(f"holded_stage_{digest}", target, filled, merge, find),
-            TextStagingTable(f"holded_texts_{digest}", target, filled, merge, find),
+            StagingTable(f"holded_stage_{digest}", target, filled, merge, find, changed),
+            TextStagingTable(f"holded_texts_{digest}", target, filled, merge, find, changed),
         )
-
-
-def _at_positions(result: LoadResult, positions: Sequence[int]) -> LoadResult:
-    """The result of some lines of a batch, with their positions in the batch."""
-    rejected = tuple((positions[index], rejection) for index, rejection in result.rejected)
-    return attrs.evolve(result, rejected=rejected)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.errors import ConfigurationError, UnbalancedError
 from holded_pipeline.runs.lease import Lease
 from holded_pipeline.runs.run_report import RunReport
 
@@ -100,7 +100,7 @@ class RunMetrics:
             self._set("last_success_timestamp_seconds", time.time())
             if report.began_at is not None:
                 self._set("fresh_until_timestamp_seconds", report.began_at.timestamp())
-        self._add("unbalanced_runs", report.state == "succeeded" and report.is_balanced is False)
+        self._add("unbalanced_runs", _is_unbalanced(report))
         self._count_records(report)
         self._publish()
 
@@ -180,6 +180,13 @@ class RunMetrics:
                 )
         except (OSError, ValueError) as error:  # also urllib's
             _logger.warning("the metrics of %s could not be published: %s", self.name, error)
+
+
+def _is_unbalanced(report: RunReport) -> bool:
+    """Whether records are missing: a ledger said so, which fails the run, or the counters of one without a ledger."""
+    if report.state == "failed":
+        return (report.error or "").startswith(UnbalancedError.__name__)
+    return report.is_balanced is False
 
 
 def _replace_file(path: Path, text: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import threading
 import time
@@ -116,7 +117,8 @@ def _update(bar: Any, task: Any, figures: Figures, unseen: str) -> None:
 
 def _has_display() -> bool:
     """Whether there is a terminal or a notebook to draw on."""
-    return sys.stderr.isatty() or "ZMQInteractiveShell" in str(type(_ipython()))
+    is_terminal = sys.stderr.isatty() and os.environ.get("TERM") not in {"dumb", "unknown"}
+    return is_terminal or "ZMQInteractiveShell" in str(type(_ipython()))
 
 
 def _ipython() -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import attrs
 import sqlalchemy as sa
@@ -15,9 +15,8 @@ from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.retried_call import call_postgres
 from holded_pipeline.postgres.run_tables import pipeline_run_objects, pipeline_runs
 from holded_pipeline.postgres.time_limit import Deadline
-from holded_pipeline.runs.run_report import RunReport
+from holded_pipeline.runs.run_report import RunReport, RunState
 
-RunState = Literal["running", "succeeded", "failed", "killed"]
 KILLED_SECONDS = 60
 """A run that is `running` and was not seen for so long was killed."""
 
@@ -100,9 +99,8 @@ class RunRecord:
     @property
     def report(self) -> RunReport:
         """The same as a report."""
-        state: Literal["succeeded", "failed"] = "succeeded" if self.state == "succeeded" else "failed"
-        error = self.error or (None if state == "succeeded" else f"the run is {self.state}")
-        return RunReport(self.run_id, self.name, state, self.began_at, self.seconds, self.counts, self.rejected, error)
+        known = (self.run_id, self.name, self.state, self.began_at, self.seconds)
+        return RunReport(*known, self.counts, self.rejected, self.error)
 
     def objects(self) -> list[RunObject]:
         """What became of the records of each object, in the order of keys."""

@@ -10,8 +10,11 @@ from typing import Any, Literal
 import attrs
 
 _REJECTED = "rejected"
+_NAME_WIDTH = 32
 _LAST_CHECKS = ("enrich.passed", "validate.passed", "replay.passed", "read.passed")
 _STORED_IN_TABLES = ("write.inserted", "write.updated")
+
+RunState = Literal["running", "succeeded", "failed", "killed"]
 
 
 def rejected_by_reason(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
@@ -31,7 +34,7 @@ class RunReport:
     Attributes:
         run_id: of the run; empty if it is not known.
         name: of the pipeline; empty if it has none.
-        state: how the run ended.
+        state: how the run ended; of one that `hp.run` ran `succeeded` or `failed`.
         began_at: when it began; None if it is not known.
         seconds: how long it took; None if it is not known.
         counts: Beam's counters of this library, such as `read.records`; those of several steps with one name are added.
@@ -42,7 +45,7 @@ class RunReport:
 
     run_id: str
     name: str
-    state: Literal["succeeded", "failed"]
+    state: RunState
     began_at: datetime | None
     seconds: float | None
     counts: Mapping[str, int]
@@ -128,7 +131,9 @@ class RunReport:
 
     def __str__(self) -> str:
         lines = [self._title(), "-" * len(self._title())]
-        lines += [f"{name:<32}{value:>12}" for name, value in self._rows()]
+        rows = self._rows()
+        width = max(_NAME_WIDTH, *(len(name) + 1 for name, _ in rows))
+        lines += [f"{name:<{width}}{value:>12}" for name, value in rows]
         lines.append(self._accounts())
         return "\n".join(lines + ([f"error: {self.error}"] if self.error else []))
 

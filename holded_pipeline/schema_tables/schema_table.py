@@ -138,7 +138,9 @@ def _resolve(
     try:
         return resolver.resolve(subject, None if version == "latest" else version)
     except RejectRecord as missing:
-        raise ConfigurationError(f"no table can be made: {missing}") from missing
+        is_schema = isinstance(schemas, Mapping) and not {"type", "properties", "$schema"}.isdisjoint(schemas)
+        advice = f"; this looks like a schema itself: pass {{{subject!r}: schema}}" if is_schema else ""
+        raise ConfigurationError(f"no table can be made: {missing}{advice}") from missing
     finally:
         resolver.close()
 

@@ -68,7 +68,7 @@ class ObjectStore:
             )
             for entry in page.get("Contents", ()):
                 if entry["Size"] or not entry["Key"].endswith("/"):  # the empty object by which consoles mark a folder
-                    yield StoredObject(entry["Key"], entry["Size"], entry["ETag"].strip('"'))
+                    yield StoredObject(entry["Key"], entry["Size"], entry["ETag"].strip('"'), entry["LastModified"])
             if not page["IsTruncated"]:
                 return
             token = page["NextContinuationToken"]

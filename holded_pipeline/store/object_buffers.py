@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from holded_pipeline.model.object_counts import ObjectCount, SourceTally, object_of
 from holded_pipeline.store.compressed_body import CompressedBody, Piece
 from holded_pipeline.store.compression import Compression
 from holded_pipeline.store.object_names import ObjectIdentity
@@ -26,12 +27,16 @@ Line = bytes | Iterable[bytes]
 
 @attrs.frozen
 class FinishedObject:
-    """An object ready to be stored; `destination` is what its lines were added with."""
+    """An object ready to be stored; `destination` is what its lines were added with.
+
+    `objects` counts its lines by the objects that they were read from.
+    """
 
     destination: Any
     body: bytes
     records: int
     identity: ObjectIdentity
+    objects: tuple[ObjectCount, ...]
 
 
 class _OpenObject:
@@ -45,6 +50,7 @@ class _OpenObject:
         self.size = 0  # bytes that are known to have come out of the compressor
         self.held = _OPEN_BYTES  # bytes of memory
         self.identity = ObjectIdentity()
+        self.sources = SourceTally()
         self._compression = compression
         self._object_bytes = object_bytes
         self._executor = executor if object_bytes >= _BACKGROUND_BYTES else None
@@ -75,6 +81,7 @@ class _OpenObject:
             if self.size >= self._object_bytes:
                 break
         self.records += number
+        self.sources.add(map(object_of, elements[:number]))
         return number
 
     def _append(self, chunk: bytes) -> None:
@@ -209,4 +216,4 @@ class ObjectBuffers:
     def _finish(self, destination: Any) -> FinishedObject:
         done = self._open.pop(destination)
         self._held_bytes -= done.held
-        return FinishedObject(destination, done.finish(), done.records, done.identity)
+        return FinishedObject(destination, done.finish(), done.records, done.identity, done.sources.counts())

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 import attrs
 
 
 @attrs.frozen
 class StoredObject:
-    """An object as it is listed; `size` in bytes."""
+    """An object as it is listed; `size` in bytes, `modified` when it was stored, by the store's clock."""
 
     key: str
     size: int
     etag: str
+    modified: datetime | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen

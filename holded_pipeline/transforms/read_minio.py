@@ -6,6 +6,7 @@ from typing import Literal
 
 import apache_beam as beam
 
+from holded_pipeline.model.object_counts import ObjectCount
 from holded_pipeline.model.timestamp_rules import Timestamps
 from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
@@ -14,14 +15,17 @@ from holded_pipeline.reading.key_patterns import glob_regex
 from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader, describe_envelope
 from holded_pipeline.reading.records_path import RecordsPath
+from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import normalize_pattern
 from holded_pipeline.store.read_plan import ReadUnit, StoredObject
+from holded_pipeline.transforms.beam.accounted import READ, remember_counts
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
+from holded_pipeline.transforms.beam.recorded_runs import record_run
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
-from holded_pipeline.transforms.workers.plan_reads import LARGE, ListObjects, OnEmpty, SplitLarge
-from holded_pipeline.transforms.workers.read_units import ReadUnits, RejectedObjects
+from holded_pipeline.transforms.workers.plan_reads import EMPTY, LARGE, ListObjects, OnEmpty, SplitLarge
+from holded_pipeline.transforms.workers.read_units import READ_OBJECTS, ReadUnits, RejectedObjects
 
 
 class ReadMinIO(RejectingTransform[Event]):
@@ -55,6 +59,8 @@ class ReadMinIO(RejectingTransform[Event]):
             levels more, which the stored form adds.
         timestamps: the unit of timestamps that are numbers, and which times are rejected with reason
             `implausible_timestamp`; by default milliseconds, and times before 1980, with the envelope `event` none.
+        new_only: a ledger: objects that are settled in it are left out. What becomes of the others is to be given to
+            `SettleObjects` with the same ledger.
         registry: where names of envelopes are looked up; by default the installed plugins'.
 
     Example:
@@ -97,6 +103,7 @@ class ReadMinIO(RejectingTransform[Event]):
         max_record_bytes: int = 16 << 20,
         max_depth: int = 100,
         timestamps: Timestamps | None = None,
+        new_only: Ledger | None = None,
         registry: PluginRegistry | None = None,
     ) -> None:
         super().__init__()
@@ -121,6 +128,7 @@ class ReadMinIO(RejectingTransform[Event]):
         self._unit_bytes = unit_bytes
         self._unit_objects = unit_objects
         self._envelope = envelope
+        self._new_only = new_only
         resolved = (registry or default_registry()).envelope(envelope)
         self._reader = RecordReader(
             resolved,
@@ -133,12 +141,13 @@ class ReadMinIO(RejectingTransform[Event]):
     def expand(self, pipeline: beam.pvalue.PBegin) -> Outcome:
         """Lists, plans, shuffles the plan, reads."""
         check_picklable(self._reader, describe_envelope(self._envelope))
-        list_objects = ListObjects(self._lake, self._unit_bytes, self._unit_objects, self._on_empty)
+        list_objects = ListObjects(self._lake, self._unit_bytes, self._unit_objects, self._on_empty, self._new_only)
         listed = (
             pipeline
             | "NamePattern" >> beam.Create([self._pattern])
-            | "ListObjects" >> beam.ParDo(list_objects).with_outputs(LARGE, main="units")
+            | "ListObjects" >> beam.ParDo(list_objects).with_outputs(LARGE, EMPTY, main="units")
         )
+        listed[EMPTY].element_type = ObjectCount
         listed.units.element_type = ReadUnit
         listed[LARGE].element_type = StoredObject
         # A document with its records must not be cut.
@@ -162,7 +171,12 @@ class ReadMinIO(RejectingTransform[Event]):
             (listed.units, split)
             | "JoinPlan" >> beam.Flatten()
             | "SpreadPlan" >> beam.Reshuffle()
-            | "ReadUnits" >> beam.ParDo(read_units).with_outputs(REJECTED, main=PASSED)
+            | "ReadUnits" >> beam.ParDo(read_units).with_outputs(REJECTED, READ_OBJECTS, main=PASSED)
         )
+        outputs[READ_OBJECTS].element_type = ObjectCount
+        if self._new_only is not None:
+            remember_counts(READ, self._new_only.name, outputs[READ_OBJECTS])
+            remember_counts(READ, self._new_only.name, listed[EMPTY])
+            record_run(pipeline.pipeline, self._new_only.db, self._new_only.name)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
         return outcome

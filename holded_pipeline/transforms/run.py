@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions
@@ -13,7 +13,7 @@ from apache_beam.runners.runner import PipelineState
 
 from holded_pipeline.model.errors import HoldedPipelineError
 from holded_pipeline.runs.progress import show_progress
-from holded_pipeline.runs.run_report import RunReport
+from holded_pipeline.runs.run_report import RunReport, RunState
 from holded_pipeline.transforms.beam.counts import counts_of_result
 from holded_pipeline.transforms.beam.live_counts import LiveCounts
 from holded_pipeline.transforms.beam.quiet_errors import quiet_library_errors
@@ -44,7 +44,7 @@ def report(result: Any) -> RunReport:
 
     **Guarantees:** counters of several steps with the same name are added, each once.
     """
-    state: Literal["succeeded", "failed"] = "succeeded" if result.state == PipelineState.DONE else "failed"
+    state: RunState = "succeeded" if result.state == PipelineState.DONE else "failed"
     return RunReport("", "", state, None, None, counts_of_result(result), result=result)
 
 

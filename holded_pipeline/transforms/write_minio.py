@@ -14,6 +14,7 @@ from holded_pipeline.model.values import Event
 from holded_pipeline.store.compression import Compression
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import Partition, partition_template
+from holded_pipeline.transforms.beam.accounted import Sink, remember_sink
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.write_objects import (
     ObjectSettings,
@@ -99,7 +100,9 @@ class WriteMinIO(beam.PTransform):
             step=step_of(elements.pipeline),
             stage="write_minio",
         )
-        return elements | "WriteObjects" >> beam.ParDo(write).with_output_types(WrittenObject)
+        written = elements | "WriteObjects" >> beam.ParDo(write).with_output_types(WrittenObject)
+        remember_sink(written, Sink("events", step_of(elements.pipeline), self._lake, self._settings.prefix))
+        return written
 
 
 class _SingleLineEncoder:

@@ -17,6 +17,7 @@ from holded_pipeline.postgres.event_row import EVENT_COLUMNS, PRODUCED_COLUMNS, 
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.table_loader import Keep, OnConflict
 from holded_pipeline.postgres.tables import business_events
+from holded_pipeline.transforms.beam.accounted import Sink, remember_sink
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.load_rows import (
@@ -135,6 +136,7 @@ class WritePostgres(RejectingTransform[LoadReceipt]):
         kind = LoadRows if loads_read_events else LoadWindowedRows
         load = kind(self._db, self._settings, run_id_of(elements.pipeline), step_of(elements.pipeline))
         outputs = elements | "LoadRows" >> beam.ParDo(load).with_outputs(REJECTED, main=PASSED)
+        remember_sink(outputs[PASSED], Sink("rows", step_of(elements.pipeline)))
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], LoadReceipt)
         return outcome
 

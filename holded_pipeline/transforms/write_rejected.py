@@ -13,6 +13,7 @@ from holded_pipeline.rejected.rejections import to_line
 from holded_pipeline.store.compression import Compression
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import rejected_partition
+from holded_pipeline.transforms.beam.accounted import Sink, remember_sink
 from holded_pipeline.transforms.beam.outcome import to_global_window
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.error_budget import TALLY, CheckBudget, WriteAndTally
@@ -85,6 +86,11 @@ class WriteRejected(beam.PTransform):
         """Writes each input by itself; with a budget the inputs are joined first, to be counted together."""
         given = (rejected,) if isinstance(rejected, beam.PCollection) else tuple(rejected)
         parts = tuple(to_global_window(part, f"ToGlobalWindow{number}") for number, part in enumerate(given, 1))
+        written = self._write(parts)
+        remember_sink(written, Sink("rejected", step_of(written.pipeline), self._lake, self._settings.prefix))
+        return written
+
+    def _write(self, parts: tuple[beam.PCollection, ...]) -> beam.PCollection:
         if self._budget is not None:
             joined = parts[0] if len(parts) == 1 else parts | "JoinRejected" >> beam.Flatten()
             return self._write_counted(joined, self._budget)

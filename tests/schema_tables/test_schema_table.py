@@ -249,6 +249,11 @@ def test_a_schema_that_cannot_be_a_table_is_named(schema, message):
         hp.table_from_schema({"s": schema}, "s", key="id")
 
 
+def test_a_schema_in_place_of_a_mapping_of_schemas_is_recognised():
+    with pytest.raises(hp.ConfigurationError, match="this looks like a schema itself: pass {'invoice': schema}"):
+        hp.table_from_schema({"type": "object", "properties": {"id": TEXT}}, "invoice", key="id")
+
+
 def test_an_unknown_subject_is_an_error():
     with pytest.raises(hp.ConfigurationError, match="no table can be made: .*there is no schema for the subject 'nr'"):
         hp.table_from_schema({"s": {}}, "nr", key="id")

@@ -18,6 +18,7 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineResult, PipelineRunner, PipelineState
+from beam_processes import local_job_service
 from store_contents import put_object
 from table_contents import rows_of
 
@@ -296,3 +297,25 @@ def test_the_default_of_sigterm_is_back_after_a_run(lake, db, caplog):
     before = signal.getsignal(signal.SIGTERM)
     build(lake, db).run()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.fixture(scope="module")
+def job_service(tmp_path_factory):
+    """The address of Beam's local job service, whose runs go on when `run` has returned."""
+    folder = tmp_path_factory.mktemp("job-service")
+    with local_job_service(folder / "log", staging=folder / "staged") as address:
+        yield address
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_job_of_a_job_service_is_recorded(lake, db, job_service, fails):
+    p = build(lake, db, runner="PortableRunner", job_endpoint=job_service, environment_type="LOOPBACK")
+    if fails:
+        _ = p | "Nowhere" >> hp.ReadMinIO(attrs.evolve(lake, bucket="nowhere"), "raw/")
+        with pytest.raises(hp.ConfigurationError, match="^.*NoSuchBucket; create the bucket"):
+            hp.run(p)
+        assert the_only_run(db).state == "failed"
+        assert re.match("ConfigurationError: .*NoSuchBucket; create the bucket", the_only_run(db).error)
+    else:
+        assert hp.run(p).records == 51
+        assert (the_only_run(db).state, the_only_run(db).counts["read.records"]) == ("succeeded", 51)

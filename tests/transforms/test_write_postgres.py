@@ -221,7 +221,7 @@ def test_a_table_without_a_key_stores_every_row(run, db):
 
 def test_a_missing_table_column_or_constraint_fails_at_once(run, db):
     table = sa.Table("nowhere", sa.MetaData(), sa.Column("n", sa.Integer, primary_key=True))
-    with pytest.raises(hp.ConfigurationError, match='"nowhere" does not exist.*42P01.*create the table'):
+    with pytest.raises(hp.ConfigurationError, match='"nowhere" does not exist.*42P01.*create the table .hp.evolve'):
         run_load(run, db, [1], table=table, row=lambda n: {"n": n})
     run_statements(db, "CREATE TABLE nowhere (m int)")
     with pytest.raises(hp.ConfigurationError, match='column "n".*42703.*lacks a column'):

@@ -31,6 +31,7 @@ def downgrade() -> None:
         "pipeline_leases",
         "pipeline_bookmarks",
         "pipeline_settled_objects",
+        "pipeline_settlements",
         "pipeline_run_outputs",
         "pipeline_run_objects",
         "pipeline_runs",
@@ -61,6 +62,7 @@ def _create_runs() -> None:
     op.create_table(
         "pipeline_run_objects",
         sa.Column("run_id", sa.Text, primary_key=True),
+        sa.Column("ledger", sa.Text, primary_key=True),
         sa.Column("bucket", sa.Text, primary_key=True),
         sa.Column("key", _KEY, primary_key=True),
         sa.Column("etag", sa.Text, primary_key=True),
@@ -74,6 +76,7 @@ def _create_runs() -> None:
     op.create_table(
         "pipeline_run_outputs",
         sa.Column("run_id", sa.Text, primary_key=True),
+        sa.Column("ledger", sa.Text, primary_key=True),
         sa.Column("bucket", sa.Text, primary_key=True),
         sa.Column("key", _KEY, primary_key=True),
         sa.Column("prefix", sa.Text, nullable=False),
@@ -84,6 +87,13 @@ def _create_runs() -> None:
 
 
 def _create_ledgers() -> None:
+    op.create_table(
+        "pipeline_settlements",
+        sa.Column("ledger", sa.Text, primary_key=True),
+        sa.Column("run_id", sa.Text, primary_key=True),
+        sa.Column("settled_at", _TIME, nullable=False, server_default=_NOW),
+        sa.Column("has_manifests", sa.Boolean, nullable=False),
+    )
     op.create_table(
         "pipeline_settled_objects",
         sa.Column("ledger", sa.Text, primary_key=True),
@@ -97,7 +107,7 @@ def _create_ledgers() -> None:
         "pipeline_bookmarks",
         sa.Column("ledger", sa.Text, primary_key=True),
         sa.Column("bucket", sa.Text, primary_key=True),
-        sa.Column("prefix", _KEY, primary_key=True),
+        sa.Column("pattern", _KEY, primary_key=True),
         sa.Column("start_after", _KEY, nullable=False),
         sa.Column("listed_in_full_at", _TIME, nullable=False),
     )

@@ -17,6 +17,8 @@ from holded_pipeline.runs.run_rows import BegunRun
 from holded_pipeline.transforms.beam.run_id import RunOptions, run_id_of
 from holded_pipeline.transforms.beam.run_recorder import RunRecorder
 
+_RUN_WITHOUT_COPY = {"SwitchingDirectRunner", "InteractiveRunner"}
+
 
 def record_run(pipeline: beam.Pipeline, db: Postgres, name: str, *, arguments: Mapping[str, Any] | None = None) -> None:
     """Lets each run of a pipeline be recorded in `pipeline_runs`: that it began, that it is alive, how it ended.
@@ -97,8 +99,8 @@ class RecordingRunner(PipelineRunner):
         return self.runner.apply(transform, input, options)
 
     def is_fnapi_compatible(self) -> bool:
-        """What the pipeline's own runner says; Beam knows its `SwitchingDirectRunner` by the name of the class."""
-        return self.runner.is_fnapi_compatible() or type(self.runner).__name__ == "SwitchingDirectRunner"
+        """Whether Beam runs the pipeline itself, not a copy; it knows two runners by the names of their classes."""
+        return self.runner.is_fnapi_compatible() or type(self.runner).__name__ in _RUN_WITHOUT_COPY
 
     def __getattr__(self, name: str) -> Any:
         if name == "runner":  # not set yet, as while it is copied

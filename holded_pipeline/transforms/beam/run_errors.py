@@ -13,9 +13,9 @@ _BY_NAME: Final = {
     for each in vars(errors).values()
     if isinstance(each, type) and issubclass(each, HoldedPipelineError) and each is not RejectRecord
 }
-_IN_TRACEBACK: Final = re.compile(rf"(?:^|[\s.'\"])({'|'.join(_BY_NAME)}): (.+)")
+# A line of a traceback; some services write the whole of it in one line, with "\\n" as text.
+_IN_TRACEBACK: Final = re.compile(rf"(?:^|[\s.'\"]|\\n)({'|'.join(_BY_NAME)}): (.+?)(?=\\n|\n|$)")
 _LONGEST: Final = 4_000
-_ESCAPED_END: Final = re.compile(r"\\n|\n")
 
 
 def error_for_user(error: BaseException) -> BaseException:
@@ -32,7 +32,7 @@ def error_for_user(error: BaseException) -> BaseException:
     if not found:
         return error
     name, sentence = found[-1]
-    return _BY_NAME[name](_ESCAPED_END.split(sentence, maxsplit=1)[0].strip())
+    return _BY_NAME[name](sentence.strip())
 
 
 def names_library_error(error: BaseException | None, text: str) -> bool:

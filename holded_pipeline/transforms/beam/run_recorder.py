@@ -42,6 +42,11 @@ class RunRecorder:
         self._result: Any = None
         self._restore: Callable[[], None] = lambda: None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the end is recorded, or was tried to be."""
+        return self._ended.is_set()
+
     def begin(self) -> None:
         """Writes the row; raises what `begin_run` raises."""
         begin_run(self._db, self._run)
@@ -102,13 +107,17 @@ class RunRecorder:
         """Lets SIGTERM, where nobody handles it, end the process as always, but after the row is written."""
         if threading.current_thread() is not threading.main_thread():
             return
-        if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        handler = signal.getsignal(signal.SIGTERM)
+        earlier = getattr(handler, "__self__", None)
+        is_left_over = isinstance(earlier, RunRecorder) and earlier.has_ended
+        if handler is not signal.SIG_DFL and not is_left_over:
             return
         signal.signal(signal.SIGTERM, self._terminate)
         self._restore = self._restore_termination
 
     def _restore_termination(self) -> None:
-        if threading.current_thread() is threading.main_thread():
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGTERM) == self._terminate:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _terminate(self, number: int, _: FrameType | None) -> None:

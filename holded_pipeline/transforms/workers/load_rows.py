@@ -17,6 +17,7 @@ from apache_beam.utils.timestamp import Timestamp
 
 from holded_pipeline.model.carried_text import held_for_rejection
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
+from holded_pipeline.model.object_counts import ObjectCount, SourceTally, object_of
 from holded_pipeline.model.values import Event
 from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.load_transaction import LoadResult
@@ -40,7 +41,7 @@ _UNTIMED: Place = (None, GLOBAL_WINDOW)
 
 @attrs.frozen
 class LoadReceipt:
-    """What became of one batch: `rows` is the sum of the four counts after it.
+    """What became of a batch, or of elements that the row function rejected: `rows` is the sum of the four counts.
 
     Attributes:
         table: the table's name.
@@ -50,6 +51,8 @@ class LoadReceipt:
         duplicates: rows whose key was in the table or in the batch already, and that changed nothing: with the same
             content where `WritePostgres` compares it (see `same`), or older ones with `newer_by`.
         rejected: rows that were rejected; each is an element of the `rejected` output.
+        objects: the rows by the objects that their events were read from; rows of anything else are in none. A batch of
+            several objects has their duplicates only where it was loaded into `business_events`.
     """
 
     table: str
@@ -58,6 +61,7 @@ class LoadReceipt:
     updated: int
     duplicates: int
     rejected: int
+    objects: tuple[ObjectCount, ...] = attrs.field(default=(), repr=False)
 
 
 @attrs.frozen
@@ -114,12 +118,15 @@ class LoadRows(BatchDoFn):
             same=self._settings.same,
             newer_by=self._settings.newer_by,
             conflict_on=self._settings.conflict_on,
+            tells_duplicates=not own_table,
         )
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write-postgres")
 
     def start_bundle(self) -> None:
         super().start_bundle()
         self._rows = PendingRows(time.monotonic())
+        self._without_row = SourceTally()
+        self._elements_without_row = 0
         self._loading: deque[tuple[PendingRows, Future[LoadResult]]] = deque()
 
     def process(self, element: Any) -> Iterable[Any]:
@@ -138,6 +145,9 @@ class LoadRows(BatchDoFn):
             try:
                 columns, line = self._line_of(element)
             except RejectRecord as rejection:
+                self._without_row.add([object_of(element)])
+                self._elements_without_row += 1
+                self._place_without_row = windowed_element(element, place)
                 outputs.append(placed(self._reject(element, rejection), windowed_element(element, place)))
                 continue
             if not rows.lines:
@@ -158,6 +168,8 @@ class LoadRows(BatchDoFn):
             yield from self._load()
         while self._loading:
             yield from self._finish_oldest()
+        if self._elements_without_row:
+            yield placed(self._receipt_without_row(), self._place_without_row)
         self._counters.flush()
 
     def teardown(self) -> None:
@@ -218,8 +230,14 @@ class LoadRows(BatchDoFn):
             updated=result.updated,
             duplicates=result.duplicates,
             rejected=len(result.rejected),
+            objects=rows.objects(result),
         )
         yield placed(receipt, windowed_element(*rows.element(-1)))
+
+    def _receipt_without_row(self) -> LoadReceipt:
+        number = self._elements_without_row
+        objects = tuple(attrs.evolve(each, rejected=each.records) for each in self._without_row.counts())
+        return LoadReceipt(self._settings.table.name, number, 0, 0, 0, number, objects)
 
     def _reject(self, element: Any, rejection: RejectRecord) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(

@@ -8,8 +8,10 @@ from apache_beam.transforms.window import BoundedWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
-from holded_pipeline.model.carried_text import event_of_held
+from holded_pipeline.model.carried_text import event_of_held, object_of_held
+from holded_pipeline.model.object_counts import ObjectCount, SourceTally
 from holded_pipeline.model.values import Event
+from holded_pipeline.postgres.load_transaction import LoadResult
 
 Place = tuple[Timestamp | None, BoundedWindow]
 """The timestamp of an element, None in the global window, and its window."""
@@ -37,6 +39,25 @@ class PendingRows:
     def element(self, position: int) -> tuple[Any, Place]:
         is_event, held, place = self.items[position]
         return event_of_held(held) if is_event else held, place
+
+    def objects(self, result: LoadResult) -> tuple[ObjectCount, ...]:
+        """The rows by the objects that they were read from; see `LoadReceipt`."""
+        read_from = [object_of_held(held) if is_event else None for is_event, held, _ in self.items]
+        records, rejected, duplicates = SourceTally(), SourceTally(), SourceTally()
+        records.add(read_from)
+        rejected.add(read_from[position] for position, _ in result.rejected)
+        if len(records.records()) > 1:
+            duplicates.add(read_from[position] for position in result.duplicates_at)
+        alone = result.duplicates if len(records.records()) == 1 and None not in read_from else 0
+        return tuple(
+            ObjectCount(
+                *version,
+                count,
+                duplicates=alone or duplicates.records().get(version, 0),
+                rejected=rejected.records().get(version, 0),
+            )
+            for version, count in records.records().items()
+        )
 
     def is_full(self, most_rows: int, most_bytes: int) -> bool:
         return len(self.lines) >= most_rows or self.size >= most_bytes

@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import chain, pairwise
 from typing import Any, Final, Literal
 
 import apache_beam as beam
 
 from holded_pipeline.model.errors import ConfigurationError, ObjectUnreadableError, ObjectVanishedError
+from holded_pipeline.model.object_counts import ObjectCount
 from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.reading.layout import SNIFF_BYTES, Layout, sniff_layout
+from holded_pipeline.runs.ledger import Ledger
+from holded_pipeline.runs.new_objects import NewObjects
 from holded_pipeline.runs.progress import PLANNED_UNITS
 from holded_pipeline.store.compression import is_text, without_compression_ending
 from holded_pipeline.store.minio import MinIO
@@ -25,22 +29,32 @@ _logger = logging.getLogger("holded_pipeline")
 OnEmpty = Literal["warn", "fail", "ignore"]
 """What happens if no object matches a pattern."""
 
+EMPTY: Final = "empty"
+"""The output of `ListObjects` with an `ObjectCount` for each new object without a byte, for a ledger."""
+
 LARGE: Final = "large"
 """The output of `ListObjects` for objects that may be worth splitting."""
 
 
 class ListObjects(StoreDoFn):
-    """A key pattern to read units; objects above `unit_bytes` go to the output `LARGE`."""
+    """A key pattern to read units; objects above `unit_bytes` go to the output `LARGE`.
 
-    def __init__(self, lake: MinIO, unit_bytes: int, unit_objects: int, on_empty: OnEmpty) -> None:
+    With a ledger, without the objects that are settled in it.
+    """
+
+    def __init__(
+        self, lake: MinIO, unit_bytes: int, unit_objects: int, on_empty: OnEmpty, new_only: Ledger | None = None
+    ) -> None:
         super().__init__(lake)
+        self._new_only = new_only
         self._on_empty = on_empty
         self._unit_bytes = unit_bytes
         self._unit_objects = unit_objects
 
     def process(self, pattern: str) -> Iterator[Any]:
         large: list[StoredObject] = []
-        small = self._small_objects(pattern, large)
+        empty: list[StoredObject] = []
+        small = self._small_objects(pattern, large, empty)
         units = group_small(small, unit_bytes=self._unit_bytes, unit_objects=self._unit_objects)
         for unit in units:
             count_live(PLANNED_UNITS)
@@ -49,20 +63,43 @@ class ListObjects(StoreDoFn):
                 yield beam.pvalue.TaggedOutput(LARGE, large.pop())
         for stored in large:
             yield beam.pvalue.TaggedOutput(LARGE, stored)
+        for stored in empty:
+            count = ObjectCount(self._lake.bucket, stored.key, stored.etag, 0)
+            yield beam.pvalue.TaggedOutput(EMPTY, count)
 
-    def _small_objects(self, pattern: str, large: list[StoredObject]) -> Iterator[StoredObject]:
-        matches = re.compile(glob_regex(pattern)).match
-        found_any = False
-        for stored in self._store.objects(glob_prefix(pattern)):
-            if not matches(stored.key):
-                continue
-            found_any = True
+    def _small_objects(
+        self, pattern: str, large: list[StoredObject], empty: list[StoredObject]
+    ) -> Iterator[StoredObject]:
+        for stored in self._matching(pattern) if self._new_only is None else self._new(pattern, self._new_only):
             if stored.size > self._unit_bytes:
                 large.append(stored)
-            else:
+            elif stored.size:
                 yield stored
-        if not found_any and self._on_empty != "ignore":
+            elif self._new_only is not None:
+                empty.append(stored)
+
+    def _matching(self, pattern: str, start_after: str = "") -> Iterator[StoredObject]:
+        matches = re.compile(glob_regex(pattern)).match
+        found_any = False
+        for stored in self._store.objects(glob_prefix(pattern), start_after=start_after):
+            if matches(stored.key):
+                found_any = True
+                yield stored
+        if not found_any and not start_after and self._on_empty != "ignore":
             self._report_empty(pattern)
+
+    def _new(self, pattern: str, ledger: Ledger) -> Iterator[StoredObject]:
+        ledger.create_tables()
+        new_objects = NewObjects(ledger, self._lake.bucket, pattern)
+        yield from new_objects.find(partial(self._matching, pattern))
+        _logger.info(
+            "listed %d objects of %s for %r, of which %d are new to the ledger %r",
+            new_objects.listed,
+            self._lake.bucket,
+            pattern,
+            new_objects.new,
+            ledger.name,
+        )
 
     def _report_empty(self, pattern: str) -> None:
         message = f"no object of {self._lake.bucket} matches {pattern!r}, so nothing is read"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain, count
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindow
@@ -16,6 +16,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from holded_pipeline.model.carried_text import ReadObject
 from holded_pipeline.model.errors import ObjectUnreadableError, ObjectVanishedError, RejectRecord
 from holded_pipeline.model.identity import PackageIds
+from holded_pipeline.model.object_counts import ObjectCount
 from holded_pipeline.model.values import Event, PayloadKind, Source
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
 from holded_pipeline.reading.framing import divide_line, frame_blocks
@@ -46,8 +47,12 @@ RejectedObjects = frozenset[Literal["vanished", "unreadable"]]
 """Which objects that cannot be read are rejected; any other fails the run."""
 
 
+READ_OBJECTS: Final = "objects"
+"""The output of `ReadUnits` with an `ObjectCount` for each slice that was read."""
+
+
 class ReadUnits(StoreDoFn):
-    """A read unit to events and rejections."""
+    """A read unit to events and rejections, and how many records each slice had."""
 
     def __init__(
         self,
@@ -68,6 +73,7 @@ class ReadUnits(StoreDoFn):
         self._run_id = run_id
         self._step = step
         self._counters = Counters(_STAGE)
+        self._records_of_slice = 0
 
     def start_bundle(self) -> None:
         self._reader = self._reader.at(datetime.now(UTC))
@@ -84,6 +90,12 @@ class ReadUnits(StoreDoFn):
     def _read_slice(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
         self._counters.add("slices")
         self._counters.add("bytes", unit_slice.length)
+        self._records_of_slice = 0
+        yield from self._read_or_reject(unit_slice, open_chunks)
+        count = ObjectCount(self._lake.bucket, unit_slice.key, unit_slice.etag, self._records_of_slice)
+        yield beam.pvalue.TaggedOutput(READ_OBJECTS, count)
+
+    def _read_or_reject(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
         try:
             yield from self._read_records(unit_slice, open_chunks)
         except ObjectVanishedError as error:
@@ -133,7 +145,7 @@ class ReadUnits(StoreDoFn):
         for lines in _groups_of(block):
             events = self._reader.read_common_lines(lines, read_object, package_ids)
             unusual = events.count(None)
-            self._counters.add("records", len(events) - unusual)
+            self._count_records(len(events) - unusual)
             self._counters.add("passed", len(events) - unusual)
             for number, event in enumerate(events):
                 if event is not None:
@@ -153,12 +165,16 @@ class ReadUnits(StoreDoFn):
                 for value in values:
                     yield from self._read_one(read_object, value)
                 return
-            self._counters.add("records")
+            self._count_records(1)
             read = self._reject(fault, record.raw, source, "record" if record.whole else "part")
         yield read
 
+    def _count_records(self, number: int) -> None:
+        self._records_of_slice += number
+        self._counters.add("records", number)
+
     def _counted(self, event: Event) -> WindowedValue:
-        self._counters.add("records")
+        self._count_records(1)
         self._counters.add("passed")
         return _at_its_time(event)
 
@@ -166,7 +182,7 @@ class ReadUnits(StoreDoFn):
         self, unit_slice: Slice, fault: RejectRecord, raw: bytes, kind: PayloadKind
     ) -> beam.pvalue.TaggedOutput:
         """Rejects an object, or a slice of it, as one record, since its records cannot be read."""
-        self._counters.add("records")
+        self._count_records(1)
         source = Source(self._lake.bucket, unit_slice.key, unit_slice.etag, unit_slice.first_line)
         return self._reject(fault, raw, source, kind)
 

@@ -13,6 +13,7 @@ from apache_beam.transforms.window import BoundedWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.object_counts import ObjectCount
 from holded_pipeline.model.values import Event
 from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.store.compression import Compression, jsonl_ending, validate_compression
@@ -25,12 +26,21 @@ from holded_pipeline.transforms.beam.outcome import Counters
 
 @attrs.frozen
 class WrittenObject:
-    """An object that a run wrote: its key, its etag, its number of records, and its size in bytes as stored."""
+    """An object that a run wrote.
+
+    Attributes:
+        key: its key.
+        etag: its etag.
+        records: how many lines it has.
+        bytes: its size as stored.
+        objects: its records by the objects that they were read from; those without a source are in none.
+    """
 
     key: str
     etag: str
     records: int
     bytes: int
+    objects: tuple[ObjectCount, ...] = attrs.field(default=(), repr=False)
 
 
 @attrs.frozen
@@ -149,7 +159,7 @@ class WriteObjects(BatchDoFn):
         self._counters.add("objects")
         self._counters.add("records", finished.records)
         self._counters.add("bytes", len(finished.body))
-        written = WrittenObject(key, etag, finished.records, len(finished.body))
+        written = WrittenObject(key, etag, finished.records, len(finished.body), finished.objects)
         # In the window of its own elements: an element of another window may have completed the object.
         return WindowedValue(written, window.max_timestamp(), (window,))
 
