@@ -4,8 +4,8 @@
     python benchmarks/freshness.py --rate 100 --seconds 30 --every 5
     python benchmarks/freshness.py --smoke          a few seconds, to see that it runs
 
-It starts a store, a database, the API and a process that runs the pipeline again and again, on loopback, sends from this
-process, and asks the database several times a second which rows are there. All of them share this machine.
+It starts a store, a database, the API and a process that runs the pipeline again and again, on loopback, sends from
+this process, and asks the database several times a second which rows are there. All of them share this machine.
 """
 
 from __future__ import annotations
