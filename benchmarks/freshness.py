@@ -59,13 +59,13 @@ def run_pipeline(endpoint: str, bucket: str, access_key: str, url: str, every: s
 
     def build() -> beam.Pipeline:
         p = beam.Pipeline(runner="FnApiRunner")
-        raw = p | hp.ReadMinIO(lake, "raw/", new_only=ledger)
+        raw = p | hp.ReadMinIO(lake, "raw/", new_only=ledger, on_empty="ignore")
         loaded = raw.passed | hp.WritePostgres(db)
         written = (raw.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
         _ = (loaded, written) | hp.SettleObjects(ledger)
         return p
 
-    hp.run_every(build, db, name="freshness", every=float(every), on_report=lambda each: print(repr(each), flush=True))
+    hp.run_every(build, db, name="freshness", every=float(every))
 
 
 def send(url: str, rate: float, seconds: float, seen: Seen) -> None:
