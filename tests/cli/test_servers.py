@@ -82,7 +82,7 @@ def test_serve_stores_what_it_accepted_and_sigterm_ends_it_with_0(make_place):
             process.send_signal(signal.SIGTERM)
             _, words = process.communicate(timeout=DEADLINE)
     assert (process.returncode, words) == (0, "")
-    assert [event.id for event in hp.events(place.lake, "raw/")] == [event_id]
+    assert [event.id for event in hp.events(place.lake, "raw/", envelope="holded")] == [event_id]
 
 
 def post_when_it_listens(url: str) -> str:
