@@ -45,8 +45,10 @@ from holded_pipeline.servers.secret import Secret
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.stored.events import StoredEvents, events
 from holded_pipeline.stored.rejections import StoredRejections, rejected
+from holded_pipeline.transforms.drop_events import DropEvents
 from holded_pipeline.transforms.enrich import Enrich
 from holded_pipeline.transforms.forecast import forecast
+from holded_pipeline.transforms.ingest_events import STANDARD_ENRICHERS, Ingested, IngestEvents
 from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.read_rejected import ReadRejected, Replayed
 from holded_pipeline.transforms.settle_objects import SettleObjects
@@ -63,9 +65,11 @@ if not _typing.TYPE_CHECKING:  # a type checker would take every name for grante
 
 __all__ = [
     "NOT_APPLICABLE",
+    "STANDARD_ENRICHERS",
     "AlreadySettledError",
     "AnalyticsDifference",
     "ConfigurationError",
+    "DropEvents",
     "Enrich",
     "EnrichBatch",
     "Enricher",
@@ -74,6 +78,8 @@ __all__ = [
     "Fingerprint",
     "Forecast",
     "HoldedPipelineError",
+    "IngestEvents",
+    "Ingested",
     "Lateness",
     "Ledger",
     "LoadReceipt",

@@ -14,11 +14,12 @@ import holded_pipeline as hp
 
 ROOT = Path(__file__).parent.parent
 NAMES = """
-AnalyticsDifference ConfigurationError Enrich EnrichBatch Enricher EnricherError Event Fingerprint Forecast
-HoldedPipelineError Lateness LoadReceipt Lookup Mask MinIO NOT_APPLICABLE ObjectUnreadableError ObjectVanishedError
-Outcome PluginRegistry Postgres Quality QualityRule ReadMinIO ReadRejected Rejected RejectRecord Replayed Retry
-RuleVerdict SchemaDirectory SchemaMapping SchemaRef SchemaRegistry SchemaSource SchemaTable Secret SettleRejected
-Source StartError StoredEvents StoredRejections TableDifference Timestamps TooManyRejectedError TransientError
+AlreadySettledError AnalyticsDifference ConfigurationError DropEvents Enrich EnrichBatch Enricher EnricherError Event
+Fingerprint Forecast HoldedPipelineError IngestEvents Ingested Lateness Ledger LoadReceipt Lookup Mask MinIO
+NOT_APPLICABLE ObjectUnreadableError ObjectVanishedError Outcome PluginRegistry Postgres Quality QualityRule ReadMinIO
+ReadRejected RejectRecord Rejected Replayed Retry RuleVerdict STANDARD_ENRICHERS SchemaDirectory SchemaMapping
+SchemaRef SchemaRegistry SchemaSource SchemaTable Secret SettleObjects SettleRejected Settlement Source StartError
+StoredEvents StoredRejections TableDifference Timestamps TooManyRejectedError TransientError UnbalancedError
 ValidateSchema Violation WriteMinIO WritePostgres WriteRejected WrittenObject events evolve forecast hookimpl local
 migrate rejected table_from_schema testing verify_analytics
 """.split()  # noqa: SIM905  a list of forty lines says no more
