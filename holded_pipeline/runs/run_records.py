@@ -210,7 +210,7 @@ def _read(db: Postgres, query: sa.Select[Any]) -> list[RunRecord]:
 
 def _objects_of(db: Postgres, run_id: str) -> list[RunObject]:
     table = pipeline_run_objects
-    columns = [column for column in table.c if column.name != "run_id"]
+    columns = [table.c[field.name] for field in attrs.fields(RunObject)]
     query = sa.select(*columns).where(table.c.run_id == run_id).order_by(table.c.bucket, table.c.key, table.c.etag)
     return [RunObject(**row) for row in _fetch(db, query)]
 
