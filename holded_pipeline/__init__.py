@@ -35,6 +35,7 @@ from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
 from holded_pipeline.runs.ledger import Ledger
+from holded_pipeline.runs.run_page import RunPage, run_page
 from holded_pipeline.runs.run_records import RunObject, RunRecord, runs
 from holded_pipeline.runs.run_report import RunReport
 from holded_pipeline.schema_tables.schema_table import SchemaTable, table_from_schema
@@ -96,6 +97,7 @@ __all__ = [
     "Retry",
     "RuleVerdict",
     "RunObject",
+    "RunPage",
     "RunRecord",
     "RunReport",
     "SchemaDirectory",
@@ -129,6 +131,7 @@ __all__ = [
     "rejected",
     "report",
     "run",
+    "run_page",
     "runs",
     "table_from_schema",
     "testing",
