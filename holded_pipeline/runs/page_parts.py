@@ -30,15 +30,17 @@ p{margin:0}.soft{color:var(--soft);font-size:.87rem;overflow-wrap:anywhere}
 .error{border:1px solid var(--bad);border-radius:10px;padding:12px 14px;margin-top:16px;white-space:pre-wrap;
 overflow-wrap:anywhere;max-height:16em;overflow:auto}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:16px;margin-top:20px}
-section{padding:16px 18px;min-width:0}
+section{padding:16px 18px;min-width:0}section:last-child{grid-column:1/-1}
 .bars{margin-top:12px}.row{padding:5px 0}
 .names{display:flex;justify-content:space-between;gap:14px;align-items:baseline}
-.name{min-width:0;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.name{min-width:0;overflow:hidden;overflow-wrap:anywhere;display:-webkit-box;-webkit-box-orient:vertical;
+-webkit-line-clamp:2}
 .number{flex:none;font-variant-numeric:tabular-nums}.number i{font-style:normal;color:var(--soft);font-size:.87rem}
 .track{background:var(--track);height:8px;border-radius:4px;margin-top:3px;overflow:hidden}
 .fill{background:var(--bar);height:100%;min-width:2px;border-radius:4px}.fill.reject{background:var(--bad)}
 .columns{display:flex;gap:4px;margin-top:14px}
-.column{flex:1 1 0;min-width:0;text-align:center;font-size:.74rem;color:var(--soft);font-variant-numeric:tabular-nums}
+.column{flex:1 1 0;min-width:0;text-align:center;white-space:nowrap;font-size:.74rem;
+color:var(--soft);font-variant-numeric:tabular-nums}
 .space{height:130px;display:flex;flex-direction:column;justify-content:flex-end;border-bottom:1px solid var(--line);
 margin-bottom:4px}.space .fill{border-radius:4px 4px 0 0;min-height:2px}
 .empty{color:var(--soft);padding:22px 0 8px}

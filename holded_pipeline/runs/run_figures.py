@@ -21,8 +21,8 @@ MOST_NAMES: Final = 12
 LATENESS_SECONDS: Final = (0, 1, 10, 60, 600, 3_600, 86_400, 604_800)
 """Where the intervals of the lateness begin; before the first one are events that occurred after they were stored."""
 
-# One statement reads the rows once, so all figures are of one snapshot. The run id stands in the metadata only of events
-# that the enricher `processing` saw; of others the time of the insert decides.
+# One statement reads the rows once, so all figures are of one snapshot. The run id stands in the metadata of events that
+# the enricher `processing` saw; of others the time of the insert decides.
 _FIGURES = f"""
 WITH picked AS MATERIALIZED (
     SELECT event_type, company_id, data_quality_score AS score,
@@ -43,7 +43,7 @@ UNION ALL (
     WHERE score IS NOT NULL GROUP BY 2 LIMIT 10)
 UNION ALL (
     SELECT 'lateness', width_bucket(late, CAST(:bounds AS float8[]))::text, count(*), NULL
-    FROM picked GROUP BY 2 LIMIT {len(LATENESS_SECONDS) + 1})
+    FROM picked GROUP BY 2 LIMIT 9)
 UNION ALL (
     SELECT 'type', left(event_type, 300), count(*), avg(score)::float8 FROM picked
     GROUP BY event_type ORDER BY 3 DESC, event_type COLLATE "C" LIMIT {MOST_NAMES})

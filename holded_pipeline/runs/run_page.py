@@ -15,7 +15,7 @@ from holded_pipeline.runs.run_records import RunRecord, runs
 from holded_pipeline.runs.run_report import RunReport
 
 _MOST_REASONS = 20
-_LATENESS_NAMES = ("future", "<1 s", "<10 s", "<1 min", "<10 min", "<1 h", "<1 d", "<7 d", "7 d+")
+_LATENESS_NAMES = ("future", "<1s", "<10s", "<1m", "<10m", "<1h", "<1d", "<7d", "7d+")
 _NO_ROWS = "This run inserted no rows into business_events."
 
 
