@@ -16,6 +16,7 @@ from holded_pipeline.enriching.masking import Mask
 from holded_pipeline.enriching.quality import NOT_APPLICABLE, QualityRule, RuleVerdict
 from holded_pipeline.local.process import StartError
 from holded_pipeline.model.errors import (
+    AlreadySettledError,
     ConfigurationError,
     EnricherError,
     HoldedPipelineError,
@@ -24,6 +25,7 @@ from holded_pipeline.model.errors import (
     RejectRecord,
     TooManyRejectedError,
     TransientError,
+    UnbalancedError,
 )
 from holded_pipeline.model.timestamp_rules import Timestamps
 from holded_pipeline.model.values import Event, Outcome, Rejected, SchemaRef, Source, Violation
@@ -38,6 +40,7 @@ from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.runs.run_page import RunPage, run_page
 from holded_pipeline.runs.run_records import RunObject, RunRecord, runs
 from holded_pipeline.runs.run_report import RunReport
+from holded_pipeline.runs.settlement import Settlement
 from holded_pipeline.schema_tables.schema_table import SchemaTable, table_from_schema
 from holded_pipeline.schemas.directory import SchemaDirectory
 from holded_pipeline.schemas.mapping import SchemaMapping
@@ -53,6 +56,7 @@ from holded_pipeline.transforms.forecast import forecast
 from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.read_rejected import ReadRejected, Replayed
 from holded_pipeline.transforms.run import report, run
+from holded_pipeline.transforms.settle_objects import SettleObjects
 from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.validate_schema import ValidateSchema
 from holded_pipeline.transforms.workers.load_rows import LoadReceipt
@@ -66,6 +70,7 @@ if not _typing.TYPE_CHECKING:  # a type checker would take every name for grante
 
 __all__ = [
     "NOT_APPLICABLE",
+    "AlreadySettledError",
     "AnalyticsDifference",
     "ConfigurationError",
     "Enrich",
@@ -107,7 +112,9 @@ __all__ = [
     "SchemaSource",
     "SchemaTable",
     "Secret",
+    "SettleObjects",
     "SettleRejected",
+    "Settlement",
     "Source",
     "StartError",
     "StoredEvents",
@@ -116,6 +123,7 @@ __all__ = [
     "Timestamps",
     "TooManyRejectedError",
     "TransientError",
+    "UnbalancedError",
     "ValidateSchema",
     "Violation",
     "WriteMinIO",

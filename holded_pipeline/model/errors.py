@@ -39,6 +39,14 @@ class TooManyRejectedError(HoldedPipelineError):
     """More records were rejected than `WriteRejected(max_rejected=...)` allows; all of them were written first."""
 
 
+class UnbalancedError(HoldedPipelineError):
+    """Records of an object are not accounted for: neither stored, nor duplicates, nor rejected, nor dropped."""
+
+
+class AlreadySettledError(HoldedPipelineError):
+    """Another run settled objects of this run in the meantime. Nothing is lost or doubled: run again."""
+
+
 class RejectRecord(HoldedPipelineError):  # noqa: N818  it instructs the pipeline, which does not fail
     """Raised by an envelope, an enricher or a row function to reject the record that it was given.
 

@@ -29,8 +29,8 @@ p{margin:0}.soft{color:var(--soft);font-size:.87rem;overflow-wrap:anywhere}
 .tile{padding:12px 14px}.tile b{display:block;font-size:1.45rem;line-height:1.2;font-variant-numeric:tabular-nums}
 .error{border:1px solid var(--bad);border-radius:10px;padding:12px 14px;margin-top:16px;white-space:pre-wrap;
 overflow-wrap:anywhere;max-height:16em;overflow:auto}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:16px;margin-top:20px}
-section{padding:16px 18px;min-width:0}section:last-child{grid-column:1/-1}
+.cards{columns:2 400px;column-gap:16px;margin-top:20px}
+section{padding:16px 18px;margin-bottom:16px;break-inside:avoid}
 .bars{margin-top:12px}.row{padding:5px 0}
 .names{display:flex;justify-content:space-between;gap:14px;align-items:baseline}
 .name{min-width:0;overflow:hidden;overflow-wrap:anywhere;display:-webkit-box;-webkit-box-orient:vertical;

@@ -21,7 +21,7 @@ MOST_NAMES: Final = 12
 LATENESS_SECONDS: Final = (0, 1, 10, 60, 600, 3_600, 86_400, 604_800)
 """Where the intervals of the lateness begin; before the first one are events that occurred after they were stored."""
 
-# One statement reads the rows once, so all figures are of one snapshot. The run id stands in the metadata of events that
+# One statement reads the rows once, so all figures are of one snapshot. The run id is in the metadata of events that
 # the enricher `processing` saw; of others the time of the insert decides.
 _FIGURES = f"""
 WITH picked AS MATERIALIZED (

@@ -25,6 +25,15 @@ _DIGEST_BYTES = 33  # of the ~ and the digest that shortened text ends in
 _AMBIGUOUS_LEVELS = frozenset({"", ".", ".."})
 
 
+MANIFESTS = "_manifests"
+"""The folder below a prefix that holds manifests; objects in it hold no events."""
+
+
+def is_manifest(key: str) -> bool:
+    """Whether an object belongs to the manifests of some prefix."""
+    return f"/{MANIFESTS}/" in f"/{key}"
+
+
 def day_of(moment: date) -> str:
     """The day as it stands in keys, `2026-03-01`; the year has four digits, which `strftime` does not guarantee."""
     return f"{moment.year:04}-{moment.month:02}-{moment.day:02}"

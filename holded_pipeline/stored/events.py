@@ -18,7 +18,7 @@ from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.reading.records import RecordReader
 from holded_pipeline.store.compression import checked_text, without_compression_ending
 from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_names import normalize_pattern
+from holded_pipeline.store.object_names import is_manifest, normalize_pattern
 from holded_pipeline.store.read_plan import Slice
 from holded_pipeline.stored.objects import OpenChunks, open_store, read_objects
 from holded_pipeline.stored.tables import StoredValues, source_columns
@@ -86,10 +86,14 @@ class StoredEvents(StoredValues[Event]):
     def __iter__(self) -> Iterator[Event]:
         """Reads the events from the store."""
         matches = re.compile(glob_regex(self._pattern)).match
+
+        def is_wanted(key: str) -> bool:
+            return bool(matches(key)) and not is_manifest(key)
+
         reader = self._reader.at(datetime.now(UTC))
         skipped = 0
         with open_store(self._lake) as store:
-            listed = (each for each in store.objects(glob_prefix(self._pattern)) if matches(each.key))
+            listed = (each for each in store.objects(glob_prefix(self._pattern)) if is_wanted(each.key))
             for whole, open_chunks in read_objects(store, listed):
                 for event in self._read_object(reader, whole, open_chunks):
                     if isinstance(event, Event):

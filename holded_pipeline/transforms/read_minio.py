@@ -24,7 +24,7 @@ from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingT
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.recorded_runs import record_run
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
-from holded_pipeline.transforms.workers.plan_reads import EMPTY, LARGE, ListObjects, OnEmpty, SplitLarge
+from holded_pipeline.transforms.workers.plan_reads import EMPTY, LARGE, ListObjects, NewOnly, OnEmpty, SplitLarge
 from holded_pipeline.transforms.workers.read_units import READ_OBJECTS, ReadUnits, RejectedObjects
 
 
@@ -141,7 +141,9 @@ class ReadMinIO(RejectingTransform[Event]):
     def expand(self, pipeline: beam.pvalue.PBegin) -> Outcome:
         """Lists, plans, shuffles the plan, reads."""
         check_picklable(self._reader, describe_envelope(self._envelope))
-        list_objects = ListObjects(self._lake, self._unit_bytes, self._unit_objects, self._on_empty, self._new_only)
+        run_id, step = run_id_of(pipeline.pipeline), step_of(pipeline.pipeline)
+        new_only = NewOnly(self._new_only, run_id) if self._new_only else None
+        list_objects = ListObjects(self._lake, self._unit_bytes, self._unit_objects, self._on_empty, new_only)
         listed = (
             pipeline
             | "NamePattern" >> beam.Create([self._pattern])
@@ -157,7 +159,6 @@ class ReadMinIO(RejectingTransform[Event]):
             | "SpreadLarge" >> beam.Reshuffle()
             | "SplitLarge" >> beam.ParDo(split_large).with_output_types(ReadUnit)
         )
-        run_id, step = run_id_of(pipeline.pipeline), step_of(pipeline.pipeline)
         read_units = ReadUnits(
             self._lake,
             self._reader,

@@ -41,7 +41,7 @@ def listed(lake, prefix="raw/"):
     return list(ObjectStore(lake).objects(prefix))
 
 
-def stored(key, etag="t", modified=LONG_AGO):
+def listed_object(key, etag="t", modified=LONG_AGO):
     return StoredObject(key, 10, etag, modified)
 
 
@@ -107,7 +107,7 @@ def test_large_objects_are_left_out_too(ledger, lake, capsys):
 
 
 def test_a_hundred_thousand_keys_are_looked_up_in_the_index(ledger):
-    objects = [stored(f"raw/{number:06}", f"t{number}") for number in range(100_000)]
+    objects = [listed_object(f"raw/{number:06}", f"t{number}") for number in range(100_000)]
     with ledger.db.engine().begin() as connection:
         connection.execute(
             sa.text(
@@ -129,12 +129,12 @@ def test_a_bookmark_passes_neither_new_nor_recent_objects(db):
     ledger = hp.Ledger(db, "orders", keys_grow=True)
     ledger.create_tables()
     now = datetime.now(UTC)
-    old = [stored("raw/1"), stored("raw/2"), stored("raw/3")]
-    settle(ledger, [old[0], old[2], stored("raw/5")], "lake")
-    assert found(ledger, [*old, stored("raw/5", modified=now)]) == (["raw/2"], "")
-    assert found(ledger, [*old, stored("raw/4")]) == (["raw/2", "raw/4"], "raw/1")
-    settle(ledger, [stored("raw/2"), stored("raw/4")], "lake")
-    everything = [*old, stored("raw/4"), stored("raw/5", modified=now), stored("raw/6")]
+    old = [listed_object("raw/1"), listed_object("raw/2"), listed_object("raw/3")]
+    settle(ledger, [old[0], old[2], listed_object("raw/5")], "lake")
+    assert found(ledger, [*old, listed_object("raw/5", modified=now)]) == (["raw/2"], "")
+    assert found(ledger, [*old, listed_object("raw/4")]) == (["raw/2", "raw/4"], "raw/1")
+    settle(ledger, [listed_object("raw/2"), listed_object("raw/4")], "lake")
+    everything = [*old, listed_object("raw/4"), listed_object("raw/5", modified=now), listed_object("raw/6")]
     assert found(ledger, everything) == (["raw/6"], "raw/1")
     assert found(ledger, everything) == (["raw/6"], "raw/4")
 
@@ -142,10 +142,10 @@ def test_a_bookmark_passes_neither_new_nor_recent_objects(db):
 def test_late_and_overwritten_objects_are_found_by_a_full_listing(db):
     ledger = hp.Ledger(db, "orders", keys_grow=True)
     ledger.create_tables()
-    objects = [stored(f"raw/{number}") for number in range(5)]
+    objects = [listed_object(f"raw/{number}") for number in range(5)]
     settle(ledger, objects, "lake")
     assert found(ledger, objects) == ([], "")
-    later = [stored("raw/0", "t2"), *objects[1:], stored("raw/05")]
+    later = [listed_object("raw/0", "t2"), *objects[1:], listed_object("raw/05")]
     assert found(ledger, later) == ([], "raw/4")
     with db.engine().begin() as connection:
         hour = sa.func.make_interval(0, 0, 0, 0, 1)
@@ -157,9 +157,9 @@ def test_late_and_overwritten_objects_are_found_by_a_full_listing(db):
 def test_each_pattern_has_a_bookmark_of_its_own(db):
     ledger = hp.Ledger(db, "orders", keys_grow=True)
     ledger.create_tables()
-    settle(ledger, [stored("raw/1")], "lake")
-    found(ledger, [stored("raw/1")], "raw/*.json")
-    assert found(ledger, [stored("raw/0"), stored("raw/1")], "raw/*.csv") == (["raw/0"], "")
+    settle(ledger, [listed_object("raw/1")], "lake")
+    found(ledger, [listed_object("raw/1")], "raw/*.json")
+    assert found(ledger, [listed_object("raw/0"), listed_object("raw/1")], "raw/*.csv") == (["raw/0"], "")
 
 
 KEYS = st.sampled_from([f"raw/{name}" for name in ("a", "b", "B", "é", "z", "Z/1", "ß", "\U0001f600", "0")])
@@ -178,7 +178,7 @@ def test_whatever_happens_nothing_settled_is_new_and_all_else_is_found(stack, st
     objects, settled = {}, set()
     for what, key, version in steps:
         if what == "put":
-            objects[key] = stored(key, f"t{version}")
+            objects[key] = listed_object(key, f"t{version}")
         elif what == "settle" and key in objects and (key, objects[key].etag) not in settled:
             settle(grows, [objects[key]], "lake")
             settled.add((key, objects[key].etag))
@@ -202,8 +202,8 @@ def test_forgotten_objects_are_new_again(ledger, lake):
 def test_what_is_forgotten_below_the_bookmark_is_found_at_once(db, lake):
     ledger = hp.Ledger(db, "orders", keys_grow=True)
     ledger.create_tables()
-    settle(ledger, [stored("raw/1"), stored("raw/2")], lake.bucket)
-    objects = [stored("raw/1"), stored("raw/2")]
+    settle(ledger, [listed_object("raw/1"), listed_object("raw/2")], lake.bucket)
+    objects = [listed_object("raw/1"), listed_object("raw/2")]
     new = NewObjects(ledger, lake.bucket, "raw/")
     assert list(new.find(lambda start_after: iter(objects))) == []
     assert ledger.forget(lake, "raw/1") == 1
@@ -217,14 +217,14 @@ def test_only_entries_without_their_version_in_the_store_are_pruned(ledger, lake
     for key in ("raw/1", "raw/2", "raw/é"):
         put_event(lake, key, "e")
     settle(ledger, listed(lake), lake.bucket)
-    settle(ledger, [stored("raw/0"), stored("raw/2", "older"), stored("raw/9")], lake.bucket)
+    settle(ledger, [listed_object("raw/0"), listed_object("raw/2", "older"), listed_object("raw/9")], lake.bucket)
     assert ledger.prune(lake, "raw/") == 0
     assert ledger.prune(lake, "raw/", older_than=timedelta(0)) == 3
     assert [each.key for each in ledger.settled(lake)] == ["raw/1", "raw/2", "raw/é"]
 
 
 def test_nothing_is_pruned_where_nothing_is_listed(ledger, lake):
-    settle(ledger, [stored("raw/1")], lake.bucket)
+    settle(ledger, [listed_object("raw/1")], lake.bucket)
     with pytest.raises(hp.ConfigurationError, match="nothing is pruned; check bucket and pattern"):
         ledger.prune(lake, "raw/", older_than=timedelta(0))
 

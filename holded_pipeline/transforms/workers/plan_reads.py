@@ -10,6 +10,7 @@ from itertools import chain, pairwise
 from typing import Any, Final, Literal
 
 import apache_beam as beam
+import attrs
 
 from holded_pipeline.model.errors import ConfigurationError, ObjectUnreadableError, ObjectVanishedError
 from holded_pipeline.model.object_counts import ObjectCount
@@ -18,8 +19,10 @@ from holded_pipeline.reading.layout import SNIFF_BYTES, Layout, sniff_layout
 from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.runs.new_objects import NewObjects
 from holded_pipeline.runs.progress import PLANNED_UNITS
+from holded_pipeline.runs.settlement import RunSettlement
 from holded_pipeline.store.compression import is_text, without_compression_ending
 from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.object_names import is_manifest
 from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
 from holded_pipeline.transforms.beam.live_counts import count_live
 from holded_pipeline.transforms.beam.store_access import StoreDoFn
@@ -36,6 +39,14 @@ LARGE: Final = "large"
 """The output of `ListObjects` for objects that may be worth splitting."""
 
 
+@attrs.frozen
+class NewOnly:
+    """A ledger whose settled objects are left out, and the run that reads the others."""
+
+    ledger: Ledger
+    run_id: str
+
+
 class ListObjects(StoreDoFn):
     """A key pattern to read units; objects above `unit_bytes` go to the output `LARGE`.
 
@@ -43,7 +54,7 @@ class ListObjects(StoreDoFn):
     """
 
     def __init__(
-        self, lake: MinIO, unit_bytes: int, unit_objects: int, on_empty: OnEmpty, new_only: Ledger | None = None
+        self, lake: MinIO, unit_bytes: int, unit_objects: int, on_empty: OnEmpty, new_only: NewOnly | None = None
     ) -> None:
         super().__init__(lake)
         self._new_only = new_only
@@ -82,14 +93,16 @@ class ListObjects(StoreDoFn):
         matches = re.compile(glob_regex(pattern)).match
         found_any = False
         for stored in self._store.objects(glob_prefix(pattern), start_after=start_after):
-            if matches(stored.key):
+            if matches(stored.key) and not is_manifest(stored.key):
                 found_any = True
                 yield stored
         if not found_any and not start_after and self._on_empty != "ignore":
             self._report_empty(pattern)
 
-    def _new(self, pattern: str, ledger: Ledger) -> Iterator[StoredObject]:
+    def _new(self, pattern: str, new_only: NewOnly) -> Iterator[StoredObject]:
+        ledger = new_only.ledger
         ledger.create_tables()
+        RunSettlement(ledger.db, ledger.name, new_only.run_id).begin()
         new_objects = NewObjects(ledger, self._lake.bucket, pattern)
         yield from new_objects.find(partial(self._matching, pattern))
         _logger.info(

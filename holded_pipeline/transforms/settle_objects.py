@@ -1,0 +1,228 @@
+"""SettleObjects: says in the ledger that what a run has read need not be read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.transforms.window import GlobalWindows
+
+from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.object_counts import ObjectCount, ObjectVersion
+from holded_pipeline.model.values import Outcome
+from holded_pipeline.runs.ledger import Ledger
+from holded_pipeline.runs.manifests import ManifestPlace
+from holded_pipeline.runs.settlement import RunSettlement, Settlement, StoredOutput
+from holded_pipeline.store.object_names import join_key
+from holded_pipeline.transforms.beam.accounted import DROPPED, READ, Sink, counts_of, sink_of
+from holded_pipeline.transforms.beam.run_id import run_id_of
+from holded_pipeline.transforms.workers.load_rows import LoadReceipt
+from holded_pipeline.transforms.workers.settle import NOWHERE, Counts, RecordAccounts, RecordOutputs, SettleRun
+from holded_pipeline.transforms.workers.write_objects import WrittenObject
+
+_READ, _DROPPED, _DEAD_LETTERS, _FIRST_SINK = range(4)  # places in the counts of an object
+_PER_SINK = 3
+
+Parts = tuple[tuple[beam.PCollection, Sink], ...]
+"""The PCollections of one sink, each with what it is the output of."""
+
+
+class SettleObjects(beam.PTransform):
+    """Settles the objects that `ReadMinIO(new_only=ledger)` read, when everything that came of them is durable.
+
+    Takes a tuple of what the sinks returned: `WriteMinIO`, `WritePostgres` (the `Outcome` or its `passed`) and
+    `WriteRejected`, in any order. A tuple in it, such as `(stored, (invoices, others), written)`, has the parts of one
+    sink: each event is in one of them. Gives a PCollection of one `Settlement`.
+
+    At the end of a run it checks of each object that records read = stored + duplicates + rejected + dropped, writes
+    that to `pipeline_run_objects`, makes the entries of the ledger, and writes a manifest of the objects with events
+    below the prefix of each `WriteMinIO` (see `ReadMinIO(manifest=True)`).
+
+    Args:
+        ledger: the one that `ReadMinIO` was given.
+
+    Example:
+        >>> ledger = hp.Ledger(db, "orders")
+        >>> with beam.Pipeline(runner="FnApiRunner") as p:
+        ...     raw = p | hp.ReadMinIO(lake, "raw/", new_only=ledger)
+        ...     stored = raw.passed | hp.WriteMinIO(lake, "enriched/")
+        ...     loaded = raw.passed | hp.WritePostgres(db)
+        ...     written = (raw.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
+        ...     settled = (stored, loaded, written) | hp.SettleObjects(ledger)
+
+    Raises:
+        TypeError: a PCollection is not what a sink returned, or none is of a sink for events.
+        ConfigurationError: (applying) nothing in the pipeline reads with this ledger; (running) a table or a grant is
+            missing, or a run with this id was settled before.
+        UnbalancedError: (running) records are not accounted for; the message names their objects.
+        AlreadySettledError: (running) another run settled the same objects in the meantime.
+        TransientError: (running) the database or the store did not answer within its `retry`.
+
+    **Guarantees:** all objects of a run are settled, or none. What a run that died has written is in no manifest, and
+    its objects are read again. Only counts are shuffled. Rows and objects made of elements without a source cannot be
+    counted by object: a sink that has only such is waited for, and not checked.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self._ledger = ledger
+
+    def expand(self, written: Any) -> beam.PCollection:
+        """Joins the counts by object; the step that joins them waits for everything before it."""
+        sinks, dead_letters = _divide(written)
+        pipeline = sinks[0][0][0].pipeline
+        read = counts_of(pipeline, READ, self._ledger.name)
+        if not read:
+            raise ConfigurationError(
+                f"nothing in this pipeline reads with the ledger {self._ledger.name!r}; pass it to "
+                "hp.ReadMinIO(..., new_only=ledger)"
+            )
+        settlement = RunSettlement(self._ledger.db, self._ledger.name, run_id_of(pipeline))
+        size = _FIRST_SINK + _PER_SINK * len(sinks)
+        dropped = counts_of(pipeline, DROPPED, "")
+        entries = [
+            *_by_object(read, "Read", partial(_counted_at, _READ, size)),
+            *_by_object(dropped, "Dropped", partial(_counted_at, _DROPPED, size)),
+            *_by_object([part for part, _ in dead_letters], "Rejected", partial(_objects_at, _DEAD_LETTERS, size)),
+        ]
+        for number, parts in enumerate(sinks):
+            place = _FIRST_SINK + _PER_SINK * number
+            entries += _by_object([part for part, _ in parts], f"Sink{number}", partial(_received_at, place, size))
+        names = tuple(" and ".join(sink.step for _, sink in parts) for parts in sinks)
+        by_object = entries | "JoinCounts" >> beam.Flatten() | "AddCounts" >> beam.CombinePerKey(_add_counts)
+        sums = by_object | "AddAll" >> beam.CombineGlobally(_AddAll())
+        accounts = by_object | "RecordAccounts" >> beam.ParDo(
+            RecordAccounts(settlement, names), beam.pvalue.AsSingleton(sums)
+        ).with_output_types(int)
+        outputs, places = self._outputs(sinks, settlement)
+        return (
+            (accounts, *outputs)
+            | "JoinRecorded" >> beam.Flatten()
+            | "AwaitAll" >> beam.CombineGlobally(sum)
+            | "Settle" >> beam.ParDo(SettleRun(settlement, places)).with_output_types(Settlement)
+        )
+
+    def _outputs(
+        self, sinks: Iterable[Parts], settlement: RunSettlement
+    ) -> tuple[list[beam.PCollection], tuple[ManifestPlace, ...]]:
+        """What records the objects with events, and where their manifests belong."""
+        recorded, places = [], []
+        stored = [(part, sink) for parts in sinks for part, sink in parts if sink.lake is not None]
+        for number, (part, sink) in enumerate(stored):
+            if sink.lake is not None:
+                place = ManifestPlace(sink.lake, join_key(sink.prefix, "", ""))
+                places.append(place)
+                recorded.append(
+                    part
+                    | f"AllWindowsOfOutputs{number}" >> beam.WindowInto(GlobalWindows())
+                    | f"Outputs{number}" >> beam.Map(partial(_output_of, place)).with_output_types(StoredOutput)
+                    | f"RecordOutputs{number}" >> beam.ParDo(RecordOutputs(settlement)).with_output_types(int)
+                )
+        return recorded, tuple(places)
+
+
+def _divide(written: Any) -> tuple[list[Parts], Parts]:
+    """The sinks for events, each with its parts, and the parts with dead letters."""
+    given = (written,) if isinstance(written, beam.PCollection | Outcome) else tuple(written)
+    sinks: list[Parts] = []
+    dead_letters: list[tuple[beam.PCollection, Sink]] = []
+    for each in given:
+        parts = tuple(_parts_of(each))
+        kinds = {sink.kind == "rejected" for _, sink in parts}
+        if kinds == {True}:
+            dead_letters += parts
+        elif kinds == {False}:
+            sinks.append(parts)
+        else:
+            raise TypeError("an inner tuple of SettleObjects has parts of one sink; give WriteRejected's beside it")
+    if not sinks:
+        raise TypeError("SettleObjects takes at least one sink for events: what WriteMinIO or WritePostgres returned")
+    return sinks, tuple(dead_letters)
+
+
+def _parts_of(given: Any) -> Iterator[tuple[beam.PCollection, Sink]]:
+    if isinstance(given, beam.PCollection):
+        sink = sink_of(given)
+        if sink is None:
+            raise TypeError(
+                f"{given} is not what a sink returned; give SettleObjects what WriteMinIO, WritePostgres and "
+                "WriteRejected returned, as they returned it"
+            )
+        yield given, sink
+    elif isinstance(given, Outcome):
+        yield from _parts_of(given.passed)
+    elif isinstance(given, tuple | list) and given:
+        for each in given:
+            yield from _parts_of(each)
+    else:
+        raise TypeError(f"SettleObjects takes PCollections of sinks, got {type(given).__name__}")
+
+
+Keyed = tuple[ObjectVersion, Counts]
+
+
+def _by_object(parts: Iterable[beam.PCollection], name: str, keyed: Any) -> list[beam.PCollection]:
+    return [
+        part
+        | f"AllWindowsOf{name}{number}" >> beam.WindowInto(GlobalWindows())
+        | f"{name}ByObject{number}"
+        >> beam.FlatMap(keyed).with_output_types(tuple[tuple[str, str, str], tuple[int, ...]])
+        for number, part in enumerate(parts)
+    ]
+
+
+def _entry(count: ObjectCount, place: int, size: int, values: Counts) -> Keyed:
+    counts = [0] * size
+    counts[place : place + len(values)] = values
+    return (count.bucket, count.key, count.etag), tuple(counts)
+
+
+def _counted_at(place: int, size: int, count: ObjectCount) -> Iterator[Keyed]:
+    yield _entry(count, place, size, (count.records,))
+
+
+def _objects_at(place: int, size: int, written: WrittenObject) -> Iterator[Keyed]:
+    for count in written.objects:
+        yield _entry(count, place, size, (count.records,))
+
+
+def _received_at(place: int, size: int, received: WrittenObject | LoadReceipt) -> Iterator[Keyed]:
+    for count in received.objects:
+        yield _entry(count, place, size, (count.records, count.duplicates, count.rejected))
+    total = received.records if isinstance(received, WrittenObject) else received.rows
+    if without_source := total - sum(count.records for count in received.objects):
+        yield _entry(ObjectCount(*NOWHERE, without_source), place, size, (without_source, 0, 0))
+
+
+def _add_counts(counts: Iterable[Counts]) -> Counts:
+    totals: list[int] = []
+    for each in filter(None, counts):
+        totals = [total + value for total, value in zip(totals, each, strict=True)] if totals else list(each)
+    return tuple(totals)
+
+
+class _AddAll(beam.CombineFn):
+    """The sums over all objects, and those of what has no source."""
+
+    def create_accumulator(self) -> tuple[Counts, Counts]:
+        return (), ()
+
+    def add_input(self, sums: tuple[Counts, Counts], element: Keyed) -> tuple[Counts, Counts]:
+        version, counts = element
+        of_objects, without_source = sums
+        if version == NOWHERE:
+            return of_objects, _add_counts([without_source, counts])
+        return _add_counts([of_objects, counts]), without_source
+
+    def merge_accumulators(self, several: Iterable[tuple[Counts, Counts]]) -> tuple[Counts, Counts]:
+        of_objects, without_source = zip(*several, strict=True)
+        return _add_counts(of_objects), _add_counts(without_source)
+
+    def extract_output(self, sums: tuple[Counts, Counts]) -> tuple[Counts, Counts]:
+        return sums
+
+
+def _output_of(place: ManifestPlace, written: WrittenObject) -> StoredOutput:
+    return StoredOutput(place.lake.bucket, place.prefix, written.key, written.etag, written.records, written.bytes)
