@@ -41,6 +41,7 @@ from holded_pipeline.runs.lease import Lease
 from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.runs.metrics import RunMetrics
 from holded_pipeline.runs.run_loop import RunsSummary
+from holded_pipeline.runs.run_page import RunPage, run_page
 from holded_pipeline.runs.run_records import RunObject, RunRecord, runs
 from holded_pipeline.runs.run_report import RunReport
 from holded_pipeline.runs.settlement import Settlement
@@ -115,6 +116,7 @@ __all__ = [
     "RuleVerdict",
     "RunMetrics",
     "RunObject",
+    "RunPage",
     "RunRecord",
     "RunReport",
     "RunsSummary",
@@ -153,6 +155,7 @@ __all__ = [
     "report",
     "run",
     "run_every",
+    "run_page",
     "runs",
     "table_from_schema",
     "testing",
