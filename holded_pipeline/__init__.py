@@ -2,6 +2,9 @@
 
 import typing as _typing
 
+from holded_pipeline.transforms.beam import quiet_import as _quiet_import  # noqa: F401  before what imports Beam
+
+# isort: split
 from holded_pipeline import local, testing
 from holded_pipeline.enriching.builtin import Quality
 from holded_pipeline.enriching.enricher import Enricher
@@ -34,6 +37,8 @@ from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
 from holded_pipeline.runs.ledger import Ledger
+from holded_pipeline.runs.run_records import RunObject, RunRecord, runs
+from holded_pipeline.runs.run_report import RunReport
 from holded_pipeline.runs.settlement import Settlement
 from holded_pipeline.schema_tables.schema_table import SchemaTable, table_from_schema
 from holded_pipeline.schemas.directory import SchemaDirectory
@@ -49,6 +54,7 @@ from holded_pipeline.transforms.enrich import Enrich
 from holded_pipeline.transforms.forecast import forecast
 from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.read_rejected import ReadRejected, Replayed
+from holded_pipeline.transforms.run import report, run
 from holded_pipeline.transforms.settle_objects import SettleObjects
 from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.validate_schema import ValidateSchema
@@ -94,6 +100,9 @@ __all__ = [
     "Replayed",
     "Retry",
     "RuleVerdict",
+    "RunObject",
+    "RunRecord",
+    "RunReport",
     "SchemaDirectory",
     "SchemaMapping",
     "SchemaRef",
@@ -126,6 +135,9 @@ __all__ = [
     "local",
     "migrate",
     "rejected",
+    "report",
+    "run",
+    "runs",
     "table_from_schema",
     "testing",
     "verify_analytics",

@@ -17,10 +17,10 @@ NAMES = """
 AnalyticsDifference ConfigurationError Enrich EnrichBatch Enricher EnricherError Event Fingerprint Forecast
 HoldedPipelineError Lateness LoadReceipt Lookup Mask MinIO NOT_APPLICABLE ObjectUnreadableError ObjectVanishedError
 Outcome PluginRegistry Postgres Quality QualityRule ReadMinIO ReadRejected Rejected RejectRecord Replayed Retry
-RuleVerdict SchemaDirectory SchemaMapping SchemaRef SchemaRegistry SchemaSource SchemaTable Secret SettleRejected
-Source StartError StoredEvents StoredRejections TableDifference Timestamps TooManyRejectedError TransientError
-ValidateSchema Violation WriteMinIO WritePostgres WriteRejected WrittenObject events evolve forecast hookimpl local
-migrate rejected table_from_schema testing verify_analytics
+RuleVerdict RunObject RunRecord RunReport SchemaDirectory SchemaMapping SchemaRef SchemaRegistry SchemaSource
+SchemaTable Secret SettleRejected Source StartError StoredEvents StoredRejections TableDifference Timestamps
+TooManyRejectedError TransientError ValidateSchema Violation WriteMinIO WritePostgres WriteRejected WrittenObject
+events evolve forecast hookimpl local migrate rejected report run runs table_from_schema testing verify_analytics
 """.split()  # noqa: SIM905  a list of forty lines says no more
 TRANSFORMS = [value for value in vars(hp).values() if inspect.isclass(value) and issubclass(value, beam.PTransform)]
 

@@ -22,6 +22,7 @@ from holded_pipeline.store.read_plan import ReadUnit, StoredObject
 from holded_pipeline.transforms.beam.accounted import READ, remember_counts
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
+from holded_pipeline.transforms.beam.recorded_runs import record_run
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.plan_reads import EMPTY, LARGE, ListObjects, NewOnly, OnEmpty, SplitLarge
 from holded_pipeline.transforms.workers.read_units import READ_OBJECTS, ReadUnits, RejectedObjects
@@ -177,5 +178,6 @@ class ReadMinIO(RejectingTransform[Event]):
         if self._new_only is not None:
             remember_counts(READ, self._new_only.name, outputs[READ_OBJECTS])
             remember_counts(READ, self._new_only.name, listed[EMPTY])
+            record_run(pipeline.pipeline, self._new_only.db, self._new_only.name)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
         return outcome

@@ -18,11 +18,13 @@ from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.reading.layout import SNIFF_BYTES, Layout, sniff_layout
 from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.runs.new_objects import NewObjects
+from holded_pipeline.runs.progress import PLANNED_UNITS
 from holded_pipeline.runs.settlement import RunSettlement
 from holded_pipeline.store.compression import is_text, without_compression_ending
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import is_manifest
 from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
+from holded_pipeline.transforms.beam.live_counts import count_live
 from holded_pipeline.transforms.beam.store_access import StoreDoFn
 
 _logger = logging.getLogger("holded_pipeline")
@@ -66,6 +68,7 @@ class ListObjects(StoreDoFn):
         small = self._small_objects(pattern, large, empty)
         units = group_small(small, unit_bytes=self._unit_bytes, unit_objects=self._unit_objects)
         for unit in units:
+            count_live(PLANNED_UNITS)
             yield unit
             while large:
                 yield beam.pvalue.TaggedOutput(LARGE, large.pop())
@@ -126,13 +129,15 @@ class SplitLarge(StoreDoFn):
         self._layout = layout
         self._unit_bytes = unit_bytes
 
-    def process(self, stored: StoredObject) -> Iterable[ReadUnit]:
+    def process(self, stored: StoredObject) -> Iterator[ReadUnit]:
         whole = Slice(stored.key, stored.etag, stored.size)
         try:
             is_split = self._is_plain_lines(stored)
         except (ObjectVanishedError, ObjectUnreadableError):
             is_split = False  # ReadUnits meets it again, and decides
-        return self._slices(stored, whole) if is_split else [ReadUnit((whole,))]
+        for unit in self._slices(stored, whole) if is_split else [ReadUnit((whole,))]:
+            count_live(PLANNED_UNITS)
+            yield unit
 
     def _is_plain_lines(self, stored: StoredObject) -> bool:
         heads = self._head_chunks(stored)
