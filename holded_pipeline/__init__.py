@@ -20,6 +20,7 @@ from holded_pipeline.model.errors import (
     ConfigurationError,
     EnricherError,
     HoldedPipelineError,
+    LeaseLostError,
     ObjectUnreadableError,
     ObjectVanishedError,
     RejectRecord,
@@ -36,7 +37,10 @@ from holded_pipeline.postgres.evolve import TableDifference, evolve
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
+from holded_pipeline.runs.lease import Lease
 from holded_pipeline.runs.ledger import Ledger
+from holded_pipeline.runs.metrics import RunMetrics
+from holded_pipeline.runs.run_loop import RunsSummary
 from holded_pipeline.runs.run_records import RunObject, RunRecord, runs
 from holded_pipeline.runs.run_report import RunReport
 from holded_pipeline.runs.settlement import Settlement
@@ -55,6 +59,7 @@ from holded_pipeline.transforms.forecast import forecast
 from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.read_rejected import ReadRejected, Replayed
 from holded_pipeline.transforms.run import report, run
+from holded_pipeline.transforms.run_every import run_every
 from holded_pipeline.transforms.settle_objects import SettleObjects
 from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.validate_schema import ValidateSchema
@@ -81,6 +86,8 @@ __all__ = [
     "Forecast",
     "HoldedPipelineError",
     "Lateness",
+    "Lease",
+    "LeaseLostError",
     "Ledger",
     "LoadReceipt",
     "Lookup",
@@ -100,9 +107,11 @@ __all__ = [
     "Replayed",
     "Retry",
     "RuleVerdict",
+    "RunMetrics",
     "RunObject",
     "RunRecord",
     "RunReport",
+    "RunsSummary",
     "SchemaDirectory",
     "SchemaMapping",
     "SchemaRef",
@@ -137,6 +146,7 @@ __all__ = [
     "rejected",
     "report",
     "run",
+    "run_every",
     "runs",
     "table_from_schema",
     "testing",
