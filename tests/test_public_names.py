@@ -14,14 +14,14 @@ import holded_pipeline as hp
 
 ROOT = Path(__file__).parent.parent
 NAMES = """
-AnalyticsDifference ConfigurationError Enrich EnrichBatch Enricher EnricherError Event Fingerprint Forecast
-HoldedPipelineError Lateness Lease LeaseLostError LoadReceipt Lookup Mask MinIO NOT_APPLICABLE ObjectUnreadableError
-ObjectVanishedError Outcome PluginRegistry Postgres Quality QualityRule ReadMinIO ReadRejected Rejected RejectRecord
-Replayed Retry RuleVerdict RunMetrics RunObject RunRecord RunReport RunsSummary SchemaDirectory SchemaMapping
-SchemaRef SchemaRegistry SchemaSource SchemaTable Secret SettleRejected Source StartError StoredEvents
-StoredRejections TableDifference Timestamps TooManyRejectedError TransientError ValidateSchema Violation WriteMinIO
-WritePostgres WriteRejected WrittenObject events evolve forecast hookimpl local migrate rejected report run run_every
-runs table_from_schema testing verify_analytics
+AlreadySettledError AnalyticsDifference ConfigurationError Enrich EnrichBatch Enricher EnricherError Event events
+evolve Fingerprint Forecast forecast HoldedPipelineError hookimpl Lateness Lease LeaseLostError Ledger LoadReceipt
+local Lookup Mask migrate MinIO NOT_APPLICABLE ObjectUnreadableError ObjectVanishedError Outcome PluginRegistry
+Postgres Quality QualityRule ReadMinIO ReadRejected Rejected rejected RejectRecord Replayed report Retry RuleVerdict
+run run_every RunMetrics RunObject RunRecord RunReport runs RunsSummary SchemaDirectory SchemaMapping SchemaRef
+SchemaRegistry SchemaSource SchemaTable Secret Settlement SettleObjects SettleRejected Source StartError StoredEvents
+StoredRejections table_from_schema TableDifference testing Timestamps TooManyRejectedError TransientError
+UnbalancedError ValidateSchema verify_analytics Violation WriteMinIO WritePostgres WriteRejected WrittenObject
 """.split()  # noqa: SIM905  a list of forty lines says no more
 TRANSFORMS = [value for value in vars(hp).values() if inspect.isclass(value) and issubclass(value, beam.PTransform)]
 
