@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.errors import ConfigurationError, UnbalancedError
 from holded_pipeline.runs.lease import Lease
 from holded_pipeline.runs.run_report import RunReport
 
@@ -82,8 +82,11 @@ class RunMetrics:
         }
         self._textfile = None if textfile is None else Path(textfile)
         self._pushgateway = pushgateway
-        for state in ("succeeded", "failed"):  # a counter that appears only with the first failure has no increase then
+        # A counter that appears only when it counts has no increase then.
+        for state in ("succeeded", "failed"):
             self._add("runs", 0, state=state)
+        for key in (key for key, (_, labels) in COUNTERS.items() if not labels):
+            self._add(key, 0)
         if self._textfile is not None and self._textfile.exists():
             self._restore(self._textfile.read_text(encoding="utf-8"))
 
@@ -97,7 +100,7 @@ class RunMetrics:
             self._set("last_success_timestamp_seconds", time.time())
             if report.began_at is not None:
                 self._set("fresh_until_timestamp_seconds", report.began_at.timestamp())
-        self._add("unbalanced_runs", report.state == "succeeded" and report.is_balanced is False)
+        self._add("unbalanced_runs", _is_unbalanced(report))
         self._count_records(report)
         self._publish()
 
@@ -177,6 +180,13 @@ class RunMetrics:
                 )
         except (OSError, ValueError) as error:  # also urllib's
             _logger.warning("the metrics of %s could not be published: %s", self.name, error)
+
+
+def _is_unbalanced(report: RunReport) -> bool:
+    """Whether records are missing: a ledger said so, which fails the run, or the counters of one without a ledger."""
+    if report.state == "failed":
+        return (report.error or "").startswith(UnbalancedError.__name__)
+    return report.is_balanced is False
 
 
 def _replace_file(path: Path, text: bytes) -> None:

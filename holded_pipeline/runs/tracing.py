@@ -35,7 +35,7 @@ def run_span(provider: Any, name: str) -> Iterator[Callable[[RunReport], None]]:
     kept = {"record_exception": False, "set_status_on_exception": False}  # a traceback may show what is in variables
     with tracer.start_as_current_span(f"run {name}", attributes={"holded_pipeline.pipeline": name}, **kept) as span:
         try:
-            yield partial(_describe, span)
+            yield partial(_set_attributes, span)
         except BaseException as error:
             first, *_ = str(error).splitlines() or [""]
             span.set_attribute("holded_pipeline.state", "failed")
@@ -44,7 +44,7 @@ def run_span(provider: Any, name: str) -> Iterator[Callable[[RunReport], None]]:
             raise
 
 
-def _describe(span: Any, report: RunReport) -> None:
+def _set_attributes(span: Any, report: RunReport) -> None:
     sums = {
         "run_id": report.run_id,
         "state": report.state,
