@@ -41,6 +41,7 @@ from holded_pipeline.runs.lease import Lease
 from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.runs.metrics import RunMetrics
 from holded_pipeline.runs.run_loop import RunsSummary
+from holded_pipeline.runs.run_page import RunPage, run_page
 from holded_pipeline.runs.run_records import RunObject, RunRecord, runs
 from holded_pipeline.runs.run_report import RunReport
 from holded_pipeline.runs.settlement import Settlement
@@ -54,8 +55,10 @@ from holded_pipeline.servers.secret import Secret
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.stored.events import StoredEvents, events
 from holded_pipeline.stored.rejections import StoredRejections, rejected
+from holded_pipeline.transforms.drop_events import DropEvents
 from holded_pipeline.transforms.enrich import Enrich
 from holded_pipeline.transforms.forecast import forecast
+from holded_pipeline.transforms.ingest_events import STANDARD_ENRICHERS, Ingested, IngestEvents
 from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.read_rejected import ReadRejected, Replayed
 from holded_pipeline.transforms.run import report, run
@@ -74,9 +77,11 @@ if not _typing.TYPE_CHECKING:  # a type checker would take every name for grante
 
 __all__ = [
     "NOT_APPLICABLE",
+    "STANDARD_ENRICHERS",
     "AlreadySettledError",
     "AnalyticsDifference",
     "ConfigurationError",
+    "DropEvents",
     "Enrich",
     "EnrichBatch",
     "Enricher",
@@ -85,6 +90,8 @@ __all__ = [
     "Fingerprint",
     "Forecast",
     "HoldedPipelineError",
+    "IngestEvents",
+    "Ingested",
     "Lateness",
     "Lease",
     "LeaseLostError",
@@ -109,6 +116,7 @@ __all__ = [
     "RuleVerdict",
     "RunMetrics",
     "RunObject",
+    "RunPage",
     "RunRecord",
     "RunReport",
     "RunsSummary",
@@ -147,6 +155,7 @@ __all__ = [
     "report",
     "run",
     "run_every",
+    "run_page",
     "runs",
     "table_from_schema",
     "testing",

@@ -115,12 +115,16 @@ class RunLoop:
             try:
                 if self.lease.is_acquired:
                     self.lease.renew()
+                elif not self.lease.acquire(self.lease_wait, self.stop):
+                    return False
+                if self.lease.is_held:  # the process may have been stopped right after the answer
                     return True
-                return self.lease.acquire(self.lease_wait, self.stop)
             except LeaseLostError as error:
                 _logger.warning("%s; waiting for it", error)
-            except TransientError as error:
-                if not math.isinf(self.lease_wait):
+            except (TransientError, ConfigurationError) as error:
+                # Later, what is wrong with the database may be put right while this runs.
+                is_wrong = isinstance(error, ConfigurationError) and not self.summary.succeeded
+                if is_wrong or not math.isinf(self.lease_wait):
                     raise
                 _logger.warning("%s", error)
                 self.stop.wait(_jittered(self.lease.seconds / 3))

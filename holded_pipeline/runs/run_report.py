@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import attrs
 
+from holded_pipeline.runs.run_plot import plot_run
+
 _REJECTED = "rejected"
 _NAME_WIDTH = 32
 _LAST_CHECKS = ("enrich.passed", "validate.passed", "replay.passed", "read.passed")
@@ -128,6 +130,19 @@ class RunReport:
             "rejected": {stage: dict(reasons) for stage, reasons in self.rejected.items()},
             "error": self.error,
         }
+
+    def plot(self) -> Any:
+        """A `matplotlib.figure.Figure`: what became of the records, and the rejections by stage and reason.
+
+        Raises:
+            ConfigurationError: matplotlib is not installed (extra `plot`).
+        """
+        accounts = {"read": self.records, "stored": self.stored, "duplicates": self.duplicates}
+        accounts["rejected"] = self.rejected_total
+        rejected = {
+            f"{stage}: {reason}": number for stage, each in self.rejected.items() for reason, number in each.items()
+        }
+        return plot_run(self._title(), accounts, rejected)
 
     def __str__(self) -> str:
         lines = [self._title(), "-" * len(self._title())]

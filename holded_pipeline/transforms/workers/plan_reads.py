@@ -17,6 +17,7 @@ from holded_pipeline.model.object_counts import ObjectCount
 from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.reading.layout import SNIFF_BYTES, Layout, sniff_layout
 from holded_pipeline.runs.ledger import Ledger
+from holded_pipeline.runs.manifests import manifest_objects
 from holded_pipeline.runs.new_objects import NewObjects
 from holded_pipeline.runs.progress import PLANNED_UNITS
 from holded_pipeline.runs.settlement import RunSettlement
@@ -50,13 +51,21 @@ class NewOnly:
 class ListObjects(StoreDoFn):
     """A key pattern to read units; objects above `unit_bytes` go to the output `LARGE`.
 
-    With a ledger, without the objects that are settled in it.
+    With a ledger, without the objects that are settled in it; with `manifest`, those that manifests name.
     """
 
     def __init__(
-        self, lake: MinIO, unit_bytes: int, unit_objects: int, on_empty: OnEmpty, new_only: NewOnly | None = None
+        self,
+        lake: MinIO,
+        unit_bytes: int,
+        unit_objects: int,
+        *,
+        on_empty: OnEmpty,
+        new_only: NewOnly | None = None,
+        manifest: bool = False,
     ) -> None:
         super().__init__(lake)
+        self._manifest = manifest
         self._new_only = new_only
         self._on_empty = on_empty
         self._unit_bytes = unit_bytes
@@ -92,7 +101,11 @@ class ListObjects(StoreDoFn):
     def _matching(self, pattern: str, start_after: str = "") -> Iterator[StoredObject]:
         matches = re.compile(glob_regex(pattern)).match
         found_any = False
-        for stored in self._store.objects(glob_prefix(pattern), start_after=start_after):
+        if self._manifest:
+            listed = manifest_objects(self._store, self._lake.bucket, pattern)
+        else:
+            listed = self._store.objects(glob_prefix(pattern), start_after=start_after)
+        for stored in listed:
             if matches(stored.key) and not is_manifest(stored.key):
                 found_any = True
                 yield stored
@@ -115,7 +128,8 @@ class ListObjects(StoreDoFn):
         )
 
     def _report_empty(self, pattern: str) -> None:
-        message = f"no object of {self._lake.bucket} matches {pattern!r}, so nothing is read"
+        found = f"is in a manifest below {pattern!r}" if self._manifest else f"matches {pattern!r}"
+        message = f"no object of {self._lake.bucket} {found}, so nothing is read"
         if self._on_empty == "fail":
             raise ConfigurationError(f'{message}; check the bucket, prefix or pattern, or pass on_empty="warn"')
         _logger.warning("%s; check the bucket, prefix or pattern", message)
