@@ -15,9 +15,8 @@ from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.transforms.beam.recorded_runs import record_run
 from holded_pipeline.transforms.enrich import Enrich
-from holded_pipeline.transforms.read_minio import ReadMinIO
+from holded_pipeline.transforms.ingest_events import IngestEvents
 from holded_pipeline.transforms.read_rejected import ReadRejected
-from holded_pipeline.transforms.settle_objects import SettleObjects
 from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.validate_schema import ValidateSchema
 from holded_pipeline.transforms.write_minio import WriteMinIO
@@ -62,20 +61,23 @@ class Flow:
         """A new pipeline: from raw events to the tables."""
         flow = self.settings.flow
         pipeline = self._pipeline()
-        raw = pipeline | "Read" >> ReadMinIO(
+        _ = pipeline | IngestEvents(
             self.lake,
-            flow.raw,
+            self.db,
+            self.schemas,
+            raw=flow.raw,
+            enriched=flow.enriched,
+            rejected=flow.rejected,
+            subject=self.subject,
             envelope=flow.envelope,
             records=flow.records,
+            enrichers=flow.enrichers,
+            min_quality=flow.min_quality,
+            ledger=self.ledger,
+            max_rejected=flow.max_rejected,
+            on_conflict=flow.on_conflict,
             on_empty=flow.on_empty,
-            new_only=self.ledger,
         )
-        events, rejected = self._checked(raw.passed, [raw.rejected])
-        stored = events | "Store" >> WriteMinIO(self.lake, flow.enriched)
-        loaded = events | "Load" >> WritePostgres(self.db, on_conflict=flow.on_conflict)
-        write = WriteRejected(self.lake, flow.rejected, max_rejected=flow.max_rejected, of=raw)
-        written = (*rejected, loaded.rejected) | "WriteRejected" >> write
-        _ = (stored, loaded, written) | "Settle" >> SettleObjects(self.ledger)
         return pipeline
 
     def replay(self, selection: dict[str, Any]) -> beam.Pipeline:
@@ -84,7 +86,11 @@ class Flow:
         pipeline = self._pipeline()
         record_run(pipeline, self.db, f"{flow.name} replay")
         back = pipeline | "Read" >> ReadRejected(self.lake, flow.rejected, **selection)
-        events, rejected = self._checked(back.passed, [back.rejected])
+        events, rejected = back.passed, [back.rejected]
+        for step in self.steps():
+            outcome = events | step
+            events = outcome.passed
+            rejected.append(outcome.rejected)
         stored = events | "Store" >> WriteMinIO(self.lake, flow.enriched)
         loaded = events | "Load" >> WritePostgres(self.db, on_conflict=flow.on_conflict)
         again = (*rejected, loaded.rejected) | "WriteRejected" >> WriteRejected(self.lake, flow.rejected)
@@ -99,15 +105,6 @@ class Flow:
             ValidateSchema(self.schemas, subject=self.subject),
             Enrich(*flow.enrichers, min_quality=flow.min_quality),
         ]
-
-    def _checked(
-        self, events: beam.PCollection, rejected: list[beam.PCollection]
-    ) -> tuple[beam.PCollection, list[beam.PCollection]]:
-        for step in self.steps():
-            outcome = events | step
-            events = outcome.passed
-            rejected.append(outcome.rejected)
-        return events, rejected
 
     def _pipeline(self) -> beam.Pipeline:
         return beam.Pipeline(runner=self.settings.runs.runner)
