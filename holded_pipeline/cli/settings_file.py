@@ -71,7 +71,7 @@ def parse_settings(document: Mapping[str, Any], environment: Mapping[str, str], 
     try:
         found = msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{path}: {_plain(str(error))}") from error
+        raise ConfigurationError(f"{path}: {_place_first(str(error))}") from error
     return msgspec.structs.replace(found, folder=path.resolve().parent)
 
 
@@ -129,7 +129,7 @@ def _has_password(url: str) -> bool:
         return "password=" in url.lower() or ("@" in url and ":" in url.partition("://")[2].partition("@")[0])
 
 
-def _plain(message: str) -> str:
+def _place_first(message: str) -> str:
     """`Expected int, got str - at $.api.port` becomes `[api] port: expected int, got str`."""
     text, _, place = message.partition(" - at ")
     section, _, key = place.strip("`").removeprefix("$.").partition(".")
