@@ -34,6 +34,7 @@ from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
 from holded_pipeline.runs.ledger import Ledger
+from holded_pipeline.runs.leftovers import Leftover, Leftovers, leftovers
 from holded_pipeline.runs.settlement import Settlement
 from holded_pipeline.schema_tables.schema_table import SchemaTable, table_from_schema
 from holded_pipeline.schemas.directory import SchemaDirectory
@@ -76,6 +77,8 @@ __all__ = [
     "HoldedPipelineError",
     "Lateness",
     "Ledger",
+    "Leftover",
+    "Leftovers",
     "LoadReceipt",
     "Lookup",
     "Mask",
@@ -123,6 +126,7 @@ __all__ = [
     "evolve",
     "forecast",
     "hookimpl",
+    "leftovers",
     "local",
     "migrate",
     "rejected",

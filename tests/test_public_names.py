@@ -20,6 +20,7 @@ Outcome PluginRegistry Postgres Quality QualityRule ReadMinIO ReadRejected Rejec
 RuleVerdict SchemaDirectory SchemaMapping SchemaRef SchemaRegistry SchemaSource SchemaTable Secret SettleRejected
 Source StartError StoredEvents StoredRejections TableDifference Timestamps TooManyRejectedError TransientError
 ValidateSchema Violation WriteMinIO WritePostgres WriteRejected WrittenObject events evolve forecast hookimpl local
+Leftover Leftovers leftovers
 migrate rejected table_from_schema testing verify_analytics
 """.split()  # noqa: SIM905  a list of forty lines says no more
 TRANSFORMS = [value for value in vars(hp).values() if inspect.isclass(value) and issubclass(value, beam.PTransform)]

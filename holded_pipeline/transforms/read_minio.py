@@ -23,6 +23,7 @@ from holded_pipeline.transforms.beam.accounted import READ, remember_counts
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+from holded_pipeline.transforms.beam.unread_outputs import require_settled
 from holded_pipeline.transforms.workers.plan_reads import EMPTY, LARGE, ListObjects, NewOnly, OnEmpty, SplitLarge
 from holded_pipeline.transforms.workers.read_units import READ_OBJECTS, ReadUnits, RejectedObjects
 
@@ -177,5 +178,6 @@ class ReadMinIO(RejectingTransform[Event]):
         if self._new_only is not None:
             remember_counts(READ, self._new_only.name, outputs[READ_OBJECTS])
             remember_counts(READ, self._new_only.name, listed[EMPTY])
+            require_settled(outputs[READ_OBJECTS], self._new_only.name)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
         return outcome
