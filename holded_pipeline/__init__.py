@@ -39,6 +39,7 @@ from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
 from holded_pipeline.runs.lease import Lease
 from holded_pipeline.runs.ledger import Ledger
+from holded_pipeline.runs.leftovers import Leftover, Leftovers, leftovers
 from holded_pipeline.runs.metrics import RunMetrics
 from holded_pipeline.runs.run_loop import RunsSummary
 from holded_pipeline.runs.run_page import RunPage, run_page
@@ -96,6 +97,8 @@ __all__ = [
     "Lease",
     "LeaseLostError",
     "Ledger",
+    "Leftover",
+    "Leftovers",
     "LoadReceipt",
     "Lookup",
     "Mask",
@@ -149,6 +152,7 @@ __all__ = [
     "evolve",
     "forecast",
     "hookimpl",
+    "leftovers",
     "local",
     "migrate",
     "rejected",

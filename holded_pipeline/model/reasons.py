@@ -163,6 +163,12 @@ ERRORS: tuple[CodeReference, ...] = (
         "fix the enricher",
     ),
     CodeReference(
+        "LeaseLostError",
+        "in `Lease.renew`",
+        "another process took the lease, as this one was stopped or cut off from the database for longer than it lasts",
+        "`run_every` waits for the lease by itself; in a loop of your own, `acquire` it again before the next run",
+    ),
+    CodeReference(
         "ObjectUnreadableError",
         "running",
         "the store does not give out an object: it is archived, encrypted with a key out of reach, or not granted",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from itertools import groupby
 
@@ -16,14 +16,12 @@ import attrs
 import msgspec
 import sqlalchemy as sa
 
-from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.runs.run_database import in_transaction
 from holded_pipeline.store.client import ObjectStore
-from holded_pipeline.store.compression import checked_text
+from holded_pipeline.store.manifest_objects import ManifestLine
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import MANIFESTS, escape_key_level, join_key
-from holded_pipeline.store.read_plan import Slice, StoredObject
 
 _PENDING = """
 SELECT settled.run_id, written.bucket, written.prefix, written.key, written.etag, written.records, written.bytes
@@ -33,24 +31,12 @@ ORDER BY settled.run_id, written.bucket, written.prefix, written.key"""
 _MARK = "UPDATE pipeline_settlements SET has_manifests = true WHERE ledger = :ledger AND run_id = :run_id"
 
 
-class ManifestLine(msgspec.Struct):
-    """An object that a run wrote."""
-
-    key: str
-    etag: str
-    records: int
-    bytes: int
-
-
 @attrs.frozen
 class ManifestPlace:
     """Where a sink writes: the manifests of its runs are below its prefix."""
 
     lake: MinIO
     prefix: str
-
-
-_decoder = msgspec.json.Decoder(ManifestLine)
 
 
 def write_manifests(db: Postgres, ledger: str, places: Iterable[ManifestPlace]) -> list[str]:
@@ -90,27 +76,3 @@ def _write(place: ManifestPlace, ledger: str, run_id: str, lines: Iterable[Manif
     finally:
         store.close()
     return key
-
-
-def _chunks(store: ObjectStore, whole: Slice) -> Iterator[bytes]:
-    yield store.read(whole)
-
-
-def manifest_objects(store: ObjectStore, bucket: str, prefix: str) -> Iterator[StoredObject]:
-    """The objects that the manifests below a prefix name; the manifests themselves are read one after the other.
-
-    Raises:
-        ConfigurationError: an object below `_manifests/` is no manifest.
-    """
-    for manifest in store.objects(join_key(prefix, MANIFESTS, "") + "/"):
-        whole = Slice(manifest.key, manifest.etag, manifest.size)
-        text = b"".join(checked_text(partial(_chunks, store, whole)))
-        for number, line in enumerate(text.splitlines(), 1):
-            try:
-                named = _decoder.decode(line)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                raise ConfigurationError(
-                    f"{bucket}/{manifest.key}, line {number}, is not of a manifest: {error}; move the object out of "
-                    f"{MANIFESTS}/, or restore it"
-                ) from error
-            yield StoredObject(named.key, named.bytes, named.etag)

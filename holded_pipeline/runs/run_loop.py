@@ -59,7 +59,7 @@ class RunsSummary:
 
 
 class RunObserver(Protocol):
-    """What is told of each run, and of the lease."""
+    """What each run is reported to, and the lease."""
 
     def observe(self, report: RunReport) -> None:
         """Takes the report of a run that ended."""

@@ -35,7 +35,7 @@ T = TypeVar("T")
 ObjectError = ObjectUnreadableError | ObjectVanishedError
 """Why one object cannot be read, while others can."""
 
-_CONCURRENT_GETS = 16
+_CONCURRENT_CALLS = 16
 _WEAK = "W/"  # how an ETag of a web page may begin; no S3 store sends such an ETag
 CHUNK_BYTES = 4 << 20
 """Bytes fetched at a time from an object that is streamed."""
@@ -45,7 +45,7 @@ _CHUNKS_AHEAD = 2
 class ObjectStore:
     """One pooled connection to a bucket; opened in `setup()`, one per worker. Not for sharing between processes.
 
-    Only ListObjectsV2, GetObject and PutObject are used, so that any S3-compatible store will do.
+    Only ListObjectsV2, GetObject, PutObject and DeleteObject are used, so that any S3-compatible store will do.
     """
 
     def __init__(self, lake: MinIO) -> None:
@@ -111,7 +111,7 @@ class ObjectStore:
                 body = await signed_gets.get(parts[number])
                 found[number] = await self._get_or_error(client, parts[number]) if body is None else body
 
-        readers = [asyncio.ensure_future(read_next()) for _ in range(min(_CONCURRENT_GETS, len(parts)))]
+        readers = [asyncio.ensure_future(read_next()) for _ in range(min(_CONCURRENT_CALLS, len(parts)))]
         try:
             await asyncio.gather(*readers)
         finally:
@@ -156,6 +156,24 @@ class ObjectStore:
             return etag.strip('"')
 
         return self._call(put)
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        """Deletes objects; one that is gone already is no error."""
+        waiting = list(keys)  # what one attempt deleted is not deleted again by the next
+
+        async def delete_next(client: Any) -> None:
+            while waiting:
+                key = waiting.pop()
+                try:
+                    await client.delete_object(Bucket=self._lake.bucket, Key=key)
+                except BaseException:
+                    waiting.append(key)
+                    raise
+
+        async def delete_all(client: Any) -> None:
+            await asyncio.gather(*(delete_next(client) for _ in range(_CONCURRENT_CALLS)))
+
+        self._call(delete_all)
 
     def _attempt(self, operation: Callable[[Any], Awaitable[T]], deadline: float) -> T:
         async def run() -> T:

@@ -20,7 +20,7 @@ Partition = Callable[[Any], str]
 
 _KEY_BYTES = 1024  # of a key in S3
 _LEVEL_BYTES = 255  # of one level: many stores keep objects as files
-_RUN_BYTES = 160  # of the run's id in a name
+RUN_BYTES = 160  # of the run's id in a name
 _DIGEST_BYTES = 33  # of the ~ and the digest that shortened text ends in
 _AMBIGUOUS_LEVELS = frozenset({"", ".", ".."})
 
@@ -250,7 +250,7 @@ class ObjectNames:
     """
 
     def __init__(self, run_id: str, step: str) -> None:
-        self._run = shorten_with_digest(escape_key_level(run_id), _RUN_BYTES)
+        self._run = shorten_with_digest(escape_key_level(run_id), RUN_BYTES)
         self._step = step
         self._counts: Counter[str] = Counter()
 

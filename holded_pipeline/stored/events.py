@@ -16,10 +16,12 @@ from holded_pipeline.reading.envelopes import Envelope
 from holded_pipeline.reading.framing import frame
 from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.reading.records import RecordReader
+from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.store.compression import checked_text, without_compression_ending
+from holded_pipeline.store.manifest_objects import manifest_objects
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import is_manifest, normalize_pattern
-from holded_pipeline.store.read_plan import Slice
+from holded_pipeline.store.read_plan import Slice, StoredObject
 from holded_pipeline.stored.objects import OpenChunks, open_store, read_objects
 from holded_pipeline.stored.tables import StoredValues, source_columns
 
@@ -36,6 +38,7 @@ def events(
     max_record_bytes: int = 16 << 20,
     max_depth: int = 100,
     timestamps: Timestamps | None = None,
+    manifest: bool = False,
     registry: PluginRegistry | None = None,
 ) -> StoredEvents:
     """The events under a prefix, to iterate in a notebook or a script; no pipeline runs.
@@ -48,6 +51,7 @@ def events(
         max_record_bytes: as for `ReadMinIO`.
         max_depth: as for `ReadMinIO`.
         timestamps: as for `ReadMinIO`.
+        manifest: whether only the objects are read that a manifest names: those of runs that `SettleObjects` settled.
         registry: where names of envelopes are looked up; by default the installed plugins'.
 
     Returns:
@@ -71,30 +75,25 @@ def events(
         raise ValueError(f'on_invalid must be "fail" or "skip", got {on_invalid!r}')
     resolved = (registry or default_registry()).envelope(envelope)
     reader = RecordReader(resolved, max_record_bytes=max_record_bytes, max_depth=max_depth, timestamps=timestamps)
-    return StoredEvents(lake, normalize_pattern(pattern), reader, skips=on_invalid == "skip")
+    return StoredEvents(lake, normalize_pattern(pattern), reader, skips=on_invalid == "skip", manifest=manifest)
 
 
 class StoredEvents(StoredValues[Event]):
     """The events under a prefix; see `events`."""
 
-    def __init__(self, lake: MinIO, pattern: str, reader: RecordReader, *, skips: bool) -> None:
+    def __init__(self, lake: MinIO, pattern: str, reader: RecordReader, *, skips: bool, manifest: bool) -> None:
         self._lake = lake
         self._pattern = pattern
         self._reader = reader
         self._skips = skips
+        self._manifest = manifest
 
     def __iter__(self) -> Iterator[Event]:
         """Reads the events from the store."""
-        matches = re.compile(glob_regex(self._pattern)).match
-
-        def is_wanted(key: str) -> bool:
-            return bool(matches(key)) and not is_manifest(key)
-
         reader = self._reader.at(datetime.now(UTC))
         skipped = 0
         with open_store(self._lake) as store:
-            listed = (each for each in store.objects(glob_prefix(self._pattern)) if is_wanted(each.key))
-            for whole, open_chunks in read_objects(store, listed):
+            for whole, open_chunks in read_objects(store, self._listed(store)):
                 for event in self._read_object(reader, whole, open_chunks):
                     if isinstance(event, Event):
                         yield event
@@ -106,6 +105,12 @@ class StoredEvents(StoredValues[Event]):
                         _logger.warning("skipped, since it is not an event: %s", event.message)
         if skipped:
             _logger.warning("%d records under %r were skipped", skipped, self._pattern)
+
+    def _listed(self, store: ObjectStore) -> Iterator[StoredObject]:
+        matches = re.compile(glob_regex(self._pattern)).match
+        prefix = glob_prefix(self._pattern)
+        found = manifest_objects(store, self._lake.bucket, prefix) if self._manifest else store.objects(prefix)
+        return (each for each in found if matches(each.key) and not is_manifest(each.key))
 
     def _read_object(
         self, reader: RecordReader, whole: Slice, open_chunks: OpenChunks

@@ -24,6 +24,7 @@ from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingT
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.recorded_runs import record_run
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+from holded_pipeline.transforms.beam.unread_outputs import require_settled
 from holded_pipeline.transforms.workers.plan_reads import EMPTY, LARGE, ListObjects, NewOnly, OnEmpty, SplitLarge
 from holded_pipeline.transforms.workers.read_units import READ_OBJECTS, ReadUnits, RejectedObjects
 
@@ -196,5 +197,6 @@ class ReadMinIO(RejectingTransform[Event]):
             remember_counts(READ, self._new_only.name, outputs[READ_OBJECTS])
             remember_counts(READ, self._new_only.name, listed[EMPTY])
             record_run(pipeline.pipeline, self._new_only.db, self._new_only.name)
+            require_settled(outputs[READ_OBJECTS], self._new_only.name)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
         return outcome

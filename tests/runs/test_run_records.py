@@ -71,7 +71,10 @@ def test_a_sign_of_life_has_the_counts_so_far_and_changes_no_end(db, three_runs)
 
 def test_the_objects_of_a_run_come_in_the_order_of_keys(db, three_runs):
     for key, problem in (("b", "NULL"), ("a", "'2 lost'")):
-        rows_of(db, f"INSERT INTO pipeline_run_objects VALUES ('r2', 'lake', '{key}', 'e', 5, 2, 1, 1, 1, {problem})")
+        rows_of(
+            db,
+            f"INSERT INTO pipeline_run_objects VALUES ('r2', 'nightly', 'lake', '{key}', 'e', 5, 2, 1, 1, 1, {problem})",
+        )
     expected = [
         hp.RunObject("lake", "a", "e", records=5, stored=2, duplicates=1, rejected=1, dropped=1, imbalance="2 lost"),
         hp.RunObject("lake", "b", "e", records=5, stored=2, duplicates=1, rejected=1, dropped=1, imbalance=None),
@@ -129,5 +132,5 @@ def test_the_version_of_the_code_comes_from_the_option_the_environment_or_git(mo
     monkeypatch.setenv("HOLDED_CODE_VERSION", "v8")
     assert (versions("v7")["code"], versions()["code"]) == ("v7", "v8")
     monkeypatch.delenv("HOLDED_CODE_VERSION")
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "job.py"))
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "job.py"), raising=False)
     assert "code" not in versions()

@@ -1,4 +1,7 @@
-"""Finds, when a pipeline is run, the outputs `rejected` that nothing in it reads: their records would be lost."""
+"""Finds, when a pipeline is run, outputs that nothing in it reads, although something should.
+
+Records of an output `rejected` would be lost; objects that were read for a ledger would be read again.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +26,28 @@ def require_reader(rejected: beam.PCollection) -> None:
 
     Called while the transform with that output is being applied.
     """
-    _UnreadOutput(rejected.pipeline).add_error_pcollection(rejected)
+    message = (
+        f"nothing reads the rejected records of {step_of(rejected.pipeline)} ({_users_line()}), so they would be lost: "
+        "write them with hp.WriteRejected, or pass with_error_handler"
+    )
+    _UnreadOutput(rejected.pipeline, message).add_error_pcollection(rejected)
+
+
+def require_settled(read: beam.PCollection, ledger: str) -> None:
+    """Makes the pipeline say, when it is run, if no `SettleObjects` reads what was read for a ledger."""
+    message = (
+        f"{step_of(read.pipeline)} ({_users_line()}) reads with the ledger {ledger!r}, but nothing settles it, so the "
+        "next run reads the same objects again: give what the sinks returned to hp.SettleObjects"
+    )
+    _UnreadOutput(read.pipeline, message).add_error_pcollection(read)
 
 
 class _UnreadOutput(ErrorHandler):
     """Joins what Beam checks at the end of the construction of a pipeline: that no error handler was left open."""
 
-    def __init__(self, pipeline: beam.Pipeline) -> None:
+    def __init__(self, pipeline: beam.Pipeline, message: str) -> None:
         super().__init__(None)
-        self._step = step_of(pipeline)
-        self._applied_at = _users_line()
+        self._message = message
         self._pipeline = pipeline
 
     def verify_closed(self) -> None:
@@ -40,13 +55,9 @@ class _UnreadOutput(ErrorHandler):
         self._pipeline.visit(consumers)
         if all(consumers.read(rejected) for rejected in self._error_pcolls):
             return
-        message = (
-            f"nothing reads the rejected records of {self._step} ({self._applied_at}), so they would be lost: write "
-            "them with hp.WriteRejected, or pass with_error_handler"
-        )
         if is_strict(self._pipeline):
-            raise ConfigurationError(message)
-        _logger.warning("%s; --strict makes this an error", message)
+            raise ConfigurationError(self._message)
+        _logger.warning("%s; --strict makes this an error", self._message)
 
 
 class _Consumers(PipelineVisitor):
