@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "rejected": ("rejected_commands", "List, show, forecast and replay rejected records."),
     "runs": ("runs_commands", "List the runs that were made, show what one did."),
     "ledger": ("ledger_commands", "List what is settled, forget it, prune it."),
+    "leftovers": ("leftovers_command", "List and remove what failed runs have left."),
     "plugins": ("plugins_command", "List enrichers, envelopes and quality rules."),
     "version": ("version_command", "Show versions."),
 }

@@ -87,6 +87,11 @@ def test_the_ledger_is_listed_pruned_and_forgotten(place, report):
     assert place.json("ledger", "list") == []
 
 
+def test_a_run_that_went_well_has_no_leftovers(place, report):
+    assert place.json("leftovers", "--older-than", "1s") == []
+    assert place.json("leftovers", "--remove", "--yes") == {"removed": 0}
+
+
 def test_plugins_and_versions(place):
     listed = place.json("plugins")
     assert {"kind": "envelope", "name": "holded"}.items() <= next(e for e in listed if e["name"] == "holded").items()
