@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import gzip
 import json
-import logging
 import os
 import secrets
 import signal
@@ -26,6 +25,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+import holded_pipeline as hp  # first, since Beam warns of BigQuery if it is imported by itself
+
+# isort: split
 import requests
 import sqlalchemy as sa
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -34,7 +36,6 @@ from own_servers import parser_for
 from plain_errors import exit_code_of, print_status
 from send_events import Report, print_report, send_all
 
-import holded_pipeline as hp
 from holded_pipeline.local.ports import free_ports
 
 _START_SECONDS = 60.0
@@ -141,11 +142,11 @@ def run(arguments: argparse.Namespace) -> int:
             report = send_all(url, samples, package=arguments.package, senders=arguments.senders, key=key)
             print_report(report, len(samples), time.monotonic() - began)
         print_status("running the pipeline …")
-        counts = run_job(lake, db, hp.SchemaDirectory(SCHEMAS), arguments, PipelineOptions([]))
+        done = run_job(lake, db, hp.SchemaDirectory(SCHEMAS), arguments, PipelineOptions([]))
         wrong = missing(report, samples, db, lake)
-        print(f"{'read by the pipeline':<32}{counts['read.records']:>12,}")
+        print(f"{'read by the pipeline':<32}{done.records:>12,}")
         print(f"{'rows in PostgreSQL':<32}{rows_by_id(db).total():>12,}")
-        print(f"{'rejected by the pipeline':<32}{counts.rejected:>12,}")
+        print(f"{'rejected by the pipeline':<32}{done.rejected_total:>12,}")
     for line in wrong[:20]:
         print(line)
     print(f"each acknowledged event accounted for: {'NO' if wrong else 'yes'}")
@@ -155,7 +156,6 @@ def run(arguments: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0 if each acknowledged event is accounted for."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs the traceback of what it raises as well
     return exit_code_of(partial(run, arguments))
 
 

@@ -1,79 +1,29 @@
-"""The report of `ingest_to_postgres.py`: what happened to every record."""
+"""What `ingest_to_postgres.py` prints beside the report of the run: summaries, dead letters, and where to look."""
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import attrs
 import sqlalchemy as sa
-from apache_beam.metrics import MetricsFilter
-from apache_beam.runners.runner import PipelineResult
 
 import holded_pipeline as hp
 
 _LONGEST = 240
 
 
-@attrs.frozen
-class Counts:
-    """The counters of a run, such as `counts["read.records"]`; a counter that does not exist is 0."""
-
-    values: dict[str, int]
-
-    @classmethod
-    def of(cls, result: PipelineResult) -> Counts:
-        """The counters of a finished run."""
-        found = result.metrics().query(MetricsFilter().with_namespace("holded_pipeline"))["counters"]
-        values: dict[str, int] = {}
-        for metric in found:
-            values[metric.key.metric.name] = values.get(metric.key.metric.name, 0) + metric.result
-        return cls(values)
-
-    def __getitem__(self, name: str) -> int:
-        return self.values.get(name, 0)
-
-    def rejections(self) -> Iterator[tuple[str, str, int]]:
-        """Stage, reason and number, the most frequent first."""
-        for name, number in sorted(self.values.items(), key=lambda item: -item[1]):
-            stage, *more = name.split(".", 2)
-            if len(more) == 2 and more[0] == "rejected":  # noqa: PLR2004  stage.rejected.reason
-                yield stage, more[1], number
-
-    @property
-    def rejected(self) -> int:
-        """Rejections of all stages."""
-        return sum(number for _, _, number in self.rejections())
-
-
-def print_report(counts: Counts, lake: hp.MinIO, db: hp.Postgres, seconds: float, *, keep: str | None) -> int:
-    """Prints the report; returns 0 if the counts add up and the summaries equal the events."""
-    inserted, duplicates = counts["write.inserted"], counts["write.duplicates"]
+def print_report(report: hp.RunReport, lake: hp.MinIO, db: hp.Postgres, *, keep: str | None) -> int:
+    """Prints the report and more; returns 0 if the counts add up and the summaries equal the events."""
     differences = hp.verify_analytics(db)
-    _section("Run")
-    _line("read", counts["read.records"])
-    _line("passed all checks", counts["enrich.passed"])
-    _line("rejected", counts.rejected)
-    for stage, reason, number in counts.rejections():
-        _line(f"  {stage}: {reason}", number)
-    _line("inserted", inserted)
-    _line("duplicates", duplicates)
-    _line("objects written", counts["write_minio.objects"] + counts["write_rejected.objects"])
-    print(f"{'seconds':<32}{seconds:>12.1f}")
-    _line("events/s", round(counts["read.records"] / seconds))
+    print(f"\n{report}")
+    print(f"summaries equal the events: {'yes' if not differences else f'NO, {differences[0]}'}")
     _print_summaries(db)
     _print_rejected(lake)
     _print_next(db, keep)
-    accounted = inserted + duplicates + counts.rejected
-    _section("Accounts")
-    print(f"read {counts['read.records']:,} = inserted {inserted:,} + duplicates {duplicates:,} ", end="")
-    print(f"+ rejected {counts.rejected:,}: {'yes' if accounted == counts['read.records'] else 'NO'}")
-    print(f"summaries equal the events: {'yes' if not differences else f'NO, {differences[0]}'}")
-    if not counts["read.records"]:
+    if not report.records:
         print("Nothing was read: see --input, or store some with --samples N.")
-    return 0 if accounted == counts["read.records"] and not differences else 1
+    return 0 if report.is_balanced and not differences else 1
 
 
 def _print_summaries(db: hp.Postgres) -> None:
@@ -137,7 +87,3 @@ def _print_next(db: hp.Postgres, keep: str | None) -> None:
 
 def _section(title: str) -> None:
     print(f"\n{title}\n{'-' * len(title)}")
-
-
-def _line(name: str, number: int) -> None:
-    print(f"{name:<32}{number:>12,}")

@@ -12,18 +12,18 @@ Secrets come from the environment: MINIO_SECRET_KEY and PGPASSWORD. Unknown opti
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import holded_pipeline as hp  # first, since Beam warns of BigQuery if it is imported by itself
+
+# isort: split
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.runner import PipelineState
-from ingest_report import Counts, print_report
+from ingest_report import print_report
 from own_servers import (
     Check,
     add_database,
@@ -36,8 +36,6 @@ from own_servers import (
     store_checks,
 )
 from plain_errors import exit_code_of, print_status
-
-import holded_pipeline as hp
 
 SAMPLES = 20_000
 FAULTY = 0.02
@@ -53,8 +51,8 @@ def run_job(
     schemas: hp.SchemaDirectory | hp.SchemaRegistry,
     arguments: argparse.Namespace,
     options: PipelineOptions,
-) -> Counts:
-    """Runs the pipeline and returns its counters, which account for every record."""
+) -> hp.RunReport:
+    """Runs the pipeline and returns its report, which accounts for every record."""
     pipeline = beam.Pipeline(runner=arguments.runner, options=options)
     raw = pipeline | hp.ReadMinIO(lake, arguments.input)
     checked = raw.passed | hp.ValidateSchema(schemas, subject=arguments.subject)
@@ -62,10 +60,7 @@ def run_job(
     _ = enriched.passed | hp.WriteMinIO(lake, "enriched/")
     loaded = enriched.passed | hp.WritePostgres(db)
     _ = (raw.rejected, checked.rejected, enriched.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
-    result = pipeline.run()
-    if result.wait_until_finish() != PipelineState.DONE:
-        raise RuntimeError(f"the run ended in state {result.state}")
-    return Counts.of(result)
+    return hp.run(pipeline)
 
 
 def store_samples(lake: hp.MinIO, prefix: str, count: int) -> None:
@@ -135,7 +130,6 @@ def _argument_checks(a: argparse.Namespace) -> tuple[Check, ...]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns 0 if every record is accounted for."""
     arguments, options = parse(sys.argv[1:] if argv is None else argv)
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # it logs the traceback of what it raises as well
     return exit_code_of(partial(ingest, arguments, options))
 
 
@@ -146,9 +140,8 @@ def ingest(arguments: argparse.Namespace, options: PipelineOptions) -> int:
         if arguments.samples:
             store_samples(lake, arguments.input, arguments.samples)
         print_status("running …")
-        began = time.monotonic()
-        counts = run_job(lake, db, schemas, arguments, options)
-        return print_report(counts, lake, db, time.monotonic() - began, keep=arguments.keep)
+        report = run_job(lake, db, schemas, arguments, options)
+        return print_report(report, lake, db, keep=arguments.keep)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import holded_pipeline as hp  # first, since Beam warns of BigQuery if it is imported by itself
+
+# isort: split
 import apache_beam as beam
 import sqlalchemy as sa
 from ingest_to_postgres import SCHEMAS
@@ -36,8 +39,6 @@ from own_servers import (
     store_checks,
 )
 from plain_errors import exit_code_of, print_status
-
-import holded_pipeline as hp
 
 _MISTAKEN = "Holded/Wallet/Domain/Transaction/Events/WalletTransactionCreatedEvent.schema.json"
 _SEED = 7

@@ -2,6 +2,9 @@
 
 import typing as _typing
 
+from holded_pipeline.transforms.beam import quiet_import as _quiet_import  # noqa: F401  before what imports Beam
+
+# isort: split
 from holded_pipeline import local, testing
 from holded_pipeline.enriching.builtin import Quality
 from holded_pipeline.enriching.enricher import Enricher
@@ -17,6 +20,7 @@ from holded_pipeline.model.errors import (
     ConfigurationError,
     EnricherError,
     HoldedPipelineError,
+    LeaseLostError,
     ObjectUnreadableError,
     ObjectVanishedError,
     RejectRecord,
@@ -33,8 +37,14 @@ from holded_pipeline.postgres.evolve import TableDifference, evolve
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
+from holded_pipeline.runs.lease import Lease
 from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.runs.leftovers import Leftover, Leftovers, leftovers
+from holded_pipeline.runs.metrics import RunMetrics
+from holded_pipeline.runs.run_loop import RunsSummary
+from holded_pipeline.runs.run_page import RunPage, run_page
+from holded_pipeline.runs.run_records import RunObject, RunRecord, runs
+from holded_pipeline.runs.run_report import RunReport
 from holded_pipeline.runs.settlement import Settlement
 from holded_pipeline.schema_tables.schema_table import SchemaTable, table_from_schema
 from holded_pipeline.schemas.directory import SchemaDirectory
@@ -46,10 +56,14 @@ from holded_pipeline.servers.secret import Secret
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.stored.events import StoredEvents, events
 from holded_pipeline.stored.rejections import StoredRejections, rejected
+from holded_pipeline.transforms.drop_events import DropEvents
 from holded_pipeline.transforms.enrich import Enrich
 from holded_pipeline.transforms.forecast import forecast
+from holded_pipeline.transforms.ingest_events import STANDARD_ENRICHERS, Ingested, IngestEvents
 from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.read_rejected import ReadRejected, Replayed
+from holded_pipeline.transforms.run import report, run
+from holded_pipeline.transforms.run_every import run_every
 from holded_pipeline.transforms.settle_objects import SettleObjects
 from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.validate_schema import ValidateSchema
@@ -64,9 +78,11 @@ if not _typing.TYPE_CHECKING:  # a type checker would take every name for grante
 
 __all__ = [
     "NOT_APPLICABLE",
+    "STANDARD_ENRICHERS",
     "AlreadySettledError",
     "AnalyticsDifference",
     "ConfigurationError",
+    "DropEvents",
     "Enrich",
     "EnrichBatch",
     "Enricher",
@@ -75,7 +91,11 @@ __all__ = [
     "Fingerprint",
     "Forecast",
     "HoldedPipelineError",
+    "IngestEvents",
+    "Ingested",
     "Lateness",
+    "Lease",
+    "LeaseLostError",
     "Ledger",
     "Leftover",
     "Leftovers",
@@ -97,6 +117,12 @@ __all__ = [
     "Replayed",
     "Retry",
     "RuleVerdict",
+    "RunMetrics",
+    "RunObject",
+    "RunPage",
+    "RunRecord",
+    "RunReport",
+    "RunsSummary",
     "SchemaDirectory",
     "SchemaMapping",
     "SchemaRef",
@@ -130,6 +156,11 @@ __all__ = [
     "local",
     "migrate",
     "rejected",
+    "report",
+    "run",
+    "run_every",
+    "run_page",
+    "runs",
     "table_from_schema",
     "testing",
     "verify_analytics",

@@ -34,7 +34,7 @@ BELOW = {
 }
 MAY_ALSO = {("postgres", "migrations")}  # `migrate` tells Alembic where the migrations are
 ONLY_IN = {
-    "apache_beam": {"transforms", "testing"},
+    "apache_beam": {"transforms", "testing", "cli"},
     "pluggy": {"plugins"},
     "s3fs": {"store"},
     "fsspec": {"store"},

@@ -14,14 +14,15 @@ import holded_pipeline as hp
 
 ROOT = Path(__file__).parent.parent
 NAMES = """
-AnalyticsDifference ConfigurationError Enrich EnrichBatch Enricher EnricherError Event Fingerprint Forecast
-HoldedPipelineError Lateness LoadReceipt Lookup Mask MinIO NOT_APPLICABLE ObjectUnreadableError ObjectVanishedError
-Outcome PluginRegistry Postgres Quality QualityRule ReadMinIO ReadRejected Rejected RejectRecord Replayed Retry
-RuleVerdict SchemaDirectory SchemaMapping SchemaRef SchemaRegistry SchemaSource SchemaTable Secret SettleRejected
-Source StartError StoredEvents StoredRejections TableDifference Timestamps TooManyRejectedError TransientError
-ValidateSchema Violation WriteMinIO WritePostgres WriteRejected WrittenObject events evolve forecast hookimpl local
-Leftover Leftovers leftovers
-migrate rejected table_from_schema testing verify_analytics
+AlreadySettledError AnalyticsDifference ConfigurationError DropEvents Enrich EnrichBatch Enricher EnricherError Event
+Fingerprint Forecast HoldedPipelineError IngestEvents Ingested Lateness Lease LeaseLostError Ledger Leftover Leftovers
+LoadReceipt Lookup Mask MinIO NOT_APPLICABLE ObjectUnreadableError ObjectVanishedError Outcome PluginRegistry Postgres
+Quality QualityRule ReadMinIO ReadRejected RejectRecord Rejected Replayed Retry RuleVerdict RunMetrics RunObject
+RunPage RunRecord RunReport RunsSummary STANDARD_ENRICHERS SchemaDirectory SchemaMapping SchemaRef SchemaRegistry
+SchemaSource SchemaTable Secret SettleObjects SettleRejected Settlement Source StartError StoredEvents
+StoredRejections TableDifference Timestamps TooManyRejectedError TransientError UnbalancedError ValidateSchema
+Violation WriteMinIO WritePostgres WriteRejected WrittenObject events evolve forecast hookimpl leftovers local migrate
+rejected report run run_every run_page runs table_from_schema testing verify_analytics
 """.split()  # noqa: SIM905  a list of forty lines says no more
 TRANSFORMS = [value for value in vars(hp).values() if inspect.isclass(value) and issubclass(value, beam.PTransform)]
 

@@ -25,6 +25,7 @@ _ACCESS_KEY = "holded"
 _ATTEMPTS = 3
 _PORTS = ("s3", "master", "volume", "filer", "admin")
 _VOLUME_SECONDS = 15.0  # the volume server reports its volumes every 5 s, and the first report may come too early
+_STOP_SECONDS = 5.0  # it stops in 1 to 2 s, but would wait for ever for a client that does not read its download
 _MAX_VOLUMES = 10_000  # each bucket has its own; the default is the number of GiB free on the disk
 
 
@@ -69,7 +70,7 @@ class SeaweedFS:
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stops the server; objects are kept."""
         if self._server is not None:
-            self._server.stop(how)
+            self._server.stop(how, seconds=_STOP_SECONDS)
             self._server = None
             for path in self._sockets:
                 remove(path)
@@ -122,6 +123,7 @@ class SeaweedFS:
             "-s3.autoCreateBucket=false",
             f"-s3.config={self._folder / 'identities.json'}",
             f"-volume.max={_MAX_VOLUMES}",
+            "-volume.preStopSeconds=0",  # it is for clusters, whose clients go elsewhere meanwhile
         ]
         http, grpc = ports[: len(_PORTS)], ports[len(_PORTS) :]
         for name, port, grpc_port in zip(_PORTS, http, grpc, strict=True):

@@ -35,6 +35,10 @@ class EnricherError(HoldedPipelineError):
     """An enricher whose `on_error` is `fail` failed. Its exception is the cause of this one."""
 
 
+class LeaseLostError(HoldedPipelineError):
+    """Another process took the lease, since this one did not renew it in time. Nothing was undone."""
+
+
 class TooManyRejectedError(HoldedPipelineError):
     """More records were rejected than `WriteRejected(max_rejected=...)` allows; all of them were written first."""
 

@@ -33,6 +33,9 @@ REASONS: tuple[CodeReference, ...] = (
     CodeReference(
         "corrupt_compression", "read", "an object's compressed data are damaged or end early", "upload it again"
     ),
+    CodeReference(
+        "drop_error", "drop", "the function of `DropEvents` failed for this event", "fix the function, replay"
+    ),
     CodeReference("duplicate_name", "read", "a name occurs twice in one JSON object", "keep one of them"),
     CodeReference(
         "enricher_error",
@@ -142,6 +145,12 @@ REASONS: tuple[CodeReference, ...] = (
 
 ERRORS: tuple[CodeReference, ...] = (
     CodeReference(
+        "AlreadySettledError",
+        "at the end of a run",
+        "another run settled the same objects in the meantime; nothing is lost or doubled",
+        "run one at a time; run again for what is left",
+    ),
+    CodeReference(
         "ConfigurationError",
         "at once",
         "a setting, a grant, a table, a bucket or a schema is wrong; trying again cannot help",
@@ -152,6 +161,12 @@ ERRORS: tuple[CodeReference, ...] = (
         "running",
         'an enricher failed whose `on_error` is `"fail"`, or with an error of this library',
         "fix the enricher",
+    ),
+    CodeReference(
+        "LeaseLostError",
+        "in `Lease.renew`",
+        "another process took the lease, as this one was stopped or cut off from the database for longer than it lasts",
+        "`run_every` waits for the lease by itself; in a loop of your own, `acquire` it again before the next run",
     ),
     CodeReference(
         "ObjectUnreadableError",
@@ -188,6 +203,12 @@ ERRORS: tuple[CodeReference, ...] = (
         "after the deadline",
         "a server did not answer within `Retry.deadline`, or a proxy answered in its place; nothing was rejected",
         "run again once it is back, or raise the deadline; check the endpoint if the message says so",
+    ),
+    CodeReference(
+        "UnbalancedError",
+        "at the end of a run",
+        "records of an object are neither stored, nor duplicates, nor rejected, nor dropped",
+        "find the step that loses or adds events; leave events out by `DropEvents`; write all rejections",
     ),
 )
 """The exceptions of this library that users can meet; all are `HoldedPipelineError`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-STAGES = ("read", "validate", "enrich", "write", "collect")
+STAGES = ("read", "validate", "enrich", "write", "collect", "drop")
 """Those of this library's transforms, and `collect` of its API; users' own rejections may have others."""
 
 _TRANSFORMS = {"readminio": "read", "readrejected": "read", "validateschema": "validate", "writepostgres": "write"}

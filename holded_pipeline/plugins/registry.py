@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar, Unpack
+from typing import Any, Literal, TypeVar, Unpack
 
 import attrs
 import pluggy
@@ -77,6 +77,10 @@ class PluginRegistry:
     def quality_rules(self) -> tuple[QualityRule, ...]:
         """The quality rules, the built-in ones first."""
         return tuple(self._rules.values())
+
+    def owner(self, kind: Literal["enricher", "envelope", "quality rule"], name: str) -> str:
+        """The plugin that registered a name."""
+        return self._owners[kind, name]
 
     def enricher(self, enricher: str | AnyEnricher | Enricher) -> Enricher:
         """The enricher of a name; a function becomes an enricher of its own name, made for this registry.

@@ -14,15 +14,25 @@ import sqlalchemy as sa
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.runs.run_database import in_transaction
 
-_NOW = sa.text("SELECT clock_timestamp()")
-_READ = """
-SELECT start_after, listed_in_full_at FROM pipeline_bookmarks
-WHERE ledger = :ledger AND bucket = :bucket AND pattern = :pattern"""
-_WRITE = """
-INSERT INTO pipeline_bookmarks (ledger, bucket, pattern, start_after, listed_in_full_at)
-VALUES (:ledger, :bucket, :pattern, :start_after, :listed_in_full_at)
-ON CONFLICT (ledger, bucket, pattern) DO UPDATE
-SET start_after = excluded.start_after, listed_in_full_at = excluded.listed_in_full_at"""
+# The update that changes nothing locks the row: a reset has then either ended, or is later than this listing.
+_BEGIN = """
+INSERT INTO pipeline_bookmarks AS known (ledger, bucket, pattern, start_after, listed_in_full_at)
+VALUES (:ledger, :bucket, :pattern, '', 'epoch')
+ON CONFLICT (ledger, bucket, pattern) DO UPDATE SET start_after = known.start_after
+RETURNING start_after, listed_in_full_at, clock_timestamp() AS began"""
+# What a listing of all keys found replaces what an earlier one found; it needs no other to be true.
+_SAVE_ALL = """
+UPDATE pipeline_bookmarks SET start_after = :start_after, listed_in_full_at = :began
+WHERE ledger = :ledger AND bucket = :bucket AND pattern = :pattern
+    AND (listed_in_full_at <= :began OR listed_in_full_at = :known_at)"""
+# What a listing after a bookmark found is true only while that bookmark is.
+_SAVE_NEXT = """
+UPDATE pipeline_bookmarks SET start_after = :start_after
+WHERE ledger = :ledger AND bucket = :bucket AND pattern = :pattern
+    AND start_after = :known AND listed_in_full_at = :known_at"""
+_RESET = """
+UPDATE pipeline_bookmarks SET start_after = '', listed_in_full_at = clock_timestamp()
+WHERE ledger = :ledger AND bucket = :bucket"""
 
 
 @attrs.frozen
@@ -32,12 +42,14 @@ class Listing:
     Attributes:
         start_after: only keys after this one are listed; empty for all of them.
         began: now, by the database's clock.
-        listed_in_full_at: when the last listing of all keys began; this one, if it is one.
+        known: the bookmark that was stored; empty for none.
+        known_at: when the last listing of all keys began.
     """
 
     start_after: str
     began: datetime
-    listed_in_full_at: datetime
+    known: str
+    known_at: datetime
 
 
 class Bookmarks:
@@ -58,15 +70,25 @@ class Bookmarks:
         """The listing that is due: from the bookmark, or of all keys if the last one of these is too long ago."""
 
         def read(connection: sa.Connection) -> Listing:
-            now = connection.execute(_NOW).scalar_one()
-            found = connection.execute(sa.text(_READ), self._names).one_or_none()
-            if found is None or now - found.listed_in_full_at >= list_all_every:
-                return Listing("", now, now)
-            return Listing(found.start_after, now, found.listed_in_full_at)
+            found = connection.execute(sa.text(_BEGIN), self._names).one()
+            is_current = timedelta(0) <= found.began - found.listed_in_full_at < list_all_every
+            start_after = found.start_after if is_current else ""
+            return Listing(start_after, found.began, found.start_after, found.listed_in_full_at)
 
         return in_transaction(self._db, read)
 
     def save(self, listing: Listing, start_after: str) -> None:
-        """Sets the bookmark when a listing ended: up to this key all that it listed is settled, and old enough."""
-        arguments = {**self._names, "start_after": start_after, "listed_in_full_at": listing.listed_in_full_at}
-        in_transaction(self._db, lambda connection: connection.execute(sa.text(_WRITE), arguments))
+        """Sets the bookmark when a listing ended: up to this key all that it listed is settled, and old enough.
+
+        Not if the bookmark was reset since, or another listing has set it that this one knows nothing of.
+        """
+        statement = _SAVE_NEXT if listing.start_after else _SAVE_ALL
+        values = {"start_after": start_after, "began": listing.began}
+        known = {"known": listing.known, "known_at": listing.known_at}
+        arguments = self._names | values | known
+        in_transaction(self._db, lambda connection: connection.execute(sa.text(statement), arguments))
+
+
+def reset_bookmarks(connection: sa.Connection, ledger: str, bucket: str) -> None:
+    """Makes the next listing one of all keys, and what listings that run now will save without effect."""
+    connection.execute(sa.text(_RESET), {"ledger": ledger, "bucket": bucket})

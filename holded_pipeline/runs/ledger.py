@@ -115,14 +115,16 @@ class Ledger:
             How many entries.
 
         Raises:
-            ConfigurationError: nothing at all is listed, so bucket or pattern are probably wrong; the tables or a
-                grant are missing.
+            ConfigurationError: nothing at all is listed, so bucket or pattern are probably wrong; the store does not
+                list keys in the order of their bytes; the tables or a grant are missing.
             TransientError: the store or the database did not answer within its `retry`.
         """
         before = datetime.now(UTC) - older_than
         store = ObjectStore(lake)
         try:
-            objects = store.objects(glob_prefix(normalize_pattern(pattern)))
+            prefix = glob_prefix(normalize_pattern(pattern))
+            _require_order(store.objects(prefix))  # of all, before anything is deleted
+            objects = store.objects(prefix)
             first = next(objects, None)
             if first is None:
                 raise ConfigurationError(
@@ -158,6 +160,17 @@ class Ledger:
             reader.close()
             writer.close()
         return deleted
+
+
+def _require_order(objects: Iterator[StoredObject]) -> None:
+    before = ""
+    for stored in objects:
+        if stored.key <= before:
+            raise ConfigurationError(
+                f"the store lists {stored.key!r} after {before!r}, and not in the order of their bytes as S3 does, so "
+                "nothing is pruned: entries cannot be compared with it; prune a prefix without folders in it"
+            )
+        before = stored.key
 
 
 class _Merged:

@@ -47,12 +47,21 @@ class NewObjects:
     def _find_after_bookmark(self, list_objects: ListObjects) -> Iterator[StoredObject]:
         listing = self._bookmarks.begin(self._ledger.list_all_every)
         start_after, is_open = listing.start_after, True
+        last, in_order = listing.start_after, True
         for page, new in self._pages(list_objects(listing.start_after)):
+            keys = [last, *(each.key for each in page)]
+            last, in_order = keys[-1], in_order and keys == sorted(keys)
             if is_open:
                 settled, is_open = self._settled_up_to(page, new, listing)
                 start_after = settled or start_after
             yield from new
-        self._bookmarks.save(listing, start_after)
+        if not in_order:  # then no key says what was listed before it
+            _logger.warning(
+                "the store does not list keys in the order of their bytes, as S3 does, so keys_grow of the ledger %r "
+                "has no effect: all keys are listed each time",
+                self._ledger.name,
+            )
+        self._bookmarks.save(listing, start_after if in_order else "")
 
     def _settled_up_to(self, page: list[StoredObject], new: list[StoredObject], listing: Listing) -> tuple[str, bool]:
         """The last key before the first object of a page that is new or recent, and whether there is none of those."""

@@ -10,6 +10,7 @@ import attrs
 import sqlalchemy as sa
 
 from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.runs.bookmarks import reset_bookmarks
 from holded_pipeline.runs.run_database import in_transaction
 from holded_pipeline.store.read_plan import StoredObject
 
@@ -99,13 +100,11 @@ class SettledObjects:
         return [SettledObject(self._names["bucket"], *row) for row in rows]
 
     def delete(self, entries: Sequence[SettledObject]) -> int:
-        """Deletes entries, and the bookmarks that were set while they stood; returns how many entries."""
+        """Deletes entries, and resets the bookmarks that were set while they stood; returns how many entries."""
         keys, etags = [each.key for each in entries], [each.etag for each in entries]
 
         def delete(connection: sa.Connection) -> int:
-            connection.execute(
-                sa.text("DELETE FROM pipeline_bookmarks WHERE ledger = :ledger AND bucket = :bucket"), self._names
-            )
+            reset_bookmarks(connection, self._names["ledger"], self._names["bucket"])
             return connection.execute(sa.text(_DELETE), {**self._names, "keys": keys, "etags": etags}).rowcount
 
         return in_transaction(self._db, delete, engine=self._engine)

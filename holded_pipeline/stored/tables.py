@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
+from holded_pipeline.model.data_frames import data_frame
 from holded_pipeline.model.values import Source
 
 T = TypeVar("T")
@@ -29,11 +29,7 @@ class StoredValues(ABC, Generic[T]):
         Raises:
             ImportError: pandas is not installed.
         """
-        try:
-            pandas = importlib.import_module("pandas")  # it is optional, and takes long
-        except ImportError as error:
-            raise ImportError("to_pandas needs pandas: pip install pandas; or iterate, which needs nothing") from error
-        return pandas.DataFrame([self._columns_of(value) for value in self])
+        return data_frame(self._columns_of(value) for value in self)
 
 
 def source_columns(source: Source | None) -> dict[str, Any]:

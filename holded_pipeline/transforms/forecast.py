@@ -21,7 +21,7 @@ from holded_pipeline.rejected.forecast import (
     StageAndReason,
 )
 from holded_pipeline.store.minio import MinIO
-from holded_pipeline.transforms.beam.outcome import NAMESPACE
+from holded_pipeline.transforms.beam.counts import NAMESPACE
 from holded_pipeline.transforms.read_rejected import ReadRejected
 from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.workers.open_rejected import BROKEN, OpenRejected

@@ -11,7 +11,7 @@ from holded_pipeline.model.timestamp_rules import Timestamps
 from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.reading.envelopes import Envelope
-from holded_pipeline.reading.key_patterns import glob_regex
+from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader, describe_envelope
 from holded_pipeline.reading.records_path import RecordsPath
@@ -22,6 +22,7 @@ from holded_pipeline.store.read_plan import ReadUnit, StoredObject
 from holded_pipeline.transforms.beam.accounted import READ, remember_counts
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
+from holded_pipeline.transforms.beam.recorded_runs import record_run
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.beam.unread_outputs import require_settled
 from holded_pipeline.transforms.workers.plan_reads import EMPTY, LARGE, ListObjects, NewOnly, OnEmpty, SplitLarge
@@ -59,6 +60,9 @@ class ReadMinIO(RejectingTransform[Event]):
             levels more, which the stored form adds.
         timestamps: the unit of timestamps that are numbers, and which times are rejected with reason
             `implausible_timestamp`; by default milliseconds, and times before 1980, with the envelope `event` none.
+        manifest: whether only the objects are read that manifests below `pattern` name, those of runs that
+            `SettleObjects` settled; what attempts that died have left is not. `pattern` is then the prefix that
+            `WriteMinIO` was given.
         new_only: a ledger: objects that are settled in it are left out. What becomes of the others is to be given to
             `SettleObjects` with the same ledger.
         registry: where names of envelopes are looked up; by default the installed plugins'.
@@ -103,6 +107,7 @@ class ReadMinIO(RejectingTransform[Event]):
         max_record_bytes: int = 16 << 20,
         max_depth: int = 100,
         timestamps: Timestamps | None = None,
+        manifest: bool = False,
         new_only: Ledger | None = None,
         registry: PluginRegistry | None = None,
     ) -> None:
@@ -129,6 +134,12 @@ class ReadMinIO(RejectingTransform[Event]):
         self._unit_objects = unit_objects
         self._envelope = envelope
         self._new_only = new_only
+        self._manifest = manifest
+        if manifest and (glob_prefix(self._pattern) != self._pattern or (new_only and new_only.keys_grow)):
+            raise ValueError(
+                "with manifest=True the pattern is the prefix that WriteMinIO was given, without wildcards, and a "
+                "ledger has no keys_grow: manifests are in no order"
+            )
         resolved = (registry or default_registry()).envelope(envelope)
         self._reader = RecordReader(
             resolved,
@@ -143,7 +154,14 @@ class ReadMinIO(RejectingTransform[Event]):
         check_picklable(self._reader, describe_envelope(self._envelope))
         run_id, step = run_id_of(pipeline.pipeline), step_of(pipeline.pipeline)
         new_only = NewOnly(self._new_only, run_id) if self._new_only else None
-        list_objects = ListObjects(self._lake, self._unit_bytes, self._unit_objects, self._on_empty, new_only)
+        list_objects = ListObjects(
+            self._lake,
+            self._unit_bytes,
+            self._unit_objects,
+            on_empty=self._on_empty,
+            new_only=new_only,
+            manifest=self._manifest,
+        )
         listed = (
             pipeline
             | "NamePattern" >> beam.Create([self._pattern])
@@ -178,6 +196,7 @@ class ReadMinIO(RejectingTransform[Event]):
         if self._new_only is not None:
             remember_counts(READ, self._new_only.name, outputs[READ_OBJECTS])
             remember_counts(READ, self._new_only.name, listed[EMPTY])
+            record_run(pipeline.pipeline, self._new_only.db, self._new_only.name)
             require_settled(outputs[READ_OBJECTS], self._new_only.name)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
         return outcome

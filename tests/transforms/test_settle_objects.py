@@ -191,3 +191,53 @@ def test_what_no_sink_returned_is_refused(lake, ledger):
         written | "Other" >> hp.SettleObjects(ledger)
     with pytest.raises(hp.ConfigurationError, match="nothing in this pipeline reads with the ledger 'other'"):
         (stored, written) | "Third" >> hp.SettleObjects(hp.Ledger(ledger.db, "other"))
+
+
+def test_readers_of_manifests_see_only_what_settled_runs_wrote(run, lake, ledger):
+    put_events(lake, "raw/1.jsonl", "a", "b")
+    with pytest.raises(hp.UnbalancedError):
+        run_flow(run, lake, ledger, beam.ParDo(LoseOne()))
+    run_flow(run, lake, ledger)
+    put_events(lake, "raw/2.jsonl", "c")
+    run_flow(run, lake, ledger)
+
+    def read(p, **options):
+        return {"events": (p | hp.ReadMinIO(lake, "enriched/", envelope="event", **options)).passed}
+
+    assert sorted(event.id for event in run(lambda p: read(p, manifest=True))["events"]) == ["a", "b", "c"]
+    assert sorted(event.id for event in run(read)["events"]) == ["a", "a", "b", "c"]
+    assert sorted(event.id for event in hp.events(lake, "enriched/")) == ["a", "a", "b", "c"]
+    with pytest.raises(ValueError, match="the prefix that WriteMinIO was given"):
+        hp.ReadMinIO(lake, "enriched/*", manifest=True)
+
+
+def test_without_a_manifest_nothing_is_read_and_said_so(run, lake, caplog):
+    put_events(lake, "enriched/1.jsonl", "a")
+    run(lambda p: {"events": (p | hp.ReadMinIO(lake, "enriched/", envelope="flat", manifest=True)).passed})
+    assert "no object of" in caplog.text
+    assert "is in a manifest below 'enriched/'" in caplog.text
+
+
+def judge(event):
+    return {"drop": True, "keep": False}.get(event.id) or event.data["missing"] if event.id != "keep" else False
+
+
+def test_declared_drops_are_accounted_for(run, lake, ledger):
+    put_events(lake, "raw/1.jsonl", "drop", "keep", "broken")
+
+    def build(p):
+        raw = p | hp.ReadMinIO(lake, "raw/", envelope="flat", new_only=ledger)
+        kept = raw.passed | hp.DropEvents(judge, reason="unwanted")
+        loaded = kept.passed | hp.WritePostgres(ledger.db)
+        written = (raw.rejected, kept.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
+        return {"settled": (loaded, written) | hp.SettleObjects(ledger), "kept": kept.passed}
+
+    ran = run(build)
+    (settled,) = ran["settled"]
+    assert [event.id for event in ran["kept"]] == ["keep"]
+    assert (settled.records, settled.stored, settled.dropped, settled.rejected) == (3, 1, 1, 1)
+    assert ran.counters["drop.dropped.unwanted"] == 1
+    (letter,) = documents_below(lake, "rejected/")
+    assert (letter["stage"], letter["reason"]) == ("drop", "drop_error")
+    with pytest.raises(ValueError, match="snake_case"):
+        hp.DropEvents(judge, reason="Not Wanted")

@@ -5,7 +5,6 @@ Beam gives a transform no way to say something of its outputs. This is forgotten
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Literal
 from weakref import WeakKeyDictionary
 
@@ -36,7 +35,8 @@ class Sink:
 
 
 _sinks: WeakKeyDictionary[beam.PCollection, Sink] = WeakKeyDictionary()
-_counts: WeakKeyDictionary[beam.Pipeline, dict[tuple[str, str], list[beam.PCollection]]] = WeakKeyDictionary()
+# By PCollection, too: one that was a value of its pipeline's entry would keep the pipeline, and so the entry, for ever.
+_counts: WeakKeyDictionary[beam.PCollection, tuple[str, str]] = WeakKeyDictionary()
 
 READ = "read"
 DROPPED = "dropped"
@@ -54,9 +54,9 @@ def sink_of(written: beam.PCollection) -> Sink | None:
 
 def remember_counts(kind: str, ledger: str, counts: beam.PCollection) -> None:
     """Remembers a PCollection of `ObjectCount` of what was read for a ledger (`READ`), or dropped (`DROPPED`, "")."""
-    _counts.setdefault(counts.pipeline, defaultdict(list))[kind, ledger].append(counts)
+    _counts[counts] = (kind, ledger)
 
 
 def counts_of(pipeline: beam.Pipeline, kind: str, ledger: str) -> tuple[beam.PCollection, ...]:
     """What was remembered with these names."""
-    return tuple(_counts.get(pipeline, {}).get((kind, ledger), ()))
+    return tuple(each for each, name in _counts.items() if each.pipeline is pipeline and name == (kind, ledger))

@@ -9,12 +9,15 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows
 
 from holded_pipeline.model.values import Outcome, Rejected
-from holded_pipeline.transforms.beam import coders  # noqa: F401  registers the coders of the outputs
+from holded_pipeline.transforms.beam import (
+    coders,  # noqa: F401  registers the coders of the outputs
+    live_counts,
+)
+from holded_pipeline.transforms.beam.counts import NAMESPACE
 from holded_pipeline.transforms.beam.unread_outputs import require_reader
 
 REJECTED = "rejected"
 PASSED = "passed"
-NAMESPACE = "holded_pipeline"
 
 T = TypeVar("T")
 
@@ -73,6 +76,14 @@ class Counters:
         self._pending: dict[str, int] = {}
         self._until_flush = _FLUSH_ELEMENTS
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        live_counts.register_counting(self)  # the copy that counts; the one that was pickled stays in the driver
+
+    def pending(self) -> dict[str, int]:
+        """What was counted since the last flush, by the full names; another thread may ask."""
+        return {f"{self._stage}.{name}": amount for name, amount in self._pending.copy().items()}
+
     def add(self, name: str, amount: int = 1) -> None:
         """Adds to a counter, which is created at its first use."""
         pending = self._pending
@@ -88,7 +99,9 @@ class Counters:
             if counter is None:
                 counter = self._counters[name] = Metrics.counter(NAMESPACE, f"{self._stage}.{name}")
             counter.inc(amount)
-        self._pending.clear()
+        with live_counts.lock:
+            live_counts.add_live(self.pending())
+            self._pending.clear()
         self._until_flush = _FLUSH_ELEMENTS
 
     def rejected(self, rejected: Rejected) -> beam.pvalue.TaggedOutput:

@@ -13,7 +13,7 @@ from holded_pipeline.transforms.beam.runners import validate_runner
 
 
 class RunOptions(PipelineOptions):
-    """`--run_id` and `--strict` on the command line, beside Beam's own options."""
+    """`--run_id`, `--code_version` and `--strict` on the command line, beside Beam's own options."""
 
     @classmethod
     def _add_argparse_args(cls, parser: ArgumentParser) -> None:
@@ -21,6 +21,11 @@ class RunOptions(PipelineOptions):
             "--run_id",
             default=None,
             help="the id of this run in objects and rejections; made from the time and a random part if omitted",
+        )
+        parser.add_argument(
+            "--code_version",
+            default=None,
+            help="the version of your code in the record of the run; HOLDED_CODE_VERSION or the git commit if omitted",
         )
         parser.add_argument(
             "--strict",

@@ -17,12 +17,15 @@ from holded_pipeline.model.object_counts import ObjectCount
 from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.reading.layout import SNIFF_BYTES, Layout, sniff_layout
 from holded_pipeline.runs.ledger import Ledger
+from holded_pipeline.runs.manifests import manifest_objects
 from holded_pipeline.runs.new_objects import NewObjects
+from holded_pipeline.runs.progress import PLANNED_UNITS
 from holded_pipeline.runs.settlement import RunSettlement
 from holded_pipeline.store.compression import is_text, without_compression_ending
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import is_manifest
 from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
+from holded_pipeline.transforms.beam.live_counts import count_live
 from holded_pipeline.transforms.beam.store_access import StoreDoFn
 
 _logger = logging.getLogger("holded_pipeline")
@@ -48,13 +51,21 @@ class NewOnly:
 class ListObjects(StoreDoFn):
     """A key pattern to read units; objects above `unit_bytes` go to the output `LARGE`.
 
-    With a ledger, without the objects that are settled in it.
+    With a ledger, without the objects that are settled in it; with `manifest`, those that manifests name.
     """
 
     def __init__(
-        self, lake: MinIO, unit_bytes: int, unit_objects: int, on_empty: OnEmpty, new_only: NewOnly | None = None
+        self,
+        lake: MinIO,
+        unit_bytes: int,
+        unit_objects: int,
+        *,
+        on_empty: OnEmpty,
+        new_only: NewOnly | None = None,
+        manifest: bool = False,
     ) -> None:
         super().__init__(lake)
+        self._manifest = manifest
         self._new_only = new_only
         self._on_empty = on_empty
         self._unit_bytes = unit_bytes
@@ -66,6 +77,7 @@ class ListObjects(StoreDoFn):
         small = self._small_objects(pattern, large, empty)
         units = group_small(small, unit_bytes=self._unit_bytes, unit_objects=self._unit_objects)
         for unit in units:
+            count_live(PLANNED_UNITS)
             yield unit
             while large:
                 yield beam.pvalue.TaggedOutput(LARGE, large.pop())
@@ -89,7 +101,11 @@ class ListObjects(StoreDoFn):
     def _matching(self, pattern: str, start_after: str = "") -> Iterator[StoredObject]:
         matches = re.compile(glob_regex(pattern)).match
         found_any = False
-        for stored in self._store.objects(glob_prefix(pattern), start_after=start_after):
+        if self._manifest:
+            listed = manifest_objects(self._store, self._lake.bucket, pattern)
+        else:
+            listed = self._store.objects(glob_prefix(pattern), start_after=start_after)
+        for stored in listed:
             if matches(stored.key) and not is_manifest(stored.key):
                 found_any = True
                 yield stored
@@ -112,7 +128,8 @@ class ListObjects(StoreDoFn):
         )
 
     def _report_empty(self, pattern: str) -> None:
-        message = f"no object of {self._lake.bucket} matches {pattern!r}, so nothing is read"
+        found = f"is in a manifest below {pattern!r}" if self._manifest else f"matches {pattern!r}"
+        message = f"no object of {self._lake.bucket} {found}, so nothing is read"
         if self._on_empty == "fail":
             raise ConfigurationError(f'{message}; check the bucket, prefix or pattern, or pass on_empty="warn"')
         _logger.warning("%s; check the bucket, prefix or pattern", message)
@@ -126,13 +143,15 @@ class SplitLarge(StoreDoFn):
         self._layout = layout
         self._unit_bytes = unit_bytes
 
-    def process(self, stored: StoredObject) -> Iterable[ReadUnit]:
+    def process(self, stored: StoredObject) -> Iterator[ReadUnit]:
         whole = Slice(stored.key, stored.etag, stored.size)
         try:
             is_split = self._is_plain_lines(stored)
         except (ObjectVanishedError, ObjectUnreadableError):
             is_split = False  # ReadUnits meets it again, and decides
-        return self._slices(stored, whole) if is_split else [ReadUnit((whole,))]
+        for unit in self._slices(stored, whole) if is_split else [ReadUnit((whole,))]:
+            count_live(PLANNED_UNITS)
+            yield unit
 
     def _is_plain_lines(self, stored: StoredObject) -> bool:
         heads = self._head_chunks(stored)

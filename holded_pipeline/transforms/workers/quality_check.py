@@ -7,7 +7,8 @@ from typing import Any
 from apache_beam.metrics import Metrics
 
 from holded_pipeline.enriching.quality_score import broken_rules, reject_below, score_of
-from holded_pipeline.transforms.beam.outcome import NAMESPACE, Counters
+from holded_pipeline.transforms.beam.counts import NAMESPACE
+from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.transforms.workers.enrich_outputs import STAGE
 
 _MAX_KNOWN = 100  # results that are remembered; one of a user's may be large

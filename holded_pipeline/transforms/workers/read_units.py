@@ -25,10 +25,12 @@ from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader
 from holded_pipeline.reading.records_path import RecordsPath
 from holded_pipeline.rejected.rejections import reject
+from holded_pipeline.runs.progress import READ_UNITS
 from holded_pipeline.store.compression import checked_text, without_compression_ending
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import ReadUnit, Slice
 from holded_pipeline.transforms.beam.garbage import rarer_collections
+from holded_pipeline.transforms.beam.live_counts import count_live
 from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.transforms.beam.store_access import OpenChunks, StoreDoFn
 
@@ -83,6 +85,7 @@ class ReadUnits(StoreDoFn):
         with rarer_collections():  # the steps that follow run within this one
             for unit_slice, open_chunks in self.bodies(unit):
                 yield from self._read_slice(unit_slice, open_chunks)
+        count_live(READ_UNITS)
 
     def _read_slice(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
         self._counters.add("slices")

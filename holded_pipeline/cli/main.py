@@ -1,0 +1,23 @@
+"""The entry point of `holded-pipeline`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Runs the command; without the extra `cli` it says what to install."""
+    try:
+        import click  # noqa: F401, PLC0415  asked for first, so that the error says what to install
+    except ModuleNotFoundError:
+        sys.stderr.write(
+            "error: the command needs click, which is not installed; run: pip install 'holded-pipeline[cli]'\n"
+        )
+        sys.exit(2)
+    from holded_pipeline.cli.commands import commands  # noqa: PLC0415  it needs click
+
+    commands(prog_name="holded-pipeline")
+
+
+if __name__ == "__main__":
+    main()

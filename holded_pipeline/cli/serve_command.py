@@ -1,0 +1,78 @@
+"""`serve`: the ingestion API."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
+
+import click
+
+from holded_pipeline.cli.api_keys import KEY_VARIABLE, build_app, keys_of_environment, require_api
+from holded_pipeline.cli.exit_codes import ExitCode
+from holded_pipeline.cli.flow import Flow
+from holded_pipeline.cli.options import CommandContext, shared_options
+from holded_pipeline.model.errors import ConfigurationError
+
+
+@click.command("serve")
+@click.option("--host", help="The address to listen on, instead of the file's.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="The port to listen on, instead of the file's.")
+@shared_options(json=False)
+def serve_command(context: CommandContext, *, host: str | None, port: int | None) -> None:
+    """Serve the ingestion API: POST /collect answers when the store has confirmed the events.
+
+    The keys of clients are in the environment: HOLDED_API_KEY, or HOLDED_API_KEY_<NAME> for several. Without keys it
+    listens on loopback alone. SIGTERM or Ctrl-C stops it, after everything that it accepted is stored.
+
+    \b
+    Example:
+      HOLDED_API_KEY=... holded-pipeline serve --host 0.0.0.0
+    """  # noqa: D301  \b keeps the lines of the example as they are
+    require_api()
+    settings = context.settings
+    host = host or settings.api.host
+    port = settings.api.port if port is None else port
+    app = build_app(Flow.of(settings))
+    from holded_pipeline.api import serve  # noqa: PLC0415  it needs the extra `api`
+
+    port = require_free_port(host, port)
+    if not keys_of_environment():
+        context.out.say(f"no key is set in {KEY_VARIABLE}: requests from this machine alone are answered")
+    context.out.say(f"http://{host}:{port}/docs shows the calls")
+    with _ending_well():
+        serve(app, host=host, port=port, proxy=settings.api.proxy, log_level="warning")
+
+
+@contextlib.contextmanager
+def _ending_well() -> Iterator[None]:
+    """SIGTERM and Ctrl-C are how a server ends: exit code 0. uvicorn finishes its work, and then raises them again."""
+    before = signal.signal(signal.SIGTERM, _exit)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _exit(_: int, __: object) -> NoReturn:
+    sys.exit(ExitCode.OK)
+
+
+def require_free_port(host: str, port: int) -> int:
+    """The port, or a free one for 0.
+
+    Raises:
+        ConfigurationError: nothing can listen there.
+    """
+    try:
+        with socket.create_server((host, port)) as server:
+            found: int = server.getsockname()[1]
+            return found
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(
+            f"the API cannot listen on {host}:{port}: {error}; name another one with --host and --port"
+        ) from error

@@ -1,0 +1,146 @@
+"""`up`: the whole system on one machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from holded_pipeline import testing
+from holded_pipeline.cli.api_keys import build_app, require_api
+from holded_pipeline.cli.connections import schemas_of
+from holded_pipeline.cli.flow import Flow
+from holded_pipeline.cli.options import CommandContext, DurationParameter, shared_options
+from holded_pipeline.cli.output import Output
+from holded_pipeline.cli.run_command import line_of
+from holded_pipeline.cli.serve_command import require_free_port
+from holded_pipeline.cli.settings import DatabaseSettings, SchemaSettings, Settings, StoreSettings
+from holded_pipeline.local.stacks import Stack, stack
+from holded_pipeline.postgres.migrate import migrate
+from holded_pipeline.reading.holded_envelope import CONTEXT, MESSAGE_ID, TIMESTAMP
+from holded_pipeline.runs.run_report import RunReport
+from holded_pipeline.store.client import ObjectStore
+from holded_pipeline.transforms.run_every import run_every
+
+_HOST = "127.0.0.1"
+_COMPANY = "b5fb12e0d9090b8906555096"
+
+
+@click.command("up")
+@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep the data there.")
+@click.option("--samples", type=click.IntRange(0), default=0, metavar="N", help="Store so many sample events first.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=8000, help="Of the API; 0 for a free one.  [default: 8000]"
+)
+@click.option(
+    "--every", type=DurationParameter(), default="5s", metavar="DURATION", help="Between runs.  [default: 5s]"
+)
+@click.option(
+    "--schemas",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Check events by the schemas there.",
+)
+@shared_options(config=False)
+def up_command(context: CommandContext, **options: Any) -> None:
+    """Start the whole system on this machine: a store, a database, the API, and a run each few seconds.
+
+    No file is needed. Ctrl-C stops it all, after the run that is going on; without --keep the data are deleted.
+
+    \b
+    Examples:
+      holded-pipeline up
+      holded-pipeline up --keep data --samples 20000
+    """  # noqa: D301  \b keeps the lines of the examples as they are
+    require_api()
+    out = context.out
+    port = require_free_port(_HOST, options["port"])
+    out.say("starting a store and a database …")
+    with stack(options["keep"]) as local:
+        flow = _flow_over(local, options["schemas"])
+        migrate(flow.db)
+        _store_samples(flow, options["samples"])
+        with _serving(flow, port):
+            _announce(local, port, out)
+            run_every(
+                flow.ingest,
+                flow.db,
+                name=flow.settings.flow.name,
+                every=options["every"],
+                on_report=lambda report: _show(report, out),
+            )
+        out.say("stopping …")
+
+
+def _flow_over(local: Stack, schemas: Path | None) -> Flow:
+    """The flow over local servers; their secret key stays in this process."""
+    lake, db = local.minio, local.postgres
+    settings = Settings(
+        store=StoreSettings(endpoint=lake.endpoint, bucket=lake.bucket, access_key=lake.access_key),
+        database=DatabaseSettings(url=db.url),
+        schemas=SchemaSettings(directory=None if schemas is None else str(schemas.resolve())),
+    )
+    return Flow(settings, lake, db, *schemas_of(settings))
+
+
+def _store_samples(flow: Flow, count: int) -> None:
+    if count:
+        lines = testing.sample_lines(testing.sample_events(count, seed=7, faults=0.02))
+        with contextlib.closing(ObjectStore(flow.lake)) as store:
+            store.write(f"{flow.settings.flow.raw}samples-{count}.jsonl", lines)
+
+
+@contextlib.contextmanager
+def _serving(flow: Flow, port: int) -> Iterator[None]:
+    app = build_app(flow)
+    from holded_pipeline.api.background import serving_in_thread  # noqa: PLC0415  it needs the extra `api`
+
+    with serving_in_thread(app, host=_HOST, port=port):
+        yield
+
+
+def _announce(local: Stack, port: int, out: Output) -> None:
+    """Says where all is, and what to try."""
+    lake, api = local.minio, f"http://{_HOST}:{port}"
+    found = {
+        "api": api,
+        "store": lake.endpoint,
+        "bucket": lake.bucket,
+        "access_key": lake.access_key,
+        "database": local.postgres.url,
+        "folder": str(local.folder),
+    }
+    words = (
+        f"API       {api}/docs",
+        f"store     {lake.endpoint}, bucket {lake.bucket}",
+        f"database  {local.postgres.url}",
+        f"data      {local.folder}",
+        "",
+        "Send an event, and see its row a few seconds later:",
+        f"  curl {api}/collect -H 'Content-Type: application/json' -d '{example_event()}'",
+        f"  psql '{local.postgres.url}' -c 'SELECT * FROM business_events'",
+        "Ctrl-C stops it all.",
+    )
+    out.line(found, "\n".join(words))
+
+
+def example_event() -> str:
+    """A small event as Holded's services send it, without an apostrophe, which a shell would take for the end."""
+    headers = {
+        "type": "Holded\\Crm\\Domain\\Contact\\Events\\ContactCreatedEvent",
+        CONTEXT: {"accountId": _COMPANY, "userId": "0ff18e0242af9fc385776e9a"},
+        TIMESTAMP: {"dispatchedAt": int(time.time() * 1_000)},
+        MESSAGE_ID: {"id": str(uuid.uuid4())},
+    }
+    return json.dumps({"data": {"id": "my-contact", "companyId": _COMPANY, "name": "Ada"}, "headers": headers})
+
+
+def _show(report: RunReport, out: Output) -> None:
+    if report.records or report.state == "failed":
+        out.line(report.to_dict(), line_of(report))

@@ -1,0 +1,20 @@
+"""Rows as a table of pandas, which is optional."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def data_frame(rows: Iterable[Mapping[str, Any]]) -> Any:
+    """A `pandas.DataFrame` with a row for each.
+
+    Raises:
+        ImportError: pandas is not installed.
+    """
+    try:
+        pandas = importlib.import_module("pandas")  # it is optional, and takes long
+    except ImportError as error:
+        raise ImportError("to_pandas needs pandas: pip install pandas; or iterate, which needs nothing") from error
+    return pandas.DataFrame(list(rows))

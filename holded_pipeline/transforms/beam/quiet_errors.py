@@ -1,0 +1,43 @@
+"""Beam logs the traceback of each error beside raising it; of this library's own errors the sentence is enough."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from holded_pipeline.transforms.beam.run_errors import is_said_once
+
+_logger = logging.getLogger("holded_pipeline")
+_LOGGERS: Final = (
+    None,  # the messages of a job service
+    "apache_beam.runners.common",
+    "apache_beam.runners.portability.local_job_service",
+    "apache_beam.runners.portability.portable_runner",
+    "apache_beam.runners.worker.sdk_worker",
+)
+
+
+@contextmanager
+def quiet_library_errors() -> Iterator[None]:
+    """Within the block, what Beam logs of errors of this library comes at level DEBUG, by this library's logger."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
+        logger.addFilter(_keep)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(_keep)
+
+
+def _keep(record: logging.LogRecord) -> bool:
+    if record.levelno < logging.ERROR or record.name.startswith(_logger.name):
+        return True
+    error = record.exc_info[1] if record.exc_info else None
+    message = record.getMessage()
+    if not is_said_once(error, message):
+        return True
+    _logger.debug("%s", message, exc_info=record.exc_info)
+    return False

@@ -1,0 +1,95 @@
+"""`up` and `serve` as processes: they accept events, and a signal ends them well."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import sqlalchemy as sa
+
+import holded_pipeline as hp
+from holded_pipeline.cli.up_command import example_event
+from holded_pipeline.local.ports import free_ports
+
+DEADLINE = 120.0  # seconds until the test gives up; it waits for no longer than it has to
+
+
+def post(url: str, body: str) -> str:
+    request = urllib.request.Request(f"{url}/collect", body.encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.status == 202
+        return json.loads(answer.read())["accepted"][0]["event_id"]
+
+
+def wait_for_row(db: hp.Postgres, event_id: str) -> None:
+    engine = db.engine()
+    deadline = time.monotonic() + DEADLINE
+    query = sa.text("SELECT count(*) FROM business_events WHERE event_id = :id")
+    while True:
+        with engine.connect() as connection:
+            if connection.execute(query, {"id": event_id}).scalar_one():
+                break
+        assert time.monotonic() < deadline, "the event did not become a row"
+        time.sleep(0.2)
+    engine.dispose()
+
+
+def processes_over(folder: str) -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if folder in line]
+
+
+def test_an_event_that_is_posted_becomes_a_row_and_ctrl_c_leaves_no_process(tmp_path):
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "holded_pipeline.cli.main", "up", "--json", "--every", "200ms"]
+    command += ["--port", str(port), "--keep", str(tmp_path / "data")]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDED_")}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            place = json.loads(process.stdout.readline())
+            event_id = post(place["api"], example_event())
+            wait_for_row(hp.Postgres(place["database"]), event_id)
+        finally:
+            process.send_signal(signal.SIGINT)
+            printed, words = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0, words
+    assert "Traceback" not in words
+    assert sum(json.loads(line)["stored"] for line in printed.splitlines()) == 1
+    assert processes_over(place["folder"]) == []
+    assert (tmp_path / "data" / "postgres").is_dir()
+
+
+def test_serve_stores_what_it_accepted_and_sigterm_ends_it_with_0(make_place):
+    place = make_place()
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "holded_pipeline.cli.main", "serve", "--config", str(place.file)]
+    with subprocess.Popen(
+        [*command, "--port", str(port)], stderr=subprocess.PIPE, text=True, env=os.environ | place.environment
+    ) as process:
+        try:
+            while "/docs" not in process.stderr.readline():
+                assert process.poll() is None
+            event_id = post_when_it_listens(f"http://127.0.0.1:{port}")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, words = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, words) == (0, "")
+    assert [event.id for event in hp.events(place.lake, "raw/")] == [event_id]
+
+
+def post_when_it_listens(url: str) -> str:
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        try:
+            return post(url, example_event())
+        except urllib.error.URLError:
+            assert time.monotonic() < deadline, "the API does not listen"
+            time.sleep(0.1)
