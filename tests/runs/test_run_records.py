@@ -73,7 +73,8 @@ def test_the_objects_of_a_run_come_in_the_order_of_keys(db, three_runs):
     for key, problem in (("b", "NULL"), ("a", "'2 lost'")):
         rows_of(
             db,
-            f"INSERT INTO pipeline_run_objects VALUES ('r2', 'nightly', 'lake', '{key}', 'e', 5, 2, 1, 1, 1, {problem})",
+            "INSERT INTO pipeline_run_objects "
+            f"VALUES ('r2', 'nightly', 'lake', '{key}', 'e', 5, 2, 1, 1, 1, {problem})",
         )
     expected = [
         hp.RunObject("lake", "a", "e", records=5, stored=2, duplicates=1, rejected=1, dropped=1, imbalance="2 lost"),

@@ -17,11 +17,11 @@ from holded_pipeline.model.object_counts import ObjectCount
 from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.reading.layout import SNIFF_BYTES, Layout, sniff_layout
 from holded_pipeline.runs.ledger import Ledger
-from holded_pipeline.runs.manifests import manifest_objects
 from holded_pipeline.runs.new_objects import NewObjects
 from holded_pipeline.runs.progress import PLANNED_UNITS
 from holded_pipeline.runs.settlement import RunSettlement
 from holded_pipeline.store.compression import is_text, without_compression_ending
+from holded_pipeline.store.manifest_objects import manifest_objects
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import is_manifest
 from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
