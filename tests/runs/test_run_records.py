@@ -71,11 +71,8 @@ def test_a_sign_of_life_has_the_counts_so_far_and_changes_no_end(db, three_runs)
 
 def test_the_objects_of_a_run_come_in_the_order_of_keys(db, three_runs):
     for key, problem in (("b", "NULL"), ("a", "'2 lost'")):
-        rows_of(
-            db,
-            "INSERT INTO pipeline_run_objects "
-            f"VALUES ('r2', 'nightly', 'lake', '{key}', 'e', 5, 2, 1, 1, 1, {problem})",
-        )
+        values = f"'r2', 'nightly', 'lake', '{key}', 'e', 5, 2, 1, 1, 1, {problem}"
+        rows_of(db, f"INSERT INTO pipeline_run_objects VALUES ({values})")
     expected = [
         hp.RunObject("lake", "a", "e", records=5, stored=2, duplicates=1, rejected=1, dropped=1, imbalance="2 lost"),
         hp.RunObject("lake", "b", "e", records=5, stored=2, duplicates=1, rejected=1, dropped=1, imbalance=None),
