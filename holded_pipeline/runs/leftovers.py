@@ -67,6 +67,8 @@ def leftovers(db: Postgres, lake: MinIO, prefix: str, *, older_than: timedelta =
         The leftovers, as an iterable with `remove()`. Nothing is listed before it is iterated.
 
     Example:
+        >>> with beam.Pipeline(runner="FnApiRunner") as p:
+        ...     ingested = p | hp.IngestEvents(lake, db, schemas)
         >>> found = hp.leftovers(db, lake, "enriched/")
         >>> sum(each.bytes for each in found)
         0

@@ -23,7 +23,7 @@ def plot_run(title: str, accounts: Mapping[str, int], rejected: Mapping[str, int
     left, right = figure.subplots(1, 2)
     _draw_bars(left, "Records", accounts, "#2f6fde")
     _draw_bars(right, "Rejections by stage and reason", largest, "#c2353f")
-    figure.suptitle(_label(title))
+    figure.suptitle(_label_text(title))
     return figure
 
 
@@ -36,13 +36,13 @@ def _draw_bars(axes: Any, title: str, numbers: Mapping[str, int], color: str) ->
         axes.text(0, 0.5, "none", transform=axes.transAxes)
         return
     drawn = axes.barh(range(len(numbers)), list(numbers.values()), color=color)
-    axes.set_yticks(range(len(numbers)), [_label(name) for name in numbers])
+    axes.set_yticks(range(len(numbers)), [_label_text(name) for name in numbers])
     axes.invert_yaxis()
-    axes.bar_label(drawn, [f"{number:,}" for number in numbers.values()], padding=3)
+    axes.bar_label_text(drawn, [f"{number:,}" for number in numbers.values()], padding=3)
     axes.margins(x=0.18)
 
 
-def _label(text: str) -> str:
+def _label_text(text: str) -> str:
     """A text as it is, cut: matplotlib would take a pair of $ for a formula."""
     shown = text if len(text) <= _LONGEST_LABEL else f"{text[:_LONGEST_LABEL]}…"
     return shown.replace("$", r"\$")
