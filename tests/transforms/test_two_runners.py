@@ -37,6 +37,7 @@ def build():
     (stored, loaded, written) | hp.SettleObjects(ledger)
     return p
 
+print("ready", flush=True)
 summary = hp.run_every(build, db, name="load", every=0.2, lease_seconds=3.0)
 print(summary.ended_because, summary.failed, flush=True)
 """
@@ -60,6 +61,7 @@ def start(lake, db):
         command = [sys.executable, "-c", RUNNER, *address, str(pause)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         started.append(process)
+        assert process.stdout.readline() == "ready\n"
         return process
 
     yield start_process
