@@ -188,8 +188,8 @@ class RunSettlement:
         more = f"\n  and {unbalanced - len(found)} more" if unbalanced > len(found) else ""
         raise UnbalancedError(
             f"the records of {unbalanced} objects are not all accounted for, so nothing is settled: a step loses or "
-            "adds events, or its rejections are not written; hp.DropEvents leaves events out on purpose. The objects are in "
-            f"pipeline_run_objects with run_id {self.run_id}:\n{listed}{more}"
+            "adds events, or its rejections are not written; hp.DropEvents leaves events out on purpose. The objects "
+            f"are in pipeline_run_objects with run_id {self.run_id}:\n{listed}{more}"
         )
 
     def _raise_settled_by_others(self, connection: sa.Connection) -> None:
