@@ -57,7 +57,7 @@ def write_manifests(db: Postgres, ledger: str, places: Iterable[ManifestPlace]) 
             continue
         for place, lines in outputs.items():
             encoded = [ManifestLine(row.key, row.etag, row.records, row.bytes) for row in lines]
-            written.append(_write(by_place[place], ledger, run_id, encoded))
+            written.append(write_manifest(by_place[place], ledger, run_id, encoded))
         in_transaction(db, partial(_mark_written, {"ledger": ledger, "run_id": run_id}))
     return written
 
@@ -66,8 +66,16 @@ def _mark_written(names: dict[str, str], connection: sa.Connection) -> None:
     connection.execute(sa.text(_MARK), names)
 
 
-def _write(place: ManifestPlace, ledger: str, run_id: str, lines: Iterable[ManifestLine]) -> str:
-    digest = hashlib.sha256(f"{ledger}\0{run_id}".encode()).hexdigest()[:16]
+def write_manifest(place: ManifestPlace, owner: str, run_id: str, lines: Iterable[ManifestLine]) -> str:
+    """Writes the manifest of one run and returns its key; again, it replaces the same object.
+
+    Args:
+        place: where the run wrote.
+        owner: what a run has one manifest of: its ledger, or what it replays.
+        run_id: the run.
+        lines: what it wrote.
+    """
+    digest = hashlib.sha256(f"{owner}\0{run_id}".encode()).hexdigest()[:16]
     key = join_key(place.prefix, MANIFESTS, f"{escape_key_level(run_id)[:200]}-{digest}.jsonl.gz")
     body = gzip.compress(b"".join(msgspec.json.encode(line) + b"\n" for line in lines), mtime=0)
     store = ObjectStore(place.lake)

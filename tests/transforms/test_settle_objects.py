@@ -248,3 +248,30 @@ def test_declared_drops_are_accounted_for(run, lake, ledger):
     assert (letter["stage"], letter["reason"]) == ("drop", "drop_error")
     with pytest.raises(ValueError, match="snake_case"):
         hp.DropEvents(judge, reason="Not Wanted")
+
+
+def test_what_a_replay_stored_is_in_a_manifest(run, lake, ledger):
+    put_events(lake, "raw/1.jsonl", "a", "b")
+
+    def build(p, read, schemas):
+        back = p | read
+        checked = back.passed | hp.ValidateSchema(schemas, subject="order")
+        stored = checked.passed | hp.WriteMinIO(lake, "enriched/")
+        loaded = checked.passed | hp.WritePostgres(ledger.db)
+        written = (back.rejected, checked.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
+        return back, stored, loaded, written
+
+    def ingest(p):
+        _, *sinks = build(p, hp.ReadMinIO(lake, "raw/", envelope="flat", new_only=ledger), {"order": {"const": 1}})
+        return {"settled": tuple(sinks) | hp.SettleObjects(ledger)}
+
+    def replay(p):
+        back, stored, loaded, written = build(p, hp.ReadRejected(lake, "rejected/", envelope="flat"), {"order": True})
+        after = (stored, loaded.passed, written)
+        return {"settled": back.passed | hp.SettleRejected(lake, "rejected/", after=after)}
+
+    run(ingest)
+    assert ids_by_manifest(lake) == {}
+    for _ in range(2):
+        run(replay)
+        assert ids_by_manifest(lake) == {"a": 1, "b": 1}
