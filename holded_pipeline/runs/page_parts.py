@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -100,7 +101,8 @@ def _column(name: str, number: int, most: int) -> str:
 def _name(text: str) -> str:
     """A name that may be hostile: escaped, cut, and kept from changing the direction of what stands beside it."""
     shown = text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"
-    return f"<bdi class='name' title='{html.escape(text)}'>{html.escape(shown) or '(empty)'}</bdi>"
+    wrapped = re.sub(r"([\\/.:])(?=[^\s\\/.:])", r"\1<wbr>", html.escape(shown))  # between the parts of a long name
+    return f"<bdi class='name' title='{html.escape(text)}'>{wrapped or '(empty)'}</bdi>"
 
 
 def _short(number: int) -> str:

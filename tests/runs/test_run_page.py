@@ -32,7 +32,7 @@ class Page(HTMLParser):
         self.names: set[str] = set()
         self.texts: list[str] = []
         self._open: list[str] = []
-        self.feed(text)
+        self.feed(text.replace("<wbr>", ""))  # where a name may wrap
         self.close()
         assert self._open == []
 
