@@ -25,7 +25,7 @@ class ObjectAccount:
         key: of the object.
         etag: the version.
         records: read from it.
-        dropped: left out on purpose, by `Drop`.
+        dropped: left out on purpose, by `DropEvents`.
         dead_letters: written by `WriteRejected`.
         sinks: what each sink says, in the order in which `SettleObjects` was given them.
     """

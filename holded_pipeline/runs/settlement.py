@@ -45,7 +45,7 @@ class Settlement:
         stored: records that were new.
         duplicates: records that changed nothing.
         rejected: records that are dead letters.
-        dropped: records that `Drop` left out.
+        dropped: records that `DropEvents` left out.
     """
 
     run_id: str
@@ -188,8 +188,8 @@ class RunSettlement:
         more = f"\n  and {unbalanced - len(found)} more" if unbalanced > len(found) else ""
         raise UnbalancedError(
             f"the records of {unbalanced} objects are not all accounted for, so nothing is settled: a step loses or "
-            "adds events, or its rejections are not written; hp.Drop leaves events out on purpose. The objects are in "
-            f"pipeline_run_objects with run_id {self.run_id}:\n{listed}{more}"
+            "adds events, or its rejections are not written; hp.DropEvents leaves events out on purpose. The objects "
+            f"are in pipeline_run_objects with run_id {self.run_id}:\n{listed}{more}"
         )
 
     def _raise_settled_by_others(self, connection: sa.Connection) -> None:

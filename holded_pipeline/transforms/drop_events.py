@@ -15,7 +15,7 @@ from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.object_counts import ObjectCount, SourceTally, object_of
 from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.rejected.rejections import raw_of, reject
-from holded_pipeline.transforms.beam.accounted import DROPPED, remember_counts
+from holded_pipeline.transforms.beam.accounted import ANY_LEDGER, DROPPED, remember_counts
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
@@ -66,7 +66,7 @@ class DropEvents(RejectingTransform[Event]):
         drop = _Drop(self._predicate, self._reason, run_id_of(events.pipeline), step_of(events.pipeline))
         outputs = events | "DropEvents" >> beam.ParDo(drop).with_outputs(REJECTED, _OBJECTS, main=PASSED)
         outputs[_OBJECTS].element_type = ObjectCount
-        remember_counts(DROPPED, "", outputs[_OBJECTS])
+        remember_counts(DROPPED, ANY_LEDGER, outputs[_OBJECTS])
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
         return outcome
 
