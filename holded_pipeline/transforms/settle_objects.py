@@ -175,7 +175,7 @@ def _parts_of(given: Any) -> Iterator[tuple[beam.PCollection, Sink]]:
         if sink is None:
             raise TypeError(
                 f"{given} is not what a sink returned; give SettleObjects what WriteMinIO, WritePostgres and "
-                "WriteRejected returned, as they returned it"
+                "WriteRejected returned, as they returned it, in a tuple"
             )
         yield given, sink
     elif isinstance(given, Outcome):

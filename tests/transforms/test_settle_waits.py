@@ -8,6 +8,8 @@ from collections import Counter
 import apache_beam as beam
 import pytest
 import sqlalchemy as sa
+from apache_beam.transforms import trigger
+from apache_beam.transforms.window import FixedWindows
 from store_contents import documents_below, put_object
 
 import holded_pipeline as hp
@@ -145,3 +147,45 @@ def test_replays_beside_a_ledger_are_not_of_its_objects(run, lake, ledger):
     (second,) = run(lambda p: build(p, refuse=False))["settled"]
     assert (second.objects, second.records, second.stored) == (1, 1, 1)
     assert named_in_manifests(lake) == Counter("ab")
+
+
+@pytest.mark.parametrize("accumulates", [False, True])
+def test_drops_from_windows_with_triggers_are_accounted_for(run, lake, ledger, accumulates):
+    minutes = [EVENT | {"event_id": str(each), "timestamp": 1_700_000_000_000 + each * 60_000} for each in range(30)]
+    put_object(lake, "raw/1.jsonl", "\n".join(map(json.dumps, minutes)).encode())
+    mode = trigger.AccumulationMode.ACCUMULATING if accumulates else trigger.AccumulationMode.DISCARDING
+    windows = beam.WindowInto(
+        FixedWindows(300), trigger=trigger.Repeatedly(trigger.AfterCount(2)), accumulation_mode=mode
+    )
+
+    def build(p):
+        raw = read(p, lake, ledger)
+        kept = raw.passed | windows | hp.DropEvents(lambda event: event.id.endswith("7"), reason="seven")
+        stored = kept.passed | hp.WriteMinIO(lake, "enriched/")
+        loaded = kept.passed | hp.WritePostgres(ledger.db)
+        written = (raw.rejected, kept.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
+        return {"settled": (stored, loaded, written) | hp.SettleObjects(ledger)}
+
+    (settled,) = run(build)["settled"]
+    assert (settled.records, settled.stored, settled.dropped) == (30, 27, 3)
+
+
+def no_row(event):
+    raise hp.RejectRecord("no_row", "it has none")
+
+
+def test_a_record_that_two_tables_reject_is_one_rejected_record(run, lake, ledger):
+    put(lake, "raw/1.jsonl", "a", broken=1)
+    table = sa.Table("t", sa.MetaData(), sa.Column("k", sa.Text, primary_key=True))
+    table.create(ledger.db.engine())
+
+    def build(p):
+        raw = read(p, lake, ledger)
+        first, second = (
+            raw.passed | name >> hp.WritePostgres(ledger.db, table=table, row=no_row) for name in ("First", "Second")
+        )
+        written = (raw.rejected, first.rejected, second.rejected) | hp.WriteRejected(lake, "rejected/")
+        return {"settled": (first, second, written) | hp.SettleObjects(ledger)}
+
+    (settled,) = run(build)["settled"]
+    assert (settled.records, settled.stored, settled.duplicates, settled.rejected) == (2, 0, 0, 2)
