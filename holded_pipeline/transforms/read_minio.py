@@ -197,7 +197,8 @@ class ReadMinIO(RejectingTransform[Event]):
             ledger = self._new_only.db.url, self._new_only.name
             remember_counts(READ, ledger, outputs[READ_OBJECTS])
             remember_counts(READ, ledger, listed[EMPTY])
-            record_run(pipeline.pipeline, self._new_only.db, self._new_only.name)
+            creates_tables = self._new_only.migrate
+            record_run(pipeline.pipeline, self._new_only.db, self._new_only.name, creates_tables=creates_tables)
             require_settled(outputs[READ_OBJECTS], self._new_only.name)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
         return outcome

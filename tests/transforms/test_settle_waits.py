@@ -189,3 +189,48 @@ def test_a_record_that_two_tables_reject_is_one_rejected_record(run, lake, ledge
 
     (settled,) = run(build)["settled"]
     assert (settled.records, settled.stored, settled.duplicates, settled.rejected) == (2, 0, 0, 2)
+
+
+GRANTS = {
+    "pipeline_bookmarks": "SELECT, INSERT, UPDATE",
+    "pipeline_run_objects": "SELECT, INSERT, UPDATE, DELETE",
+    "pipeline_run_outputs": "SELECT, INSERT, UPDATE, DELETE",
+    "pipeline_runs": "SELECT, INSERT, UPDATE",
+    "pipeline_settled_objects": "SELECT, INSERT",
+    "pipeline_settlements": "SELECT, INSERT, UPDATE",
+}
+
+
+def execute(db, *statements):
+    with db.engine().begin() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+
+
+@pytest.fixture
+def loader(db):
+    """The database for a user who has the grants of a ledger, and may not migrate."""
+    hp.migrate(db)
+    name = f"loader_{db.url.rpartition('_')[2]}"
+    execute(db, f"CREATE ROLE {name} LOGIN", *(f"GRANT {what} ON {table} TO {name}" for table, what in GRANTS.items()))
+    yield hp.Postgres(db.url.replace("//holded@", f"//{name}@"))
+    execute(db, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+
+
+@pytest.mark.parametrize("missing", [None, *sorted(GRANTS)])
+def test_a_run_needs_the_documented_grants_and_names_a_missing_one(run, lake, db, loader, missing):
+    put(lake, "raw/1.jsonl", "a")
+    ledger = hp.Ledger(loader, "orders", keys_grow=True, migrate=False)
+    user = sa.make_url(loader.url).username
+
+    def build(p):
+        stored = read(p, lake, ledger).passed | hp.WriteMinIO(lake, "enriched/")
+        return {"settled": stored | hp.SettleObjects(ledger)}
+
+    if missing is None:
+        assert [each.records for each in run(build)["settled"]] == [1]
+        return
+    execute(db, f"REVOKE ALL ON {missing} FROM {user}")
+    with pytest.raises(hp.ConfigurationError, match=f"permission denied for table {missing} .*grant the user .* on"):
+        run(build)
+    assert rows_of(db, pipeline_settled_objects) == []
