@@ -55,7 +55,7 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_a_page_names_exist(page):
-    for path in re.findall(r"`((?:tests|examples|benchmarks)/[\w./]+)", page.read_text(encoding="utf-8")):
+    for path in re.findall(r"`((?:tests|examples|benchmarks)/[\w./@-]+)", page.read_text(encoding="utf-8")):
         assert (ROOT / path).exists(), path
 
 

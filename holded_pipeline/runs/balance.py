@@ -39,14 +39,24 @@ class ObjectAccount:
     sinks: tuple[SinkCount, ...]
 
     @property
+    def rejected(self) -> int:
+        """Records that were rejected; of one that two tables reject there are two dead letters."""
+        return self._rejected_before + max((each.rejected for each in self.sinks), default=0)
+
+    @property
     def duplicates(self) -> int:
-        """Records that changed nothing, by the sink that knows of most."""
-        return max((each.duplicates for each in self.sinks), default=0)
+        """Records that changed nothing, by the sink that knows of most; one that another sink rejects is rejected."""
+        known = max((each.duplicates for each in self.sinks), default=0)
+        return max(0, min(known, self.records - self.rejected - self.dropped))
 
     @property
     def stored(self) -> int:
         """Records that were new."""
-        return self.records - self.dead_letters - self.dropped - self.duplicates
+        return self.records - self.rejected - self.dropped - self.duplicates
+
+    @property
+    def _rejected_before(self) -> int:
+        return self.dead_letters - sum(each.rejected for each in self.sinks)
 
     def imbalance(self, names: Sequence[str]) -> str | None:
         """What does not add up, in words; None if all does.
@@ -58,7 +68,7 @@ class ObjectAccount:
             names: of the sinks.
         """
         # 100 records, of which 3 were rejected before and 2 by the table: the store has 97, the table 97 with its 2.
-        before = self.dead_letters - sum(each.rejected for each in self.sinks)
+        before = self._rejected_before
         faults = []
         for name, sink in zip(names, self.sinks, strict=True):
             missing = self.records - self.dropped - before - sink.records

@@ -38,7 +38,7 @@ def _draw_bars(axes: Any, title: str, numbers: Mapping[str, int], color: str) ->
     drawn = axes.barh(range(len(numbers)), list(numbers.values()), color=color)
     axes.set_yticks(range(len(numbers)), [_label_text(name) for name in numbers])
     axes.invert_yaxis()
-    axes.bar_label_text(drawn, [f"{number:,}" for number in numbers.values()], padding=3)
+    axes.bar_label(drawn, [f"{number:,}" for number in numbers.values()], padding=3)
     axes.margins(x=0.18)
 
 

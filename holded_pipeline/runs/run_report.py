@@ -93,6 +93,11 @@ class RunReport:
         return sum(number for reasons in self.rejected.values() for number in reasons.values())
 
     @property
+    def dropped(self) -> int:
+        """Events that `DropEvents` left out."""
+        return self._sum("drop.dropped")
+
+    @property
     def objects(self) -> int:
         """Objects that were written."""
         return self._sum("write_minio.objects", "write_rejected.objects")
@@ -104,12 +109,12 @@ class RunReport:
 
     @property
     def is_balanced(self) -> bool | None:
-        """Whether the records read are those stored, the duplicates and those rejected.
+        """Whether the records read are those stored, the duplicates, those rejected and those dropped.
 
         None if more were accounted for than read, as where an event goes into several tables: counters cannot tell then
         (a ledger can, by object). A pipeline that drops records without a word is not balanced.
         """
-        accounted = self.stored + self.duplicates + self.rejected_total + self._sum("replay.parked")
+        accounted = self.stored + self.duplicates + self.rejected_total + self.dropped + self._sum("replay.parked")
         return None if accounted > self.records else accounted == self.records
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,6 +129,7 @@ class RunReport:
             "stored": self.stored,
             "duplicates": self.duplicates,
             "rejected_total": self.rejected_total,
+            "dropped": self.dropped,
             "rate": self.rate,
             "is_balanced": self.is_balanced,
             "counts": dict(self.counts),
@@ -139,6 +145,8 @@ class RunReport:
         """
         accounts = {"read": self.records, "stored": self.stored, "duplicates": self.duplicates}
         accounts["rejected"] = self.rejected_total
+        if self.dropped:
+            accounts["dropped"] = self.dropped
         rejected = {
             f"{stage}: {reason}": number for stage, each in self.rejected.items() for reason, number in each.items()
         }
@@ -182,6 +190,8 @@ class RunReport:
             for reason, number in reasons.items()
         ]
         numbers += sorted(reasons, key=lambda each: -each[1])
+        if self.dropped:
+            numbers.append(("dropped", self.dropped))
         if self._has_table:
             numbers += [("inserted", self.inserted), ("updated", self.updated), ("duplicates", self.duplicates)]
         numbers.append(("objects written", self.objects))
@@ -199,7 +209,8 @@ class RunReport:
             if self._has_table
             else f"written {self.stored:,}"
         )
-        return f"read {self.records:,} = {kept} + rejected {self.rejected_total:,}: {verdict}"
+        dropped = f" + dropped {self.dropped:,}" if self.dropped else ""
+        return f"read {self.records:,} = {kept} + rejected {self.rejected_total:,}{dropped}: {verdict}"
 
     @property
     def _has_table(self) -> bool:

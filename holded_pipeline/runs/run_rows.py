@@ -41,14 +41,15 @@ class EndedRun:
     error: str | None = None
 
 
-def begin_run(db: Postgres, run: BegunRun) -> None:
+def begin_run(db: Postgres, run: BegunRun, *, creates_tables: bool = True) -> None:
     """Records that a run has begun, and marks those that were killed. The row of a run with this id is replaced.
 
     Raises:
         ConfigurationError: a grant is missing, or the database is wrong.
         TransientError: the database did not answer within `db.retry`.
     """
-    migrate(db)
+    if creates_tables:
+        migrate(db)
     values = {**attrs.asdict(run), "state": "running", "counts": {}, "rejected": {}}
     again = {"began_at": sa.func.now(), "seen_at": sa.func.now(), "ended_at": None, "settled_at": None, "error": None}
     row = insert(pipeline_runs).values(values)

@@ -44,7 +44,7 @@ class Settlement:
         records: how many records they had.
         stored: records that were new.
         duplicates: records that changed nothing.
-        rejected: records that are dead letters.
+        rejected: records that were rejected.
         dropped: records that `DropEvents` left out.
     """
 
@@ -144,7 +144,7 @@ class RunSettlement:
             "records": [each.records for each in accounts],
             "stored": [each.stored for each in accounts],
             "duplicates": [each.duplicates for each in accounts],
-            "rejected": [each.dead_letters for each in accounts],
+            "rejected": [each.rejected for each in accounts],
             "dropped": [each.dropped for each in accounts],
             "imbalance": [each.imbalance(sinks) for each in accounts],
         }

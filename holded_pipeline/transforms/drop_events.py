@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import apache_beam as beam
-from apache_beam.transforms.window import GlobalWindow
+from apache_beam.transforms.window import BoundedWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.object_counts import ObjectCount, SourceTally, object_of
 from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.rejected.rejections import raw_of, reject
-from holded_pipeline.transforms.beam.accounted import DROPPED, remember_counts
+from holded_pipeline.transforms.beam.accounted import ANY_LEDGER, DROPPED, remember_counts
+from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
@@ -63,10 +64,11 @@ class DropEvents(RejectingTransform[Event]):
     def expand(self, events: beam.PCollection) -> Outcome:
         """One ParDo."""
         check_picklable(self._predicate, f"the function {name_of(self._predicate)}")
-        drop = _Drop(self._predicate, self._reason, run_id_of(events.pipeline), step_of(events.pipeline))
+        drop_in = _Drop if events.windowing.is_default() else _DropWindowed
+        drop = drop_in(self._predicate, self._reason, run_id_of(events.pipeline), step_of(events.pipeline))
         outputs = events | "DropEvents" >> beam.ParDo(drop).with_outputs(REJECTED, _OBJECTS, main=PASSED)
         outputs[_OBJECTS].element_type = ObjectCount
-        remember_counts(DROPPED, "", outputs[_OBJECTS])
+        remember_counts(DROPPED, ANY_LEDGER, outputs[_OBJECTS])
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
         return outcome
 
@@ -83,6 +85,9 @@ class _Drop(beam.DoFn):
         self._dropped = SourceTally()
 
     def process(self, event: Event) -> Iterator[Any]:
+        return self._judge(event, GLOBAL_WINDOW)
+
+    def _judge(self, event: Event, window: BoundedWindow) -> Iterator[Any]:
         answer = result_or_error(self._is_dropped, event)
         if answer is False:
             self._counters.add("passed")
@@ -91,6 +96,7 @@ class _Drop(beam.DoFn):
             self._counters.add("dropped")
             self._counters.add(f"dropped.{self._reason}")
             self._dropped.add([object_of(event)])
+            self._window = window
         else:
             yield self._reject(event, answer)
 
@@ -115,7 +121,16 @@ class _Drop(beam.DoFn):
         )
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
-        window = GlobalWindow()
         for count in self._dropped.counts():
-            yield beam.pvalue.TaggedOutput(_OBJECTS, WindowedValue(count, window.max_timestamp(), (window,)))
+            # In the window of an event that was dropped: the output has the windows of the input.
+            yield beam.pvalue.TaggedOutput(
+                _OBJECTS, WindowedValue(count, self._window.max_timestamp(), (self._window,))
+            )
         self._counters.flush()
+
+
+class _DropWindowed(_Drop):
+    """The same for events in any window; to be passed the window takes time."""
+
+    def process(self, event: Event, window: BoundedWindow = beam.DoFn.WindowParam) -> Iterator[Any]:
+        return self._judge(event, window)

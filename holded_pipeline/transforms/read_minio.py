@@ -194,9 +194,11 @@ class ReadMinIO(RejectingTransform[Event]):
         )
         outputs[READ_OBJECTS].element_type = ObjectCount
         if self._new_only is not None:
-            remember_counts(READ, self._new_only.name, outputs[READ_OBJECTS])
-            remember_counts(READ, self._new_only.name, listed[EMPTY])
-            record_run(pipeline.pipeline, self._new_only.db, self._new_only.name)
+            ledger = self._new_only.db.url, self._new_only.name
+            remember_counts(READ, ledger, outputs[READ_OBJECTS])
+            remember_counts(READ, ledger, listed[EMPTY])
+            creates_tables = self._new_only.migrate
+            record_run(pipeline.pipeline, self._new_only.db, self._new_only.name, creates_tables=creates_tables)
             require_settled(outputs[READ_OBJECTS], self._new_only.name)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
         return outcome

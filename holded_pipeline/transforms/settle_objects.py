@@ -16,13 +16,22 @@ from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.runs.manifests import ManifestPlace
 from holded_pipeline.runs.settlement import RunSettlement, Settlement, StoredOutput
 from holded_pipeline.store.object_names import join_key
-from holded_pipeline.transforms.beam.accounted import DROPPED, READ, Sink, counts_of, sink_of
+from holded_pipeline.transforms.beam.accounted import (
+    CHECKED,
+    DROPPED,
+    READ,
+    SETTLED,
+    Sink,
+    counts_of,
+    remember_counts,
+    sink_of,
+)
 from holded_pipeline.transforms.beam.run_id import run_id_of
 from holded_pipeline.transforms.workers.load_rows import LoadReceipt
-from holded_pipeline.transforms.workers.settle import NOWHERE, Counts, RecordAccounts, RecordOutputs, SettleRun
+from holded_pipeline.transforms.workers.settle import NOWHERE, Counts, RecordAccounts, RecordOutputs, SettleRun, is_read
 from holded_pipeline.transforms.workers.write_objects import WrittenObject
 
-_READ, _DROPPED, _DEAD_LETTERS, _FIRST_SINK = range(4)  # places in the counts of an object
+_READ, _, _DROPPED, _DEAD_LETTERS, _FIRST_SINK = range(5)  # places in the counts of an object
 _PER_SINK = 3
 
 Parts = tuple[tuple[beam.PCollection, Sink], ...]
@@ -73,17 +82,12 @@ class SettleObjects(beam.PTransform):
         """Joins the counts by object; the step that joins them waits for everything before it."""
         sinks, dead_letters = _divide(written)
         pipeline = sinks[0][0][0].pipeline
-        read = counts_of(pipeline, READ, self._ledger.name)
-        if not read:
-            raise ConfigurationError(
-                f"nothing in this pipeline reads with the ledger {self._ledger.name!r}; pass it to "
-                "hp.ReadMinIO(..., new_only=ledger)"
-            )
+        read = self._reads(pipeline)
         settlement = RunSettlement(self._ledger.db, self._ledger.name, run_id_of(pipeline))
         size = _FIRST_SINK + _PER_SINK * len(sinks)
-        dropped = counts_of(pipeline, DROPPED, "")
+        dropped = counts_of(pipeline, DROPPED)
         entries = [
-            *_by_object(read, "Read", partial(_counted_at, _READ, size)),
+            *_by_object(read, "Read", partial(_read_at, _READ, size)),
             *_by_object(dropped, "Dropped", partial(_counted_at, _DROPPED, size)),
             *_by_object([part for part, _ in dead_letters], "Rejected", partial(_objects_at, _DEAD_LETTERS, size)),
         ]
@@ -96,16 +100,38 @@ class SettleObjects(beam.PTransform):
         accounts = by_object | "RecordAccounts" >> beam.ParDo(
             RecordAccounts(settlement, names), beam.pvalue.AsSingleton(sums)
         ).with_output_types(int)
-        outputs, places = self._outputs(sinks, settlement)
-        return (
-            (accounts, *outputs)
+        outputs, places = self._outputs(sinks, settlement, sums)
+        settled = (
+            (accounts, *outputs, *counts_of(pipeline, CHECKED))
             | "JoinRecorded" >> beam.Flatten()
             | "AwaitAll" >> beam.CombineGlobally(sum)
             | "Settle" >> beam.ParDo(SettleRun(settlement, places)).with_output_types(Settlement)
         )
+        remember_counts(SETTLED, self._names, settled)
+        return settled
+
+    @property
+    def _names(self) -> tuple[str, str]:
+        return self._ledger.db.url, self._ledger.name
+
+    def _reads(self, pipeline: beam.Pipeline) -> tuple[beam.PCollection, ...]:
+        """What was read with the ledger, if nothing settles it yet."""
+        for earlier in counts_of(pipeline, SETTLED, self._names):
+            step = earlier.producer.full_label.rpartition("/")[0]
+            raise ConfigurationError(
+                f"{step} settles the ledger {self._ledger.name!r} already, and would not wait for these sinks; give "
+                "all sinks to one hp.SettleObjects, in one tuple"
+            )
+        read = counts_of(pipeline, READ, self._names)
+        if not read:
+            raise ConfigurationError(
+                f"nothing in this pipeline reads with the ledger {self._ledger.name!r} of this database; pass it to "
+                "hp.ReadMinIO(..., new_only=ledger)"
+            )
+        return read
 
     def _outputs(
-        self, sinks: Iterable[Parts], settlement: RunSettlement
+        self, sinks: Iterable[Parts], settlement: RunSettlement, sums: beam.PCollection
     ) -> tuple[list[beam.PCollection], tuple[ManifestPlace, ...]]:
         """What records the objects with events, and where their manifests belong."""
         recorded, places = [], []
@@ -118,7 +144,8 @@ class SettleObjects(beam.PTransform):
                     part
                     | f"AllWindowsOfOutputs{number}" >> beam.WindowInto(GlobalWindows())
                     | f"Outputs{number}" >> beam.Map(partial(_output_of, place)).with_output_types(StoredOutput)
-                    | f"RecordOutputs{number}" >> beam.ParDo(RecordOutputs(settlement)).with_output_types(int)
+                    | f"RecordOutputs{number}"
+                    >> beam.ParDo(RecordOutputs(settlement), beam.pvalue.AsSingleton(sums)).with_output_types(int)
                 )
         return recorded, tuple(places)
 
@@ -148,7 +175,7 @@ def _parts_of(given: Any) -> Iterator[tuple[beam.PCollection, Sink]]:
         if sink is None:
             raise TypeError(
                 f"{given} is not what a sink returned; give SettleObjects what WriteMinIO, WritePostgres and "
-                "WriteRejected returned, as they returned it"
+                "WriteRejected returned, as they returned it, in a tuple"
             )
         yield given, sink
     elif isinstance(given, Outcome):
@@ -177,6 +204,10 @@ def _entry(count: ObjectCount, place: int, size: int, values: Counts) -> Keyed:
     counts = [0] * size
     counts[place : place + len(values)] = values
     return (count.bucket, count.key, count.etag), tuple(counts)
+
+
+def _read_at(place: int, size: int, count: ObjectCount) -> Iterator[Keyed]:
+    yield _entry(count, place, size, (count.records, 1))
 
 
 def _counted_at(place: int, size: int, count: ObjectCount) -> Iterator[Keyed]:
@@ -214,6 +245,8 @@ class _AddAll(beam.CombineFn):
         of_objects, without_source = sums
         if version == NOWHERE:
             return of_objects, _add_counts([without_source, counts])
+        if not is_read(element):
+            return sums
         return _add_counts([of_objects, counts]), without_source
 
     def merge_accumulators(self, several: Iterable[tuple[Counts, Counts]]) -> tuple[Counts, Counts]:

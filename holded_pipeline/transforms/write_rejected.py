@@ -13,7 +13,7 @@ from holded_pipeline.rejected.rejections import to_line
 from holded_pipeline.store.compression import Compression
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import rejected_partition
-from holded_pipeline.transforms.beam.accounted import Sink, remember_sink
+from holded_pipeline.transforms.beam.accounted import ANY_LEDGER, CHECKED, Sink, remember_counts, remember_sink
 from holded_pipeline.transforms.beam.outcome import to_global_window
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.error_budget import TALLY, CheckBudget, WriteAndTally
@@ -107,7 +107,8 @@ class WriteRejected(beam.PTransform):
         writer = self._writer(WriteAndTally, rejected, budget=budget)
         outputs = rejected | "WriteObjects" >> beam.ParDo(writer).with_outputs(TALLY, main="written")
         outputs.written.element_type = WrittenObject
-        _ = outputs[TALLY] | "CheckBudget" >> CheckBudget(budget, self._of)
+        checked = outputs[TALLY] | "CheckBudget" >> CheckBudget(budget, self._of)
+        remember_counts(CHECKED, ANY_LEDGER, checked)  # a run above its budget settles nothing
         return outputs.written
 
     def _writer(

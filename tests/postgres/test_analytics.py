@@ -176,5 +176,5 @@ def test_after_any_mixture_of_loads_updates_and_deletes(tables, plan):
 
 
 def test_without_the_tables_the_error_says_what_to_do(db):
-    with pytest.raises(hp.ConfigurationError, match=r"does not exist.*migrate\(\)"):
+    with pytest.raises(hp.ConfigurationError, match=r"does not exist.*hp.migrate\(db\)"):
         hp.verify_analytics(db)

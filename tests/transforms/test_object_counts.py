@@ -52,7 +52,7 @@ def test_the_counts_of_every_step_are_those_of_the_objects(run, lake, db, seed):
         written = raw.passed | hp.WriteMinIO(lake, "enriched/", partition="{company_id}", object_bytes=500)
         loaded = raw.passed | hp.WritePostgres(db, batch_rows=7)
         refused = (raw.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/", object_bytes=300)
-        counts, _ = accounted.counts_of(p, accounted.READ, "l")
+        counts, _ = accounted.counts_of(p, accounted.READ, (db.url, "l"))
         return {"read": counts, "written": written, "receipts": loaded.passed, "refused": refused}
 
     found = run(build)
@@ -121,7 +121,7 @@ def test_a_large_object_is_counted_by_its_slices(run, lake, db):
 
     def build(p):
         raw = p | hp.ReadMinIO(lake, "raw/", envelope="flat", unit_bytes=1000, new_only=hp.Ledger(db, "l"))
-        counts, _ = accounted.counts_of(p, accounted.READ, "l")
+        counts, _ = accounted.counts_of(p, accounted.READ, (db.url, "l"))
         return {"read": counts, "passed": raw.passed, "rejected": raw.rejected}
 
     found = run(build)

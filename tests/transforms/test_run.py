@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 
@@ -139,6 +140,7 @@ def test_a_run_that_is_cancelled_is_an_error():
 
 
 def test_what_beam_logs_of_other_errors_stays(caplog):
+    caplog.set_level(logging.ERROR, "apache_beam")  # an example may have silenced it in this process
     p = beam.Pipeline(runner="FnApiRunner")
     _ = p | beam.Create([1]) | beam.Map(lambda _: {}["absent"])
     with pytest.raises(KeyError):

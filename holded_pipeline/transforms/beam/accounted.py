@@ -13,6 +13,12 @@ import attrs
 
 from holded_pipeline.store.minio import MinIO
 
+LedgerName = tuple[str, str]
+"""The address of a ledger's database, and its name there."""
+
+ANY_LEDGER: LedgerName = ("", "")
+"""Of what is known of events of all ledgers."""
+
 SinkKind = Literal["events", "rows", "rejected"]
 """What a sink writes: objects with events, rows of a table, or rejections."""
 
@@ -36,10 +42,12 @@ class Sink:
 
 _sinks: WeakKeyDictionary[beam.PCollection, Sink] = WeakKeyDictionary()
 # By PCollection, too: one that was a value of its pipeline's entry would keep the pipeline, and so the entry, for ever.
-_counts: WeakKeyDictionary[beam.PCollection, tuple[str, str]] = WeakKeyDictionary()
+_counts: WeakKeyDictionary[beam.PCollection, tuple[str, LedgerName]] = WeakKeyDictionary()
 
 READ = "read"
 DROPPED = "dropped"
+CHECKED = "checked"
+SETTLED = "settled"
 
 
 def remember_sink(written: beam.PCollection, sink: Sink) -> None:
@@ -52,11 +60,15 @@ def sink_of(written: beam.PCollection) -> Sink | None:
     return _sinks.get(written)
 
 
-def remember_counts(kind: str, ledger: str, counts: beam.PCollection) -> None:
-    """Remembers a PCollection of `ObjectCount` of what was read for a ledger (`READ`), or dropped (`DROPPED`, "")."""
+def remember_counts(kind: str, ledger: LedgerName, counts: beam.PCollection) -> None:
+    """Remembers a PCollection of the accounts of a ledger.
+
+    `ObjectCount` of what was read for it (`READ`), or dropped (`DROPPED`, of `ANY_LEDGER`); the end of a check that can
+    fail the run (`CHECKED`, of `ANY_LEDGER`); or what `SettleObjects` gives (`SETTLED`).
+    """
     _counts[counts] = (kind, ledger)
 
 
-def counts_of(pipeline: beam.Pipeline, kind: str, ledger: str) -> tuple[beam.PCollection, ...]:
+def counts_of(pipeline: beam.Pipeline, kind: str, ledger: LedgerName = ANY_LEDGER) -> tuple[beam.PCollection, ...]:
     """What was remembered with these names."""
     return tuple(each for each, name in _counts.items() if each.pipeline is pipeline and name == (kind, ledger))

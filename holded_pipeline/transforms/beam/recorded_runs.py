@@ -20,7 +20,14 @@ from holded_pipeline.transforms.beam.run_recorder import RunRecorder
 _RUN_WITHOUT_COPY = {"SwitchingDirectRunner", "InteractiveRunner"}
 
 
-def record_run(pipeline: beam.Pipeline, db: Postgres, name: str, *, arguments: Mapping[str, Any] | None = None) -> None:
+def record_run(
+    pipeline: beam.Pipeline,
+    db: Postgres,
+    name: str,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    creates_tables: bool = True,
+) -> None:
     """Lets each run of a pipeline be recorded in `pipeline_runs`: that it began, that it is alive, how it ended.
 
     Called again for the same pipeline and database, it only adds the arguments; the first name stays.
@@ -29,6 +36,7 @@ def record_run(pipeline: beam.Pipeline, db: Postgres, name: str, *, arguments: M
         pipeline: that is being built.
         db: where its runs are recorded.
         name: of the pipeline in the record.
+        creates_tables: whether the run creates and migrates the tables.
         arguments: recorded beside the pipeline's options; secrets are left out by their names and types.
 
     Raises:
@@ -39,9 +47,12 @@ def record_run(pipeline: beam.Pipeline, db: Postgres, name: str, *, arguments: M
     while isinstance(runner, RecordingRunner):
         if runner.db == db:
             runner.arguments.update(arguments or {})
+            runner.creates_tables = runner.creates_tables and creates_tables
             return
         runner = runner.runner
-    pipeline.runner = RecordingRunner(pipeline.runner, db, run_id, name, dict(arguments or {}))
+    recording = RecordingRunner(pipeline.runner, db, run_id, name, dict(arguments or {}))
+    recording.creates_tables = creates_tables
+    pipeline.runner = recording
 
 
 def recorded_name(pipeline: beam.Pipeline) -> str:
@@ -60,6 +71,8 @@ def own_runner(pipeline: beam.Pipeline) -> PipelineRunner:
 class RecordingRunner(PipelineRunner):
     """Runs a pipeline on its own runner, and records the run."""
 
+    creates_tables = True
+
     def __init__(self, runner: PipelineRunner, db: Postgres, run_id: str, name: str, arguments: dict[str, Any]) -> None:
         self.runner = runner
         self.db = db
@@ -69,7 +82,7 @@ class RecordingRunner(PipelineRunner):
 
     def run_pipeline(self, pipeline: beam.Pipeline, options: PipelineOptions) -> PipelineResult:
         """Runs it; the result records the end of a run that goes on after this."""
-        recorder = RunRecorder(self.db, self._begun(options))
+        recorder = RunRecorder(self.db, self._begun(options), creates_tables=self.creates_tables)
         recorder.begin()
         try:
             result = self.runner.run_pipeline(pipeline, options)

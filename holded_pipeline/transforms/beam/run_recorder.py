@@ -33,10 +33,11 @@ class RunRecorder:
     Only `begin` raises. What cannot be recorded later is logged, since the run itself is what counts.
     """
 
-    def __init__(self, db: Postgres, run: BegunRun) -> None:
+    def __init__(self, db: Postgres, run: BegunRun, *, creates_tables: bool = True) -> None:
         self._db = db
         self._run = run
         self._lock = threading.Lock()
+        self._creates_tables = creates_tables
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="record-run", daemon=True)
         self._result: Any = None
@@ -49,7 +50,7 @@ class RunRecorder:
 
     def begin(self) -> None:
         """Writes the row; raises what `begin_run` raises."""
-        begin_run(self._db, self._run)
+        begin_run(self._db, self._run, creates_tables=self._creates_tables)
         self._counts = LiveCounts()
         self._thread.start()
         self._catch_termination()

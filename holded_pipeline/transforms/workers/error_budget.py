@@ -64,7 +64,7 @@ class CheckBudget(beam.PTransform):
             tallies | "AllWindows" >> beam.WindowInto(GlobalWindows()) | "SumUp" >> beam.CombineGlobally(_SumTallies())
         )
         if not self._of:
-            return summed | "Check" >> beam.ParDo(_CheckTally(self._budget))
+            return summed | "Check" >> beam.ParDo(_CheckTally(self._budget)).with_output_types(int)
         counts = tuple(
             records
             | f"AllWindows{number}" >> beam.WindowInto(GlobalWindows())
@@ -72,7 +72,8 @@ class CheckBudget(beam.PTransform):
             for number, records in enumerate(self._of, 1)
         )
         total = counts | "JoinCounts" >> beam.Flatten() | "Total" >> beam.CombineGlobally(sum)
-        return summed | "Check" >> beam.ParDo(_CheckTally(self._budget), beam.pvalue.AsSingleton(total))
+        check = beam.ParDo(_CheckTally(self._budget), beam.pvalue.AsSingleton(total)).with_output_types(int)
+        return summed | "Check" >> check
 
 
 class _SumTallies(beam.CombineFn):

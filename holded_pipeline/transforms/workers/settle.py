@@ -52,10 +52,16 @@ class _RecordInBatches(beam.DoFn):
 
 
 Counts = tuple[int, ...]
-"""Of an object: read, dropped, dead letters, and of each sink what it received, duplicates and what it rejected."""
+"""Of an object: read, slices that were read, dropped, dead letters, and of each sink what it received, duplicates and
+what it rejected."""
 
 NOWHERE: ObjectVersion = ("", "", "")
 """Stands in place of an object for elements without a source."""
+
+
+def is_read(element: tuple[ObjectVersion, Counts]) -> bool:
+    """Whether the object was read with the ledger; replays, and what is read for another ledger, are of others."""
+    return element[1][1] > 0
 
 
 class RecordAccounts(_RecordInBatches):
@@ -67,7 +73,7 @@ class RecordAccounts(_RecordInBatches):
 
     def process(self, element: tuple[ObjectVersion, Counts], sums: tuple[Counts, Counts]) -> Iterator[int]:
         self._sums = sums
-        if element[0] != NOWHERE:
+        if is_read(element):
             yield from self.add(element)
 
     def record(self, elements: list[tuple[ObjectVersion, Counts]]) -> None:
@@ -90,20 +96,23 @@ def _described(sink: str, without_source: tuple[SinkCount, ...]) -> str:
 
 
 def _sinks_of(counts: Counts) -> tuple[SinkCount, ...]:
-    of_sinks = counts[3:]
+    of_sinks = counts[4:]
     return tuple(SinkCount(*of_sinks[place : place + 3]) for place in range(0, len(of_sinks), 3))
 
 
 def _account_of(version: ObjectVersion, counts: Counts, checked: list[int]) -> ObjectAccount:
     sinks = _sinks_of(counts)
-    read, dropped, dead_letters, *_ = counts
+    read, _, dropped, dead_letters, *_ = counts
     return ObjectAccount(*version, read, dropped, dead_letters, tuple(sinks[number] for number in checked))
 
 
 class RecordOutputs(_RecordInBatches):
-    """Takes the objects with events that the run stored."""
+    """Takes the objects with events that the run stored, and beside them what is known when all reads are done.
 
-    def process(self, element: StoredOutput) -> Iterator[int]:
+    Each read begins with forgetting what an attempt of the run that died wrote down, so nothing is written before.
+    """
+
+    def process(self, element: StoredOutput, _: tuple[Counts, Counts]) -> Iterator[int]:
         return self.add(element)
 
     def record(self, elements: list[StoredOutput]) -> None:
