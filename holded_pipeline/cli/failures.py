@@ -10,6 +10,7 @@ import click
 import sqlalchemy as sa
 
 from holded_pipeline.cli.exit_codes import exit_code_of
+from holded_pipeline.cli.safe_text import SafeFormatter, safe_text
 from holded_pipeline.model.errors import HoldedPipelineError
 from holded_pipeline.transforms.beam.run_errors import describe_for_user, error_for_user
 
@@ -25,13 +26,14 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, click.Abort):
             raise
+        except BrokenPipeError:  # `| head` has seen enough; click ends it quietly
+            raise
         except BaseException as error:
             if isinstance(error, SystemExit) or ctx.find_root().params.get("debug"):
                 raise
             cause = error_for_user(error)
-            click.echo(
-                "interrupted" if isinstance(cause, KeyboardInterrupt) else f"error: {sentence_of(cause)}", err=True
-            )
+            words = "interrupted" if isinstance(cause, KeyboardInterrupt) else f"error: {sentence_of(cause)}"
+            click.echo(safe_text(words), err=True)
             ctx.exit(exit_code_of(cause))
 
 
@@ -48,6 +50,8 @@ def sentence_of(error: BaseException) -> str:
 
 def quiet_logs(*, debug: bool) -> None:
     """Warnings of this library go to stderr in one line each; Beam's own words only with `debug`."""
-    logging.basicConfig(format="%(message)s" if not debug else logging.BASIC_FORMAT, level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(SafeFormatter(logging.BASIC_FORMAT if debug else "%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("apache_beam").setLevel(logging.WARNING if debug else logging.CRITICAL)
     logging.getLogger("holded_pipeline").setLevel(logging.DEBUG if debug else logging.WARNING)

@@ -11,6 +11,8 @@ from typing import Any
 import attrs
 import click
 
+from holded_pipeline.cli.safe_text import safe_json, safe_text
+
 
 @attrs.frozen
 class Output:
@@ -24,15 +26,15 @@ class Output:
 
     def say(self, text: str) -> None:
         """Words for people; they go to stderr."""
-        click.echo(text, err=True)
+        click.echo(safe_text(text), err=True)
 
     def document(self, value: Any, text: str) -> None:
         """One result: a JSON document, or the text."""
-        click.echo(json_text(value) if self.as_json else text)
+        click.echo(json_text(value) if self.as_json else safe_text(text))
 
     def line(self, value: Any, text: str) -> None:
         """One of many results: a line of JSON, or the text."""
-        click.echo(json_text(value, indent=None) if self.as_json else text)
+        click.echo(json_text(value, indent=None) if self.as_json else safe_text(text))
         sys.stdout.flush()
 
     def table(self, values: Sequence[dict[str, Any]], columns: Sequence[str], *, nothing: str) -> None:
@@ -47,7 +49,7 @@ class Output:
 
 def json_text(value: Any, indent: int | None = 2) -> str:
     """The JSON text of a value; a time is ISO 8601."""
-    return json.dumps(value, indent=indent, ensure_ascii=False, default=_as_json)
+    return safe_json(json.dumps(value, indent=indent, ensure_ascii=False, default=_as_json))
 
 
 def _as_json(value: Any) -> Any:
@@ -63,7 +65,7 @@ def _cell(value: Any) -> str:
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if value is None:
         return ""
-    return f"{value:,}" if isinstance(value, int) else " ".join(str(value).split())
+    return f"{value:,}" if isinstance(value, int) else safe_text(" ".join(str(value).split()))
 
 
 def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -25,6 +26,8 @@ _SECRETS: Final = {
     ("api", "key"): None,
     ("api", "keys"): None,
 }
+_NAMES_OF_VARIABLES: Final = ("secret_key_env", "password_env", "token_env")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _URLS: Final = (("database", "url"), ("schemas", "registry"), ("store", "endpoint"))
 SECTIONS: Final = {
     field.name: field.type if isinstance(field.type, type) else None
@@ -45,12 +48,12 @@ def read_settings(path: Path, environment: Mapping[str, str] | None = None) -> S
         ConfigurationError: the file is missing or wrong, or has a secret in it; the message names the key.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a mark
     except FileNotFoundError:
         raise ConfigurationError(
             f"there is no {path}; write one with `holded-pipeline init`, or name yours with --config"
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{path} cannot be read: {error}") from error
     return parse_settings(document, os.environ if environment is None else environment, path)
 
@@ -71,7 +74,8 @@ def parse_settings(document: Mapping[str, Any], environment: Mapping[str, str], 
     try:
         found = msgspec.convert(merged, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise ConfigurationError(f"{path}: {_place_first(str(error))}") from error
+        where = _variable_of(str(error), environment) or path
+        raise ConfigurationError(f"{where}: {_place_first(str(error))}") from error
     return msgspec.structs.replace(found, folder=path.resolve().parent)
 
 
@@ -84,6 +88,7 @@ def keys_of_section(section: str) -> tuple[str, ...]:
 def _overrides(section: str, environment: Mapping[str, str]) -> dict[str, Any]:
     """What the environment says instead of a section; a text with [ or { is TOML."""
     found: dict[str, Any] = {}
+    _refuse_misspelled(section, environment)
     for key in keys_of_section(section):
         variable = f"{OVERRIDES}{section}_{key}".upper()
         if variable in environment:
@@ -94,6 +99,28 @@ def _overrides(section: str, environment: Mapping[str, str]) -> dict[str, Any]:
                 raise ConfigurationError(f"the environment variable {variable} is no TOML value: {error}") from error
             _refuse_secret(section, key, found[key], Path(variable))
     return found
+
+
+def _refuse_misspelled(section: str, environment: Mapping[str, str]) -> None:
+    """Refuses variables that look like a key of the section; others with its name may belong to something else."""
+    prefix = f"{OVERRIDES}{section}_".upper()
+    known = [f"{prefix}{key.upper()}" for key in keys_of_section(section)]
+    for variable in environment:
+        key = variable.removeprefix(prefix).lower()
+        if not variable.startswith(prefix) or variable in known or section == "api":  # its keys are named as wished
+            continue
+        _refuse_secret(section, key, environment[variable], Path(variable))
+        if near := difflib.get_close_matches(variable, known, 1, 0.9):
+            raise ConfigurationError(
+                f"the environment variable {variable} replaces no key of [{section}]; did you mean {near[0]}?"
+            )
+
+
+def _variable_of(message: str, environment: Mapping[str, str]) -> str | None:
+    """The variable that replaced the key of an error's message; None if the file has it."""
+    section, _, key = message.partition(" - at ")[2].strip("`").removeprefix("$.").partition(".")
+    variable = f"{OVERRIDES}{section}_{key.partition('[')[0]}".upper()
+    return f"the environment variable {variable}" if variable in environment else None
 
 
 def _require_known(name: str, known: Any, what: str) -> None:
@@ -114,6 +141,11 @@ def _refuse_secret(section: str, key: str, value: Any, path: Path) -> None:
             else "put it into the environment variable HOLDED_API_KEY, or HOLDED_API_KEY_<NAME> for several"
         )
         raise ConfigurationError(f"{path}: [{section}] {key} is a secret, and secrets are not in this file; {advice}")
+    if key in _NAMES_OF_VARIABLES and isinstance(value, str) and not _VARIABLE.fullmatch(value):
+        raise ConfigurationError(
+            f"{path}: [{section}] {key} is no name of an environment variable. If it is the secret itself: put it into "
+            "an environment variable, and that one's name here"
+        )
     if (section, key) in _URLS and isinstance(value, str) and _has_password(value):
         raise ConfigurationError(
             f"{path}: [{section}] {key} has a password in it, and secrets are not in this file; put it into an "
@@ -124,7 +156,7 @@ def _refuse_secret(section: str, key: str, value: Any, path: Path) -> None:
 def _has_password(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return bool(parts.password) or "password=" in parts.query.lower()
+        return bool(parts.password) or "password=" in unquote(parts.query).lower()
     except ValueError:
         return "password=" in url.lower() or ("@" in url and ":" in url.partition("://")[2].partition("@")[0])
 

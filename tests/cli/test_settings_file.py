@@ -52,8 +52,24 @@ def test_the_template_is_a_file_of_settings_and_has_every_key(read):
         ('[api]\nkeys = ["hidden"]\n', "HOLDED_API_KEY"),
         ('[schemas]\nregistry = "http://me:hidden@host"\n', "has a password in it"),
         ("[flow\n", "cannot be read"),
+        (f"[flow]\nrecords = {'[' * 5_000}", "cannot be read"),
+        ("[runs]\nevery = '99999999d'", "at most 36500d"),
+        ('[schemas]\ntoken_env = "hidden/+="', "is no name of an environment variable"),
     ],
-    ids=["section", "key", "type", "duration", "two sources", "token", "api keys", "registry password", "no toml"],
+    ids=[
+        "section",
+        "key",
+        "type",
+        "duration",
+        "two sources",
+        "token",
+        "api keys",
+        "registry password",
+        "no toml",
+        "deep toml",
+        "long duration",
+        "the secret in place of its variable",
+    ],
 )
 def test_what_is_wrong_is_said_and_a_secret_is_not_repeated(read, text, words):
     with pytest.raises(hp.ConfigurationError, match=words) as caught:
@@ -67,8 +83,9 @@ def test_what_is_wrong_is_said_and_a_secret_is_not_repeated(read, text, words):
         ('access_key = "key"', 'access_key = "key"\nsecret_key = "hidden"'),
         ("postgresql://holded@", "postgresql://holded:hidden@"),
         ("localhost/holded", "localhost/holded?password=hidden"),
+        ("localhost/holded", "localhost/holded?pass%77ord=hidden"),
     ],
-    ids=["secret key", "password in the url", "password as a parameter"],
+    ids=["secret key", "password in the url", "password as a parameter", "password in other letters"],
 )
 def test_an_inline_secret_of_a_server_is_refused(read, old, new):
     with pytest.raises(hp.ConfigurationError, match="secrets are not in this file") as caught:
@@ -99,6 +116,34 @@ def test_the_environment_replaces_keys(read):
 def test_a_secret_in_a_replaced_url_is_refused_too(read):
     with pytest.raises(hp.ConfigurationError, match="HOLDED_DATABASE_URL"):
         read(SERVERS, HOLDED_DATABASE_URL="postgresql://me:hidden@host/db")
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "words"),
+    [
+        ("HOLDED_STORE_BUKCET", "other", "did you mean HOLDED_STORE_BUCKET?"),
+        ("HOLDED_STORE_SECRET_KEY", "hidden", "is a secret"),
+        ("HOLDED_API_PORT", "tcp://10.0.0.1:80", r"variable HOLDED_API_PORT: \[api\] port: expected int"),
+        ("HOLDED_STORE_SECRET_KEY_ENV", "hidden/+", "is no name of an environment variable"),
+    ],
+    ids=["misspelled", "secret", "type", "the secret in place of its variable"],
+)
+def test_a_wrong_variable_is_named(read, variable, text, words):
+    with pytest.raises(hp.ConfigurationError, match=words) as caught:
+        read(SERVERS, **{variable: text})
+    assert variable in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+def test_variables_of_something_else_are_left_alone(read):
+    """Kubernetes sets such ones for a Service that is named holded-store."""
+    assert read(SERVERS, HOLDED_STORE_SERVICE_HOST="10.0.0.1", HOLDED_STORE_PORT="tcp://10.0.0.1:9000")
+
+
+def test_a_mark_at_the_begin_and_the_lines_of_windows_are_read(tmp_path):
+    file = tmp_path / "windows.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + SERVERS.replace("\n", "\r\n").encode())
+    assert read_settings(file, {}).store.bucket == "holded"
 
 
 def test_paths_are_relative_to_the_file(read, tmp_path):
