@@ -146,7 +146,11 @@ class Lease:
         holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
         with self._lock:
             self._holder = holder
-        return self._timed(holder, take_lease, self._db)
+        try:
+            return self._timed(holder, take_lease, self._db)
+        except BaseException:
+            self._forget(holder)  # it may have been taken; but no thread renews it
+            raise
 
     def _timed(self, holder: str, call: Callable[..., LeaseAnswer], db: Postgres | None = None) -> bool:
         """Takes or renews the lease, and remembers until when, reckoned from when the database was asked."""

@@ -69,6 +69,8 @@ def end_run(db: Postgres, run_id: str, end: EndedRun) -> None:
     """Records how a run ended; raises as `begin_run`."""
     ended = sa.update(pipeline_runs).where(pipeline_runs.c.run_id == run_id)
     now = sa.func.now()
+    if end.error is not None:  # PostgreSQL holds neither U+0000 nor lone surrogates
+        end = attrs.evolve(end, error=end.error.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode())
     _execute(db, ended.values(**attrs.asdict(end), seen_at=now, ended_at=now))
 
 

@@ -12,6 +12,8 @@ from table_contents import run_statements
 
 import holded_pipeline as hp
 from holded_pipeline import local
+from holded_pipeline.runs import lease as lease_module
+from holded_pipeline.runs.lease_row import take_lease
 from holded_pipeline.runs.run_loop import RunLoop
 
 TAKE_AWAY = "ALTER TABLE pipeline_leases RENAME TO taken_away"
@@ -74,3 +76,17 @@ def test_no_run_begins_while_the_database_is_away(caplog):
             assert len(ran) == before
             stack.start_postgres()
             wait_for(lambda: len(ran) > before)
+
+
+def test_a_lease_whose_answer_was_lost_is_not_held_without_a_thread(db, monkeypatch):
+    def take_and_lose_the_answer(*arguments):
+        take_lease(*arguments)
+        raise hp.TransientError("the answer was lost")
+
+    lease = hp.Lease(db, "load", seconds=3)
+    monkeypatch.setattr(lease_module, "take_lease", take_and_lose_the_answer)
+    with pytest.raises(hp.TransientError):
+        lease.acquire(0)
+    assert not lease.is_acquired
+    with pytest.raises(hp.LeaseLostError):
+        lease.renew()

@@ -132,3 +132,8 @@ def test_the_version_of_the_code_comes_from_the_option_the_environment_or_git(mo
     monkeypatch.delenv("HOLDED_CODE_VERSION")
     monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "job.py"), raising=False)
     assert "code" not in versions()
+
+
+def test_an_error_with_characters_that_postgresql_cannot_hold_is_recorded(db, three_runs):
+    end_run(db, "r1", EndedRun("failed", {}, {}, "a\0b \ud800"))
+    assert hp.runs(db)["r1"].error == "a\\0b \\ud800"
