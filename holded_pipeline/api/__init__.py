@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from holded_pipeline.api.app import create_app
-from holded_pipeline.api.serving import serve
+from holded_pipeline.api.serving.serve import serve
 from holded_pipeline.api.settings import Limits, Writing
 
 __all__ = ["Limits", "Writing", "create_app", "serve"]

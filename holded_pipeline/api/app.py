@@ -10,11 +10,11 @@ from typing import Any, Literal
 from fastapi import FastAPI
 
 from holded_pipeline.api import problems
-from holded_pipeline.api.middleware import MonitoringMiddleware
+from holded_pipeline.api.collecting.schema_check import Schemas
 from holded_pipeline.api.routes import router
-from holded_pipeline.api.schema_check import Schemas
 from holded_pipeline.api.service import Service
 from holded_pipeline.api.settings import Limits, Writing
+from holded_pipeline.api.watching.middleware import MonitoringMiddleware
 from holded_pipeline.schemas.subjects import Subject
 from holded_pipeline.servers.secret import Secret
 from holded_pipeline.store.minio import MinIO

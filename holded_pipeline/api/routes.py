@@ -11,10 +11,10 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Security
 from starlette.responses import JSONResponse, Response
 
 from holded_pipeline.api import response_models
-from holded_pipeline.api.archive import Cursor, partition_of
-from holded_pipeline.api.authentication import BEARER, HEADER
+from holded_pipeline.api.access.authentication import BEARER, HEADER
+from holded_pipeline.api.collecting.request_body import layout_of_content_type, read_body
 from holded_pipeline.api.problems import Problem, problem_responses, unavailable
-from holded_pipeline.api.request_body import layout_of_content_type, read_body
+from holded_pipeline.api.received.archive import Cursor, partition_of
 from holded_pipeline.api.service import Service
 
 # Problems of every route that needs a key, and of the routes that search the store.

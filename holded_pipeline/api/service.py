@@ -14,16 +14,16 @@ from typing import Literal, TypeVar
 
 import attrs
 
-from holded_pipeline.api.archive import Archive
-from holded_pipeline.api.authentication import Authenticator
-from holded_pipeline.api.collect import Collector, new_id
-from holded_pipeline.api.group_commit import GroupCommit
-from holded_pipeline.api.metrics import Metrics
+from holded_pipeline.api.access.authentication import Authenticator
+from holded_pipeline.api.collecting.collect import Collector, new_id
+from holded_pipeline.api.collecting.group_commit import GroupCommit
+from holded_pipeline.api.collecting.request_body import MemoryBudget
+from holded_pipeline.api.collecting.schema_check import SchemaCheck, Schemas
 from holded_pipeline.api.problems import unavailable
-from holded_pipeline.api.recent_events import RecentEvents
-from holded_pipeline.api.request_body import MemoryBudget
-from holded_pipeline.api.schema_check import SchemaCheck, Schemas
+from holded_pipeline.api.received.archive import Archive
+from holded_pipeline.api.received.recent_events import RecentEvents
 from holded_pipeline.api.settings import Limits, Writing
+from holded_pipeline.api.watching.metrics import Metrics
 from holded_pipeline.model.errors import ConfigurationError, TransientError
 from holded_pipeline.schemas.subjects import Subject
 from holded_pipeline.servers.retry import Retry

@@ -99,7 +99,7 @@ def _store_samples(flow: Flow, count: int) -> None:
 @contextlib.contextmanager
 def _serving(flow: Flow, port: int) -> Iterator[None]:
     app = build_app(flow)
-    from holded_pipeline.api.background import serving_in_thread  # noqa: PLC0415  it needs the extra `api`
+    from holded_pipeline.api.serving.background import serving_in_thread  # noqa: PLC0415  it needs the extra `api`
 
     with serving_in_thread(app, host=_HOST, port=port):
         yield

@@ -12,7 +12,7 @@ import pytest
 
 import holded_pipeline as hp
 from holded_pipeline.api import Limits, Writing, collect
-from holded_pipeline.api.package_parsing import parse_package
+from holded_pipeline.api.collecting.package_parsing import parse_package
 from holded_pipeline.model import json_codec
 from holded_pipeline.reading.envelopes import flat, holded
 

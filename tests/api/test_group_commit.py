@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from holded_pipeline.api.group_commit import GroupCommit
+from holded_pipeline.api.collecting.group_commit import GroupCommit
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Writing
 from holded_pipeline.model.errors import TransientError

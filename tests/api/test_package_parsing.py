@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holded_pipeline.api import package_parsing
-from holded_pipeline.api.package_parsing import Message, RejectedMessage, parse_package, stored_line
+from holded_pipeline.api.collecting.package_parsing import Message, RejectedMessage, parse_package, stored_line
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
 from holded_pipeline.model import json_codec

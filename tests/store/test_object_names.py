@@ -11,7 +11,7 @@ from event_factory import make_event
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from holded_pipeline.api.archive import partition_of
+from holded_pipeline.api.received.archive import partition_of
 from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, Rejected, Source

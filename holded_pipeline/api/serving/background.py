@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import uvicorn
 from fastapi import FastAPI
 
-from holded_pipeline.api.serving import uvicorn_settings
+from holded_pipeline.api.serving.serve import uvicorn_settings
 from holded_pipeline.model.errors import ConfigurationError
 
 _POLL_SECONDS = 0.02

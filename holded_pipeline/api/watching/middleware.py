@@ -9,8 +9,8 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from holded_pipeline.api.metrics import Metrics
 from holded_pipeline.api.problems import Problem
+from holded_pipeline.api.watching.metrics import Metrics
 
 _CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that did not wait for its response
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from starlette.requests import ClientDisconnect, Request
 
-from holded_pipeline.api.package_parsing import Layout
+from holded_pipeline.api.collecting.package_parsing import Layout
 from holded_pipeline.api.problems import Problem, unavailable
 from holded_pipeline.api.settings import Limits
 from holded_pipeline.model.errors import RejectRecord

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
-from holded_pipeline.api.package_parsing import Message
+from holded_pipeline.api.collecting.package_parsing import Message
 from holded_pipeline.api.problems import unavailable
 from holded_pipeline.model.errors import HoldedPipelineError, RejectRecord, TransientError
 from holded_pipeline.model.values import Event, Rejected, SchemaRef, Source

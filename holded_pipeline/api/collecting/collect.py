@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 import attrs
 
 from holded_pipeline.api import response_models
-from holded_pipeline.api.archive import partition_of
-from holded_pipeline.api.group_commit import GroupCommit
-from holded_pipeline.api.metrics import Metrics
-from holded_pipeline.api.package_parsing import Layout, Message, RejectedMessage, parse_package, stored_line
-from holded_pipeline.api.recent_events import RecentEvents
-from holded_pipeline.api.schema_check import SchemaCheck
+from holded_pipeline.api.collecting.group_commit import GroupCommit
+from holded_pipeline.api.collecting.package_parsing import Layout, Message, RejectedMessage, parse_package, stored_line
+from holded_pipeline.api.collecting.schema_check import SchemaCheck
+from holded_pipeline.api.received.archive import partition_of
+from holded_pipeline.api.received.recent_events import RecentEvents
 from holded_pipeline.api.settings import Limits
+from holded_pipeline.api.watching.metrics import Metrics
 from holded_pipeline.model import json_codec
 from holded_pipeline.model.identity import time_ordered_id
 from holded_pipeline.model.values import Rejected

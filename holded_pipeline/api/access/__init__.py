@@ -1,0 +1,1 @@
+"""Who may send and read: API keys, addresses, and the rates of both."""

@@ -1,0 +1,1 @@
+"""`POST /collect`: from the body of a request to an object in the store."""

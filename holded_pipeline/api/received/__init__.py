@@ -1,0 +1,1 @@
+"""The events that the API received, read again: by id or by day."""

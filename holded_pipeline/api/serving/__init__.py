@@ -1,0 +1,1 @@
+"""The app under uvicorn: listeners, connections and their limits."""
