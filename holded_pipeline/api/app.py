@@ -10,6 +10,7 @@ from typing import Any, Literal
 from fastapi import FastAPI
 
 from holded_pipeline.api import problems
+from holded_pipeline.api.collecting.endpoint import CollectRoute
 from holded_pipeline.api.collecting.schema_check import Schemas
 from holded_pipeline.api.routes import router
 from holded_pipeline.api.service import Service
@@ -75,6 +76,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.service = service
+    app.router.routes.append(CollectRoute())
     app.include_router(router)
     problems.install_handlers(app)
     app.add_middleware(MonitoringMiddleware, metrics=service.metrics)

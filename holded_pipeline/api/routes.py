@@ -12,10 +12,10 @@ from starlette.responses import JSONResponse, Response
 
 from holded_pipeline.api import response_models
 from holded_pipeline.api.access.authentication import BEARER, HEADER
-from holded_pipeline.api.collecting.request_body import layout_of_content_type, read_body
+from holded_pipeline.api.collecting.endpoint import respond_to_collect
 from holded_pipeline.api.problems import Problem, problem_responses, unavailable
 from holded_pipeline.api.received.archive import Cursor, partition_of
-from holded_pipeline.api.service import Service
+from holded_pipeline.api.service import service_of
 
 # Problems of every route that needs a key, and of the routes that search the store.
 _KEY_PROBLEMS = ("no_valid_key", "no_keys_set_up", "too_many_requests", "internal_error")
@@ -32,17 +32,6 @@ async def authenticate(
 ) -> str:
     """The name of the request's API key. It runs first, so that a denied request costs nothing more."""
     return await service_of(request).authenticator.authenticate(request)
-
-
-def service_of(request: Request) -> Service:
-    """The service of the app.
-
-    Raises:
-        ConfigurationError: the app's lifespan does not run.
-    """
-    service: Service = request.app.state.service
-    service.require_open()
-    return service
 
 
 Key = Annotated[str, Depends(authenticate)]
@@ -82,20 +71,15 @@ Hour = Annotated[int | None, Query(ge=0, le=23, description="an hour of that day
     },
     openapi_extra={"requestBody": response_models.REQUEST_BODY},
 )
-async def collect(request: Request, key: Key) -> Response:
+async def collect(request: Request, _: Key) -> Response:
     """Responds when the events are stored: events listed as `accepted` survive any crash.
 
     Events listed as `rejected` are not JSON, exceed a limit, or, if this server checks schemas, break their schema.
     Fix them before you send them again. After 429, 503, or no response at all, send the whole package again
     unchanged: an event with a message id stays one event however often it is sent.
     """
-    service = service_of(request)
-    layout = layout_of_content_type(request)
-    with service.memory.share() as share:
-        body = await read_body(request, share, service.limits)
-        result = await service.collector.collect(body, layout, key)
-    status = 422 if result.rejected and not result.accepted else 202
-    return Response(result.model_dump_json(), status, media_type="application/json")
+    # This is the description of the route for OpenAPI; `CollectRoute` stands before it and answers.
+    return await respond_to_collect(request)
 
 
 @router.get(

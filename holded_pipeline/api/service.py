@@ -13,6 +13,7 @@ from secrets import token_hex
 from typing import Literal, TypeVar
 
 import attrs
+from starlette.requests import Request
 
 from holded_pipeline.api.access.authentication import Authenticator
 from holded_pipeline.api.collecting.collect import Collector, new_id
@@ -194,6 +195,17 @@ class Service:
         add_gauge("queue_bytes", "Bytes waiting for the store", lambda: sum(q.waiting_bytes for q in self._queues))
         add_gauge("body_bytes", "Bytes of bodies in memory", lambda: self.memory.held)
         add_gauge("recent_bytes", "Bytes of recent events in memory", lambda: self.recent.bytes)
+
+
+def service_of(request: Request) -> Service:
+    """The service of the app that a request is for.
+
+    Raises:
+        ConfigurationError: the app's lifespan does not run.
+    """
+    service: Service = request.app.state.service
+    service.require_open()
+    return service
 
 
 def _with_gzip(write: Callable[[str, bytes], object]) -> Callable[[str, bytes], object]:

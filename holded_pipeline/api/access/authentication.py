@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import ipaddress
@@ -56,7 +57,7 @@ class Authenticator:
         Raises:
             Problem: 401, 403 or 429.
         """
-        address = _address(request)
+        address = _counted_address(request.client.host if request.client else "")
         name = self._key_name(request, address) if self._keys else _require_local(request)
         self._count(self._rate_limits, f"key {name}" if self._keys else f"address {address}", "requests")
         return name
@@ -119,9 +120,9 @@ def _bearer(authorization: str) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _address(request: Request) -> str:
+@functools.lru_cache(10_000)
+def _counted_address(host: str) -> str:
     """The address that a rate limit counts by; for IPv6 its /64 network, since one client usually has a whole one."""
-    host = request.client.host if request.client else ""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 import attrs
 
-from holded_pipeline.api import response_models
 from holded_pipeline.api.collecting.group_commit import GroupCommit
 from holded_pipeline.api.collecting.package_parsing import Layout, Message, RejectedMessage, parse_package, stored_line
 from holded_pipeline.api.collecting.schema_check import SchemaCheck
@@ -35,10 +34,12 @@ def new_id() -> str:
 
 
 @attrs.define
-class _CheckedPackage:
+class CheckedPackage:
     """The events of a package, accepted and rejected.
 
     Attributes:
+        package_id: the correlation id of its events.
+        received_at: the time its body was complete.
         accepted: index, event id and stored line of each accepted event.
         rejected: the rejected events.
         dead_letters: those of them that go to the dead-letter store.
@@ -86,8 +87,8 @@ class Collector:
         """Ends its threads."""
         self._threads.shutdown(wait=False)
 
-    async def collect(self, body: bytes, layout: Layout, key: str) -> response_models.CollectResponse:
-        """Stores the events of a package, and its rejections; returns the result for each event.
+    async def collect(self, body: bytes, layout: Layout, key: str) -> CheckedPackage:
+        """Stores the events of a package, and its rejections; returns them.
 
         Raises:
             Problem: the package as a whole is not accepted, or could not be stored.
@@ -101,19 +102,21 @@ class Collector:
         if package.dead_letters:
             lines = b"".join(json_codec.encode(to_document(each)) + b"\n" for each in package.dead_letters)
             writes.append(self._rejections.store(rejected_partition(package.dead_letters[0]), lines))
-        # Wait for both writes, so that the response is true of both.
-        for outcome in await asyncio.gather(*writes, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
+        if len(writes) == 1:
+            await writes[0]
+        else:  # wait for both, so that the response is true of both
+            for outcome in await asyncio.gather(*writes, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
         for _, event_id, line in package.accepted:
             self._recent.add(event_id, line.removesuffix(b"\n"))
         self._count(package, key)
-        return _response(package)
+        return package
 
-    async def _check_package(self, body: bytes, layout: Layout) -> _CheckedPackage:
-        package = _CheckedPackage(new_id(), datetime.now(UTC))
+    async def _check_package(self, body: bytes, layout: Layout) -> CheckedPackage:
+        package = CheckedPackage(new_id(), datetime.now(UTC))
 
-        def check() -> _CheckedPackage:
+        def check() -> CheckedPackage:
             for message in parse_package(body, layout, self._limits):
                 if isinstance(message, RejectedMessage):
                     package.rejected.append(message)
@@ -127,7 +130,7 @@ class Collector:
             return check()
         return await asyncio.get_running_loop().run_in_executor(self._threads, check)
 
-    def _check_message(self, message: Message, package: _CheckedPackage) -> None:
+    def _check_message(self, message: Message, package: CheckedPackage) -> None:
         event_id = message.event_id or new_id()
         line = stored_line(
             message, event_id=event_id, correlation_id=package.package_id, received_at=package.received_at.isoformat()
@@ -140,7 +143,7 @@ class Collector:
         else:
             package.accepted.append((message.index, event_id, line))
 
-    def _count(self, package: _CheckedPackage, key: str) -> None:
+    def _count(self, package: CheckedPackage, key: str) -> None:
         self._metrics.count_accepted(key, len(package.accepted))
         for message in package.rejected:
             self._metrics.count_rejected(key, message.fault.reason)
@@ -149,29 +152,3 @@ class Collector:
 def _is_small(body: bytes) -> bool:
     """Whether a body is parsed in no time. Bytes alone do not tell: 20,000 of them may be 10,000 broken events."""
     return len(body) <= _LOOP_BYTES and body.count(b",") + body.count(b"\n") <= _LOOP_SEPARATORS
-
-
-def _response(package: _CheckedPackage) -> response_models.CollectResponse:
-    accepted = [
-        response_models.AcceptedEvent(index=index, event_id=event_id) for index, event_id, _ in package.accepted
-    ]
-    rejected = [
-        response_models.RejectedEvent(
-            index=message.index,
-            reason=message.fault.reason,
-            message=message.fault.message,
-            violations=[response_models.SchemaViolation(**attrs.asdict(each)) for each in message.fault.violations],
-            event_id=message.event_id,
-        )
-        for message in package.rejected
-    ]
-    counts = response_models.Counts(
-        received=len(accepted) + len(rejected), accepted=len(accepted), rejected=len(rejected)
-    )
-    return response_models.CollectResponse(
-        package_id=package.package_id,
-        received_at=package.received_at.isoformat(),
-        counts=counts,
-        accepted=accepted,
-        rejected=rejected,
-    )

@@ -31,6 +31,7 @@ _CPU_SECONDS = 10.0  # of this thread, however busy the machine is
 _CHUNK_BYTES = 1 << 21
 _NO_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
+_document = msgspec.json.Decoder(msgspec.Raw)
 
 
 @attrs.frozen
@@ -134,7 +135,10 @@ def _split_json(body: bytes, limits: Limits, cpu_deadline: float) -> list[bytes 
     """
     text = body.removeprefix(_BOM).strip()
     if not text.startswith(b"["):
-        return _require_one(list(islice(frame_values(_chunks_in_time(text, cpu_deadline)), 2)))
+        try:
+            return [bytes(_document.decode(text))]
+        except (ValueError, RecursionError):
+            return _require_one(list(islice(frame_values(_chunks_in_time(text, cpu_deadline)), 2)))
     if text.count(b",") <= limits.events * _COMMAS_PER_EVENT:
         try:
             return [bytes(element) for element in _elements.decode(text)]
