@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 
 import aiohttp
-from collect_load import EACH, GROUPED, api, wait_until_ready
+from api_process import EACH, GROUPED, api
 
 import holded_pipeline as hp
 
@@ -29,7 +29,6 @@ async def _until_killed(url: str, key: str, kill_after: float, kill: Callable[[]
     acknowledged: list[str] = []
     headers = {"X-API-Key": key}
     async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=senders)) as session:
-        await wait_until_ready(session, url)
 
         async def send(number: int) -> None:
             package = [{"sender": number, "text": "x" * 300}] * (1 + number % 5)

@@ -11,7 +11,6 @@ this process, and asks the database several times a second which rows are there.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import os
 import signal
@@ -22,12 +21,11 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import aiohttp
 import apache_beam as beam
 import attrs
 import requests
 import sqlalchemy as sa
-from collect_load import api, wait_until_ready
+from api_process import api
 
 import holded_pipeline as hp
 
@@ -115,11 +113,6 @@ def runner(lake: hp.MinIO, db: hp.Postgres, every: float) -> Iterator[None]:
             process.wait()
 
 
-async def _ready(url: str) -> None:
-    async with aiohttp.ClientSession() as session:
-        await wait_until_ready(session, url)
-
-
 def measure(arguments: argparse.Namespace, stack: hp.local.Stack) -> Seen:
     """Sends, and waits until every row is there or time is up."""
     lake, db, seen, stop = stack.new_bucket(), stack.new_database(), Seen(), threading.Event()
@@ -127,7 +120,6 @@ def measure(arguments: argparse.Namespace, stack: hp.local.Stack) -> Seen:
     watching = threading.Thread(target=watch, args=(db, seen, stop))
     with api(lake, KEY) as (url, _), runner(lake, db, arguments.every):
         watching.start()
-        asyncio.run(_ready(url))
         send(url, arguments.rate, arguments.seconds, seen)
         until = time.monotonic() + _LONGEST_WAIT
         while len(seen.waits()) < len(seen.acknowledged) and time.monotonic() < until:

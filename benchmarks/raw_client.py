@@ -58,8 +58,18 @@ def request_bytes(path: str, body: bytes, headers: dict[str, str]) -> bytes:
     return ("\r\n".join([*lines, f"Content-Length: {len(body)}"]) + "\r\n\r\n").encode() + body
 
 
-async def send_for(seconds: float, port: int, requests: Sequence[bytes], connections: int) -> Answers:
-    """Sends the requests again and again over several connections, each as fast as it is answered."""
+async def send_for(
+    seconds: float, port: int, requests: Sequence[bytes], connections: int, *, pause: float = 0.0
+) -> Answers:
+    """Sends the requests again and again over several connections, each as fast as it is answered.
+
+    Args:
+        seconds: how long.
+        port: the port of the API on this machine.
+        requests: what `request_bytes` returned.
+        connections: connections at one time.
+        pause: seconds of each connection between two requests.
+    """
     answers = Answers()
     loop = asyncio.get_running_loop()
     began = time.monotonic()
@@ -72,6 +82,8 @@ async def send_for(seconds: float, port: int, requests: Sequence[bytes], connect
             connection.transport.write(requests[next(numbers) % len(requests)])
             answers.statuses[await connection.answered] += 1
             answers.waits.append(time.monotonic() - sent)
+            if pause:
+                await asyncio.sleep(max(0.0, sent + pause - time.monotonic()))
         connection.transport.close()
 
     await asyncio.gather(*(send() for _ in range(connections)))

@@ -20,6 +20,7 @@ from holded_pipeline.api.collecting.collect import Collector, new_id
 from holded_pipeline.api.collecting.group_commit import GroupCommit
 from holded_pipeline.api.collecting.request_body import MemoryBudget
 from holded_pipeline.api.collecting.schema_check import SchemaCheck, Schemas
+from holded_pipeline.api.collecting.senders import Senders
 from holded_pipeline.api.problems import unavailable
 from holded_pipeline.api.received.archive import Archive
 from holded_pipeline.api.received.recent_events import RecentEvents
@@ -96,6 +97,7 @@ class Service:
         self.metrics = Metrics()
         self.memory = MemoryBudget(limits.memory_bytes, writing.retry_after)
         self.recent = RecentEvents(limits.recent_bytes)
+        self.senders = Senders(writing.max_wait)
         self._prefix = validate_prefix(prefix)
         self._rejected_prefix = validate_prefix(rejected_prefix, name="rejected_prefix")
         self._queues: list[GroupCommit] = []
@@ -117,8 +119,11 @@ class Service:
         self._store = store = ObjectStore(self._lake)
         if self._schema_check is not None:
             await asyncio.to_thread(self._schema_check.open)
-        events = GroupCommit(store.write, self._event_key, self.writing, self.metrics)
-        rejections = GroupCommit(_with_gzip(store.write), self._rejected_key, self.writing, self.metrics)
+        may_grow = self.senders.may_send
+        events = GroupCommit(store.write, self._event_key, self.writing, self.metrics, may_grow=may_grow)
+        rejections = GroupCommit(
+            _with_gzip(store.write), self._rejected_key, self.writing, self.metrics, may_grow=may_grow
+        )
         self._queues = [events, rejections]
         for queue in self._queues:
             queue.start()

@@ -68,7 +68,8 @@ class Writing:
     """How accepted events are written to the store.
 
     Attributes:
-        max_wait: seconds that a package waits for others to be written with it.
+        max_wait: seconds that a package waits at most for others to be written with it. It does not wait when all who
+            were answered so shortly ago have sent again.
         group_bytes: an object is written without waiting when it has this many bytes.
         group_packages: or this many packages; 1 writes an object for each package.
         writes: objects written at one time.

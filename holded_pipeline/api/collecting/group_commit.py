@@ -49,6 +49,8 @@ class GroupCommit:
             same object again.
         settings: see `Writing`.
         metrics: counts what is written and what fails.
+        may_grow: whether a group of so many packages may soon have another one; a group that may not is not kept
+            waiting. None for yes.
     """
 
     def __init__(
@@ -57,7 +59,10 @@ class GroupCommit:
         key: Callable[[str], str],
         settings: Writing,
         metrics: WriteMetrics,
+        *,
+        may_grow: Callable[[int], bool] | None = None,
     ) -> None:
+        self._may_grow = may_grow or (lambda _: True)
         self._write = write
         self._key = key
         self._settings = settings
@@ -134,7 +139,7 @@ class GroupCommit:
             await self._wait_for(lambda: bool(self._waiting), None)
             if not self._waiting:
                 return
-            await self._wait_for(self._is_full, self._settings.max_wait)
+            await self._wait_for(self._is_complete, self._settings.max_wait)
             await self._free_writers.acquire()
             group = self._next_group()
             if not group:  # every package was withdrawn while all writers were busy
@@ -152,9 +157,11 @@ class GroupCommit:
                     self._changed.clear()
                     await self._changed.wait()
 
-    def _is_full(self) -> bool:
-        settings = self._settings
-        return self._waiting_bytes >= settings.group_bytes or len(self._waiting) >= settings.group_packages
+    def _is_complete(self) -> bool:
+        """Whether the next group has as much as one object may have, or as it will get."""
+        settings, packages = self._settings, len(self._waiting)
+        is_full = self._waiting_bytes >= settings.group_bytes or packages >= settings.group_packages
+        return is_full or not self._may_grow(packages)
 
     def _next_group(self) -> list[_Package]:
         """The next packages of one partition, at least one if any wait."""
