@@ -10,8 +10,8 @@ from typing import Any, Literal
 from fastapi import FastAPI
 
 from holded_pipeline.api import problems
-from holded_pipeline.api.collecting.endpoint import CollectRoute
 from holded_pipeline.api.access.key_source import Keys
+from holded_pipeline.api.collecting.endpoint import CollectRoute
 from holded_pipeline.api.collecting.schema_check import Schemas
 from holded_pipeline.api.routes import router
 from holded_pipeline.api.service import Service
