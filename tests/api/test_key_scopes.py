@@ -27,10 +27,18 @@ SENT = json.loads(hp.testing.sample_events(1, seed=5)[0].line)
 FLAT = {"event_id": "f-1", "event_type": "order.created", "company_id": "7", "timestamp": 1718031415926}
 
 
+def paths_and_methods(routes):
+    for route in routes:
+        if hasattr(route, "methods"):
+            yield from ((route.path, method) for method in route.methods)
+        else:  # newer versions of FastAPI keep an included router as one route
+            yield from paths_and_methods(getattr(route, "original_router", route).routes)
+
+
 def test_each_route_needs_a_scope_or_is_known_to_be_open(api, nowhere):
     """A new route fails here until it is in one of the two lists."""
     client = api(lake=nowhere, keys=KEYS)
-    found = {(route.path, method) for route in client.app.routes for method in route.methods or ()}
+    found = set(paths_and_methods(client.app.routes))
     assert {path for path, _ in found} == OPEN | NEEDS.keys()
     for path, method in sorted(found):
         if path in OPEN or method == "HEAD":
