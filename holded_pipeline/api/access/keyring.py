@@ -35,7 +35,7 @@ class Keyring:
     def __init__(self, keys: Iterable[tuple[str, ApiKey]]) -> None:
         self._keys: dict[bytes, tuple[str, ApiKey]] = {}
         for name, key in keys:
-            _validate_key_name(name)
+            validate_key_name(name)
             digest = key.digest(name)
             if digest in self._keys:
                 raise ValueError(
@@ -70,7 +70,7 @@ def _named(keys: NamedKeys) -> Iterator[tuple[str, ApiKey]]:
             yield name, ApiKey.of(key)
 
 
-def _validate_key_name(name: object) -> None:
+def validate_key_name(name: object) -> None:
     """Checks a name, which is in metrics, in the log and in each event that the key sends.
 
     Raises:
