@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.identity import MAX_KEY_CHARACTERS, correlation_id_of
@@ -18,7 +18,7 @@ _MOST_SEVERE_FIRST = (MISSING, CONFLICT, INVALID, IMPLAUSIBLE)
 WRAPPER_MEMBERS = frozenset({"event_id", "correlation_id", "received_at"})
 """What the collecting API puts around a message, or beside its members."""
 
-SENDER = "sender"
+SENDER: Final = "sender"
 """What the collecting API puts around a message, and only there: the name of the API key that sent it.
 
 A member of that name beside those of the message, or within it, is what the producer sent.

@@ -76,7 +76,7 @@ def test_what_two_keys_send_is_one_event_and_no_conflict(api, lake, db):
     for key in (SHOP, CRM):
         [accepted] = client.post("/collect", json=SENT, headers={"X-API-Key": key}).json()["accepted"]
     recent = client.get(f"/events/{accepted['event_id']}", headers={"X-API-Key": SHOP}).json()
-    assert recent["sender"] == "crm"
+    assert recent["sender"] == "shop"
     listed = client.get("/events", headers={"X-API-Key": SHOP}).json()["events"]
     assert [each["sender"] for each in listed] == ["shop", "crm"]
     with beam.Pipeline(runner="FnApiRunner") as p:
