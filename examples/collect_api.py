@@ -5,8 +5,10 @@
     python examples/collect_api.py --minio http://localhost:9000 --bucket holded --access-key minioadmin
     python examples/collect_api.py --schemas examples/schemas   events are checked before they are accepted
 
-API keys come from the environment: HOLDED_API_KEY, or several as HOLDED_API_KEY_<NAME>. The store's secret key
-comes from MINIO_SECRET_KEY. Ctrl-C or SIGTERM stops it, after everything that it accepted is stored.
+API keys come from the environment: HOLDED_API_KEY, or several as HOLDED_API_KEY_<NAME>. They may send events; --scopes
+collect,read,metrics lets them read as well, as the key that is made may. Or --key-file names a file with hashes of keys
+(`holded-pipeline key new`). The store's secret key comes from MINIO_SECRET_KEY. Ctrl-C or SIGTERM stops it, after
+everything that it accepted is stored.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from own_servers import (
     Check,
@@ -34,6 +37,9 @@ from plain_errors import exit_code_of, print_status
 
 import holded_pipeline as hp
 
+if TYPE_CHECKING:
+    from holded_pipeline.api import ApiKey, KeyFile
+
 _VARIABLE = "HOLDED_API_KEY"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -48,6 +54,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--port", type=int, default=8000, help="port to listen on (default: 8000)")
     add("--keep", metavar="DIR", help="keep the local store's data in this folder")
     add("--no-keys", action="store_true", help="answer this machine without a key")
+    add("--scopes", default="collect", help="what keys of the environment may do (default: collect)")
+    add("--key-file", metavar="FILE", help="a file of keys, each with its scopes")
     add("--proxy", metavar="ADDRESS", help="the reverse proxy whose X-Forwarded-For is trusted")
     add("--rate", default="1000/second", help="requests for each key (default: 1000/second), or none")
     add("--max-wait", metavar="SECONDS", type=float, default=0.02, help="how long packages wait for others")
@@ -63,10 +71,11 @@ def _argument_checks(a: argparse.Namespace) -> tuple[Check, ...]:
     return (
         (a.minio and a.keep, "--keep is for a local store, and --minio names yours"),
         (
-            a.host not in _LOOPBACK and not _keys_of_environment(),
+            a.host not in _LOOPBACK and not a.key_file and not _keys_of_environment(),
             f"without API keys the API listens on loopback alone, not on {a.host}; set {_VARIABLE}",
         ),
         (a.no_keys and _keys_of_environment(), f"--no-keys contradicts the environment variable {_VARIABLE}"),
+        (a.key_file and (a.no_keys or _keys_of_environment()), f"--key-file stands alone, without {_VARIABLE}"),
     )
 
 
@@ -79,14 +88,20 @@ def _keys_of_environment() -> dict[str, hp.Secret]:
     return found
 
 
-def keys_of(arguments: argparse.Namespace) -> Mapping[str, hp.Secret]:
-    """The API keys in the environment; without any, a new random one, which is printed."""
+def keys_of(arguments: argparse.Namespace) -> Mapping[str, ApiKey] | KeyFile:
+    """The file of API keys, or those in the environment; without any, a new random one, which is printed."""
+    from holded_pipeline.api import ApiKey, KeyFile  # noqa: PLC0415  so that its error says what to install
+
+    if arguments.key_file:
+        file = KeyFile(arguments.key_file)
+        file.load()  # to say now what is wrong with it
+        return file
     keys = _keys_of_environment()
     if arguments.no_keys or keys:
-        return keys
+        return {name: ApiKey(key, scopes=arguments.scopes.split(",")) for name, key in keys.items()}
     key = secrets.token_urlsafe(24)
     print_status(f"API key of this run (set your own in {_VARIABLE}): {key}")
-    return {"temporary": hp.Secret(key)}
+    return {"temporary": ApiKey(key, scopes=["collect", "read", "metrics"])}
 
 
 @contextlib.contextmanager

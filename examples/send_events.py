@@ -3,8 +3,8 @@
     python examples/send_events.py http://127.0.0.1:8000 --events 10000
     python examples/send_events.py http://127.0.0.1:8000 --events 5000 --package 50 --senders 4 --rate 500 --faults 0.05
 
-The API key comes from the environment variable HOLDED_API_KEY. A package that is answered with 429 or 503, or not
-answered, is sent again unchanged, after the time in `Retry-After`.
+The API key comes from the environment variable HOLDED_API_KEY; it needs the scope `collect`. A package that is
+answered with 429 or 503, or not answered, is sent again unchanged, after the time in `Retry-After`.
 """
 
 from __future__ import annotations

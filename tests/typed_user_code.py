@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 
 import holded_pipeline as hp
-from holded_pipeline.api import Limits, Writing, create_app
+from holded_pipeline.api import ApiKey, Limits, Writing, create_app
 
 lake = hp.MinIO("http://localhost:9000", bucket="b", access_key="a", secret_key=hp.Secret.env("S"))
 db = hp.Postgres("postgresql://u@localhost/d", password=hp.Secret.env("P"), retry=hp.Retry(60))
@@ -152,7 +152,10 @@ def ingestion() -> FastAPI:
     """A user's API."""
     return create_app(
         lake,
-        keys={"wallet": hp.Secret.env("WALLET_KEY")},
+        keys={
+            "wallet": hp.Secret.env("WALLET_KEY"),
+            "shop": [ApiKey("a-key-of-24-characters-1", companies=["c1"]), ApiKey(sha256="0" * 64, scopes=["admin"])],
+        },
         schemas=hp.SchemaDirectory("schemas/"),
         subject="{type}",
         limits=Limits(rate="100/second", events=1_000),

@@ -14,8 +14,10 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
+from holded_pipeline.api.access.api_key import ApiKey
+from holded_pipeline.api.access.key_file import KeyFile
 from holded_pipeline.api.app import create_app
 from holded_pipeline.api.serving.serve import serve
 from holded_pipeline.api.settings import Limits, Writing
 
-__all__ = ["Limits", "Writing", "create_app", "serve"]
+__all__ = ["ApiKey", "KeyFile", "Limits", "Writing", "create_app", "serve"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from importlib.metadata import version as installed_version
 from typing import Any, Literal
 
 from fastapi import FastAPI
 
 from holded_pipeline.api import problems
+from holded_pipeline.api.access.key_source import Keys
 from holded_pipeline.api.collecting.endpoint import CollectRoute
 from holded_pipeline.api.collecting.schema_check import Schemas
 from holded_pipeline.api.routes import router
@@ -17,14 +18,13 @@ from holded_pipeline.api.service import Service
 from holded_pipeline.api.settings import Limits, Writing
 from holded_pipeline.api.watching.middleware import MonitoringMiddleware
 from holded_pipeline.schemas.subjects import Subject
-from holded_pipeline.servers.secret import Secret
 from holded_pipeline.store.minio import MinIO
 
 
 def create_app(
     lake: MinIO,
     *,
-    keys: Mapping[str, Secret | str] | None = None,
+    keys: Keys | None = None,
     prefix: str = "raw/",
     rejected_prefix: str = "rejected/",
     schemas: Schemas | None = None,
@@ -43,7 +43,9 @@ def create_app(
 
     Args:
         lake: the store and its bucket. Neither its `timeout` nor its retries go beyond `writing.store_seconds`.
-        keys: API keys by name; metrics show the names. Without keys only requests from this machine are answered.
+        keys: API keys by name, each an `ApiKey`, or a text or `Secret` that may only collect; or a `KeyFile`. The
+            names are in metrics, in the audit log, and in the events that a key sends (`metadata.sender`). Several keys
+            may have one name, as a list. Without keys only requests from this machine are answered.
         prefix: the prefix of the objects with events; below it there is a partition for each hour of receipt.
         rejected_prefix: the prefix of the objects with events that the schema check rejected.
         schemas: the schemas that events are checked against before they are accepted, see `ValidateSchema`; None for
@@ -55,11 +57,11 @@ def create_app(
 
     Raises:
         ValueError: an argument is wrong, for example an API key is too short.
-        ConfigurationError: the environment variable of a key is not set.
+        ConfigurationError: the environment variable of a key is not set; (starting) the key file cannot be used.
     """
     service = Service(
         lake,
-        keys=keys or {},
+        keys={} if keys is None else keys,
         prefix=prefix,
         rejected_prefix=rejected_prefix,
         schemas=schemas,

@@ -40,6 +40,14 @@ EXAMPLES = {
     "invalid_parameter": (400, "hour: Input should be less than or equal to 23; see /docs"),
     "invalid_cursor": (400, "cursor is not valid; use next_cursor of the previous page"),
     "no_valid_key": (401, "send a valid API key as X-API-Key, or as a bearer token in Authorization"),
+    "expired_key": (
+        401,
+        "the API key 'shop' expired at 2027-01-01 00:00:00+00:00; ask the operators of this server for a new one",
+    ),
+    "missing_scope": (
+        403,
+        "the API key 'shop' lacks the scope 'read'; add it to the key's scopes: in ApiKey, key file or [api.keys.shop]",
+    ),
     "no_keys_set_up": (
         403,
         "this server has no API keys and answers only requests from its own machine to localhost; start it with keys",

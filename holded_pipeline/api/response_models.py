@@ -91,6 +91,7 @@ EXAMPLE_STORED_EVENT = {
     "event_id": _ID,
     "correlation_id": _PACKAGE,
     "received_at": "2026-11-24T09:15:00.125000+00:00",
+    "sender": "wallet",
     "event": EXAMPLE_MESSAGE,
 }
 """The stored form of that message."""
@@ -130,6 +131,7 @@ STORED_EVENT_SCHEMA = {
         "event_id": {"type": "string"},
         "correlation_id": {"type": "string"},
         "received_at": {"type": "string"},
+        "sender": {"type": "string", "description": "the name of the API key that sent it; not in older events"},
         "event": {"type": "object"},
     },
 }

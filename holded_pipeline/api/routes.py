@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
@@ -11,14 +12,23 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Security
 from starlette.responses import JSONResponse, Response
 
 from holded_pipeline.api import response_models
+from holded_pipeline.api.access.api_key import Scope
 from holded_pipeline.api.access.authentication import BEARER, HEADER
+from holded_pipeline.api.access.caller import Caller
 from holded_pipeline.api.collecting.endpoint import respond_to_collect
 from holded_pipeline.api.problems import Problem, problem_responses, unavailable
 from holded_pipeline.api.received.archive import Cursor, partition_of
 from holded_pipeline.api.service import service_of
 
 # Problems of every route that needs a key, and of the routes that search the store.
-_KEY_PROBLEMS = ("no_valid_key", "no_keys_set_up", "too_many_requests", "internal_error")
+_KEY_PROBLEMS = (
+    "no_valid_key",
+    "expired_key",
+    "missing_scope",
+    "no_keys_set_up",
+    "too_many_requests",
+    "internal_error",
+)
 _SEARCH_PROBLEMS = ("invalid_parameter", "busy", "store_unavailable", "took_too_long")
 router = APIRouter()
 
@@ -27,14 +37,20 @@ def _json_content(schema: dict[str, Any], example: Any) -> dict[str, Any]:
     return {"content": {"application/json": {"schema": schema, "example": example}}}
 
 
-async def authenticate(
-    request: Request, _header: Annotated[Any, Security(HEADER)], _bearer: Annotated[Any, Security(BEARER)]
-) -> str:
-    """The name of the request's API key. It runs first, so that a denied request costs nothing more."""
-    return await service_of(request).authenticator.authenticate(request)
+def authenticate(scope: Scope) -> Callable[..., Awaitable[Caller]]:
+    """What gives a route its caller, whose key has this scope. It runs first: a denied request costs nothing more."""
+
+    async def caller(
+        request: Request, _header: Annotated[Any, Security(HEADER)], _bearer: Annotated[Any, Security(BEARER)]
+    ) -> Caller:
+        return await service_of(request).authenticator.authenticate(request, scope)
+
+    return caller
 
 
-Key = Annotated[str, Depends(authenticate)]
+Sender = Annotated[Caller, Depends(authenticate("collect"))]
+Reader = Annotated[Caller, Depends(authenticate("read"))]
+MetricsReader = Annotated[Caller, Depends(authenticate("metrics"))]
 Day = Annotated[date | None, Query(alias="date", description="the UTC day on which the events were received")]
 Hour = Annotated[int | None, Query(ge=0, le=23, description="an hour of that day")]
 
@@ -71,7 +87,7 @@ Hour = Annotated[int | None, Query(ge=0, le=23, description="an hour of that day
     },
     openapi_extra={"requestBody": response_models.REQUEST_BODY},
 )
-async def collect(request: Request, _: Key) -> Response:
+async def collect(request: Request, _: Sender) -> Response:
     """Responds when the events are stored: events listed as `accepted` survive any crash.
 
     Events listed as `rejected` are not JSON, exceed a limit, or, if this server checks schemas, break their schema.
@@ -97,7 +113,7 @@ async def collect(request: Request, _: Key) -> Response:
 )
 async def list_events(
     request: Request,
-    _: Key,
+    _: Reader,
     day: Day = None,
     hour: Hour = None,
     limit: Annotated[int, Query(ge=1, le=1_000, description="events on a page")] = 100,
@@ -129,7 +145,7 @@ async def list_events(
 )
 async def get_event(
     request: Request,
-    _: Key,
+    _: Reader,
     event_id: Annotated[str, Path(max_length=255)],
     day: Day = None,
     hour: Hour = None,
@@ -202,7 +218,7 @@ async def ready(request: Request) -> Response:
         **problem_responses(*_KEY_PROBLEMS),
     },
 )
-async def metrics(request: Request, _: Key) -> Response:
+async def metrics(request: Request, _: MetricsReader) -> Response:
     """Requests, events, bytes, latencies, queues and errors of this process."""
     text = service_of(request).metrics.text()
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -15,7 +15,9 @@ from typing import Literal, TypeVar
 import attrs
 from starlette.requests import Request
 
+from holded_pipeline.api.access.audit import Audit
 from holded_pipeline.api.access.authentication import Authenticator
+from holded_pipeline.api.access.key_source import Keys
 from holded_pipeline.api.collecting.collect import Collector, new_id
 from holded_pipeline.api.collecting.group_commit import GroupCommit
 from holded_pipeline.api.collecting.request_body import MemoryBudget
@@ -29,7 +31,6 @@ from holded_pipeline.api.watching.metrics import Metrics
 from holded_pipeline.model.errors import ConfigurationError, TransientError
 from holded_pipeline.schemas.subjects import Subject
 from holded_pipeline.servers.retry import Retry
-from holded_pipeline.servers.secret import Secret
 from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import join_key, validate_prefix
@@ -81,7 +82,7 @@ class Service:
         *,
         prefix: str,
         rejected_prefix: str,
-        keys: Mapping[str, Secret | str],
+        keys: Keys,
         schemas: Schemas | None,
         subject: str | Subject,
         version: int | Literal["latest"],
@@ -93,8 +94,9 @@ class Service:
         self._lake = attrs.evolve(lake, retry=retry, timeout=min(lake.timeout, writing.store_seconds))
         self.limits = limits
         self.writing = writing
-        self.authenticator = Authenticator(keys, limits)
         self.metrics = Metrics()
+        self._audit = Audit(self.metrics.count_refusal)
+        self.authenticator = Authenticator(keys, limits, self._audit)
         self.memory = MemoryBudget(limits.memory_bytes, writing.retry_after)
         self.recent = RecentEvents(limits.recent_bytes)
         self.senders = Senders(writing.max_wait)
@@ -119,6 +121,7 @@ class Service:
         self._store = store = ObjectStore(self._lake)
         if self._schema_check is not None:
             await asyncio.to_thread(self._schema_check.open)
+        await asyncio.to_thread(self.authenticator.open)
         may_grow = self.senders.may_send
         events = GroupCommit(store.write, self._event_key, self.writing, self.metrics, may_grow=may_grow)
         rejections = GroupCommit(
@@ -134,6 +137,7 @@ class Service:
             metrics=self.metrics,
             limits=self.limits,
             schema_check=self._schema_check,
+            audit=self._audit,
         )
         self.archive = Archive(store, self._prefix, self.limits)
         self.readiness = Readiness(store.check)
@@ -163,6 +167,7 @@ class Service:
         self._search_threads.shutdown(wait=False, cancel_futures=True)
         if self._schema_check is not None:
             self._schema_check.close()
+        await asyncio.to_thread(self.authenticator.close)
         await asyncio.to_thread(self._store.close)  # s3fs closes its session in its own event loop, not in this one
 
     async def search(self, work: Callable[[], T]) -> T:

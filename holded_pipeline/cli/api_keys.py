@@ -6,11 +6,16 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from holded_pipeline.cli.flow import Flow
+from holded_pipeline.cli.settings import KeySettings, Settings
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.servers.secret import Secret
 
 KEY_VARIABLE: Final = "HOLDED_API_KEY"
+_KEY_FILE_VARIABLE: Final = f"{KEY_VARIABLE}_FILE"
+"""Replaces `key_file` of `[api]`, so no key may be there."""
 
 
 def keys_of_environment(environment: Mapping[str, str] | None = None) -> dict[str, Secret]:
@@ -18,7 +23,7 @@ def keys_of_environment(environment: Mapping[str, str] | None = None) -> dict[st
     environment = os.environ if environment is None else environment
     found = {"default": Secret.env(KEY_VARIABLE)} if environment.get(KEY_VARIABLE) else {}
     for variable in sorted(environment):
-        if variable.startswith(f"{KEY_VARIABLE}_") and environment[variable]:
+        if variable.startswith(f"{KEY_VARIABLE}_") and variable != _KEY_FILE_VARIABLE and environment[variable]:
             found[variable.removeprefix(f"{KEY_VARIABLE}_").lower()] = Secret.env(variable)
     return found
 
@@ -35,6 +40,37 @@ def require_api() -> None:
         raise ConfigurationError(str(error)) from error
 
 
+def keys_of_settings(settings: Settings, environment: Mapping[str, str] | None = None) -> Any:
+    """The keys of the API, as `create_app` takes them; see `require_api`.
+
+    Raises:
+        ConfigurationError: keys are both in a file and in the environment, the file cannot be used, or there are
+            settings for a key that is not there.
+    """
+    from holded_pipeline.api import ApiKey, KeyFile  # noqa: PLC0415
+
+    found, described = keys_of_environment(environment), settings.api.keys
+    if settings.api.key_file is not None:
+        if found or described:
+            raise ConfigurationError(
+                f"[api] key_file names a file of keys, and there are keys in {KEY_VARIABLE} or [api.keys] as well; "
+                "put all of them into the file, or remove key_file"
+            )
+        file = KeyFile(settings.folder / settings.api.key_file)
+        file.load()  # to say now what is wrong with it
+        return file
+    if missing := sorted(described.keys() - found.keys()):
+        variable = KEY_VARIABLE if missing[0] == "default" else f"{KEY_VARIABLE}_{missing[0].upper()}"
+        raise ConfigurationError(f"[api.keys.{missing[0]}] describes a key that is not there; put it into {variable}")
+    try:
+        return {
+            name: ApiKey(key, **msgspec.structs.asdict(described.get(name, KeySettings())))
+            for name, key in found.items()
+        }
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"[api.keys]: {error}") from error
+
+
 def build_app(flow: Flow) -> Any:
     """The app over the store of a flow, as `create_app` returns it; see `require_api`."""
     from holded_pipeline.api import Limits, create_app  # noqa: PLC0415
@@ -43,7 +79,7 @@ def build_app(flow: Flow) -> Any:
     checks = settings.api.check_schemas
     return create_app(
         flow.lake,
-        keys=keys_of_environment(),
+        keys=keys_of_settings(settings),
         prefix=settings.flow.raw,
         rejected_prefix=settings.flow.rejected,
         schemas=flow.schemas if checks else None,

@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "check": ("check_command", "Check servers, grants, schemas, plugins and clocks."),
     "run": ("run_command", "Run the pipeline, once or again and again."),
     "serve": ("serve_command", "Serve the ingestion API."),
+    "key": ("key_commands", "Make API keys for a key file."),
     "rejected": ("rejected_commands", "List, show, forecast and replay rejected records."),
     "runs": ("runs_commands", "List the runs that were made, show what one did."),
     "ledger": ("ledger_commands", "List what is settled, forget it, prune it."),

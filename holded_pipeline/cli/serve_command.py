@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from holded_pipeline.cli.api_keys import KEY_VARIABLE, build_app, keys_of_environment, require_api
+from holded_pipeline.cli.api_keys import KEY_VARIABLE, build_app, require_api
 from holded_pipeline.cli.exit_codes import ExitCode
 from holded_pipeline.cli.flow import Flow
 from holded_pipeline.cli.options import CommandContext, shared_options
@@ -25,8 +25,9 @@ from holded_pipeline.model.errors import ConfigurationError
 def serve_command(context: CommandContext, *, host: str | None, port: int | None) -> None:
     """Serve the ingestion API: POST /collect answers when the store has confirmed the events.
 
-    The keys of clients are in the environment: HOLDED_API_KEY, or HOLDED_API_KEY_<NAME> for several. Without keys it
-    listens on loopback alone. SIGTERM or Ctrl-C stops it, after everything that it accepted is stored.
+    The keys of clients are in the environment: HOLDED_API_KEY, or HOLDED_API_KEY_<NAME> for several. Such a key may
+    send events, and [api.keys.NAME] gives it other scopes. Or [api] key_file names a file with hashes of keys.
+    Without keys it listens on loopback alone. SIGTERM or Ctrl-C stops it, after everything that it accepted is stored.
 
     \b
     Example:
@@ -40,8 +41,10 @@ def serve_command(context: CommandContext, *, host: str | None, port: int | None
     from holded_pipeline.api import serve  # noqa: PLC0415  it needs the extra `api`
 
     port = require_free_port(host, port)
-    if not keys_of_environment():
-        context.out.say(f"no key is set in {KEY_VARIABLE}: requests from this machine alone are answered")
+    if not app.state.service.authenticator.has_keys:
+        context.out.say(
+            f"no key is set in {KEY_VARIABLE} or [api] key_file: requests from this machine alone are answered"
+        )
     context.out.say(f"http://{host}:{port}/docs shows the calls")
     with _ending_well():
         serve(app, host=host, port=port, proxy=settings.api.proxy, log_level="warning")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -89,14 +90,24 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             parse_duration(value)
 
 
+class KeySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[api.keys.NAME]`: what a key of the environment may do."""
+
+    scopes: tuple[str, ...] = ("collect",)
+    companies: tuple[str, ...] | None = None
+    expires_at: datetime | None = None
+
+
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[api]`: where the API listens. Its keys are in the environment."""
+    """`[api]`: where the API listens. Its keys are in the environment, or their hashes in a file."""
 
     host: Text = "127.0.0.1"
     port: Port = 8000
     rate: str = "1000/second"
     proxy: str | None = None
     check_schemas: bool = False
+    key_file: str | None = None
+    keys: dict[str, KeySettings] = {}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from holded_pipeline.cli.settings import Settings
+from holded_pipeline.cli.settings import KeySettings, Settings
 from holded_pipeline.model.errors import ConfigurationError
 
 DEFAULT_FILE: Final = "holded-pipeline.toml"
@@ -26,6 +26,7 @@ _SECRETS: Final = {
     ("api", "key"): None,
     ("api", "keys"): None,
 }
+_KEY_SETTINGS: Final = {field.name for field in msgspec.structs.fields(KeySettings)}
 _NAMES_OF_VARIABLES: Final = ("secret_key_env", "password_env", "token_env")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _URLS: Final = (("database", "url"), ("schemas", "registry"), ("store", "endpoint"))
@@ -133,12 +134,13 @@ def _require_known(name: str, known: Any, what: str) -> None:
 
 def _refuse_secret(section: str, key: str, value: Any, path: Path) -> None:
     """Refuses a secret in the file; the message does not repeat it."""
-    if (section, key) in _SECRETS:
+    if (section, key) in _SECRETS and not _is_about_keys(section, key, value):
         instead = _SECRETS[section, key]
         advice = (
             f'put it into an environment variable, and the variable\'s name into the file: {instead} = "NAME"'
             if instead
-            else "put it into the environment variable HOLDED_API_KEY, or HOLDED_API_KEY_<NAME> for several"
+            else "put it into the environment variable HOLDED_API_KEY, or HOLDED_API_KEY_<NAME> for several; "
+            "[api.keys.NAME] has scopes, companies and expires_at"
         )
         raise ConfigurationError(f"{path}: [{section}] {key} is a secret, and secrets are not in this file; {advice}")
     if key in _NAMES_OF_VARIABLES and isinstance(value, str) and not _VARIABLE.fullmatch(value):
@@ -151,6 +153,13 @@ def _refuse_secret(section: str, key: str, value: Any, path: Path) -> None:
             f"{path}: [{section}] {key} has a password in it, and secrets are not in this file; put it into an "
             f"environment variable{', PGPASSWORD for example' if section == 'database' else ''}"
         )
+
+
+def _is_about_keys(section: str, key: str, value: Any) -> bool:
+    """Whether it says what keys may do, and has no key in it."""
+    if (section, key) != ("api", "keys") or not isinstance(value, dict):
+        return False
+    return all(isinstance(each, dict) and each.keys() <= _KEY_SETTINGS for each in value.values())
 
 
 def _has_password(url: str) -> bool:

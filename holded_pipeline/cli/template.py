@@ -45,11 +45,17 @@ enrichers = ["processing", "business_context", "quality"]
 every = "60s"                          # for `run --continuous`
 retry = "60s"                          # how long a server that does not answer is waited for
 
-[api]                                  # for `serve`; its keys are in HOLDED_API_KEY, or HOLDED_API_KEY_<NAME>
+[api]                                  # for `serve`; its keys are in HOLDED_API_KEY, or HOLDED_API_KEY_<NAME>,
+                                       # and such a key may only send events
 host = "127.0.0.1"
 port = 8000
 # rate = "1000/second"                 # requests for each key, or "none"
 # check_schemas = true                 # events are checked before they are accepted
+# key_file = "keys.toml"               # hashes of keys instead; `holded-pipeline key new NAME` prints entries
+
+# [api.keys.grafana]                   # what the key in HOLDED_API_KEY_GRAFANA may do
+# scopes = ["metrics"]                 # of collect, read, metrics, admin
+# companies = ["…"]                    # whose events it may send; expires_at = 2027-01-01T00:00:00Z is its end
 """
 TEMPLATE: Final = _SERVERS + _REST
 """A file for servers of your own; each key that is not in it is in a comment, with its default."""

@@ -10,7 +10,7 @@ import attrs
 from holded_pipeline.enriching.drafts import PROVENANCE
 from holded_pipeline.model.json_strings import is_storable
 
-RESERVED: Final = frozenset({"schema", "headers", "correlation_id", "collected_at", "envelope", PROVENANCE})
+RESERVED: Final = frozenset({"schema", "headers", "correlation_id", "collected_at", "sender", "envelope", PROVENANCE})
 """Entries of `event.metadata` that other stages write."""
 
 _YEAR = 365 * 24 * 60 * 60  # seconds

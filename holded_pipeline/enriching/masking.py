@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 import attrs
 
+from holded_pipeline.enriching.digest_keys import Key, reveal_key, validate_key
+from holded_pipeline.enriching.drafts import PROVENANCE
+from holded_pipeline.enriching.fingerprint import Fingerprint, is_unkeyed_fingerprint
 from holded_pipeline.model.canonical_json import encode_canonical
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.model.field_paths import Path, parse_paths, replace_values, values_at
@@ -15,16 +18,6 @@ from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Event
 
 _FORM = "1"  # version of the tokens
-_MIN_KEY_LENGTH = 16
-
-
-@runtime_checkable
-class Key(Protocol):
-    """A key that is read only where it is used; `hp.Secret` is one."""
-
-    def reveal(self) -> str:
-        """The key itself."""
-        ...
 
 
 def _parse_mask_fields(texts: Iterable[str]) -> tuple[str, ...]:
@@ -32,12 +25,6 @@ def _parse_mask_fields(texts: Iterable[str]) -> tuple[str, ...]:
     if not paths:
         raise ValueError("Mask needs at least one field, e.g. ['/email', '/lines/*/email']")
     return paths
-
-
-def _validate_secret(_: object, __: object, key: Any) -> None:
-    if not isinstance(key, Key):
-        # A text would be pickled for every worker in the clear. The message does not repeat it.
-        raise TypeError(f"the key of Mask is an hp.Secret, best hp.Secret.env('NAME'), not a {type(key).__name__}")
 
 
 @attrs.frozen
@@ -65,7 +52,7 @@ class Mask:
     """
 
     fields: tuple[str, ...] = attrs.field(converter=_parse_mask_fields)
-    key: Key = attrs.field(kw_only=True, validator=_validate_secret)
+    key: Key = attrs.field(kw_only=True, validator=validate_key)
     casefold: bool = attrs.field(default=False, kw_only=True)
     _paths: tuple[Path, ...] = attrs.field(init=False, eq=False, repr=False)
     name: ClassVar[str] = "mask"
@@ -85,7 +72,7 @@ class Mask:
         Raises:
             ConfigurationError: the key is not set, or too short.
         """
-        key = self._reveal_key()
+        key = reveal_key(self, self.key)
         return {
             pointer: self._token(value, key) for path in self._paths for pointer, value in values_at(event.data, path)
         }
@@ -94,24 +81,18 @@ class Mask:
         """The event with tokens in place of the fields' values in its data, for the sinks.
 
         Its `raw` stays in the clear, so that a record which a sink rejects can be replayed; so do the entries of
-        other enrichers in the metadata.
+        other enrichers in the metadata. Its source has the etag of the object that it was read from, which many stores
+        make of the object's content without a key.
 
             enriched.passed | "HideFields" >> beam.Map(mask.hide) | hp.WritePostgres(db)
 
         Raises:
-            ConfigurationError: the key is not set, or too short.
+            ConfigurationError: the key is not set, or too short; or the metadata have a fingerprint of the clear data
+                that was made without a key.
         """
-        key = self._reveal_key()
+        _require_no_unkeyed_fingerprint(event)
+        key = reveal_key(self, self.key)
         return attrs.evolve(event, data=replace_values(event.data, self._paths, lambda value: self._token(value, key)))
-
-    def _reveal_key(self) -> bytes:
-        key = self.key.reveal()
-        if len(key) < _MIN_KEY_LENGTH:
-            raise ConfigurationError(
-                f"the key of Mask ({self.key!r}) has {len(key)} characters, and whoever guesses it can undo the mask; "
-                f"use at least {_MIN_KEY_LENGTH} random ones"
-            )
-        return key.encode()
 
     def _token(self, value: Any, key: bytes) -> str | None:
         if value is None:
@@ -119,3 +100,39 @@ class Mask:
         if self.casefold and isinstance(value, str):
             value = value.strip().casefold()
         return hmac.digest(key, encode_canonical(value), "sha256").hex()
+
+
+def require_keyed_fingerprints(functions: Iterable[tuple[str, Any]]) -> None:
+    """Sees that no fingerprint without a key is made beside a mask.
+
+    Args:
+        functions: the names of enrichers, and their functions.
+
+    Raises:
+        ConfigurationError: there are both, in whatever order.
+    """
+    enrichers = list(functions)
+    masks = [name for name, function in enrichers if isinstance(function, Mask)]
+    unkeyed = [name for name, function in enrichers if isinstance(function, Fingerprint) and function.key is None]
+    if masks and unkeyed:
+        raise ConfigurationError(f"the enricher {unkeyed[0]!r} undoes {masks[0]!r}: {_UNDOES_MASK}")
+
+
+_UNDOES_MASK = (
+    "a fingerprint without a key lets whoever reads it try values of the masked fields; give it one: "
+    'hp.Fingerprint(key=hp.Secret.env("NAME"))'
+)
+
+
+def _require_no_unkeyed_fingerprint(event: Event) -> None:
+    """Sees that the metadata have no fingerprint of the clear data without a key, made in another `Enrich`.
+
+    Raises:
+        ConfigurationError: they have one.
+    """
+    made = event.metadata.get(PROVENANCE)
+    for name, entry in event.metadata.items():
+        status = made.get(name) if isinstance(made, Mapping) else None
+        version = status.get("version") if isinstance(status, Mapping) else None
+        if is_unkeyed_fingerprint(entry, version if isinstance(version, str) else None):
+            raise ConfigurationError(f"metadata[{name!r}] undoes the mask: {_UNDOES_MASK}")

@@ -59,6 +59,12 @@ REASONS: tuple[CodeReference, ...] = (
         "fix it, or raise `RejectRecord`",
     ),
     CodeReference(
+        "foreign_company",
+        "collect",
+        "the API key may not send events of the company that the event names, or it names none",
+        "correct the account id, or use a key of that company; see `ApiKey.companies`",
+    ),
+    CodeReference(
         "id_conflict",
         "write",
         "its id is stored with another content; the message says where that was read",

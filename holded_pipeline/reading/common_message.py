@@ -23,6 +23,7 @@ from holded_pipeline.model.carried_text import (
 from holded_pipeline.model.identity import MAX_KEY_CHARACTERS, PackageIds, event_id_of
 from holded_pipeline.model.timestamp_rules import DEFAULT_TIMESTAMPS, Timestamps
 from holded_pipeline.model.values import Event
+from holded_pipeline.reading.envelope_fields import SENDER
 from holded_pipeline.reading.holded_envelope import CONTEXT, MESSAGE_ID, TIMESTAMP
 
 
@@ -36,6 +37,7 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True):
     event_id: str | msgspec.UnsetType = msgspec.UNSET
     correlation_id: str | msgspec.UnsetType = msgspec.UNSET
     received_at: str | msgspec.UnsetType = msgspec.UNSET
+    sender: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _decode_message = msgspec.json.Decoder(_Message).decode
@@ -68,7 +70,12 @@ def read_common_message(
     """
     try:
         outer = _decode_message(raw)
-        message = outer if outer.event is _UNSET else _wrapped_message(outer)
+        if outer.event is not _UNSET:
+            message = _wrapped_message(outer)
+        elif outer.sender is _UNSET:  # beside the members of a message it is what the producer sent
+            message = outer
+        else:
+            return None
         documents = _read_documents(message)
         if documents is None or raw.count(b"{") + raw.count(b"[") > max_depth:  # a bound of the depth
             return None
@@ -91,7 +98,7 @@ def _wrapped_message(outer: _Message) -> _Message:
     """The message in what the collecting API stores around one; ValueError if the wrapper has other members."""
     message = _decode_message(outer.event)  # type: ignore[arg-type]
     beside = (outer.data, outer.headers, outer.attributes)
-    within = (message.event, message.event_id, message.correlation_id, message.received_at)
+    within = (message.event, message.event_id, message.correlation_id, message.received_at, message.sender)
     if any(member is not _UNSET for member in (*beside, *within)):
         raise ValueError("not a wrapper that is common")
     return message
@@ -139,7 +146,9 @@ def _read_data(text: bytes) -> tuple[Any, bytes]:
 _WITH_HEADERS: Final = len(b'{"data":,"headers":}')
 _WITH_ATTRIBUTES: Final = len(b'{"data":,"attributes":}')
 _WRAPPER_SIZE: Final = len(b'{"event":}')
-_TEXT_SIZES: Final = len(b'"event_id":"",'), len(b'"correlation_id":"",'), len(b'"received_at":"",')
+_TEXT_SIZES: Final = tuple(
+    len(b'"%b":"",' % name) for name in (b"event_id", b"correlation_id", b"received_at", b"sender")
+)
 
 
 def _is_shortest(outer: _Message, message: _Message, around: int) -> bool:
@@ -152,7 +161,7 @@ def _is_shortest(outer: _Message, message: _Message, around: int) -> bool:
     """
     size = _WITH_HEADERS if message.attributes is _UNSET else _WITH_ATTRIBUTES
     if outer is not message:
-        texts = outer.event_id, outer.correlation_id, outer.received_at
+        texts = outer.event_id, outer.correlation_id, outer.received_at, outer.sender
         for text, names in zip(texts, _TEXT_SIZES, strict=True):
             if text is not _UNSET:
                 size += names + len(text.encode())
@@ -169,7 +178,7 @@ def _may_hide_members(raw: bytes, outer: _Message, message: _Message, documents:
     expected = data_encoded.count(b":") + headers_encoded.count(b":") + 2
     if outer is not message or outer.event_id is not _UNSET or outer.correlation_id is not _UNSET:
         expected += outer is not message
-        for text in (outer.event_id, outer.correlation_id, outer.received_at):
+        for text in (outer.event_id, outer.correlation_id, outer.received_at, outer.sender):
             if text is not _UNSET:
                 expected += 1 + text.count(":")
         if b"\\u0000" in raw or b"\\u003" in raw:
@@ -197,7 +206,7 @@ def _make_event(
         "correlation_id": (correlation_id, _CORRELATION_MEMBER + _encode(correlation_id)),
         "headers": (headers, _HEADERS_MEMBER + headers_text),
     }
-    if outer.received_at is not _UNSET or outer.event_id is not _UNSET:
+    if outer.received_at is not _UNSET or outer.event_id is not _UNSET or outer.sender is not _UNSET:
         _add_wrapper_entries(entries, outer, event_id, timestamps)
     return event_with_dict(
         {
@@ -224,6 +233,8 @@ def _add_wrapper_entries(entries: dict[str, Entry], outer: _Message, event_id: s
     if outer.received_at is not _UNSET:
         text = timestamps.read(outer.received_at).isoformat()
         entries["collected_at"] = (text, _COLLECTED_MEMBER + _encode(text))
+    if outer.sender is not _UNSET:
+        entries[SENDER] = _sender_entry(outer.sender)
     if outer.event_id is not _UNSET and outer.event_id != event_id:
         entries["envelope"] = make_entry("envelope", {"event_id": _key(outer.event_id)})
 
@@ -234,6 +245,11 @@ def _key(value: Any) -> str:
     if type(value) is not str or len(value) > MAX_KEY_CHARACTERS or not value.strip():
         raise ValueError("not an id that is common")
     return value
+
+
+@lru_cache(maxsize=1_000)  # few keys send many events
+def _sender_entry(sender: str) -> Entry:
+    return make_entry(SENDER, _key(sender))
 
 
 @lru_cache(maxsize=10_000, typed=True)  # a run has few types and companies, each many times

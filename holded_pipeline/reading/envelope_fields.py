@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.identity import MAX_KEY_CHARACTERS, correlation_id_of
@@ -16,7 +16,13 @@ CONFLICT = "conflicting_headers"
 IMPLAUSIBLE = "implausible_timestamp"
 _MOST_SEVERE_FIRST = (MISSING, CONFLICT, INVALID, IMPLAUSIBLE)
 WRAPPER_MEMBERS = frozenset({"event_id", "correlation_id", "received_at"})
-"""What the collecting API puts around a message."""
+"""What the collecting API puts around a message, or beside its members."""
+
+SENDER: Final = "sender"
+"""What the collecting API puts around a message, and only there: the name of the API key that sent it.
+
+A member of that name beside those of the message, or within it, is what the producer sent.
+"""
 
 _LARGEST_INTEGER = 10**MAX_KEY_CHARACTERS
 
@@ -121,9 +127,22 @@ def require_object(document: Any, envelope: str) -> Mapping[str, Any]:
     raise RejectRecord("not_an_object", message, [Violation("", "type", message)])
 
 
-def package_metadata(outer: Mapping[str, Any], source: Source, reader: FieldReader) -> dict[str, Any]:
-    """Reads the metadata of the package: its correlation id, and when it was collected."""
+def package_metadata(
+    outer: Mapping[str, Any], source: Source, reader: FieldReader, *, is_wrapped: bool
+) -> dict[str, Any]:
+    """Reads the metadata of the package: its correlation id, when it was collected, and who sent it.
+
+    Args:
+        outer: the record.
+        source: where it was read.
+        reader: reads the members.
+        is_wrapped: whether the message is under `event`.
+    """
     given = reader.key(outer.get("correlation_id"), "/correlation_id", "the package", required=False)
     collected = reader.timestamp(outer.get("received_at"), "/received_at", "when it was collected", required=False)
     metadata = {"correlation_id": given or correlation_id_of(source)}
-    return metadata if collected is None else metadata | {"collected_at": collected.isoformat()}
+    if collected is not None:
+        metadata["collected_at"] = collected.isoformat()
+    if is_wrapped and outer.get(SENDER) is not None:
+        metadata[SENDER] = reader.key(outer[SENDER], f"/{SENDER}", "the API key that sent it")
+    return metadata

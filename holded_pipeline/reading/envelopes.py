@@ -22,9 +22,9 @@ from holded_pipeline.reading.envelope_fields import (
     package_metadata,
     require_object,
 )
-from holded_pipeline.reading.holded_envelope import holded
+from holded_pipeline.reading.holded_envelope import account_id_of, holded
 
-__all__ = ["ENVELOPES", "Envelope", "event_document", "flat", "holded", "stored_event"]
+__all__ = ["ENVELOPES", "Envelope", "company_ids_of", "event_document", "flat", "holded", "stored_event"]
 
 Envelope = Callable[[Any, Source], Event]
 """`(document, source) -> Event`: how one producer's JSON becomes an event."""
@@ -42,8 +42,8 @@ def flat(document: Any, source: Source, *, timestamps: Timestamps = DEFAULT_TIME
 
     `user_id`, `correlation_id` and `received_at` are read where they are. Ids may be integers and become text;
     `timestamp` is a number since 1970, in milliseconds by default, or ISO-8601. The form that the collecting API
-    stores, with the object under `event`, is read too; an object without an `event_id` then takes the one it was
-    collected under.
+    stores, with the object under `event`, is read too, with the `sender` around it; an object without an `event_id`
+    then takes the one it was collected under.
 
     Args:
         document: the JSON value of one record.
@@ -65,7 +65,7 @@ def flat(document: Any, source: Source, *, timestamps: Timestamps = DEFAULT_TIME
     company_id = reader.key(fields.get("company_id"), f"{prefix}/company_id", "whom it concerns")
     user_id = reader.key(fields.get("user_id"), f"{prefix}/user_id", "who did it", required=False)
     occurred_at = reader.timestamp(fields.get("timestamp"), f"{prefix}/timestamp", "when it happened")
-    metadata = package_metadata(outer, source, reader)
+    metadata = package_metadata(outer, source, reader, is_wrapped=is_wrapped)
     reader.check()
     read = _FLAT_MEMBERS if is_wrapped else _FLAT_MEMBERS | WRAPPER_MEMBERS
     return Event(
@@ -78,6 +78,16 @@ def flat(document: Any, source: Source, *, timestamps: Timestamps = DEFAULT_TIME
         metadata=metadata,
         source=source,
     )
+
+
+def company_ids_of(document: Mapping[str, Any]) -> frozenset[str]:
+    """The companies that the envelopes `holded` and `flat` would read from a document: usually one, or none.
+
+    Args:
+        document: the document as it was sent, not as it was stored. Need not fit an envelope otherwise.
+    """
+    flat_id = FieldReader("flat").key(document.get("company_id"), "/company_id", "whom it concerns", required=False)
+    return frozenset(company for company in (account_id_of(document), flat_id) if company is not None)
 
 
 def stored_event(document: Any, source: Source, *, timestamps: Timestamps = ANY_TIMESTAMPS) -> Event:

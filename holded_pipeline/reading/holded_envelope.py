@@ -13,6 +13,7 @@ from holded_pipeline.model.timestamp_rules import DEFAULT_TIMESTAMPS, Timestamps
 from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.envelope_fields import (
     CONFLICT,
+    SENDER,
     WRAPPER_MEMBERS,
     FieldReader,
     package_metadata,
@@ -31,12 +32,12 @@ def holded(document: Any, source: Source, *, timestamps: Timestamps = DEFAULT_TI
 
     `attributes` may stand for `headers`, or beside them if they do not contradict each other. The form that the
     collecting API stores is read too: `event_id`, `correlation_id` and `received_at` around the message, which is
-    then under `event`, or beside its `data` and `headers`.
+    then under `event`, or beside its `data` and `headers`; and around one under `event` its `sender`.
 
     The id comes from the message id alone, so the same message is the same event in every package and wrapper;
     only a message without an id takes the `event_id` it was collected under. `data` stays as it was sent.
-    `metadata` gets `correlation_id` (of the package), `collected_at` if it is known, `headers` in full, and under
-    `envelope` whatever else the producer put around the message.
+    `metadata` gets `correlation_id` (of the package), `collected_at` and `sender` (the name of the API key) if they are
+    known, `headers` in full, and under `envelope` whatever else the producer put around the message.
 
     Args:
         document: the JSON value of one record.
@@ -55,7 +56,7 @@ def holded(document: Any, source: Source, *, timestamps: Timestamps = DEFAULT_TI
     collected_as = reader.key(outer.get("event_id"), "/event_id", "the id it was collected under", required=False)
     if stamps.message_id is None and collected_as is None and headers is not None:
         _report_missing_id(headers, headers_at, reader)
-    metadata = package_metadata(outer, source, reader)
+    metadata = package_metadata(outer, source, reader, is_wrapped=message is not outer)
     reader.check()
     event_id = event_id_of(stamps.message_id or collected_as)
     around = _unread_members(outer, message, event_id)
@@ -85,6 +86,20 @@ def message_id_of(document: Any) -> str | None:
         return None
     message_id: str | None = reader.key(*_message_id_field(headers, headers_at), required=False)
     return message_id
+
+
+def account_id_of(document: Any) -> str | None:
+    """The company that the envelope `holded` would read from this message; None if there is no valid one.
+
+    Args:
+        document: the message as it was sent, not as it was stored. Need not fit the envelope otherwise.
+    """
+    if not isinstance(document, Mapping):
+        return None
+    reader = FieldReader("holded")
+    headers, headers_at = _merge_headers(document, "", reader)
+    company_id: str | None = _Stamps.read(headers, headers_at, reader).company_id
+    return company_id
 
 
 @attrs.frozen
@@ -166,7 +181,7 @@ def _report_missing_id(headers: Mapping[str, Any], headers_at: str, reader: Fiel
 
 def _unread_members(outer: Mapping[str, Any], message: Mapping[str, Any], event_id: str) -> dict[str, Any]:
     """Returns the members that no field of the event was read from, so that they are kept too."""
-    read = _MESSAGE_MEMBERS | WRAPPER_MEMBERS if message is outer else WRAPPER_MEMBERS | {"event"}
+    read = _MESSAGE_MEMBERS | WRAPPER_MEMBERS if message is outer else WRAPPER_MEMBERS | {"event", SENDER}
     around = {name: value for name, value in outer.items() if name not in read}
     if outer.get("event_id") not in (None, event_id):
         around["event_id"] = outer["event_id"]

@@ -10,6 +10,7 @@ import apache_beam as beam
 
 from holded_pipeline.enriching.enricher import Enricher
 from holded_pipeline.enriching.enricher_types import AnyEnricher
+from holded_pipeline.enriching.masking import require_keyed_fingerprints
 from holded_pipeline.enriching.quality_score import validate_minimum
 from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
@@ -46,7 +47,8 @@ class Enrich(RejectingTransform[Event]):
     Raises:
         ValueError: there is no enricher of that name (the message lists the known ones), none is given, two
             have the same name, or `min_quality` is not from 0 to 1.
-        ConfigurationError: (applying) an enricher or a quality rule cannot be pickled, or a `for_run` raised;
+        ConfigurationError: a `Fingerprint` without a key is beside a `Mask`, which it undoes;
+            (applying) an enricher or a quality rule cannot be pickled, or a `for_run` raised;
             (running) an enricher cannot be opened, or lacks a file or a grant.
         EnricherError: (running) an enricher failed whose `on_error` is `fail`.
         TransientError: (running) an enricher met an outage that outlasted its `retry`, if it has one; or too many of
@@ -73,6 +75,7 @@ class Enrich(RejectingTransform[Event]):
         if twice:
             raise ValueError(f"two enrichers have the name {twice[0]!r}; rename one with hp.Enricher(name, function)")
         _validate_min_quality(min_quality, self._enrichers)
+        require_keyed_fingerprints((enricher.name, enricher.function) for enricher in self._enrichers)
         self._min_quality = min_quality
 
     def expand(self, events: beam.PCollection) -> Outcome:

@@ -8,10 +8,13 @@ import pytest
 from limits import parse
 
 import holded_pipeline as hp
-from holded_pipeline.api import Limits, create_app, serve
+from holded_pipeline.api import ApiKey, Limits, create_app, serve
 
 KEY, OTHER = "a-key-of-24-characters-1", "a-key-of-24-characters-2"
-KEYS = {"wallet": hp.Secret(KEY), "crm": OTHER}
+KEYS = {
+    "wallet": ApiKey(hp.Secret(KEY), scopes=["collect", "read", "metrics"]),
+    "crm": ApiKey(OTHER, scopes=["admin"]),
+}
 
 
 @pytest.mark.parametrize("headers", [{"X-API-Key": KEY}, {"Authorization": f"Bearer {KEY}"}, {"X-API-Key": OTHER}])

@@ -52,6 +52,7 @@ def test_the_check_of_the_end_to_end_example_can_fail(lake, db, monkeypatch):
     [
         ("collect_api.py", ["--host", "0.0.0.0"], "without API keys the API listens on loopback alone"),
         ("collect_api.py", ["--minio", "http://127.0.0.1:1"], "--minio needs --access-key"),
+        ("collect_api.py", ["--key-file", "none.toml"], "there is no key file"),
         ("send_events.py", ["127.0.0.1:8000"], "the URL looks like http://127.0.0.1:8000"),
     ],
 )

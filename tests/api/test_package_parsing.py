@@ -35,9 +35,10 @@ def objects(draw, depth=2):
     return "{" + ",".join(members) + draw(spaces) + "}"
 
 
-def line_of(message):
+def line_of(message, sender="shop"):
     assert isinstance(message, Message)
-    return stored_line(message, event_id="e", correlation_id="c", received_at="2026-11-24T00:00:00+00:00")
+    received_at = "2026-11-24T00:00:00+00:00"
+    return stored_line(message, event_id="e", correlation_id="c", received_at=received_at, sender=sender)
 
 
 @given(st.lists(objects(), min_size=1, max_size=4), spaces)

@@ -53,6 +53,7 @@ def test_a_rejected_event_is_a_dead_letter_like_those_of_the_pipeline(api, store
     event = holded(json_codec.decode(rejected.raw), hp.Source("b", "k", "e", 1))  # so it can be sent again
     assert event.id == rejected.event_id
     assert event.metadata["correlation_id"] == result["package_id"]
+    assert event.metadata["sender"] == "loopback"
     assert bad.line in rejected.raw
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -113,3 +115,34 @@ def test_the_digest_of_a_version_does_not_change():
     """Stored ones stay comparable: a change of the canonical form must change `version` too."""
     assert encode_canonical({"b": [1.50, None, True], "a": "é"}) == rb'{"a":"\u00e9","b":[15e-1,null,true]}'
     assert fingerprint({}) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+
+
+KEY = "a key of more than sixteen characters"
+
+
+def test_with_a_key_the_digest_is_an_hmac_that_another_key_does_not_give():
+    event = hp.Event(id="e", type="t", company_id="c", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), data={"n": "x"})
+    expected = hmac.new(KEY.encode(), b'{"n":"x"}', hashlib.sha256).hexdigest()
+    keyed = hp.Fingerprint(key=hp.Secret(KEY))
+    assert keyed(event) == {"hmac_sha256": expected}
+    assert hp.Fingerprint(key=hp.Secret(KEY + "!"))(event) != keyed(event)
+    assert keyed.version == "1 hmac -/updatedAt -/updated_at"
+    assert KEY not in repr(keyed) + str(hp.Enricher("fingerprint", keyed))
+
+
+def test_a_key_of_a_fingerprint_is_a_secret_and_long(monkeypatch):
+    with pytest.raises(TypeError, match="the key of Fingerprint is an hp.Secret") as raised:
+        hp.Fingerprint(key=KEY)
+    assert KEY not in str(raised.value)
+    with pytest.raises(hp.ConfigurationError, match="has 5 characters"):
+        fingerprint({}, key=hp.Secret("short"))
+
+
+def test_a_fingerprint_without_a_key_is_refused_beside_a_mask():
+    mask, keyed = hp.Mask(["/email"], key=hp.Secret(KEY)), hp.Fingerprint(key=hp.Secret(KEY))
+    for unkeyed in ("fingerprint", hp.Fingerprint(["/n"]), hp.Enricher("digest", hp.Fingerprint())):
+        for pair in ((unkeyed, mask), (mask, unkeyed), (hp.Enricher("pii", mask), "quality", unkeyed)):
+            with pytest.raises(hp.ConfigurationError, match=r"undoes .* hp\.Fingerprint\(key="):
+                hp.Enrich(*pair)
+    assert hp.Enrich(mask, keyed)
+    assert hp.Enrich("fingerprint", "quality")

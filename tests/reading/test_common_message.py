@@ -94,7 +94,9 @@ def messages(draw):
     document = {"data": draw(st.dictionaries(NAMES, VALUES, max_size=4) | SCALARS)}
     document[draw(st.sampled_from(["headers", "attributes"]))] = headers
     wrapper = draw(
-        st.dictionaries(st.sampled_from(["event_id", "correlation_id", "received_at", "other"]), KEYS, max_size=3)
+        st.dictionaries(
+            st.sampled_from(["event_id", "correlation_id", "received_at", "sender", "other"]), KEYS, max_size=3
+        )
     )
     return {**wrapper, "event": document} if draw(st.booleans()) else {**wrapper, **document}
 
@@ -153,6 +155,8 @@ def test_faulty_samples_are_never_read_the_quick_way():
         '{"data":{"a":%s},"headers":%%s}' % ("[" * 99 + "]" * 99),
         "\ufeff" + '{"data":{},"headers":%s}',
         '{"data":{},"headers":%s,"other":1}',
+        '{"sender":"shop","data":{},"headers":%s}',
+        '{"sender":"shop","event":{"sender":"forged","data":{},"headers":%s}}',
         '{"data":[],"headers":%s}',
         '{"event":{"data":{},"headers":%s},"data":{}}',
         '{"data":{},"headers":%s} x',

@@ -10,6 +10,7 @@ import apache_beam as beam
 import attrs
 import pytest
 import sqlalchemy as sa
+from pipeline_runs import run_enrich
 
 import holded_pipeline as hp
 
@@ -108,3 +109,19 @@ def test_masked_fields_reach_neither_the_table_nor_the_store(run, lake, db, monk
     assert metadata["mask"] == {"/email": token}
     assert b"someone1" not in gzip.decompress(line)
     assert "someone1" not in json.dumps([data, metadata])
+
+
+def test_fields_are_not_hidden_beside_a_fingerprint_without_a_key(run):
+    """The fingerprint comes from an `Enrich` of its own, before that of the mask or after it."""
+    mask, keyed = hp.Mask(["/email"], key=hp.Secret(KEY)), hp.Fingerprint(key=hp.Secret(KEY))
+    event = customer_event(1)
+    for steps in ([hp.Enricher("digest", hp.Fingerprint())], [mask, "fingerprint"]):
+        enriched = event
+        for step in steps:
+            (enriched,) = run_enrich(run, step, events=[enriched])["passed"]
+        with pytest.raises(hp.ConfigurationError, match=r"metadata\['(digest|fingerprint)'\] undoes the mask"):
+            mask.hide(enriched)
+    (enriched,) = run_enrich(run, keyed, events=[event])["passed"]
+    (of_hidden,) = run_enrich(run, "fingerprint", events=[mask.hide(enriched)])["passed"]
+    assert of_hidden.data["email"] == mask(event)["/email"]
+    assert mask.hide(event.with_metadata(file={"sha256": "0" * 64}, enrichers={"file": {"version": "7"}}))

@@ -1,13 +1,11 @@
-"""API keys, and rate limits for each key or address."""
+"""Who sends a request and whether it may: API keys with scopes, and rate limits for each key or address."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import hmac
 import ipaddress
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -16,32 +14,36 @@ from limits import RateLimitItem, parse_many
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
+from holded_pipeline.api.access.api_key import SCOPES, Scope
+from holded_pipeline.api.access.audit import Audit, audited_route
+from holded_pipeline.api.access.caller import LOOPBACK, Caller
+from holded_pipeline.api.access.key_source import Keys, KeySource
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
-from holded_pipeline.servers.secret import Secret
 
 HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="one of the API keys")
 BEARER = HTTPBearer(auto_error=False, description="an API key as a bearer token")
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
-_SHORTEST_KEY = 16
 
 
 class Authenticator:
-    """Authenticates requests by API key and limits their rate. Without keys only this machine is answered.
+    """Authenticates requests by API key, sees that the key has the scope of the route, and limits their rate.
+
+    Without keys only this machine is answered, and may do everything.
 
     Args:
-        keys: the API keys by the names that metrics show.
+        keys: the API keys by the names that metrics show, or a file of them.
         limits: see `Limits`.
+        audit: where refusals are logged.
 
     Raises:
         ValueError: a key is too short or cannot be sent in a header, or two keys are the same.
         ConfigurationError: the environment variable of a key is not set.
     """
 
-    def __init__(self, keys: Mapping[str, Secret | str], limits: Limits) -> None:
-        self._keys = {name: _digest(_validate_api_key(name, Secret.of(key).reveal())) for name, key in keys.items()}
-        if len(set(self._keys.values())) != len(self._keys):
-            raise ValueError("two API keys are the same; give each client a key of its own")
+    def __init__(self, keys: Keys, limits: Limits, audit: Audit) -> None:
+        self._keys = KeySource(keys, audit)
+        self._audit = audit
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._rate_limits = [] if limits.rate is None else parse_many(limits.rate)
         self._wrong_key_limits = [] if limits.wrong_keys is None else parse_many(limits.wrong_keys)
@@ -49,35 +51,81 @@ class Authenticator:
     @property
     def has_keys(self) -> bool:
         """Whether requests need a key."""
-        return bool(self._keys)
+        return self._keys.is_set_up
 
-    async def authenticate(self, request: Request) -> str:
-        """The name of the request's key; `loopback` if the server has no keys.
+    def open(self) -> None:
+        """Reads the file of keys, if there is one, and looks at it from then on.
+
+        Raises:
+            ConfigurationError: the file cannot be used.
+        """
+        self._keys.open()
+
+    def close(self) -> None:
+        """Looks at the file no longer."""
+        self._keys.close()
+        self._audit.close()
+
+    async def authenticate(self, request: Request, scope: Scope) -> Caller:
+        """Who sends the request.
 
         Raises:
             Problem: 401, 403 or 429.
         """
-        address = _counted_address(request.client.host if request.client else "")
-        name = self._key_name(request, address) if self._keys else _require_local(request)
-        self._count(self._rate_limits, f"key {name}" if self._keys else f"address {address}", "requests")
-        return name
+        host = request.client.host if request.client else ""
+        caller = self._caller_of_key(request, host) if self._keys.is_set_up else self._local_caller(request, host)
+        rated = f"key {caller.name}" if self._keys.is_set_up else f"address {_counted_address(host)}"
+        try:
+            self._count(self._rate_limits, rated, "requests")
+        except Problem:
+            self._refuse("rate_exceeded", request, caller.name)
+            raise
+        if scope in caller.scopes or "admin" in caller.scopes:
+            return caller
+        self._refuse("missing_scope", request, caller.name)
+        raise Problem(
+            403,
+            "missing_scope",
+            f"the API key {caller.name!r} lacks the scope {scope!r}; add it to the key's scopes: "
+            f"in ApiKey, key file or [api.keys.{caller.name}]",
+        )
 
-    def _key_name(self, request: Request, address: str) -> str:
-        key = request.headers.get("x-api-key") or _bearer(request.headers.get("authorization", ""))
-        digest = _digest(key)
-        name: str | None = None
-        for known, expected in self._keys.items():  # all of them, so that the time does not show which one matched
-            if hmac.compare_digest(digest, expected):
-                name = known
-        if name is not None:
-            return name
-        self._count(self._wrong_key_limits, f"wrong {address}", "requests with a wrong key")
+    def _caller_of_key(self, request: Request, host: str) -> Caller:
+        sent = request.headers.get("x-api-key") or _bearer(request.headers.get("authorization", ""))
+        found = self._keys.keyring.find(sent)
+        if found is not None and not found[1].is_expired():
+            key = found[1]
+            return Caller(found[0], key.scopes, key.companies, host)
+        name = None if found is None else found[0]
+        try:
+            self._count(self._wrong_key_limits, f"wrong {_counted_address(host)}", "requests with a wrong key")
+        except Problem:
+            self._refuse("rate_exceeded", request, name)
+            raise
+        self._refuse("wrong_key" if found is None else "expired_key", request, name)
+        if found is not None:
+            detail = (
+                f"the API key {name!r} expired at {found[1].expires_at}; ask the operators of this server for a new one"
+            )
+            raise Problem(401, "expired_key", detail, {"WWW-Authenticate": "Bearer"})
         raise Problem(
             401,
             "no_valid_key",
             "send a valid API key as X-API-Key, or as a bearer token in Authorization",
             {"WWW-Authenticate": "Bearer"},
         )
+
+    def _local_caller(self, request: Request, host: str) -> Caller:
+        try:
+            _require_local(request)
+        except Problem:
+            self._refuse("not_local", request, None)
+            raise
+        return Caller(LOOPBACK, frozenset(SCOPES), None, host)
+
+    def _refuse(self, reason: str, request: Request, name: str | None) -> None:
+        address = request.client.host if request.client else ""
+        self._audit.refuse(reason, route=audited_route(request), address=address, key=name)
 
     def _count(self, rates: Sequence[RateLimitItem], key: str, what: str) -> None:
         """Counts a request for all rates; a request that exceeds one of them counts for none.
@@ -100,21 +148,6 @@ class Authenticator:
         )
 
 
-def _validate_api_key(name: str, key: str) -> str:
-    if len(key) < _SHORTEST_KEY:
-        raise ValueError(f"the API key {name!r} is shorter than {_SHORTEST_KEY} characters; generate a longer one")
-    if not (key.isascii() and key.isprintable()) or key != key.strip():
-        raise ValueError(
-            f"the API key {name!r} has characters that an HTTP header cannot carry, such as a line end or a letter"
-            " that is not ASCII; remove them, or generate another key"
-        )
-    return key
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-
-
 def _bearer(authorization: str) -> str:
     scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
@@ -133,8 +166,8 @@ def _counted_address(host: str) -> str:
     return str(mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
-def _require_local(request: Request) -> str:
-    """Returns `loopback` if the request comes from this machine itself.
+def _require_local(request: Request) -> None:
+    """Sees that the request comes from this machine itself.
 
     Raises:
         Problem: 403; it does not, or a proxy passed it on.
@@ -142,7 +175,7 @@ def _require_local(request: Request) -> str:
     client = request.client.host if request.client else ""
     proxied = any(header in request.headers for header in _PROXY_HEADERS)
     if is_loopback(client) and not proxied and _names_this_machine(request.headers.get("host", "")):
-        return "loopback"
+        return
     raise Problem(
         403,
         "no_keys_set_up",

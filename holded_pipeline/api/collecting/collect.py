@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 
 import attrs
 
+from holded_pipeline.api.access.audit import Audit
+from holded_pipeline.api.access.caller import Caller
+from holded_pipeline.api.access.companies import FOREIGN_COMPANY, foreign_company
 from holded_pipeline.api.collecting.group_commit import GroupCommit
 from holded_pipeline.api.collecting.package_parsing import Layout, Message, RejectedMessage, parse_package, stored_line
 from holded_pipeline.api.collecting.schema_check import SchemaCheck
@@ -62,6 +65,7 @@ class Collector:
         metrics: counts bodies and events.
         limits: see `Limits`.
         schema_check: checks events against their schemas; None for no such check.
+        audit: where events of companies that the key may not write for are logged.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Collector:
         metrics: Metrics,
         limits: Limits,
         schema_check: SchemaCheck | None,
+        audit: Audit,
     ) -> None:
         self._events = events
         self._rejections = rejections
@@ -80,6 +85,7 @@ class Collector:
         self._metrics = metrics
         self._limits = limits
         self._schema_check = schema_check
+        self._audit = audit
         # Two: a large body needs several times its bytes while it is parsed.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="holded-parse")
 
@@ -87,14 +93,14 @@ class Collector:
         """Ends its threads."""
         self._threads.shutdown(wait=False)
 
-    async def collect(self, body: bytes, layout: Layout, key: str) -> CheckedPackage:
+    async def collect(self, body: bytes, layout: Layout, caller: Caller) -> CheckedPackage:
         """Stores the events of a package, and its rejections; returns them.
 
         Raises:
             Problem: the package as a whole is not accepted, or could not be stored.
         """
-        self._metrics.count_body(key, len(body))
-        package = await self._check_package(body, layout)
+        self._metrics.count_body(caller.name, len(body))
+        package = await self._check_package(body, layout, caller)
         writes = []
         if package.accepted:
             lines = b"".join(line for _, _, line in package.accepted)
@@ -110,10 +116,10 @@ class Collector:
                     raise outcome
         for _, event_id, line in package.accepted:
             self._recent.add(event_id, line.removesuffix(b"\n"))
-        self._count(package, key)
+        self._count(package, caller)
         return package
 
-    async def _check_package(self, body: bytes, layout: Layout) -> CheckedPackage:
+    async def _check_package(self, body: bytes, layout: Layout, caller: Caller) -> CheckedPackage:
         package = CheckedPackage(new_id(), datetime.now(UTC))
 
         def check() -> CheckedPackage:
@@ -121,7 +127,7 @@ class Collector:
                 if isinstance(message, RejectedMessage):
                     package.rejected.append(message)
                 else:
-                    self._check_message(message, package)
+                    self._check_message(message, package, caller)
             return package
 
         if self._schema_check is not None:
@@ -130,10 +136,17 @@ class Collector:
             return check()
         return await asyncio.get_running_loop().run_in_executor(self._threads, check)
 
-    def _check_message(self, message: Message, package: CheckedPackage) -> None:
+    def _check_message(self, message: Message, package: CheckedPackage, caller: Caller) -> None:
+        if caller.companies is not None and (fault := foreign_company(message.document, caller)):
+            package.rejected.append(RejectedMessage(message.index, fault))
+            return
         event_id = message.event_id or new_id()
         line = stored_line(
-            message, event_id=event_id, correlation_id=package.package_id, received_at=package.received_at.isoformat()
+            message,
+            event_id=event_id,
+            correlation_id=package.package_id,
+            received_at=package.received_at.isoformat(),
+            sender=caller.name,
         )
         violation = self._schema_check and self._schema_check.check(message, line, event_id, package.received_at)
         if violation:
@@ -143,10 +156,14 @@ class Collector:
         else:
             package.accepted.append((message.index, event_id, line))
 
-    def _count(self, package: CheckedPackage, key: str) -> None:
-        self._metrics.count_accepted(key, len(package.accepted))
+    def _count(self, package: CheckedPackage, caller: Caller) -> None:
+        self._metrics.count_accepted(caller.name, len(package.accepted))
         for message in package.rejected:
-            self._metrics.count_rejected(key, message.fault.reason)
+            self._metrics.count_rejected(caller.name, message.fault.reason)
+        foreign = sum(message.fault.reason == FOREIGN_COMPANY for message in package.rejected)
+        if foreign:
+            route = "POST /collect"
+            self._audit.refuse(FOREIGN_COMPANY, route=route, address=caller.address, key=caller.name, events=foreign)
 
 
 def _is_small(body: bytes) -> bool:

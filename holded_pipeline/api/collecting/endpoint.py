@@ -24,11 +24,11 @@ async def respond_to_collect(request: Request) -> Response:
         Problem: the package as a whole is not accepted, or could not be stored.
     """
     service = service_of(request)
-    key = await service.authenticator.authenticate(request)
+    caller = await service.authenticator.authenticate(request, "collect")
     layout = layout_of_content_type(request)
     with service.senders.sending(request.client), service.memory.share() as share:
         body = await read_body(request, share, service.limits)
-        package = await service.collector.collect(body, layout, key)
+        package = await service.collector.collect(body, layout, caller)
     return Response(body_of(package), status_of(package), media_type="application/json")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Iterator
@@ -86,15 +87,27 @@ def parse_package(body: bytes, layout: Layout, limits: Limits) -> Iterator[Messa
         _require_json_array(body)
 
 
-def stored_line(message: Message, *, event_id: str, correlation_id: str, received_at: str) -> bytes:
+def stored_line(message: Message, *, event_id: str, correlation_id: str, received_at: str, sender: str) -> bytes:
     r"""The stored form of a message: one line, which the envelope `holded` reads.
 
     The message is kept as it was sent, but for line ends, which become spaces. JSON has them only between tokens:
 
-        {"n":\n 1.10}  ->  {"event_id":"…","correlation_id":"…","received_at":"…","event":{"n":  1.10}}
+        {"n":\n 1.10}  ->  {"event_id":"…","correlation_id":"…","received_at":"…","sender":"…","event":{"n":  1.10}}
+
+    Args:
+        message: the message.
+        event_id: its event id.
+        correlation_id: of its package.
+        received_at: when the package was received.
+        sender: the name of the API key that sent it. A member `sender` of the message itself is data.
     """
-    start = f'{{"event_id":"{event_id}","correlation_id":"{correlation_id}","received_at":"{received_at}","event":'
-    return start.encode() + message.raw.translate(_NO_LINE_ENDS) + b"}\n"
+    start = f'{{"event_id":"{event_id}","correlation_id":"{correlation_id}","received_at":"{received_at}","sender":'
+    return b'%b%b,"event":%b}\n' % (start.encode(), _encode_sender(sender), message.raw.translate(_NO_LINE_ENDS))
+
+
+@functools.lru_cache(maxsize=1024)  # a server has few keys, each with many events
+def _encode_sender(sender: str) -> bytes:
+    return json_codec.encode(sender)
 
 
 def _check_element(index: int, element: bytes | Record, limits: Limits) -> Message | RejectedMessage:

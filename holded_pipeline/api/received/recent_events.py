@@ -14,8 +14,13 @@ class RecentEvents:
         self.bytes = 0
 
     def add(self, event_id: str, line: bytes) -> None:
-        """Adds an event, and drops the oldest ones beyond the limit."""
-        self.bytes += len(line) - len(self._lines.pop(event_id, b""))
+        """Adds an event, and drops the oldest ones beyond the limit.
+
+        Of two with one id the first stays, as in the store and in the pipeline: no sender replaces what another sent.
+        """
+        if event_id in self._lines:
+            return
+        self.bytes += len(line)
         self._lines[event_id] = line
         while self.bytes > self._limit:
             _, oldest = self._lines.popitem(last=False)

@@ -25,6 +25,7 @@ class Metrics:
         )
         self._events = Counter("holded_api_events", "Events received", ["key", "outcome"], registry=registry)
         self._reasons = Counter("holded_api_events_refused", "Events rejected", ["reason"], registry=registry)
+        self._refusals = Counter("holded_api_refusals", "Requests and events refused", ["reason"], registry=registry)
         self._bytes = Counter("holded_api_received_bytes", "Bytes of bodies, decompressed", ["key"], registry=registry)
         self._objects = Counter("holded_api_objects", "Objects stored", registry=registry)
         self._stored_bytes = Counter("holded_api_stored_bytes", "Bytes stored", registry=registry)
@@ -57,6 +58,10 @@ class Metrics:
         """Counts a rejected event."""
         self._events.labels(key, "rejected").inc()
         self._reasons.labels(reason).inc()
+
+    def count_refusal(self, reason: str) -> None:
+        """Counts a refusal for the audit log."""
+        self._refusals.labels(reason).inc()
 
     def count_object(self, size: int, packages: int, seconds: float) -> None:
         """Counts a stored object, its packages and its time."""
