@@ -102,6 +102,7 @@ class Service:
         self._rejected_prefix = validate_prefix(rejected_prefix, name="rejected_prefix")
         self._queues: list[GroupCommit] = []
         self._is_open = False
+        self._run_id = f"collect-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(4)}"
         self._schema_check = None
         if schemas is not None:
             self._schema_check = SchemaCheck(
@@ -109,7 +110,7 @@ class Service:
                 subject=subject,
                 version=version,
                 registry_seconds=writing.store_seconds,
-                run_id=f"collect-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(4)}",
+                run_id=self._run_id,
                 retry_after=writing.retry_after,
             )
         self._add_gauges()
@@ -134,6 +135,7 @@ class Service:
             metrics=self.metrics,
             limits=self.limits,
             schema_check=self._schema_check,
+            run_id=self._run_id,
         )
         self.archive = Archive(store, self._prefix, self.limits)
         self.readiness = Readiness(store.check)
