@@ -39,15 +39,15 @@ def _differing_members(new: str, old: str, pointer: str) -> str:
         "(WITH RECURSIVE walk(path, at, new, old) AS ("
         f"SELECT ARRAY[]::text[], {pointer}::text, pg_catalog.to_jsonb({new}), pg_catalog.to_jsonb({old}) "
         "UNION ALL SELECT walk.path || child.step, walk.at || '/' || " + _ESCAPED + ", child.new, child.old "
-        f"FROM walk CROSS JOIN LATERAL ({_members('object')} UNION ALL {_members('array')}) AS child "
+        f"FROM walk CROSS JOIN LATERAL ({_paired_members('object')} UNION ALL {_paired_members('array')}) AS child "
         "WHERE child.new IS DISTINCT FROM child.old) "
         "SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(at, new, old)) FROM ("
-        f"SELECT at, {_described('new')} AS new, {_described('old')} AS old FROM walk "
+        f"SELECT at, {_shown_value('new')} AS new, {_shown_value('old')} AS old FROM walk "
         f"WHERE NOT {_both('object')} AND NOT {_both('array')} ORDER BY path LIMIT {MAX_DIFFERENCES}) AS shown)"
     )
 
 
-def _members(kind: str) -> str:
+def _paired_members(kind: str) -> str:
     """The members of two objects, or the elements of two arrays, beside each other: step, new and old."""
     if kind == "object":
         each = "SELECT * FROM pg_catalog.jsonb_each(CASE WHEN {both} THEN walk.{side} END)"
@@ -68,7 +68,7 @@ def _both(kind: str, row: str = "") -> str:
     return f"({' AND '.join(types)})"
 
 
-def _described(value: str) -> str:
+def _shown_value(value: str) -> str:
     return (
         f"CASE pg_catalog.jsonb_typeof({value}) WHEN 'object' THEN 'an object' WHEN 'array' THEN 'an array' "
         f"ELSE COALESCE({_shortened(f'{value}::text')}, 'nothing') END"

@@ -62,7 +62,7 @@ def conflicts_statement(rows: MergedRows, target: str, staged: str) -> str | Non
     known = [f"{sql} {equal} incoming.{key}" for sql, key in zip(identity.keys, keys, strict=True)]
     known += [f"({identity.condition})"] if identity.condition else []
     differing = ", ".join(f"CASE WHEN {_differs(rows, column)} THEN {_literal(column.name)} END" for column in compared)
-    values = ", ".join(f"CASE WHEN {_differs(rows, column)} THEN {_values(column)} END" for column in compared)
+    values = ", ".join(f"CASE WHEN {_differs(rows, column)} THEN {_differences_in(column)} END" for column in compared)
     return (
         "SELECT position, columns, keys, place, differing FROM (SELECT incoming.hp$position AS position, "
         f"pg_catalog.array_remove(ARRAY[{differing}]::text[], NULL) AS columns, "
@@ -89,7 +89,7 @@ def _differs(rows: MergedRows, column: sa.Column[Any]) -> str:
     return differs if rows.defaults is None else f"{rows.is_filled(column.name)} AND {differs}"
 
 
-def _values(column: sa.Column[Any]) -> str:
+def _differences_in(column: sa.Column[Any]) -> str:
     """Where the rows differ in a column, as SQL."""
     name = quote_name(column.name)
     return differing_values(column, f"incoming.{name}", f"stored.{name}", _literal(json_pointer([column.name])))

@@ -94,9 +94,8 @@ def test_a_conflict_says_which_row_and_which_columns(db):
 
 
 def test_a_conflict_shows_the_first_differing_values_of_both(db):
-    table = table_of(
-        db, sa.Column("d", JSONB), sa.Column("j", JSON), sa.Column("t", sa.Text), sa.Column("b", sa.LargeBinary)
-    )
+    kinds = {"d": JSONB, "j": JSON, "t": sa.Text, "b": sa.LargeBinary}
+    table = table_of(db, *(sa.Column(name, kind) for name, kind in kinds.items()))
     old = {"d": {"a/b": [1, {"c": Decimal("1.50")}], "e": {}, "s": "x"}, "j": [1, 2], "t": None, "b": b"1"}
     new = {"d": {"a/b": [1, {"c": "1"}], "f": None, "s": "y" * 500}, "j": [1], "t": "z", "b": b"2"}
     ((_, rejected),) = load_rows(db, table, [{"k": 1, **old}, {"k": 1, **new}], same=tuple(kinds)).rejected

@@ -70,10 +70,10 @@ class RepeatedIds:
 def _digests(document: Any) -> tuple[bytes, bytes | None]:
     """The digest of the whole value, and that of the content, if the pipeline can read it."""
     content = _content_of(document)
-    return _digest(document), None if content is None else _digest(content)
+    return _value_digest(document), None if content is None else _value_digest(content)
 
 
-def _digest(value: Any) -> bytes:
+def _value_digest(value: Any) -> bytes:
     return hashlib.sha256(encode_canonical(value)).digest()
 
 
