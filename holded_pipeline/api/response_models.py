@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -62,8 +62,15 @@ class CollectResponse(BaseModel):
     rejected: list[RejectedEvent] = Field(description="not stored as events")
 
 
+class Health(BaseModel):
+    """Whether the process runs, and whether each server that it depends on answers."""
+
+    status: Literal["healthy", "degraded"] = Field(description="degraded if a dependency is unavailable")
+    dependencies: dict[str, Literal["healthy", "unavailable"]]
+
+
 class ServerStatus(BaseModel):
-    """The status of the process or of its store."""
+    """The status of the store."""
 
     status: str
 

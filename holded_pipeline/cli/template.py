@@ -46,7 +46,7 @@ every = "60s"                          # for `run --continuous`
 retry = "60s"                          # how long a server that does not answer is waited for
 
 [api]                                  # for `serve`; its keys are in HOLDED_API_KEY, or HOLDED_API_KEY_<NAME>
-host = "127.0.0.1"
+host = "localhost"
 port = 8000
 # rate = "1000/second"                 # requests for each key, or "none"
 # check_schemas = true                 # events are checked before they are accepted

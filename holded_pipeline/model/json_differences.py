@@ -48,9 +48,13 @@ def _walk(one: Any, other: Any, path: tuple[str | int, ...]) -> Iterator[Differe
             yield from _walk(one.get(name, _ABSENT), other.get(name, _ABSENT), (*path, name))
     elif isinstance(one, list) and isinstance(other, list):
         for index in range(max(len(one), len(other))):
-            yield from _walk(*(each[index] if index < len(each) else _ABSENT for each in (one, other)), (*path, index))
+            yield from _walk(_element(one, index), _element(other, index), (*path, index))
     elif one is _ABSENT or other is _ABSENT or encode_canonical(one) != encode_canonical(other):
         yield Difference(json_pointer(path), _shown(one), _shown(other))
+
+
+def _element(values: list[Any], index: int) -> Any:
+    return values[index] if index < len(values) else _ABSENT
 
 
 def _shown(value: Any) -> str:
