@@ -38,6 +38,12 @@ WRONG = {
         {"HOLDED_DATABASE_URL": "postgresql://holded@127.0.0.1:1/x", "HOLDED_RUNS_RETRY": "100ms"},
         "127.0.0.1:1",
     ),
+    "budget of the last run": (
+        ExitCode.TOO_MANY_REJECTED,
+        ("run", "--every", "1s", "--max-runs", "1", "--max-rejected", "10%", "--no-progress"),
+        {},
+        "rejected",
+    ),
     "budget": (ExitCode.TOO_MANY_REJECTED, ("run", "--max-rejected", "10%"), {}, "rejected"),
     "strict": (ExitCode.TOO_MANY_REJECTED, ("run", "--strict"), {}, "rejected"),
     "a host": (ExitCode.WRONG_USAGE, ("serve", "--host", "0.0.0.0", "--port", "0"), {}, "API keys"),

@@ -53,6 +53,15 @@ def loop(db):
     return make
 
 
+def test_the_log_has_all_of_an_error_in_one_line(loop, caplog):
+    summary = loop(
+        GOOD, error := hp.UnbalancedError("records are not accounted for:\n  raw/a: 2 of 3\n  raw/b: 1 of 3")
+    )()
+    (logged,) = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
+    assert logged.endswith("UnbalancedError: records are not accounted for: raw/a: 2 of 3 raw/b: 1 of 3")
+    assert summary.last_exception is error
+
+
 def test_the_next_run_begins_so_long_after_the_last_one_began(loop):
     made = loop(GOOD, GOOD, every=60.0)
     summary = made()
