@@ -54,8 +54,8 @@ def begin_run(db: Postgres, run: BegunRun, *, creates_tables: bool = True) -> No
     again = {"began_at": sa.func.now(), "seen_at": sa.func.now(), "ended_at": None, "settled_at": None, "error": None}
     row = insert(pipeline_runs).values(values)
     is_unsettled = pipeline_runs.c.settled_at.is_(None)
-    begun = row.on_conflict_do_update(index_elements=["run_id"], set_=values | again, where=is_unsettled)
-    begun = begun.returning(pipeline_runs.c.run_id)
+    replaced = row.on_conflict_do_update(index_elements=["run_id"], set_=values | again, where=is_unsettled)
+    begun = replaced.returning(pipeline_runs.c.run_id)
     killed = sa.update(pipeline_runs).where(is_dead).values(state="killed", error=_KILLED)
     if not _execute(db, killed, begun):
         raise ConfigurationError(

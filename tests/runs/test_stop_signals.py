@@ -62,12 +62,12 @@ def test_a_handler_of_the_program_stays():
 def test_the_command_lets_its_run_finish(monkeypatch):
     """The run is replaced by one that gets SIGTERM: without a handler this process would end."""
 
-    class Ended(Exception):
+    class EndedError(Exception):
         pass
 
     def run(*_, **__):
         os.kill(os.getpid(), signal.SIGTERM)
-        raise Ended
+        raise EndedError
 
     class Flow:
         def ingest(self):
@@ -78,5 +78,5 @@ def test_the_command_lets_its_run_finish(monkeypatch):
                 name = "load"
 
     monkeypatch.setattr(run_command, "run", run)
-    with pytest.raises(Ended):
+    with pytest.raises(EndedError):
         run_command._make_one_run(Flow(), None, None)
