@@ -38,12 +38,6 @@ WRONG = {
         {"HOLDED_DATABASE_URL": "postgresql://holded@127.0.0.1:1/x", "HOLDED_RUNS_RETRY": "100ms"},
         "127.0.0.1:1",
     ),
-    "budget of the last run": (
-        ExitCode.TOO_MANY_REJECTED,
-        ("run", "--every", "1s", "--max-runs", "1", "--max-rejected", "10%", "--no-progress"),
-        {},
-        "rejected",
-    ),
     "budget": (ExitCode.TOO_MANY_REJECTED, ("run", "--max-rejected", "10%"), {}, "rejected"),
     "strict": (ExitCode.TOO_MANY_REJECTED, ("run", "--strict"), {}, "rejected"),
     "a host": (ExitCode.WRONG_USAGE, ("serve", "--host", "0.0.0.0", "--port", "0"), {}, "API keys"),
@@ -58,6 +52,11 @@ def test_an_error_is_one_sentence_with_its_code_and_no_traceback(place, name):
     assert words in result.stderr
     assert result.stdout == ""
     assert "Traceback" not in result.output
+
+
+def test_runs_that_end_have_the_code_of_the_last_one(place):
+    result = place.run("run", "--every", "1s", "--max-runs", "1", "--max-rejected", "10%")
+    assert result.exit_code == ExitCode.TOO_MANY_REJECTED, result.output
 
 
 def test_debug_shows_the_traceback(place):
