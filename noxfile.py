@@ -14,6 +14,16 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = False
 _INTEGRATION = ("-e", ".[test]", "-r", "tests/integration/services/requirements.txt")
 
+_LOWEST_TESTS = (
+    "tests/model",
+    "tests/api/test_collect.py",
+    "tests/api/test_events.py",
+    "tests/api/test_health.py",
+    "tests/postgres/test_same_content.py",
+    "tests/runs/test_run_records.py",
+    "tests/schemas/test_registry.py",
+    "tests/transforms/test_id_conflicts.py",
+)
 _PROJECT = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = [
     classifier.rsplit(" ", 1)[1]
@@ -27,6 +37,18 @@ def tests(session: nox.Session) -> None:
     """The tests, on every supported Python that is installed."""
     session.install("-e", ".[docs]")
     session.run("pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def lowest(session: nox.Session) -> None:
+    """A part of the tests with the lowest version of each dependency that pyproject.toml allows, so that it is true."""
+    session.install("uv")
+    requirements = str(Path(session.create_tmp()) / "lowest.txt")
+    compile_them = ("uv", "pip", "compile", "--quiet", "--resolution", "lowest-direct", "--extra", "test")
+    session.run(*compile_them, "pyproject.toml", "-o", requirements)
+    session.install("-r", requirements)
+    session.install("--no-deps", "-e", ".")
+    session.run("pytest", *(session.posargs or _LOWEST_TESTS))
 
 
 @nox.session

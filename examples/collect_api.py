@@ -50,7 +50,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add_store(parser)
     add_schemas(parser, without="events are then checked before they are accepted")
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1); others need keys")
+    add("--host", default="localhost", help="address to listen on (default: localhost); others need keys")
     add("--port", type=int, default=8000, help="port to listen on (default: 8000)")
     add("--keep", metavar="DIR", help="keep the local store's data in this folder")
     add("--no-keys", action="store_true", help="answer this machine without a key")

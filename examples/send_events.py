@@ -1,7 +1,7 @@
 """Sends sample events to a running ingestion API, and reports what happened to them.
 
-    python examples/send_events.py http://127.0.0.1:8000 --events 10000
-    python examples/send_events.py http://127.0.0.1:8000 --events 5000 --package 50 --senders 4 --rate 500 --faults 0.05
+    python examples/send_events.py http://localhost:8000 --events 10000
+    python examples/send_events.py http://localhost:8000 --events 5000 --package 50 --senders 4 --rate 500 --faults 0.05
 
 The API key comes from the environment variable HOLDED_API_KEY; it needs the scope `collect`. A package that is
 answered with 429 or 503, or not answered, is sent again unchanged, after the time in `Retry-After`.
@@ -37,6 +37,7 @@ class Report:
 
     Attributes:
         acknowledged: ids of the events that the API accepted; a message that was sent twice has one id.
+        duplicates: how many of them were sent twice in one package, and so are stored once.
         rejected: events that the API did not accept, by reason.
         lost: events that were not acknowledged until the deadline.
         retried: packages that were sent again, by status or error.
@@ -44,6 +45,7 @@ class Report:
     """
 
     acknowledged: list[str] = attrs.field(factory=list)
+    duplicates: int = 0
     rejected: Counter[str] = attrs.field(factory=Counter)
     lost: int = 0
     retried: Counter[str] = attrs.field(factory=Counter)
@@ -54,6 +56,7 @@ class Report:
         """Adds the answer to a package."""
         with self._lock:
             self.acknowledged += [accepted["event_id"] for accepted in answer["accepted"]]
+            self.duplicates += len(answer["duplicates"])
             self.rejected.update(each["reason"] for each in answer["rejected"])
             self.seconds.append(seconds)
 
@@ -195,6 +198,7 @@ def print_report(report: Report, sent: int, seconds: float) -> None:
     took = sorted(report.seconds) or [0.0]
     print(f"{'sent':<32}{sent:>12,}")
     print(f"{'acknowledged':<32}{len(report.acknowledged):>12,}")
+    print(f"{'  twice in one package':<32}{report.duplicates:>12,}")
     print(f"{'  different events':<32}{len(set(report.acknowledged)):>12,}")
     print(f"{'rejected':<32}{sum(report.rejected.values()):>12,}")
     for reason, number in report.rejected.most_common():

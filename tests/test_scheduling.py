@@ -60,7 +60,7 @@ def test_a_service_runs_the_command_and_alerts(name, more):
 
 
 def test_a_wrong_configuration_is_not_tried_again():
-    assert unit_of("holded-continuous.service")["Service"]["RestartPreventExitStatus"] == "2"
+    assert unit_of("holded-continuous.service")["Service"]["RestartPreventExitStatus"] == "2 4"
 
 
 def test_the_line_of_cron_is_one_that_a_shell_accepts():

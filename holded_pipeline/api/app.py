@@ -17,6 +17,7 @@ from holded_pipeline.api.routes import router
 from holded_pipeline.api.service import Service
 from holded_pipeline.api.settings import Limits, Writing
 from holded_pipeline.api.watching.middleware import MonitoringMiddleware
+from holded_pipeline.api.watching.trailing_slash import TrailingSlashMiddleware
 from holded_pipeline.schemas.subjects import Subject
 from holded_pipeline.store.minio import MinIO
 
@@ -82,6 +83,7 @@ def create_app(
     app.include_router(router)
     problems.install_handlers(app)
     app.add_middleware(MonitoringMiddleware, metrics=service.metrics)
+    app.add_middleware(TrailingSlashMiddleware)
     _customize_openapi(app)
     return app
 

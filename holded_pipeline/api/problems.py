@@ -146,7 +146,7 @@ async def _handle_http_error(_: Request, error: Exception) -> Response:
 
 async def _handle_invalid_parameter(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  as above
-    detail = "; ".join(f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
+    detail = "; ".join(f"{fault['loc'][-1]}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors())
     return Problem(400, "invalid_parameter", f"{detail}; see /docs").response()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -14,8 +14,8 @@ _PACKAGE = "019ab4c3-1f00-7a10-8000-3c5d7e9f1a2b"
 class Counts(BaseModel):
     """Numbers of events."""
 
-    received: int
-    accepted: int
+    received: int = Field(description="accepted and rejected")
+    accepted: int = Field(description="safe in the store, those listed as duplicates among them")
     rejected: int
 
 
@@ -26,8 +26,15 @@ class AcceptedEvent(BaseModel):
     event_id: str
 
 
+class DuplicateEvent(BaseModel):
+    """An accepted event that is the same JSON value as an earlier one of the package, and is stored once with it."""
+
+    index: int = Field(description="its position in the package, from 0")
+    duplicate_of: int = Field(description="the position of the earlier one")
+
+
 class SchemaViolation(BaseModel):
-    """One way in which an event breaks its schema."""
+    """One way in which an event breaks its schema, or differs from an earlier one with its id."""
 
     pointer: str = Field(description="JSON Pointer to the value that is wrong")
     keyword: str
@@ -51,11 +58,19 @@ class CollectResponse(BaseModel):
     received_at: str
     counts: Counts
     accepted: list[AcceptedEvent] = Field(description="stored, as the store has confirmed")
+    duplicates: list[DuplicateEvent] = Field(description="the accepted events that repeat an earlier one")
     rejected: list[RejectedEvent] = Field(description="not stored as events")
 
 
+class Health(BaseModel):
+    """Whether the process runs, and whether each server that it depends on answers."""
+
+    status: Literal["healthy", "degraded"] = Field(description="degraded if a dependency is unavailable")
+    dependencies: dict[str, Literal["healthy", "unavailable"]]
+
+
 class ServerStatus(BaseModel):
-    """The status of the process or of its store."""
+    """The status of the store."""
 
     status: str
 
@@ -68,11 +83,13 @@ def example_response(accepted: int, rejected: int) -> dict[str, Any]:
         received_at="2026-11-24T09:15:00.125000+00:00",
         counts=Counts(received=accepted + rejected, accepted=accepted, rejected=rejected),
         accepted=[AcceptedEvent(index=0, event_id=_ID)] * accepted,
+        duplicates=[],
         rejected=[rejected_event] * rejected,
     ).model_dump()
 
 
-EXAMPLE_MESSAGE = {
+_MESSAGE_ID = r"X-Message-Stamp-Holded\Core\Messaging\Messenger\Stamp\MessageIdStamp"
+EXAMPLE_MESSAGE: dict[str, Any] = {
     "data": {"id": "6740a1", "amount": 12.5, "status": "created"},
     "headers": {
         "type": r"Holded\Wallet\Domain\Transaction\Events\WalletTransactionCreatedEvent",
@@ -82,7 +99,7 @@ EXAMPLE_MESSAGE = {
             "userId": "5f0c9b7e18a3",
         },
         r"X-Message-Stamp-Holded\Core\Messaging\Messenger\Stamp\TimestampStamp": {"dispatchedAt": 1795511700000},
-        r"X-Message-Stamp-Holded\Core\Messaging\Messenger\Stamp\MessageIdStamp": {"id": _ID},
+        _MESSAGE_ID: {"id": _ID},
     },
 }
 """A message as Holded's services send it."""
@@ -105,6 +122,7 @@ holded_api_queue_packages 0.0
 """
 """Some of the metrics."""
 
+_OTHER_MESSAGE = EXAMPLE_MESSAGE | {"headers": EXAMPLE_MESSAGE["headers"] | {_MESSAGE_ID: {"id": _PACKAGE}}}
 _EVENT = {"type": "object", "description": "an event, as the producer sends it"}
 REQUEST_BODY = {
     "required": True,
@@ -115,12 +133,12 @@ REQUEST_BODY = {
             "schema": {"oneOf": [_EVENT, {"type": "array", "items": _EVENT}]},
             "examples": {
                 "one": {"summary": "one event", "value": EXAMPLE_MESSAGE},
-                "several": {"summary": "a package", "value": [EXAMPLE_MESSAGE, EXAMPLE_MESSAGE]},
+                "several": {"summary": "a package", "value": [EXAMPLE_MESSAGE, _OTHER_MESSAGE]},
             },
         },
         "application/x-ndjson": {
             "schema": {"type": "string"},
-            "examples": {"lines": {"value": f"{json.dumps(EXAMPLE_MESSAGE)}\n{json.dumps(EXAMPLE_MESSAGE)}\n"}},
+            "examples": {"lines": {"value": f"{json.dumps(EXAMPLE_MESSAGE)}\n{json.dumps(_OTHER_MESSAGE)}\n"}},
         },
     },
 }

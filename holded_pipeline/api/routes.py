@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Security
@@ -18,6 +18,7 @@ from holded_pipeline.api.access.caller import Caller
 from holded_pipeline.api.collecting.endpoint import respond_to_collect
 from holded_pipeline.api.problems import Problem, problem_responses, unavailable
 from holded_pipeline.api.received.archive import Cursor, partition_of
+from holded_pipeline.api.received.iso_day import IsoDay
 from holded_pipeline.api.service import service_of
 
 # Problems of every route that needs a key, and of the routes that search the store.
@@ -51,7 +52,7 @@ def authenticate(scope: Scope) -> Callable[..., Awaitable[Caller]]:
 Sender = Annotated[Caller, Depends(authenticate("collect"))]
 Reader = Annotated[Caller, Depends(authenticate("read"))]
 MetricsReader = Annotated[Caller, Depends(authenticate("metrics"))]
-Day = Annotated[date | None, Query(alias="date", description="the UTC day on which the events were received")]
+Day = Annotated[IsoDay | None, Query(alias="date", description="the UTC day on which the events were received")]
 Hour = Annotated[int | None, Query(ge=0, le=23, description="an hour of that day")]
 
 
@@ -169,19 +170,27 @@ async def get_event(
     return Response(line, media_type="application/json")
 
 
+_HEALTHY = {"status": "healthy", "dependencies": {"store": "healthy", "schemas": "healthy"}}
+
+
+@router.head("/health", include_in_schema=False)
 @router.get(
     "/health",
-    summary="Whether the process runs",
-    response_model=response_models.ServerStatus,
-    responses={
-        200: {"description": "The process runs.", "content": {"application/json": {"example": {"status": "ok"}}}}
-    },
+    summary="Whether the process runs, and its dependencies answer",
+    response_model=response_models.Health,
+    responses={200: {"description": "The process runs.", "content": {"application/json": {"example": _HEALTHY}}}},
 )
-async def health() -> response_models.ServerStatus:
-    """Does not check the store: an outage of the store is no reason to restart the process."""
-    return response_models.ServerStatus(status="ok")
+async def health(request: Request) -> Response:
+    """Answers 200 in any case: an outage of the store is no reason to restart the process.
+
+    The status is `degraded` if a dependency did not answer within half a second. It is asked at most once a second.
+    """
+    words = await request.app.state.service.health()
+    status = "degraded" if "unavailable" in words.values() else "healthy"
+    return JSONResponse({"status": status, "dependencies": words})
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get(
     "/ready",
     summary="Whether the store can be reached",

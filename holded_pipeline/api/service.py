@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -27,7 +26,9 @@ from holded_pipeline.api.problems import unavailable
 from holded_pipeline.api.received.archive import Archive
 from holded_pipeline.api.received.recent_events import RecentEvents
 from holded_pipeline.api.settings import Limits, Writing
+from holded_pipeline.api.watching.health import Word, dependency_words, registry_check
 from holded_pipeline.api.watching.metrics import Metrics
+from holded_pipeline.api.watching.readiness import Readiness
 from holded_pipeline.model.errors import ConfigurationError, TransientError
 from holded_pipeline.schemas.subjects import Subject
 from holded_pipeline.servers.retry import Retry
@@ -36,41 +37,7 @@ from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import join_key, validate_prefix
 
 T = TypeVar("T")
-_CHECK_INTERVAL = 1.0
 _logger = logging.getLogger("holded_pipeline.api")
-
-
-class Readiness:
-    """Checks that the store can be reached, at most once a second for all requests together."""
-
-    def __init__(self, check: Callable[[], None]) -> None:
-        self._check = check
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="holded-ready")
-        self._result: asyncio.Future[None] | None = None
-        self._checked_at = float("-inf")
-
-    async def check(self) -> None:
-        """Returns if the store can be reached.
-
-        Raises:
-            Exception: the error of the store client.
-        """
-        is_recent = time.monotonic() - self._checked_at < _CHECK_INTERVAL
-        if self._result is None or (self._result.done() and not is_recent):
-            self._checked_at = time.monotonic()
-            self._result = asyncio.get_running_loop().run_in_executor(self._thread, self._check)
-            self._result.add_done_callback(_ignore_exception)
-        await asyncio.shield(self._result)
-
-    def close(self) -> None:
-        """Ends its thread."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-def _ignore_exception(result: asyncio.Future[None]) -> None:
-    """Keeps asyncio from logging the error of a check whose requests have all ended: nobody retrieves it."""
-    if not result.cancelled():
-        result.exception()
 
 
 class Service:
@@ -104,14 +71,16 @@ class Service:
         self._rejected_prefix = validate_prefix(rejected_prefix, name="rejected_prefix")
         self._queues: list[GroupCommit] = []
         self._is_open = False
+        self._run_id = f"collect-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(4)}"
         self._schema_check = None
+        self._registry_check = registry_check(schemas, writing.store_seconds)
         if schemas is not None:
             self._schema_check = SchemaCheck(
                 schemas,
                 subject=subject,
                 version=version,
                 registry_seconds=writing.store_seconds,
-                run_id=f"collect-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(4)}",
+                run_id=self._run_id,
                 retry_after=writing.retry_after,
             )
         self._add_gauges()
@@ -138,9 +107,13 @@ class Service:
             limits=self.limits,
             schema_check=self._schema_check,
             audit=self._audit,
+            run_id=self._run_id,
         )
         self.archive = Archive(store, self._prefix, self.limits)
         self.readiness = Readiness(store.check)
+        self._dependencies: dict[str, Readiness | None] = {"store": self.readiness}
+        if self._schema_check is not None:
+            self._dependencies["schemas"] = Readiness(self._registry_check) if self._registry_check else None
         self._search_threads = ThreadPoolExecutor(self.limits.scans, thread_name_prefix="holded-search")
         self._searches = 0
         self._is_open = True
@@ -163,7 +136,9 @@ class Service:
         await asyncio.gather(*(queue.close() for queue in self._queues))
         self._is_open = False
         self.collector.close()
-        self.readiness.close()
+        for dependency in self._dependencies.values():
+            if dependency is not None:
+                dependency.close()
         self._search_threads.shutdown(wait=False, cancel_futures=True)
         if self._schema_check is not None:
             self._schema_check.close()
@@ -186,6 +161,10 @@ class Service:
             raise unavailable("store_unavailable", "the store cannot be read", self.writing.retry_after) from error
         finally:
             self._searches -= 1
+
+    async def health(self) -> dict[str, Word]:
+        """A word for the store and for the schemas, if events are checked; also when the service is not open."""
+        return await dependency_words(self._dependencies) if self._is_open else {"store": "unavailable"}
 
     def log_not_ready(self, error: Exception) -> None:
         """Logs why the server is not ready; the response does not say it."""

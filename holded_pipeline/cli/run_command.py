@@ -8,12 +8,14 @@ import click
 import msgspec
 
 from holded_pipeline.cli.durations import parse_duration
-from holded_pipeline.cli.exit_codes import ExitCode
+from holded_pipeline.cli.exit_codes import ExitCode, exit_code_of
 from holded_pipeline.cli.flow import Flow
 from holded_pipeline.cli.options import BudgetParameter, CommandContext, DurationParameter, shared_options
 from holded_pipeline.cli.output import Output
 from holded_pipeline.cli.settings import Settings
 from holded_pipeline.runs.run_report import RunReport
+from holded_pipeline.runs.stop_signals import finishing_on_sigterm
+from holded_pipeline.transforms.beam.run_errors import error_for_user
 from holded_pipeline.transforms.run import run
 from holded_pipeline.transforms.run_every import run_every
 
@@ -30,8 +32,9 @@ from holded_pipeline.transforms.run_every import run_every
 def run_command(context: CommandContext, **options: Any) -> None:
     """Run the pipeline: what is new below the raw prefix is checked, enriched, stored and loaded.
 
-    With --every it goes on until SIGTERM or Ctrl-C, which finish the run that is going on. Of all processes with one
-    name (`name` of [flow]), on any machine, one runs and the others wait to take over.
+    SIGTERM lets the run finish first; a second one ends it at once. With --every it goes on until SIGTERM or Ctrl-C,
+    which finish the run that is going on. Of all processes with one name (`name` of [flow]), on any machine, one runs
+    and the others wait to take over.
 
     \b
     Examples:
@@ -50,7 +53,8 @@ def run_command(context: CommandContext, **options: Any) -> None:
 
 
 def _make_one_run(flow: Flow, out: Output, progress: bool | None) -> None:  # noqa: FBT001
-    report = run(flow.ingest(), progress=progress, name=flow.settings.flow.name)
+    with finishing_on_sigterm():
+        report = run(flow.ingest(), progress=progress, name=flow.settings.flow.name)
     out.document(report.to_dict(), str(report))
     exit_unless_balanced(report, out)
 
@@ -68,7 +72,9 @@ def _make_runs(flow: Flow, out: Output, every: float, options: dict[str, Any]) -
     )
     out.say(f"{summary.succeeded:,} runs succeeded, {summary.failed:,} failed: {summary.ended_because}")
     if summary.last_error is not None:
-        click.get_current_context().exit(ExitCode.FAILED)
+        failure = summary.last_exception
+        code = ExitCode.FAILED if failure is None else exit_code_of(error_for_user(failure))
+        click.get_current_context().exit(code)
 
 
 def exit_unless_balanced(report: RunReport, out: Output) -> None:

@@ -101,7 +101,7 @@ class KeySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[api]`: where the API listens. Its keys are in the environment, or their hashes in a file."""
 
-    host: Text = "127.0.0.1"
+    host: Text = "localhost"
     port: Port = 8000
     rate: str = "1000/second"
     proxy: str | None = None

@@ -47,7 +47,7 @@ retry = "60s"                          # how long a server that does not answer 
 
 [api]                                  # for `serve`; its keys are in HOLDED_API_KEY, or HOLDED_API_KEY_<NAME>,
                                        # and such a key may only send events
-host = "127.0.0.1"
+host = "localhost"
 port = 8000
 # rate = "1000/second"                 # requests for each key, or "none"
 # check_schemas = true                 # events are checked before they are accepted

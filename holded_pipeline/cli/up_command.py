@@ -28,7 +28,7 @@ from holded_pipeline.runs.run_report import RunReport
 from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.transforms.run_every import run_every
 
-_HOST = "127.0.0.1"
+_HOST = "localhost"
 _COMPANY = "b5fb12e0d9090b8906555096"
 
 

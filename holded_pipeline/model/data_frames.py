@@ -15,6 +15,6 @@ def data_frame(rows: Iterable[Mapping[str, Any]]) -> Any:
     """
     try:
         pandas = importlib.import_module("pandas")  # it is optional, and takes long
-    except ImportError as error:
-        raise ImportError("to_pandas needs pandas: pip install pandas; or iterate, which needs nothing") from error
+    except ImportError:
+        raise ImportError("to_pandas needs pandas: pip install pandas; or iterate, which needs nothing") from None
     return pandas.DataFrame(list(rows))

@@ -66,8 +66,8 @@ REASONS: tuple[CodeReference, ...] = (
     ),
     CodeReference(
         "id_conflict",
-        "write",
-        "its id is stored with another content; the message says where that was read",
+        "collect, write",
+        "its id is accepted or stored with another content; the message has the values that differ, and where it is",
         'give each event an id of its own, or replace the stored one: `on_conflict="update"`',
     ),
     CodeReference(

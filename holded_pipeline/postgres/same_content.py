@@ -13,8 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.model.json_differences import MAX_DIFFERENCES
+from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Violation
 from holded_pipeline.postgres.dialect import quote_name
+from holded_pipeline.postgres.differing_values import differing_values
 from holded_pipeline.postgres.load_transaction import Cursor
 from holded_pipeline.postgres.merged_rows import MergedRows
 
@@ -34,10 +37,11 @@ def conflicts_statement(rows: MergedRows, target: str, staged: str) -> str | Non
     """The SQL text; None where no row can be in conflict. Columns that a row omits are not compared."""
     # Table t (k int PRIMARY KEY, n numeric, v text) with same=("n", "v"):
     #
-    #   SELECT position, columns, keys, place FROM (
+    #   SELECT position, columns, keys, place, differing FROM (
     #       SELECT hp$position AS position, ARRAY[stored.hp$key_1::text] AS keys, NULL::text AS place,
     #           array_remove(ARRAY[CASE WHEN <n differs> THEN 'n' END, CASE WHEN <v differs> THEN 'v' END], NULL)
-    #               AS columns
+    #               AS columns,
+    #           jsonb_build_array(CASE WHEN <n differs> THEN <where and how> END, …) AS differing
     #       FROM (SELECT *, "k" AS hp$key_1 FROM holded_stage_1) AS incoming
     #       JOIN LATERAL (SELECT "n", "v" FROM "t" AS known WHERE "k" = incoming.hp$key_1 LIMIT 1) AS stored ON true
     #       WHERE ROW(incoming."n", incoming."v")::record *<> ROW(stored."n", stored."v")::record
@@ -58,9 +62,11 @@ def conflicts_statement(rows: MergedRows, target: str, staged: str) -> str | Non
     known = [f"{sql} {equal} incoming.{key}" for sql, key in zip(identity.keys, keys, strict=True)]
     known += [f"({identity.condition})"] if identity.condition else []
     differing = ", ".join(f"CASE WHEN {_differs(rows, column)} THEN {_literal(column.name)} END" for column in compared)
+    values = ", ".join(f"CASE WHEN {_differs(rows, column)} THEN {_differences_in(column)} END" for column in compared)
     return (
-        "SELECT position, columns, keys, place FROM (SELECT incoming.hp$position AS position, "
+        "SELECT position, columns, keys, place, differing FROM (SELECT incoming.hp$position AS position, "
         f"pg_catalog.array_remove(ARRAY[{differing}]::text[], NULL) AS columns, "
+        f"pg_catalog.jsonb_build_array({values}) AS differing, "
         f"ARRAY[{', '.join(f'incoming.{key}::text' for key in keys)}] AS keys, "
         f"{f'stored.{quote_name(place)}::text' if place else 'NULL::text'} AS place "
         f"FROM (SELECT *, {incoming} FROM {staged}{where}) AS incoming JOIN LATERAL (SELECT {', '.join(read)} "
@@ -83,6 +89,12 @@ def _differs(rows: MergedRows, column: sa.Column[Any]) -> str:
     return differs if rows.defaults is None else f"{rows.is_filled(column.name)} AND {differs}"
 
 
+def _differences_in(column: sa.Column[Any]) -> str:
+    """Where the rows differ in a column, as SQL."""
+    name = quote_name(column.name)
+    return differing_values(column, f"incoming.{name}", f"stored.{name}", _literal(json_pointer([column.name])))
+
+
 def _image(row: str, names: Sequence[str]) -> str:
     return f"ROW({', '.join(f'{row}.{name}' for name in names)})::record"
 
@@ -97,16 +109,29 @@ def _place_column(table: sa.Table) -> str | None:
     return "source" if source is not None and isinstance(source.type, sa.JSON) else None
 
 
-def _rejection(rows: MergedRows, columns: list[str], keys: list[str | None], place: str | None) -> RejectRecord:
+def _rejection(
+    rows: MergedRows,
+    columns: list[str],
+    keys: list[str | None],
+    place: str | None,
+    differing: list[list[list[str]] | None],
+) -> RejectRecord:
     identity = rows.target
     named = ", ".join(identity.keys if identity else ()).replace('"', "")
     values = ", ".join("NULL" if key is None else key for key in keys)
+    violations = [_violation(*each) for column in differing for each in column or ()]
+    shown = "; ".join(f"{each.pointer}: {each.message}" for each in violations[:MAX_DIFFERENCES])
     message = (
         f"{rows.table.name} has a row with ({named}) = ({values}) and another content: {', '.join(columns)} "
-        f"{'differs' if len(columns) == 1 else 'differ'}; the stored row {_describe_place(place)}"
+        f"{'differs' if len(columns) == 1 else 'differ'} ({shown}); the stored row {_describe_place(place)}, and this "
+        "content is in the record of this rejection"
     )
-    violations = [Violation(f"/{column}", REASON, "differs from the stored row") for column in columns]
     return RejectRecord(REASON, message, violations)
+
+
+def _violation(pointer: str, new: str | None, old: str | None) -> Violation:
+    words = "differs from the stored row" if new is None else f"{new} here, {old} in the stored row"
+    return Violation(pointer, REASON, words)
 
 
 def _describe_place(place: str | None) -> str:

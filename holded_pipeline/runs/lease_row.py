@@ -9,8 +9,7 @@ import attrs
 import sqlalchemy as sa
 
 from holded_pipeline.postgres.postgres import Postgres
-from holded_pipeline.postgres.retried_call import call_postgres
-from holded_pipeline.postgres.time_limit import Deadline
+from holded_pipeline.runs.run_database import in_transaction
 
 _EXPIRES: Final = "clock_timestamp() + make_interval(secs => :seconds)"
 # The same holder may take it again: an attempt whose answer was lost is repeated.
@@ -39,29 +38,23 @@ class LeaseAnswer:
 
 
 def take_lease(db: Postgres, name: str, holder: str, seconds: float, now: Callable[[], float]) -> LeaseAnswer:
-    """Takes a lease that is free or expired; raises as `call_postgres`."""
+    """Takes a lease that is free or expired; raises as `in_transaction`."""
     return _change_row(db, _TAKE, now, name=name, holder=holder, seconds=seconds)
 
 
 def renew_lease(db: Postgres, name: str, holder: str, seconds: float, now: Callable[[], float]) -> LeaseAnswer:
-    """Renews the lease of a holder, if it is still its own; raises as `call_postgres`."""
+    """Renews the lease of a holder, if it is still its own; raises as `in_transaction`."""
     return _change_row(db, _RENEW, now, name=name, holder=holder, seconds=seconds)
 
 
 def delete_lease(db: Postgres, name: str, holder: str) -> None:
-    """Deletes the lease of a holder, if it is still its own; raises as `call_postgres`."""
+    """Deletes the lease of a holder, if it is still its own; raises as `in_transaction`."""
     _change_row(db, _DELETE, lambda: 0.0, name=name, holder=holder)
 
 
 def _change_row(db: Postgres, statement: str, now: Callable[[], float], **values: Any) -> LeaseAnswer:
-    engine = db.engine(poolclass=sa.NullPool)
+    def change(connection: sa.Connection) -> LeaseAnswer:
+        asked_at = now()
+        return LeaseAnswer(connection.execute(sa.text(statement), values).rowcount == 1, asked_at)
 
-    def attempt(deadline: Deadline) -> LeaseAnswer:
-        limit = deadline.time_limit()
-        with limit.connect(engine) as connection, connection.begin():
-            connection.exec_driver_sql(limit.set_timeouts_sql())
-            asked_at = now()
-            changed = connection.execute(sa.text(statement), values).rowcount
-        return LeaseAnswer(changed == 1, asked_at)
-
-    return call_postgres(db, attempt)
+    return in_transaction(db, change)

@@ -133,7 +133,8 @@ class Leftovers:
         if next(store.objects(manifests), None) is None:
             raise ConfigurationError(
                 f"there is no manifest in {self._lake.bucket}/{manifests}, so nothing says which objects are wanted; "
-                "give the prefix that WriteMinIO was given, in a pipeline with SettleObjects"
+                "give the prefix that WriteMinIO was given, in a pipeline with SettleObjects. If no run of it has "
+                "succeeded yet, let one succeed, and ask again"
             )
         dead = self._dead_runs()
         if not dead:

@@ -62,7 +62,7 @@ class RunMetrics:
         True
 
     Raises:
-        ConfigurationError: prometheus_client is not installed.
+        ConfigurationError: prometheus_client is not installed, or the file is there and cannot be read.
 
     **Guarantees:** nothing is registered in prometheus_client's global registry. A file is replaced at once, never
     half-written. A file or a gateway that cannot be written is logged and does not fail the run.
@@ -88,7 +88,7 @@ class RunMetrics:
         for key in (key for key, (_, labels) in COUNTERS.items() if not labels):
             self._add(key, 0)
         if self._textfile is not None and self._textfile.exists():
-            self._restore(self._textfile.read_text(encoding="utf-8"))
+            self._restore_from(self._textfile)
 
     def observe(self, report: RunReport) -> None:
         """Adds what a run did; writes the file and sends to the Pushgateway, where there are any."""
@@ -118,11 +118,11 @@ class RunMetrics:
         """Serves `/metrics` inside a `with` block, which is given the port; with port 0 the system picks one.
 
         Raises:
-            ConfigurationError: the port is in use.
+            ConfigurationError: the port is in use, or is none.
         """
         try:
             server, thread = self._client.start_http_server(port, host, registry=self._registry)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise ConfigurationError(
                 f"/metrics cannot be served on {host}:{port}: {error}; pass another metrics_port"
             ) from error
@@ -150,6 +150,15 @@ class RunMetrics:
 
     def _set(self, key: str, value: float) -> None:
         self._metrics[key].labels(pipeline=self.name).set(value)
+
+    def _restore_from(self, path: Path) -> None:
+        try:
+            self._restore(path.read_text(encoding="utf-8"))
+        except Exception as error:  # whatever is in a damaged file
+            raise ConfigurationError(
+                f"the metrics of {self.name} cannot be read from {path}: {error}; repair or remove the file, without "
+                "which the counters begin at 0"
+            ) from error
 
     def _restore(self, text: str) -> None:
         """Takes over the counters and the times of an older file."""

@@ -67,7 +67,7 @@ def show_progress(counts: CountsNow, progress: bool | None, *, unseen: str) -> I
         progress: see `hp.run`.
         unseen: what is shown instead of figures as long as there are none.
     """
-    if progress is False:
+    if progress is False or sys.stderr is None:  # a process that was started with it closed
         yield
         return
     stop = threading.Event()

@@ -19,16 +19,21 @@ _SECRET_NAME: Final = re.compile(
 )
 _PASSWORD_IN_URL: Final = re.compile(r"(?<=://)([^/\s:@]*):(\S+)@")
 _SECRET_IN_QUERY: Final = re.compile(r"(?i)([?&](?:password|sslpassword|token|secret|sig|signature|key)=)[^&\s]+")
+# libpq's own form: host=h password=x, or password='x y'. What stands in a query is found by the one above.
+_SECRET_IN_CONNINFO: Final = re.compile(
+    r"""(?i)(?<![?&\w])(\w*password\s*=\s*)(?:'(?:[^'\\]|\\.)*'?|(?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*)"""
+)
 _LONGEST: Final = 2_000
 _GIT_SECONDS: Final = 2.0
 
 
 def without_secrets(text: str, secrets: Iterable[str] = ()) -> str:
-    """A text without the passwords of URLs in it, and without these secrets."""
+    """A text without the passwords of URLs and of libpq's key/value strings in it, and without these secrets."""
     for secret in secrets:
         if secret:
             text = text.replace(secret, _HIDDEN)
-    return _SECRET_IN_QUERY.sub(rf"\1{_HIDDEN}", _PASSWORD_IN_URL.sub(rf"\1:{_HIDDEN}@", text))
+    text = _SECRET_IN_CONNINFO.sub(rf"\1{_HIDDEN}", _PASSWORD_IN_URL.sub(rf"\1:{_HIDDEN}@", text))
+    return _SECRET_IN_QUERY.sub(rf"\1{_HIDDEN}", text)
 
 
 def recordable(arguments: Mapping[str, Any], secrets: Iterable[str] = ()) -> dict[str, Any]:

@@ -9,8 +9,7 @@ import attrs
 import sqlalchemy as sa
 
 from holded_pipeline.postgres.postgres import Postgres
-from holded_pipeline.postgres.retried_call import call_postgres
-from holded_pipeline.postgres.time_limit import Deadline
+from holded_pipeline.runs.run_database import in_transaction
 
 MOST_ROWS: Final = 2_000_000
 """Figures are made of at most so many rows of a run."""
@@ -94,16 +93,8 @@ class RunFigures:
 
 def read_run_figures(db: Postgres, run_id: str, began_at: datetime, ended_at: datetime) -> RunFigures:
     """The figures of one run, read by one statement within `db.retry`."""
-    engine = db.engine(poolclass=sa.NullPool)
     values = {"run_id": run_id, "began_at": began_at, "ended_at": ended_at, "bounds": list(LATENESS_SECONDS)}
-
-    def attempt(deadline: Deadline) -> list[Any]:
-        limit = deadline.time_limit()
-        with limit.connect(engine) as connection, connection.begin():
-            connection.exec_driver_sql(limit.set_timeouts_sql())
-            return list(connection.execute(sa.text(_FIGURES), values))
-
-    return _figures_of(call_postgres(db, attempt))
+    return _figures_of(in_transaction(db, lambda each: list(each.execute(sa.text(_FIGURES), values))))
 
 
 def _figures_of(rows: list[Any]) -> RunFigures:

@@ -33,6 +33,7 @@ class RunsSummary:
         stored: rows, or events in objects, that those stored.
         rejected: records that those rejected.
         last_error: of the last run, if it failed; None if it succeeded.
+        last_exception: the error itself.
         ended_because: `stopped`, `max_runs`, or `not held` if another process had the lease for too long.
     """
 
@@ -42,12 +43,13 @@ class RunsSummary:
     stored: int = 0
     rejected: int = 0
     last_error: str | None = None
+    last_exception: Exception | None = attrs.field(default=None, eq=False, repr=False, kw_only=True)
     ended_because: str = "stopped"
 
-    def add(self, report: RunReport) -> RunsSummary:
-        """The summary with one run more."""
+    def add(self, report: RunReport, error: Exception | None = None) -> RunsSummary:
+        """The summary with one run more, and the error by which it failed."""
         if report.state == "failed":
-            return attrs.evolve(self, failed=self.failed + 1, last_error=report.error)
+            return attrs.evolve(self, failed=self.failed + 1, last_error=report.error, last_exception=error)
         return attrs.evolve(
             self,
             succeeded=self.succeeded + 1,
@@ -55,6 +57,7 @@ class RunsSummary:
             stored=self.stored + report.stored,
             rejected=self.rejected + report.rejected_total,
             last_error=None,
+            last_exception=None,
         )
 
 
@@ -132,17 +135,19 @@ class RunLoop:
 
     def _run_once(self) -> None:
         began, began_at = time.monotonic(), datetime.now(UTC)
+        failure: Exception | None = None
         try:
             report = self.run()
         except Exception as error:
             # Before the first success, what is set up wrong is said at once; later it may be changed while this runs.
             if not self.summary.succeeded and not isinstance(error, TransientError) and _is_wrong_from_the_start(error):
                 raise
+            failure = error
             seconds = time.monotonic() - began
             text = f"{type(error).__name__}: {error}"
             report = RunReport("", self.lease.name, "failed", began_at, seconds, {}, error=text)
             _logger.debug("the run failed", exc_info=error)
-        self.summary = self.summary.add(report)
+        self.summary = self.summary.add(report, failure)
         self._failed_in_a_row = self._failed_in_a_row + 1 if report.state == "failed" else 0
         _log(report)
         for observer in self.observers:
@@ -173,8 +178,8 @@ def _jittered(seconds: float) -> float:
 def _log(report: RunReport) -> None:
     seconds = report.seconds or 0.0
     if report.state == "failed":
-        first, *_ = (report.error or "").splitlines() or [""]
-        _logger.error("%s: run failed after %.1f s: %s", report.name, seconds, first)
+        in_one_line = " ".join((report.error or "").split())
+        _logger.error("%s: run failed after %.1f s: %s", report.name, seconds, in_one_line)
         return
     _logger.info(
         "%s: run %s succeeded in %.1f s: %d read, %d stored, %d duplicates, %d rejected",

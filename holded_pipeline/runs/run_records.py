@@ -12,9 +12,8 @@ import sqlalchemy as sa
 from holded_pipeline.model.data_frames import data_frame
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
-from holded_pipeline.postgres.retried_call import call_postgres
 from holded_pipeline.postgres.run_tables import pipeline_run_objects, pipeline_runs
-from holded_pipeline.postgres.time_limit import Deadline
+from holded_pipeline.runs.run_database import in_transaction
 from holded_pipeline.runs.run_report import RunReport, RunState
 
 KILLED_SECONDS = 60
@@ -180,7 +179,7 @@ def runs(db: Postgres, name: str | None = None, *, limit: int | None = None) -> 
     Args:
         db: the database.
         name: only those of the pipeline with this name.
-        limit: at most so many.
+        limit: at most so many, 0 or more.
 
     Returns:
         A sequence of `RunRecord`, with `.get(run_id)`, `[run_id]` and `to_pandas()`. Nothing is read before it is used.
@@ -190,12 +189,15 @@ def runs(db: Postgres, name: str | None = None, *, limit: int | None = None) -> 
         True
 
     Raises:
+        ValueError: the limit is less than 0.
         ConfigurationError: (using it) the database cannot be used as it is set up.
         TransientError: (using it) the database did not answer within `db.retry`.
 
     **Guarantees:** a run whose process ended without a word is shown as `killed` when it was not seen for a minute, by
     the database's clock. The tables are created if they do not exist.
     """
+    if limit is not None and limit < 0:
+        raise ValueError(f"limit must be 0 or more, got {limit}")
     return RunRecords(db, name, limit)
 
 
@@ -217,10 +219,4 @@ def _objects_of(db: Postgres, run_id: str) -> list[RunObject]:
 
 def _fetch(db: Postgres, query: sa.Select[Any]) -> list[dict[str, Any]]:
     migrate(db)
-    engine = db.engine(poolclass=sa.NullPool)
-
-    def attempt(deadline: Deadline) -> list[dict[str, Any]]:
-        with deadline.time_limit().connect(engine) as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
-
-    return call_postgres(db, attempt)
+    return in_transaction(db, lambda each: [dict(row) for row in each.execute(query).mappings()])

@@ -9,11 +9,11 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
-from holded_pipeline.postgres.retried_call import call_postgres
 from holded_pipeline.postgres.run_tables import pipeline_runs
-from holded_pipeline.postgres.time_limit import Deadline
+from holded_pipeline.runs.run_database import in_transaction
 from holded_pipeline.runs.run_records import KILLED_SECONDS, is_dead
 
 _KILLED = f"its process ended without a word: no sign of life for {KILLED_SECONDS} seconds"
@@ -45,7 +45,7 @@ def begin_run(db: Postgres, run: BegunRun, *, creates_tables: bool = True) -> No
     """Records that a run has begun, and marks those that were killed. The row of a run with this id is replaced.
 
     Raises:
-        ConfigurationError: a grant is missing, or the database is wrong.
+        ConfigurationError: a run with this id was settled, a grant is missing, or the database is wrong.
         TransientError: the database did not answer within `db.retry`.
     """
     if creates_tables:
@@ -53,9 +53,15 @@ def begin_run(db: Postgres, run: BegunRun, *, creates_tables: bool = True) -> No
     values = {**attrs.asdict(run), "state": "running", "counts": {}, "rejected": {}}
     again = {"began_at": sa.func.now(), "seen_at": sa.func.now(), "ended_at": None, "settled_at": None, "error": None}
     row = insert(pipeline_runs).values(values)
-    begun = row.on_conflict_do_update(index_elements=["run_id"], set_=values | again)
+    is_unsettled = pipeline_runs.c.settled_at.is_(None)
+    replaced = row.on_conflict_do_update(index_elements=["run_id"], set_=values | again, where=is_unsettled)
+    begun = replaced.returning(pipeline_runs.c.run_id)
     killed = sa.update(pipeline_runs).where(is_dead).values(state="killed", error=_KILLED)
-    _execute(db, killed, begun)
+    if not _execute(db, killed, begun):
+        raise ConfigurationError(
+            f"a run with the id {run.run_id!r} is recorded as settled, and its record is kept; give this run another "
+            "--run_id, or none"
+        )
 
 
 def mark_seen(db: Postgres, run_id: str, counts: Mapping[str, int]) -> None:
@@ -74,14 +80,11 @@ def end_run(db: Postgres, run_id: str, end: EndedRun) -> None:
     _execute(db, ended.values(**attrs.asdict(end), seen_at=now, ended_at=now))
 
 
-def _execute(db: Postgres, *statements: sa.Executable) -> None:
-    engine = db.engine(poolclass=sa.NullPool)
+def _execute(db: Postgres, *statements: sa.Executable) -> bool:
+    """Executes statements in one transaction; returns whether the last one returned a row."""
 
-    def attempt(deadline: Deadline) -> None:
-        limit = deadline.time_limit()
-        with limit.connect(engine) as connection, connection.begin():
-            connection.exec_driver_sql(limit.set_timeouts_sql())
-            for statement in statements:
-                connection.execute(statement)
+    def work(connection: sa.Connection) -> bool:
+        results = [connection.execute(statement) for statement in statements]
+        return results[-1].returns_rows and results[-1].first() is not None
 
-    call_postgres(db, attempt)
+    return in_transaction(db, work)

@@ -40,6 +40,28 @@ def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
+@contextlib.contextmanager
+def finishing_on_sigterm() -> Iterator[None]:
+    """Lets SIGTERM wait for the end of the block; a second one ends the process at once. In the main thread only.
+
+    A program that handles SIGTERM already keeps its handler.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def wait(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        _thread.start_new_thread(_logger.info, ("SIGTERM: the run is finished first; a second one ends it at once",))
+
+    signal.signal(signal.SIGTERM, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _set(stop: threading.Event, name: str) -> None:
     if not stop.is_set():
         stop.set()

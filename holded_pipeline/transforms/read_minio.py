@@ -19,7 +19,7 @@ from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import normalize_pattern
 from holded_pipeline.store.read_plan import ReadUnit, StoredObject
-from holded_pipeline.transforms.beam.accounted import READ, remember_counts
+from holded_pipeline.transforms.beam.accounted import READ, ReadPrefix, remember_counts, remember_prefix
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.recorded_runs import record_run
@@ -75,7 +75,8 @@ class ReadMinIO(RejectingTransform[Event]):
 
     Raises:
         ValueError: an argument is wrong, or no envelope has that name; the message lists the known ones.
-        ConfigurationError: (applying) the envelope cannot be pickled; (running) the bucket, the keys or the
+        ConfigurationError: (applying) the envelope cannot be pickled, or two steps read one prefix with one ledger;
+            (running) the bucket, the keys or the
             endpoint are wrong; or no object matches, see `on_empty`.
         ObjectVanishedError: (running) see `on_vanished`.
         ObjectUnreadableError: (running) see `on_unreadable`.
@@ -195,6 +196,9 @@ class ReadMinIO(RejectingTransform[Event]):
         outputs[READ_OBJECTS].element_type = ObjectCount
         if self._new_only is not None:
             ledger = self._new_only.db.url, self._new_only.name
+            if glob_prefix(self._pattern) == self._pattern:
+                place = self._lake.endpoint, self._lake.bucket
+                remember_prefix(outputs[READ_OBJECTS], ReadPrefix(step, ledger, place, self._pattern))
             remember_counts(READ, ledger, outputs[READ_OBJECTS])
             remember_counts(READ, ledger, listed[EMPTY])
             creates_tables = self._new_only.migrate

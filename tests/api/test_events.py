@@ -162,13 +162,16 @@ def test_a_search_that_takes_too_long_is_answered_with_504(api, lake):
     assert (answer.status_code, answer.json()["code"]) == (504, "took_too_long")
 
 
+NO_DAYS = ["yesterday", "0", "1700000000", "20261124", "2026-1-1", "2026-02-30", "2026-11-24T00:00:00", "0001-01-01"]
+
+
 @pytest.mark.parametrize(
     ("parameters", "code"),
     [
         ({"cursor": "nonsense"}, "invalid_cursor"),
         ({"cursor": "é"}, "invalid_cursor"),
         ({"cursor": "WzEsMiwzXQ"}, "invalid_cursor"),
-        ({"date": "yesterday"}, "invalid_parameter"),
+        *(({"date": day}, "invalid_parameter") for day in NO_DAYS),
         ({"hour": 24}, "invalid_parameter"),
         ({"limit": 0}, "invalid_parameter"),
     ],

@@ -10,7 +10,7 @@ import pytest
 import holded_pipeline as hp
 from holded_pipeline.api import ApiKey, create_app
 from holded_pipeline.reading.envelopes import company_ids_of, flat, holded
-from holded_pipeline.reading.holded_envelope import CONTEXT
+from holded_pipeline.reading.holded_envelope import CONTEXT, MESSAGE_ID
 
 NEEDS = {
     "/collect": "collect",
@@ -74,6 +74,7 @@ def test_a_key_is_refused_from_its_expiry_on(api, nowhere):
 
 def of_company(company, document=SENT):
     headers = {**document["headers"], CONTEXT: {**document["headers"][CONTEXT], "accountId": company}}
+    del headers[MESSAGE_ID]  # so the API gives each of them an id of its own
     return {**document, "headers": headers}
 
 

@@ -54,6 +54,11 @@ def test_an_error_is_one_sentence_with_its_code_and_no_traceback(place, name):
     assert "Traceback" not in result.output
 
 
+def test_runs_that_end_have_the_code_of_the_last_one(place):
+    result = place.run("run", "--every", "1s", "--max-runs", "1", "--max-rejected", "10%")
+    assert result.exit_code == ExitCode.TOO_MANY_REJECTED, result.output
+
+
 def test_debug_shows_the_traceback(place):
     result = place.run("--debug", "run", HOLDED_STORE_BUCKET="nowhere")
     assert result.exc_info[0].__name__ == "ConfigurationError"

@@ -93,6 +93,34 @@ def test_a_conflict_says_which_row_and_which_columns(db):
     assert [violation.pointer for violation in two.violations] == ["/it's \\ a", "/b"]
 
 
+def test_a_conflict_shows_the_first_differing_values_of_both(db):
+    kinds = {"d": JSONB, "j": JSON, "t": sa.Text, "b": sa.LargeBinary}
+    table = table_of(db, *(sa.Column(name, kind) for name, kind in kinds.items()))
+    old = {"d": {"a/b": [1, {"c": Decimal("1.50")}], "e": {}, "s": "x"}, "j": [1, 2], "t": None, "b": b"1"}
+    new = {"d": {"a/b": [1, {"c": "1"}], "f": None, "s": "y" * 500}, "j": [1], "t": "z", "b": b"2"}
+    ((_, rejected),) = load_rows(db, table, [{"k": 1, **old}, {"k": 1, **new}], same=tuple(kinds)).rejected
+    assert [(each.pointer, each.message) for each in rejected.violations] == [
+        ("/d/a~1b/1/c", '"1" here, 1.50 in the stored row'),
+        ("/d/e", "nothing here, an object in the stored row"),
+        ("/d/f", "null here, nothing in the stored row"),
+        ("/j/1", "nothing here, 2 in the stored row"),
+        ("/t", "z here, NULL in the stored row"),
+        ("/b", "differs from the stored row"),
+    ]
+    assert rejected.violations[0].message in rejected.message
+    ((_, rejected),) = load_rows(db, table, [{"k": 2, "t": "a"}, {"k": 2, "t": "b" * 500}], same=("t",)).rejected
+    assert len(rejected.message) < 300
+
+
+def test_a_number_that_is_a_gigabyte_of_text_is_not_written_out(db):
+    """Nine thousand numbers of 131,000 digits each: as one text they are more than PostgreSQL can make."""
+    table = table_of(db, sa.Column("d", JSONB))
+    bomb = "jsonb_build_object('n', jsonb_agg('1e131071'::numeric))"
+    rows_of(db, f"INSERT INTO t SELECT 1, {bomb} FROM generate_series(1, 9000)")
+    ((_, rejected),) = load_rows(db, table, [{"k": 1, "d": {"n": 1}}], same=("d",)).rejected
+    assert [each.message for each in rejected.violations] == ["1 here, an array in the stored row"]
+
+
 def test_conflicts_are_found_beside_rows_that_postgresql_rejects(db):
     table = table_of(db, sa.Column("n", sa.Integer, sa.CheckConstraint("n > 0")))
     rows = [{"k": k, "n": n} for k, n in ((1, 1), (1, 2), (2, -1), (3, 2**40), (1, 1), (3, 3), (3, 4))]

@@ -176,6 +176,43 @@ def test_they_are_sent_to_a_pushgateway():
     assert value(text, "records_read_total") == 10
 
 
+def test_an_answer_of_a_gateway_that_nobody_can_read_does_not_fail_the_run(caplog):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            connection.recv(65_536)
+            connection.sendall(b"\xff\x00 this is no HTTP\r\n\r\n")
+            connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        hp.RunMetrics("load", pushgateway=f"http://127.0.0.1:{server.getsockname()[1]}").observe(GOOD)
+        thread.join()
+    assert "the metrics of load could not be published" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe",
+        b"holded_pipeline_runs_total{",
+        b'holded_pipeline_runs_total{pipeline="load",state="failed"} -1',
+        b'holded_pipeline_runs_total{pipeline="load",colour="red"} 1',
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / "load.prom"
+    path.write_bytes(content + b"\n")
+    with pytest.raises(hp.ConfigurationError, match=r"cannot be read from .*load\.prom.*remove the file"):
+        hp.RunMetrics("load", textfile=path)
+
+
+def test_a_port_that_is_none_is_named(metrics):
+    with pytest.raises(hp.ConfigurationError, match="cannot be served on 127.0.0.1:99999"), metrics.serving(99_999):
+        pass
+
+
 def test_a_gateway_that_is_away_does_not_fail_the_run(caplog):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -40,6 +40,13 @@ with local.stack() as stack:
 """
 
 
+def test_without_stderr_nothing_is_shown(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr", None)
+    with show_progress(lambda: COUNTS, True, unseen="listing"):
+        pass
+    assert capsys.readouterr().out == ""
+
+
 def test_the_figures_are_those_of_the_counts():
     text = Figures.of(COUNTS, 10.0).text()
     assert text == "12,000 records (1,200/s), 4.1 MB, 12 rejected, 3 of 40 units"

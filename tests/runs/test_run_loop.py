@@ -53,6 +53,14 @@ def loop(db):
     return make
 
 
+def test_the_log_has_all_of_an_error_in_one_line(loop, caplog):
+    error = hp.UnbalancedError("records are not accounted for:\n  raw/a: 2 of 3\n  raw/b: 1 of 3")
+    summary = loop(GOOD, error)()
+    (logged,) = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
+    assert logged.endswith("UnbalancedError: records are not accounted for: raw/a: 2 of 3 raw/b: 1 of 3")
+    assert summary.last_exception is error
+
+
 def test_the_next_run_begins_so_long_after_the_last_one_began(loop):
     made = loop(GOOD, GOOD, every=60.0)
     summary = made()
@@ -145,7 +153,7 @@ def test_each_run_is_one_line_in_the_log(loop, caplog):
     lines = [record.getMessage() for record in caplog.records if "run" in record.getMessage()]
     assert lines[0] == "load: run run-1 succeeded in 0.1 s: 3 read, 0 stored, 0 duplicates, 0 rejected"
     assert lines[1].startswith("load: run failed after")
-    assert lines[1].endswith("TransientError: the store is away")
+    assert lines[1].endswith("TransientError: the store is away and more")
     assert len(lines) == 2
 
 

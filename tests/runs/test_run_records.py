@@ -8,7 +8,7 @@ import types
 
 import attrs
 import pytest
-from table_contents import rows_of
+from table_contents import rows_of, run_statements
 
 import holded_pipeline as hp
 from holded_pipeline.runs.run_arguments import recordable, versions, without_secrets
@@ -47,6 +47,28 @@ def test_a_run_is_found_by_its_id(three_runs):
 def test_runs_are_chosen_by_name_and_number(db, three_runs):
     assert [record.run_id for record in hp.runs(db, "nightly")] == ["r2", "r0"]
     assert [record.run_id for record in hp.runs(db, "nightly", limit=1)] == ["r2"]
+
+
+def test_the_record_of_a_settled_run_is_kept(db, three_runs):
+    run_statements(db, "UPDATE pipeline_runs SET settled_at = '2026-01-01' WHERE run_id = 'r2'")
+    with pytest.raises(hp.ConfigurationError, match="'r2' is recorded as settled.*--run_id"):
+        begin_run(db, attrs.evolve(BEGUN, run_id="r2", host="another"))
+    kept = three_runs.get("r2")
+    assert (kept.state, kept.counts, kept.host, kept.settled_at is None) == ("succeeded", COUNTS, BEGUN.host, False)
+    begin_run(db, attrs.evolve(BEGUN, run_id="r0", host="another"))  # it settled nothing
+    assert (three_runs.get("r0").state, three_runs.get("r0").host) == ("running", "another")
+
+
+def test_a_number_of_runs_below_zero_is_refused(db):
+    with pytest.raises(ValueError, match="limit must be 0 or more, got -1"):
+        hp.runs(db, limit=-1)
+
+
+def test_without_pandas_the_error_says_what_to_install(monkeypatch, three_runs):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="pip install pandas") as raised:
+        three_runs.to_pandas()
+    assert raised.value.__suppress_context__
 
 
 def test_a_database_without_tables_has_no_runs(db):
@@ -124,6 +146,21 @@ def test_arguments_are_recorded_without_secrets(name, value, recorded):
 
 def test_a_text_loses_its_secrets():
     assert without_secrets("no http://u:abc@h, hunter2", ["hunter2"]) == "no http://u:***@h, ***"
+
+
+@pytest.mark.parametrize(
+    ("text", "without"),
+    [
+        ("host=h password=abc dbname=d", "host=h password=*** dbname=d"),
+        ("host=h password = 'a b\\' c' dbname=d", "host=h password = *** dbname=d"),
+        ("sslpassword=a\\ b sslmode=x", "sslpassword=*** sslmode=x"),
+        ("PGPASSWORD=abc psql", "PGPASSWORD=*** psql"),
+        ("http://h?password=abc&x=1", "http://h?password=***&x=1"),
+        ("the password is wrong", "the password is wrong"),
+    ],
+)
+def test_a_text_loses_the_passwords_of_connection_strings(text, without):
+    assert without_secrets(text) == without
 
 
 def test_the_version_of_the_code_comes_from_the_option_the_environment_or_git(monkeypatch, tmp_path):

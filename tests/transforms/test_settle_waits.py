@@ -234,3 +234,51 @@ def test_a_run_needs_the_documented_grants_and_names_a_missing_one(run, lake, db
     with pytest.raises(hp.ConfigurationError, match=f"permission denied for table {missing} .*grant the user .* on"):
         run(build)
     assert rows_of(db, pipeline_settled_objects) == []
+
+
+def side_inputs_by_step(pipeline):
+    found = {}
+
+    class Visitor(beam.pipeline.PipelineVisitor):
+        def visit_transform(self, node):
+            found[node.full_label.rpartition("/")[2]] = [each.pvalue for each in node.side_inputs]
+
+    pipeline.visit(Visitor())
+    return found
+
+
+def test_objects_are_recorded_only_after_all_counts_are_known(lake, ledger):
+    """What waits for the sums waits for every sink: a manifest never names objects of a run that may still fail."""
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    raw = read(pipeline, lake, ledger)
+    stored = raw.passed | hp.WriteMinIO(lake, "enriched/")
+    written = raw.rejected | hp.WriteRejected(lake, "rejected/")
+    _ = (stored, written) | hp.SettleObjects(ledger)
+    sides = side_inputs_by_step(pipeline)
+    assert len(sides["RecordOutputs0"]) == len(sides["RecordAccounts"]) == 1
+    assert [each.producer.full_label for each in sides["RecordOutputs0"]] == [
+        each.producer.full_label for each in sides["RecordAccounts"]
+    ]
+
+
+@pytest.mark.parametrize("prefixes", [("raw/", "raw/"), ("raw/", "raw/a/"), ("raw/a/", "raw/")])
+def test_prefixes_inside_each_other_are_not_read_with_one_ledger(lake, ledger, prefixes):
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    first, second = prefixes
+    pipeline | "First" >> hp.ReadMinIO(lake, first, new_only=ledger)
+    with pytest.raises(hp.ConfigurationError, match="Second and First both read the objects of"):
+        pipeline | "Second" >> hp.ReadMinIO(lake, second, new_only=ledger)
+
+
+def test_other_prefixes_ledgers_and_buckets_are_read_beside_each_other(lake, ledger, stack):
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    for number, (place, prefix, used) in enumerate(
+        [
+            (lake, "raw/a/", ledger),
+            (lake, "raw/b/", ledger),
+            (lake, "raw/", hp.Ledger(ledger.db, "another")),
+            (stack.new_bucket(), "raw/", ledger),
+            (lake, "raw/**/*.json", ledger),
+        ]
+    ):
+        pipeline | f"Read{number}" >> hp.ReadMinIO(place, prefix, new_only=used)

@@ -15,15 +15,17 @@ from holded_pipeline.api.access.caller import Caller
 from holded_pipeline.api.access.companies import FOREIGN_COMPANY, foreign_company
 from holded_pipeline.api.collecting.group_commit import GroupCommit
 from holded_pipeline.api.collecting.package_parsing import Layout, Message, RejectedMessage, parse_package, stored_line
-from holded_pipeline.api.collecting.schema_check import SchemaCheck
+from holded_pipeline.api.collecting.repeated_ids import RepeatedIds
+from holded_pipeline.api.collecting.schema_check import STAGE, SchemaCheck
 from holded_pipeline.api.received.archive import partition_of
 from holded_pipeline.api.received.recent_events import RecentEvents
 from holded_pipeline.api.settings import Limits
 from holded_pipeline.api.watching.metrics import Metrics
 from holded_pipeline.model import json_codec
+from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.identity import time_ordered_id
 from holded_pipeline.model.values import Rejected
-from holded_pipeline.rejected.rejections import to_document
+from holded_pipeline.rejected.rejections import reject, to_document
 from holded_pipeline.store.object_names import rejected_partition
 
 # What is parsed on the event loop; more is parsed in a thread, so that other requests go on.
@@ -43,7 +45,8 @@ class CheckedPackage:
     Attributes:
         package_id: the correlation id of its events.
         received_at: the time its body was complete.
-        accepted: index, event id and stored line of each accepted event.
+        accepted: index, event id and stored line of each accepted event; a duplicate has no line.
+        duplicates: the index of each duplicate, with the index of the event that it repeats.
         rejected: the rejected events.
         dead_letters: those of them that go to the dead-letter store.
     """
@@ -51,6 +54,7 @@ class CheckedPackage:
     package_id: str
     received_at: datetime
     accepted: list[tuple[int, str, bytes]] = attrs.field(factory=list)
+    duplicates: dict[int, int] = attrs.field(factory=dict)
     rejected: list[RejectedMessage] = attrs.field(factory=list)
     dead_letters: list[Rejected] = attrs.field(factory=list)
 
@@ -66,6 +70,7 @@ class Collector:
         limits: see `Limits`.
         schema_check: checks events against their schemas; None for no such check.
         audit: where events of companies that the key may not write for are logged.
+        run_id: the run id of rejections: it names this process.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class Collector:
         limits: Limits,
         schema_check: SchemaCheck | None,
         audit: Audit,
+        run_id: str,
     ) -> None:
         self._events = events
         self._rejections = rejections
@@ -86,6 +92,7 @@ class Collector:
         self._limits = limits
         self._schema_check = schema_check
         self._audit = audit
+        self._run_id = run_id
         # Two: a large body needs several times its bytes while it is parsed.
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="holded-parse")
 
@@ -115,7 +122,8 @@ class Collector:
                 if isinstance(outcome, BaseException):
                     raise outcome
         for _, event_id, line in package.accepted:
-            self._recent.add(event_id, line.removesuffix(b"\n"))
+            if line:
+                self._recent.add(event_id, line.removesuffix(b"\n"))
         self._count(package, caller)
         return package
 
@@ -123,11 +131,12 @@ class Collector:
         package = CheckedPackage(new_id(), datetime.now(UTC))
 
         def check() -> CheckedPackage:
+            ids = RepeatedIds()
             for message in parse_package(body, layout, self._limits):
                 if isinstance(message, RejectedMessage):
                     package.rejected.append(message)
                 else:
-                    self._check_message(message, package, caller)
+                    self._check_message(message, package, caller, ids)
             return package
 
         if self._schema_check is not None:
@@ -136,7 +145,7 @@ class Collector:
             return check()
         return await asyncio.get_running_loop().run_in_executor(self._threads, check)
 
-    def _check_message(self, message: Message, package: CheckedPackage, caller: Caller) -> None:
+    def _check_message(self, message: Message, package: CheckedPackage, caller: Caller, ids: RepeatedIds) -> None:
         if caller.companies is not None and (fault := foreign_company(message.document, caller)):
             package.rejected.append(RejectedMessage(message.index, fault))
             return
@@ -148,22 +157,41 @@ class Collector:
             received_at=package.received_at.isoformat(),
             sender=caller.name,
         )
+        try:
+            first = ids.check(message)
+        except RejectRecord as conflict:
+            found = attrs.evolve(self._reject(conflict, line, package), event_id=event_id)
+            _add_rejection(package, message.index, conflict, found)
+            return
+        if first is not None:
+            package.accepted.append((message.index, event_id, b""))
+            package.duplicates[message.index] = first
+            return
         violation = self._schema_check and self._schema_check.check(message, line, event_id, package.received_at)
         if violation:
-            fault, rejected = violation
-            package.rejected.append(RejectedMessage(message.index, fault, event_id))
-            package.dead_letters.append(rejected)
+            _add_rejection(package, message.index, *violation)
         else:
             package.accepted.append((message.index, event_id, line))
+            ids.add(message)
+
+    def _reject(self, fault: RejectRecord, line: bytes, package: CheckedPackage) -> Rejected:
+        raw = line.removesuffix(b"\n")
+        return reject(fault, stage=STAGE, raw=raw, run_id=self._run_id, rejected_at=package.received_at)
 
     def _count(self, package: CheckedPackage, caller: Caller) -> None:
-        self._metrics.count_accepted(caller.name, len(package.accepted))
+        self._metrics.count_accepted(caller.name, len(package.accepted) - len(package.duplicates))
+        self._metrics.count_duplicates(caller.name, len(package.duplicates))
         for message in package.rejected:
             self._metrics.count_rejected(caller.name, message.fault.reason)
         foreign = sum(message.fault.reason == FOREIGN_COMPANY for message in package.rejected)
         if foreign:
             route = "POST /collect"
             self._audit.refuse(FOREIGN_COMPANY, route=route, address=caller.address, key=caller.name, events=foreign)
+
+
+def _add_rejection(package: CheckedPackage, index: int, fault: RejectRecord, rejected: Rejected) -> None:
+    package.rejected.append(RejectedMessage(index, fault, rejected.event_id))
+    package.dead_letters.append(rejected)
 
 
 def _is_small(body: bytes) -> bool:

@@ -30,6 +30,7 @@ def body_of(package: CheckedPackage) -> bytes:
             "received_at": package.received_at.isoformat(),
             "counts": {"received": accepted + rejected, "accepted": accepted, "rejected": rejected},
             "accepted": [{"index": index, "event_id": event_id} for index, event_id, _ in package.accepted],
+            "duplicates": [{"index": index, "duplicate_of": first} for index, first in package.duplicates.items()],
             "rejected": [_rejected_event(message) for message in package.rejected],
         }
     )

@@ -71,7 +71,10 @@ def layout_of_content_type(request: Request) -> Layout:
     layout = _LAYOUTS.get(media_type.strip().lower())
     if layout is None:
         known = " or ".join(_LAYOUTS)
-        raise Problem(415, "unsupported_media_type", f"send {known}, and name it in Content-Type")
+        # Forms are refused from this machine, too: a web page may send them to localhost without asking.
+        curl = media_type.strip().lower() == "application/x-www-form-urlencoded"
+        hint = ": curl -H 'Content-Type: application/json' -d …" if curl else ""
+        raise Problem(415, "unsupported_media_type", f"send {known}, and name it in Content-Type{hint}")
     charsets = [each for each in parameters.lower().replace('"', "").split(";") if each.lstrip().startswith("charset=")]
     if any(each.strip() not in ("charset=utf-8", "charset=utf8") for each in charsets):
         raise Problem(415, "unsupported_charset", "JSON is always UTF-8; remove the charset from Content-Type")

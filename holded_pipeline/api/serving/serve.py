@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from holded_pipeline.api.access.authentication import is_loopback
 from holded_pipeline.api.service import Service
+from holded_pipeline.api.serving.addresses import listening_addresses
 from holded_pipeline.api.serving.connections import BoundedConnection, track_requests
 
 _IDLE_SECONDS = 15
@@ -38,7 +39,7 @@ def uvicorn_settings(app: FastAPI, **settings: Any) -> dict[str, Any]:
 
 
 def serve(
-    app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000, proxy: str | None = None, log_level: str = "info"
+    app: FastAPI, *, host: str = "localhost", port: int = 8000, proxy: str | None = None, log_level: str = "info"
 ) -> None:
     """Serves the app until SIGTERM or Ctrl-C; what was accepted by then is stored before this returns.
 
@@ -48,7 +49,7 @@ def serve(
 
     Args:
         app: what `create_app` returned.
-        host: the address to listen on. Other addresses than loopback need API keys.
+        host: the address to listen on; `localhost` is 127.0.0.1 and ::1. Other addresses than loopback need API keys.
         port: the port to listen on.
         proxy: address of the reverse proxy whose X-Forwarded-For is trusted.
         log_level: uvicorn's.
@@ -60,6 +61,11 @@ def serve(
     if not service.authenticator.has_keys and host != "localhost" and not is_loopback(host):
         raise ValueError(f"without API keys the API listens on loopback only, not on {host}; give create_app keys")
     settings = uvicorn_settings(
-        app, host=host, port=port, proxy_headers=proxy is not None, forwarded_allow_ips=proxy, log_level=log_level
+        app,
+        host=listening_addresses(host),
+        port=port,
+        proxy_headers=proxy is not None,
+        forwarded_allow_ips=proxy,
+        log_level=log_level,
     )
     uvicorn.run(**settings)

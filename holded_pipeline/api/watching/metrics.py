@@ -54,6 +54,11 @@ class Metrics:
         """Counts stored events."""
         self._events.labels(key, "accepted").inc(events)
 
+    def count_duplicates(self, key: str, events: int) -> None:
+        """Counts events that repeat an earlier one of their package."""
+        if events:
+            self._events.labels(key, "duplicate").inc(events)
+
     def count_rejected(self, key: str, reason: str) -> None:
         """Counts a rejected event."""
         self._events.labels(key, "rejected").inc()

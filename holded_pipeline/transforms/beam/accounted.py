@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import apache_beam as beam
 import attrs
 
+from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.store.minio import MinIO
 
 LedgerName = tuple[str, str]
@@ -40,9 +41,21 @@ class Sink:
     prefix: str = ""
 
 
+@attrs.frozen
+class ReadPrefix:
+    """What one step reads with a ledger: all objects of a bucket below a prefix."""
+
+    step: str
+    ledger: LedgerName
+    bucket: tuple[str, str]
+    prefix: str
+
+
 _sinks: WeakKeyDictionary[beam.PCollection, Sink] = WeakKeyDictionary()
 # By PCollection, too: one that was a value of its pipeline's entry would keep the pipeline, and so the entry, for ever.
 _counts: WeakKeyDictionary[beam.PCollection, tuple[str, LedgerName]] = WeakKeyDictionary()
+
+_prefixes: WeakKeyDictionary[beam.PCollection, ReadPrefix] = WeakKeyDictionary()
 
 READ = "read"
 DROPPED = "dropped"
@@ -58,6 +71,26 @@ def remember_sink(written: beam.PCollection, sink: Sink) -> None:
 def sink_of(written: beam.PCollection) -> Sink | None:
     """The sink that it is the output of; None for any other PCollection."""
     return _sinks.get(written)
+
+
+def remember_prefix(read: beam.PCollection, prefix: ReadPrefix) -> None:
+    """Remembers what is read with a ledger.
+
+    Raises:
+        ConfigurationError: another step of the pipeline reads some of the same objects with it. Each would read them,
+            since the run settles them only at its end, and count them.
+    """
+    for other, known in _prefixes.items():
+        is_nested = known.prefix.startswith(prefix.prefix) or prefix.prefix.startswith(known.prefix)
+        same_place = (known.ledger, known.bucket) == (prefix.ledger, prefix.bucket)
+        if other.pipeline is read.pipeline and same_place and is_nested:
+            raise ConfigurationError(
+                f"{prefix.step} and {known.step} both read the objects of {prefix.bucket[1]} below "
+                f"{max(known.prefix, prefix.prefix, key=len)!r} with the ledger {prefix.ledger[1]!r}, so each would be "
+                "read and counted twice; read prefixes that are not inside each other, or read once and use the events "
+                "in several places"
+            )
+    _prefixes[read] = prefix
 
 
 def remember_counts(kind: str, ledger: LedgerName, counts: beam.PCollection) -> None:
