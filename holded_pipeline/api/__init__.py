@@ -15,7 +15,8 @@ except ModuleNotFoundError as error:
     ) from error
 
 from holded_pipeline.api.app import create_app
+from holded_pipeline.api.collecting.spool import Spool
 from holded_pipeline.api.serving.serve import serve
 from holded_pipeline.api.settings import Limits, Writing
 
-__all__ = ["Limits", "Writing", "create_app", "serve"]
+__all__ = ["Limits", "Spool", "Writing", "create_app", "serve"]
