@@ -106,11 +106,11 @@ class Process:
 
 @pytest.fixture
 def process(lake: hp.MinIO, tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """`process(*arguments)`: the API as a process of its own, not yet ready."""
+    """`process(*arguments)`: the API as a process of its own, not yet ready, over `lake` if no other is given."""
     started: list[Process] = []
 
-    def start(*arguments: str) -> Process:
-        started.append(Process(lake, tmp_path / "api.log", *arguments))
+    def start(*arguments: str, store: hp.MinIO = lake) -> Process:
+        started.append(Process(store, tmp_path / "api.log", *arguments))
         return started[-1]
 
     yield start

@@ -85,6 +85,7 @@ class SpoolingStore:
         bucket: the bucket; groups of other buckets in the same folder are left alone.
         write: writes an object once, and fails within `spool.after` seconds.
         drain_write: writes an object once, and may take longer.
+        check: returns if the store answers.
         metrics: counts what goes where.
         fsync: writes a file or a folder through to the disk.
     """
@@ -96,6 +97,7 @@ class SpoolingStore:
         *,
         write: Write,
         drain_write: Write,
+        check: Callable[[], object],
         metrics: SpoolMetrics,
         fsync: Callable[[int], None] = os.fsync,
     ) -> None:
@@ -105,7 +107,7 @@ class SpoolingStore:
         self._metrics = metrics
         self._fsync = fsync
         self.backlog = Backlog(spool.max_bytes)
-        self.drain = SpoolDrain(self.backlog, drain_write, metrics)
+        self.drain = SpoolDrain(self.backlog, drain_write, check, metrics)
         self._is_disk_usable = True
         self._refused_size = 0
         self._stores: list[ObjectStore] = []
@@ -115,7 +117,9 @@ class SpoolingStore:
         """The spool before a store, with connections of its own."""
         brief = ObjectStore(attrs.evolve(lake, retry=_ONCE, timeout=min(lake.timeout, spool.after)))
         thorough = ObjectStore(attrs.evolve(lake, retry=_ONCE))
-        found = cls(spool, lake.bucket, write=brief.write, drain_write=thorough.write, metrics=metrics)
+        found = cls(
+            spool, lake.bucket, write=brief.write, drain_write=thorough.write, check=brief.check, metrics=metrics
+        )
         found._stores = [brief, thorough]
         return found
 

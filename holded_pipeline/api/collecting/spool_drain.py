@@ -43,12 +43,20 @@ class SpoolDrain:
     Args:
         backlog: what waits.
         write: writes an object once.
+        check: returns if the store answers.
         metrics: counts what is done.
     """
 
-    def __init__(self, backlog: Backlog, write: Callable[[str, bytes], object], metrics: DrainMetrics) -> None:
+    def __init__(
+        self,
+        backlog: Backlog,
+        write: Callable[[str, bytes], object],
+        check: Callable[[], object],
+        metrics: DrainMetrics,
+    ) -> None:
         self._backlog = backlog
         self._write = write
+        self._check = check
         self._metrics = metrics
         self._stopping = threading.Event()
         self._own: SpoolFolder | None = None
@@ -133,11 +141,21 @@ class SpoolDrain:
             return True
         self._backlog.stop_draining()
         self._failures += 1
-        if self._failures < _TRIES or not (self._other_stored or any(self._store(each) for each in others)):
+        if self._failures < _TRIES or not (self._other_stored or self._store_answers()):
             return False
         if not self._store(first):  # again: the store may have come back since
-            self._set_aside(first)
+            error = self._error
+            if not (self._other_stored or any(self._store(each) for each in others)):
+                return False
+            self._set_aside(first, error)
         self._failures, self._other_stored = 0, False
+        return True
+
+    def _store_answers(self) -> bool:
+        try:
+            self._check()
+        except Exception:  # noqa: BLE001  whatever it is, the groups are kept
+            return False
         return True
 
     def _store(self, group: SpooledGroup) -> bool:
@@ -198,12 +216,12 @@ class SpoolDrain:
         )
         self._remove(group)
 
-    def _set_aside(self, group: SpooledGroup) -> None:
+    def _set_aside(self, group: SpooledGroup, error: Exception | None) -> None:
         self._backlog.set_aside(group)
         _logger.error(
             "the spool file %s is set aside, since it is not stored while others are: %s. It is kept, and tried again "
             "each minute",
-            *(group.folder.path / group.name, self._error),
+            *(group.folder.path / group.name, error),
         )
         self._error = None
         self._tried_aside_at = time.monotonic()
