@@ -109,6 +109,9 @@ def run(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise hp.ConfigurationError(str(error)) from error
     keys = keys_of(arguments)
+    spool = None if arguments.spool is None else Spool(arguments.spool)
+    if spool is not None:
+        spool.check()
     with store(arguments) as lake, contextlib.suppress(KeyboardInterrupt):
         app = create_app(
             lake,
@@ -119,7 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
             writing=Writing(
                 max_wait=arguments.max_wait, group_packages=arguments.group_packages, store_seconds=arguments.deadline
             ),
-            spool=None if arguments.spool is None else Spool(arguments.spool),
+            spool=spool,
         )
         print_status(f"http://{arguments.host}:{arguments.port}/docs shows the calls")
         serve(app, host=arguments.host, port=arguments.port, proxy=arguments.proxy, log_level="warning")

@@ -89,6 +89,18 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             parse_duration(value)
 
 
+class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[api.spool]`: where events go while the store does not answer; see `holded_pipeline.api.Spool`."""
+
+    folder: Text
+    max_bytes: Annotated[int, msgspec.Meta(ge=1)] = 1 << 30
+    after: Duration = "2s"
+
+    def __post_init__(self) -> None:
+        """Refuses what is no duration."""
+        parse_duration(self.after)
+
+
 class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[api]`: where the API listens. Its keys are in the environment."""
 
@@ -97,6 +109,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     rate: str = "1000/second"
     proxy: str | None = None
     check_schemas: bool = False
+    spool: SpoolSettings | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

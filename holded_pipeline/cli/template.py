@@ -50,6 +50,11 @@ host = "127.0.0.1"
 port = 8000
 # rate = "1000/second"                 # requests for each key, or "none"
 # check_schemas = true                 # events are checked before they are accepted
+
+# [api.spool]                          # takes events while the store does not answer
+# folder = "spool"                     # on a local disk that outlives the process
+# max_bytes = 1073741824               # for each process
+# after = "2s"                         # how long a write may take
 """
 TEMPLATE: Final = _SERVERS + _REST
 """A file for servers of your own; each key that is not in it is in a comment, with its default."""

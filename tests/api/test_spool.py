@@ -127,7 +127,7 @@ def test_one_group_that_is_not_taken_does_not_hold_up_the_others(spooling, other
         assert spool.write("good", b"b\n") is None
     until(lambda: spool.backlog.groups_set_aside == 1)
     assert ("good", b"b\n") in store.objects
-    assert "is set aside, since it is not stored while others are: EntityTooLarge" in caplog.text
+    assert "is set aside, since it is not stored while others are: ConfigurationError: EntityTooLarge" in caplog.text
     assert spool.write("next", b"c\n") is None
 
 

@@ -47,6 +47,7 @@ def test_the_template_is_a_file_of_settings_and_has_every_key(read):
         ),
         ('[api]\nport = "high"\n', r"\[api\] port: expected int, got str"),
         ('[runs]\nevery = "often"\n', "'often' is no duration; write 60s, 5m"),
+        ('[api.spool]\nfolder = "s"\nmax_bytes = 0\n', r"\[api\] spool\.max_bytes: expected int >= 1"),
         ('[schemas]\ndirectory = "a"\nregistry = "http://b"\n', "name a directory or a registry, not both"),
         ('[schemas]\ntoken = "hidden"\n', "put it into an environment variable, .* token_env"),
         ('[api]\nkeys = ["hidden"]\n', "HOLDED_API_KEY"),

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 import attrs
 
 from holded_pipeline.api.collecting.spool_backlog import Backlog, SpooledGroup
-from holded_pipeline.api.collecting.spool_drain import SpoolDrain
+from holded_pipeline.api.collecting.spool_drain import SpoolDrain, describe_driver_error
 from holded_pipeline.api.collecting.spool_file import encode_group
 from holded_pipeline.api.collecting.spool_folder import SpoolFolder
 from holded_pipeline.model.errors import ConfigurationError, TransientError
@@ -55,6 +55,30 @@ class Spool:
     folder: Path = attrs.field(converter=_to_folder)
     max_bytes: int = attrs.field(kw_only=True, default=1 << 30, validator=attrs.validators.ge(1))
     after: float = attrs.field(kw_only=True, default=2.0, validator=attrs.validators.gt(0))
+
+    def check(self) -> None:
+        """Returns if the folder can be used; creates it if it is not there.
+
+        Raises:
+            ConfigurationError: it cannot be created, written or synced.
+        """
+        _create_folder(self, "check", os.fsync).close()
+
+
+def _create_folder(spool: Spool, bucket: str, fsync: Callable[[int], None]) -> SpoolFolder:
+    try:
+        folder = SpoolFolder.create(spool.folder, bucket, fsync)
+        try:
+            folder.try_disk()
+        except OSError:
+            folder.close()
+            raise
+    except OSError as error:
+        raise ConfigurationError(
+            f"the spool folder {spool.folder} cannot be used: {error}; name a folder on a local disk that this user "
+            "can write to"
+        ) from error
+    return folder
 
 
 class SpoolMetrics(Protocol):
@@ -130,14 +154,7 @@ class SpoolingStore:
             ConfigurationError: the folder cannot be used.
         """
         root = self._spool.folder
-        try:
-            self._own = SpoolFolder.create(root, self._bucket, self._fsync)
-            self._own.try_disk()
-        except OSError as error:
-            raise ConfigurationError(  # the folder, if it was created, is empty: the next start removes it
-                f"the spool folder {root} cannot be used: {error}; name a folder on a local disk that this user "
-                "can write to"
-            ) from error
+        self._own = _create_folder(self._spool, self._bucket, self._fsync)
         self.drain.start(self._own, lambda: SpoolFolder.take_over(root, self._bucket, self._fsync))
 
     def close(self) -> None:
@@ -160,7 +177,7 @@ class SpoolingStore:
                 self._write(key, body)
             except TransientError as error:
                 self._metrics.count_failure(error)
-                cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+                cause = error
             else:
                 if is_refused:
                     self.drain.note_other_stored()
@@ -192,7 +209,7 @@ class SpoolingStore:
 
     def _spool_group(self, content: bytes, cause: Exception | None) -> None:
         size = len(content)
-        why = f"the store does not answer{f' ({type(cause).__name__}: {cause})' if cause else ''}"
+        why = f"the store does not answer{f' ({describe_driver_error(cause)})' if cause else ''}"
         if not self.backlog.reserve(size):
             self._refused_size = size
             self._metrics.count_spool_error("full")

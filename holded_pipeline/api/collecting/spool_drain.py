@@ -25,6 +25,12 @@ _TRIES: Final = 3
 _logger = logging.getLogger("holded_pipeline.api")
 
 
+def describe_driver_error(error: Exception) -> str:
+    """The error of the store's driver behind an error of one attempt, whose own text speaks of retries."""
+    cause = error.__context__ or error
+    return f"{type(cause).__name__}: {cause}"
+
+
 class DrainMetrics(Protocol):
     """Counts what the drain does."""
 
@@ -193,10 +199,9 @@ class SpoolDrain:
         self._error = error
         if time.monotonic() - self._reminded_at > _REMIND_SECONDS:
             self._reminded_at = time.monotonic()
-            cause = error.__cause__ or error
             _logger.error(
-                "%s (%s: %s); %d groups with %d bytes are in the spool, and are tried again",
-                *(what, type(cause).__name__, cause, self._backlog.groups, self._backlog.bytes),
+                "%s (%s); groups in the spool: %d, with %d bytes. They are tried again",
+                *(what, describe_driver_error(error), self._backlog.groups, self._backlog.bytes),
             )
 
     def _give_up(self, group: SpooledGroup, error: Exception) -> None:
@@ -221,7 +226,7 @@ class SpoolDrain:
         _logger.error(
             "the spool file %s is set aside, since it is not stored while others are: %s. It is kept, and tried again "
             "each minute",
-            *(group.folder.path / group.name, error),
+            *(group.folder.path / group.name, error and describe_driver_error(error)),
         )
         self._error = None
         self._tried_aside_at = time.monotonic()
