@@ -62,10 +62,10 @@ class Spool:
         Raises:
             ConfigurationError: it cannot be created, written or synced.
         """
-        _create_folder(self, "check", os.fsync).close()
+        _create_spool_folder(self, "check", os.fsync).close()
 
 
-def _create_folder(spool: Spool, bucket: str, fsync: Callable[[int], None]) -> SpoolFolder:
+def _create_spool_folder(spool: Spool, bucket: str, fsync: Callable[[int], None]) -> SpoolFolder:
     try:
         folder = SpoolFolder.create(spool.folder, bucket, fsync)
         try:
@@ -154,7 +154,7 @@ class SpoolingStore:
             ConfigurationError: the folder cannot be used.
         """
         root = self._spool.folder
-        self._own = _create_folder(self._spool, self._bucket, self._fsync)
+        self._own = _create_spool_folder(self._spool, self._bucket, self._fsync)
         self.drain.start(self._own, lambda: SpoolFolder.take_over(root, self._bucket, self._fsync))
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ def encode_group(key: str, body: bytes) -> bytes:
         body: the bytes of the object.
     """
     rest = b"%b\n%b" % (json.dumps({"key": key, "bytes": len(body)}, separators=(",", ":")).encode(), body)
-    return b"%b%b\n%b" % (_MARK, _digest(rest), rest)
+    return b"%b%b\n%b" % (_MARK, _group_digest(rest), rest)
 
 
 def decode_group(content: bytes) -> tuple[str, bytes]:
@@ -43,12 +43,12 @@ def decode_group(content: bytes) -> tuple[str, bytes]:
     first, line_end, rest = content[:_FIRST_LINE], content[_FIRST_LINE : _FIRST_LINE + 1], content[_FIRST_LINE + 1 :]
     if first[: len(_MARK)] != _MARK or line_end != b"\n":
         raise DamagedGroupError("it does not begin as a file of the spool does")
-    if first[len(_MARK) :] != _digest(rest):
+    if first[len(_MARK) :] != _group_digest(rest):
         raise DamagedGroupError("its bytes are not those that were written: the digest is another one")
     header, _, body = rest.partition(b"\n")
     key: str = json.loads(header)["key"]
     return key, body
 
 
-def _digest(rest: bytes) -> bytes:
+def _group_digest(rest: bytes) -> bytes:
     return hashlib.blake2b(rest, digest_size=_DIGEST_BYTES).hexdigest().encode()

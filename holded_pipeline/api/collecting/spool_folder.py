@@ -56,7 +56,7 @@ class SpoolFolder:
         while True:
             path = root / f"{bucket}.{secrets.token_hex(6)}"
             path.mkdir(mode=0o700)
-            with contextlib.suppress(FileNotFoundError):  # another process has taken it for a left one
+            with contextlib.suppress(FileNotFoundError):  # another process took it over before it was locked
                 if (lock := _locked(path)) is not None:
                     _sync_folder(root, fsync)  # else a power failure may remove the folder with all that is in it
                     return cls(path, lock, fsync)
@@ -70,15 +70,17 @@ class SpoolFolder:
         for path in sorted(root.iterdir()):
             if path.name.rpartition(".")[0] != bucket:
                 continue
-            with contextlib.suppress(FileNotFoundError):  # its process has just ended and removed it
-                if not _is_private(path) or (lock := _locked(path)) is None:
-                    continue
-                folder = cls(path, lock, fsync)
-                folder.remove_parts()
-                if folder.groups():
-                    yield folder
-                else:
-                    folder.close()
+            try:
+                folder = _left_folder(path, fsync)
+            except FileNotFoundError:  # its process has just ended and removed it
+                continue
+            except OSError as error:
+                _logger.error("the spool folder %s cannot be read: %s; see to the disk", path, error)  # noqa: TRY400
+                continue
+            if folder is not None and folder.groups():
+                yield folder
+            elif folder is not None:
+                folder.close()
 
     def groups(self) -> list[tuple[str, int]]:
         """Name and bytes of each group, oldest first."""
@@ -222,6 +224,19 @@ def _is_private(path: Path) -> bool:
         path,
     )
     return False
+
+
+def _left_folder(path: Path, fsync: Callable[[int], None]) -> SpoolFolder | None:
+    """The folder, locked; None if it is not only this user's, or a process has it."""
+    if not _is_private(path) or (lock := _locked(path)) is None:
+        return None
+    try:
+        folder = SpoolFolder(path, lock, fsync)
+    except OSError:
+        os.close(lock)
+        raise
+    folder.remove_parts()
+    return folder
 
 
 def _locked(path: Path) -> int | None:
