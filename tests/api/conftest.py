@@ -90,7 +90,7 @@ class Process:
         self._log = log
 
     def wait_until_ready(self) -> None:
-        until = time.monotonic() + 180  # a start is three seconds of a core
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             assert self.process.poll() is None, self._log.read_text()
             with contextlib.suppress(httpx.TransportError):
@@ -106,11 +106,11 @@ class Process:
 
 @pytest.fixture
 def process(lake: hp.MinIO, tmp_path: Path) -> Iterator[Callable[..., Process]]:
-    """`process(*arguments)`: the API as a process of its own, not yet ready, over `lake` if no other is given."""
+    """`process(*arguments)`: the API as a process of its own, not yet ready."""
     started: list[Process] = []
 
-    def start(*arguments: str, store: hp.MinIO = lake) -> Process:
-        started.append(Process(store, tmp_path / "api.log", *arguments))
+    def start(*arguments: str) -> Process:
+        started.append(Process(lake, tmp_path / "api.log", *arguments))
         return started[-1]
 
     yield start

@@ -6,13 +6,13 @@ import collections
 import contextlib
 import json
 import random
-import signal
 import time
 from pathlib import Path
 
 import attrs
 import pytest
 from api_load import Load
+from forked_api import ForkedAPI
 from stalling_proxy import Proxy
 from starlette.testclient import TestClient
 from store_contents import documents_below, objects_below
@@ -106,47 +106,40 @@ def test_a_write_that_timed_out_and_was_spooled_makes_one_object(api, lake, tmp_
         proxy.close()
 
 
-def test_kills_while_events_are_spooled_and_drained_lose_and_double_none(process, own, tmp_path):
+def test_kills_while_events_are_spooled_and_drained_lose_and_double_none(own, tmp_path):
     lake, choose = own.new_bucket(), random.Random(20261127)
-    spool = tmp_path / "spool"
 
     def groups():
         found = 0
-        for folder in spool.iterdir():
+        for folder in tmp_path.iterdir():
             with contextlib.suppress(FileNotFoundError):  # an empty one is removed
                 found += sum(path.suffix == ".group" for path in folder.iterdir())
         return found
 
-    def started():
-        return process("--spool", str(spool), "--max-wait", "0", store=lake)
-
-    first = started()
+    first, second = ForkedAPI(lake, tmp_path), ForkedAPI(lake, tmp_path)
     with Load(senders=3) as load:
         first.wait_until_ready()
-        second = started()  # while the first one works
         load.to(first.url)
         load.wait_for(50)
         own.stop_minio("crash")
-        load.wait_for(choose.randint(100, 200))
-        first.end(signal.SIGKILL)
-        second.wait_until_ready()  # without a store
-        third = started()
+        load.wait_for(choose.randint(100, 300))
+        first.kill()  # while events are spooled
         load.to(second.url)
-        load.wait_for(choose.randint(100, 200))
-        own.start_minio()
+        load.wait_for(choose.randint(100, 300))
         load.to("http://127.0.0.1:1")
         waiting = groups()
-        until(lambda: groups() < waiting - choose.randint(1, 20))
-        second.end(signal.SIGKILL)
+        own.start_minio()
+        until(lambda: groups() <= waiting - choose.randint(1, 20))
+        second.kill()  # while they are drained
         assert groups() > 0
-    third.wait_until_ready()
+    third = ForkedAPI(lake, tmp_path)
     until(lambda: groups() == 0)
-    assert third.end(signal.SIGTERM) in (0, -signal.SIGTERM)
+    third.stop()
     counts = counts_of_ids(lake)
     assert len(load.acknowledged) >= 250
     assert load.statuses == {202}
     assert {event_id: counts[event_id] for event_id in load.acknowledged} == dict.fromkeys(load.acknowledged, 1)
-    assert list(spool.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_spool_that_is_slower_than_the_503_is_a_wrong_setting(nowhere, tmp_path):

@@ -26,6 +26,7 @@ _DAMAGED: Final = ".damaged"
 _LOCK: Final = "lock"
 _READABLE_BY_OTHERS: Final = 0o077
 _logger = logging.getLogger("holded_pipeline.api")
+_reported: set[Path] = set()  # folders that are not used; each is reported once
 
 
 class SpoolFolder:
@@ -218,6 +219,9 @@ def _is_private(path: Path) -> bool:
     is_private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
     if is_private and not found.st_mode & _READABLE_BY_OTHERS:
         return True
+    if path in _reported:
+        return False
+    _reported.add(path)
     _logger.warning(
         "the spool folder %s is not used: it is not a folder of this user alone. If its events are yours: chown it to "
         "the user of the API, and chmod 700",
