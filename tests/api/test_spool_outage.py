@@ -131,7 +131,6 @@ def test_kills_while_events_are_spooled_and_drained_lose_and_double_none(own, tm
         own.start_minio()
         until(lambda: groups() <= waiting - choose.randint(1, 20))
         second.kill()  # while they are drained
-        assert groups() > 0
     third = ForkedAPI(lake, tmp_path)
     until(lambda: groups() == 0)
     third.stop()

@@ -62,6 +62,7 @@ def test_the_template_is_a_file_of_settings_and_has_every_key(read):
         "key",
         "type",
         "duration",
+        "a spool without room",
         "two sources",
         "token",
         "api keys",
