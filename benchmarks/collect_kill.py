@@ -1,6 +1,10 @@
 """Kills the ingestion API under load, many times, and looks for every acknowledged event.
 
     python benchmarks/collect_kill.py --kills 20
+    python benchmarks/collect_kill.py --kills 20 --spool    the store is killed, too, in every second round
+
+With `--spool` half of the kills are in an outage, or while the spool is drained after one. Then each acknowledged event
+must be in the store exactly once.
 
 It starts a store and the API on loopback, and stops them at the end. The exit code is 1 if an acknowledged event is
 not in the store.
@@ -10,11 +14,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import random
 import secrets
 import sys
+import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import aiohttp
 from api_process import EACH, GROUPED, api
@@ -22,6 +31,7 @@ from api_process import EACH, GROUPED, api
 import holded_pipeline as hp
 
 _MOST = 1_000
+_DRAIN_SECONDS = 300.0
 
 
 async def _until_killed(url: str, key: str, kill_after: float, kill: Callable[[], None], senders: int) -> list[str]:
@@ -47,11 +57,52 @@ async def _until_killed(url: str, key: str, kill_after: float, kill: Callable[[]
     return acknowledged
 
 
-def stored_ids(lake: hp.MinIO) -> set[str]:
-    """The event ids in the bucket."""
+def stored_ids(lake: hp.MinIO) -> Counter[str]:
+    """How often each event id is in the bucket."""
     filesystem = lake.filesystem()
     keys = filesystem.find(f"{lake.bucket}/raw")
-    return {json.loads(line)["event_id"] for key in keys for line in filesystem.cat(key).splitlines()}
+    return Counter(json.loads(line)["event_id"] for key in keys for line in filesystem.cat(key).splitlines())
+
+
+def groups_in(spool: Path) -> int:
+    """The number of groups in a spool."""
+    found = 0
+    for folder in spool.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # an empty one is removed
+            found += sum(path.suffix == ".group" for path in folder.iterdir())
+    return found
+
+
+def _kill_with_outages(arguments: argparse.Namespace, stack: hp.local.Stack, key: str, spool: Path) -> set[str]:
+    """Kills the API in an outage (odd rounds) or while it drains (even rounds); returns the acknowledged ids."""
+    lake, acknowledged, outage_events, outage_seconds = stack.minio, set[str](), 0, 0.0
+    settings = (*GROUPED, "--spool", str(spool))
+    for number in range(1, arguments.kills + 1):
+        after = random.uniform(0.3, 2.5)  # noqa: S311  any moment will do
+        in_outage = number % 2
+        if in_outage:
+            stack.stop_minio("crash")
+        else:
+            stack.start_minio()
+        before = groups_in(spool)
+        with api(lake, key, *settings) as (url, process):
+            ids = asyncio.run(_until_killed(url, key, after, process.kill, arguments.senders))
+        acknowledged.update(ids)
+        if in_outage:
+            outage_events, outage_seconds = outage_events + len(ids), outage_seconds + after
+        print(
+            f"kill {number} after {after:.1f} s {'in an outage' if in_outage else 'with the store'}: {len(ids):,} "
+            f"acknowledged, {before:,} groups in the spool before, {groups_in(spool):,} after",
+            flush=True,
+        )
+    if arguments.kills % 2:
+        stack.start_minio()
+    with api(lake, key, *settings):
+        until = time.monotonic() + _DRAIN_SECONDS
+        while groups_in(spool) and time.monotonic() < until:
+            time.sleep(0.2)
+    print(f"{outage_events / outage_seconds:,.0f} events/s acknowledged in outages; left: {groups_in(spool):,} groups")
+    return acknowledged
 
 
 def main() -> int:
@@ -59,11 +110,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10, help="how many (default: 10)")
     parser.add_argument("--senders", type=int, default=32, help="at one time (default: 32)")
+    parser.add_argument("--spool", action="store_true", help="with a spool, and outages of the store")
     arguments = parser.parse_args()
     if not 0 < arguments.kills <= _MOST:
         parser.error("--kills is between 1 and 1,000")
-    key, acknowledged = secrets.token_urlsafe(24), set()
-    with hp.local.stack() as stack:
+    key, acknowledged = secrets.token_urlsafe(24), set[str]()
+    with hp.local.stack() as stack, tempfile.TemporaryDirectory() as folder:
+        if arguments.spool:
+            acknowledged = _kill_with_outages(arguments, stack, key, Path(folder))
+            return _report(acknowledged, stored_ids(stack.minio), once=True)
         lake = stack.new_bucket()
         for number in range(arguments.kills):
             after = random.uniform(0.3, 2.5)  # noqa: S311  any moment will do
@@ -71,9 +126,14 @@ def main() -> int:
                 ids = asyncio.run(_until_killed(url, key, after, process.kill, arguments.senders))
             acknowledged.update(ids)
             print(f"kill {number + 1} after {after:.1f} s: {len(ids):,} acknowledged", flush=True)
-        lost = acknowledged - stored_ids(lake)
-    print(f"{len(acknowledged):,} acknowledged, {len(lost):,} lost")
-    return 1 if lost or not acknowledged else 0
+        return _report(acknowledged, stored_ids(lake), once=False)
+
+
+def _report(acknowledged: set[str], stored: Counter[str], *, once: bool) -> int:
+    lost = sum(not stored[each] for each in acknowledged)
+    several = sum(stored[each] > 1 for each in acknowledged)
+    print(f"{len(acknowledged):,} acknowledged, {lost:,} lost, {several:,} stored more than once")
+    return 1 if lost or not acknowledged or (once and several) else 0
 
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--rate", default="1000/second", help="requests for each key (default: 1000/second), or none")
     add("--max-wait", metavar="SECONDS", type=float, default=0.02, help="how long packages wait for others")
     add("--group-packages", metavar="N", type=int, default=10_000, help="packages in one object; 1 for an object each")
+    add("--spool", metavar="DIR", help="a folder on the local disk that takes events while the store does not answer")
     add_deadline(parser, default=10.0, help_text="seconds until a 503 is answered (default: 10)")
     arguments = parser.parse_args(argv)
     exit_if(parser, *store_checks(arguments), *_argument_checks(arguments))
@@ -119,10 +120,13 @@ def store(arguments: argparse.Namespace) -> Iterator[hp.MinIO]:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the API until it is stopped."""
     try:
-        from holded_pipeline.api import Limits, Writing, create_app, serve  # noqa: PLC0415  so that its error says what to install
+        from holded_pipeline.api import Limits, Spool, Writing, create_app, serve  # noqa: PLC0415  so that its error says what to install
     except ModuleNotFoundError as error:
         raise hp.ConfigurationError(str(error)) from error
     keys = keys_of(arguments)
+    spool = None if arguments.spool is None else Spool(arguments.spool)
+    if spool is not None:
+        spool.check()
     with store(arguments) as lake, contextlib.suppress(KeyboardInterrupt):
         app = create_app(
             lake,
@@ -133,6 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
             writing=Writing(
                 max_wait=arguments.max_wait, group_packages=arguments.group_packages, store_seconds=arguments.deadline
             ),
+            spool=spool,
         )
         print_status(f"http://{arguments.host}:{arguments.port}/docs shows the calls")
         serve(app, host=arguments.host, port=arguments.port, proxy=arguments.proxy, log_level="warning")

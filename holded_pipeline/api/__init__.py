@@ -17,7 +17,8 @@ except ModuleNotFoundError as error:
 from holded_pipeline.api.access.api_key import ApiKey
 from holded_pipeline.api.access.key_file import KeyFile
 from holded_pipeline.api.app import create_app
+from holded_pipeline.api.collecting.spool import Spool
 from holded_pipeline.api.serving.serve import serve
 from holded_pipeline.api.settings import Limits, Writing
 
-__all__ = ["ApiKey", "KeyFile", "Limits", "Writing", "create_app", "serve"]
+__all__ = ["ApiKey", "KeyFile", "Limits", "Spool", "Writing", "create_app", "serve"]

@@ -13,6 +13,7 @@ from holded_pipeline.api import problems
 from holded_pipeline.api.access.key_source import Keys
 from holded_pipeline.api.collecting.endpoint import CollectRoute
 from holded_pipeline.api.collecting.schema_check import Schemas
+from holded_pipeline.api.collecting.spool import Spool
 from holded_pipeline.api.routes import router
 from holded_pipeline.api.service import Service
 from holded_pipeline.api.settings import Limits, Writing
@@ -33,11 +34,13 @@ def create_app(
     version: int | Literal["latest"] = "latest",
     limits: Limits | None = None,
     writing: Writing | None = None,
+    spool: Spool | None = None,
 ) -> FastAPI:
     """Creates the ingestion API, to be served by `serve` or mounted in an application of your own.
 
-    `POST /collect` answers 202 when the store has confirmed the events: from then on no crash of this process can
-    lose them. Several processes may serve one bucket; each has its own queue, recent events and rate limits.
+    `POST /collect` answers 202 when the store has confirmed the events, or, while it does not answer, the disk of the
+    spool: from then on no crash of this process can lose them. Several processes may serve one bucket; each has its own
+    queue, recent events and rate limits.
 
     The lifespan of the app opens its connections. Its end writes all packages that were accepted. An application
     that mounts the app must run its lifespan: `async with app.router.lifespan_context(app)`.
@@ -55,6 +58,8 @@ def create_app(
         version: see `ValidateSchema`.
         limits: what is accepted, see `Limits`.
         writing: how events are written, see `Writing`.
+        spool: a folder on the local disk that takes events while the store does not answer, see `Spool`; None to answer
+            503 then.
 
     Raises:
         ValueError: an argument is wrong, for example an API key is too short.
@@ -70,6 +75,7 @@ def create_app(
         version=version,
         limits=limits or Limits(),
         writing=writing or Writing(),
+        spool=spool,
     )
     app = FastAPI(
         title="holded_pipeline ingestion API",

@@ -63,7 +63,7 @@ Hour = Annotated[int | None, Query(ge=0, le=23, description="an hour of that day
     response_model=response_models.CollectResponse,
     responses={
         202: {
-            "description": "Accepted: the store has confirmed the events listed as accepted.",
+            "description": "Accepted: the store, or this server's spool, has confirmed the events listed as accepted.",
             "content": {
                 "application/json": {
                     "examples": {
@@ -193,26 +193,26 @@ async def health(request: Request) -> Response:
 @router.head("/ready", include_in_schema=False)
 @router.get(
     "/ready",
-    summary="Whether the store can be reached",
+    summary="Whether events can be accepted",
     response_model=response_models.ServerStatus,
     responses={
         200: {
-            "description": "The store can be reached.",
+            "description": "The store can be reached, or the spool can take events until it can.",
             "content": {"application/json": {"example": {"status": "ready"}}},
         },
         **problem_responses("not_ready", "internal_error"),
     },
 )
 async def ready(request: Request) -> Response:
-    """Checks the store, at most once a second."""
+    """Checks the store, at most once a second. `spooling` means that it does not answer, and the spool takes events."""
     service = service_of(request)
     try:
         async with asyncio.timeout(service.writing.store_seconds):
-            await service.readiness.check()
+            status = await service.check_ready()
     except Exception as error:  # any error means not ready
         service.log_not_ready(error)
         raise unavailable("not_ready", "the store cannot be reached", service.writing.retry_after) from error
-    return JSONResponse({"status": "ready"})
+    return JSONResponse({"status": status})
 
 
 @router.get(

@@ -22,6 +22,7 @@ from holded_pipeline.api.collecting.group_commit import GroupCommit
 from holded_pipeline.api.collecting.request_body import MemoryBudget
 from holded_pipeline.api.collecting.schema_check import SchemaCheck, Schemas
 from holded_pipeline.api.collecting.senders import Senders
+from holded_pipeline.api.collecting.spool import Spool, SpoolingStore, add_spool_gauges
 from holded_pipeline.api.problems import unavailable
 from holded_pipeline.api.received.archive import Archive
 from holded_pipeline.api.received.recent_events import RecentEvents
@@ -55,7 +56,13 @@ class Service:
         version: int | Literal["latest"],
         limits: Limits,
         writing: Writing,
+        spool: Spool | None,
     ) -> None:
+        if spool is not None and spool.after >= writing.store_seconds:
+            raise ValueError(
+                f"Spool.after, {spool.after:g} s, must be less than Writing.store_seconds, {writing.store_seconds:g}; "
+                "then a package that is not stored is answered with 503"
+            )
         # Retrying longer than a client waits for its response is of no use.
         retry = Retry(writing.store_seconds, first_wait=0.1, longest_wait=1.0)
         self._lake = attrs.evolve(lake, retry=retry, timeout=min(lake.timeout, writing.store_seconds))
@@ -69,6 +76,9 @@ class Service:
         self.senders = Senders(writing.max_wait)
         self._prefix = validate_prefix(prefix)
         self._rejected_prefix = validate_prefix(rejected_prefix, name="rejected_prefix")
+        self._spool = spool
+        self._spooling: SpoolingStore | None = None
+        self._spool_lake = lake
         self._queues: list[GroupCommit] = []
         self._is_open = False
         self._run_id = f"collect-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(4)}"
@@ -91,11 +101,15 @@ class Service:
         if self._schema_check is not None:
             await asyncio.to_thread(self._schema_check.open)
         await asyncio.to_thread(self.authenticator.open)
+        write: Callable[[str, bytes], object] = store.write
+        if self._spool is not None:
+            self._spooling = spooling = SpoolingStore.of_store(self._spool, self._spool_lake, self.metrics)
+            await asyncio.to_thread(spooling.open)
+            write = spooling.write
         may_grow = self.senders.may_send
-        events = GroupCommit(store.write, self._event_key, self.writing, self.metrics, may_grow=may_grow)
-        rejections = GroupCommit(
-            _with_gzip(store.write), self._rejected_key, self.writing, self.metrics, may_grow=may_grow
-        )
+        events = GroupCommit(write, self._event_key, self.writing, self.metrics, may_grow=may_grow)
+        compressed = _with_gzip(write)
+        rejections = GroupCommit(compressed, self._rejected_key, self.writing, self.metrics, may_grow=may_grow)
         self._queues = [events, rejections]
         for queue in self._queues:
             queue.start()
@@ -132,8 +146,10 @@ class Service:
             )
 
     async def close(self) -> None:
-        """Returns when every accepted package is stored or answered with 503."""
+        """Returns when every accepted package is stored, or in the spool, or answered with 503."""
         await asyncio.gather(*(queue.close() for queue in self._queues))
+        if self._spooling is not None:
+            await asyncio.to_thread(self._spooling.close)
         self._is_open = False
         self.collector.close()
         for dependency in self._dependencies.values():
@@ -166,6 +182,27 @@ class Service:
         """A word for the store and for the schemas, if events are checked; also when the service is not open."""
         return await dependency_words(self._dependencies) if self._is_open else {"store": "unavailable"}
 
+    async def check_ready(self) -> str:
+        """Returns `ready` if the store can be reached, or `spooling` if it cannot and the spool can take events.
+
+        Raises:
+            Exception: neither is so; the error of the store client.
+        """
+        if self._spooling is None or self._spool is None:
+            await self.readiness.check()
+            return "ready"
+        try:
+            self._spooling.require_store()
+            async with asyncio.timeout(self._spool.after):
+                await self.readiness.check()
+        except ConfigurationError:
+            raise
+        except Exception:
+            if not await asyncio.to_thread(self._spooling.has_room):
+                raise
+            return "spooling"
+        return "ready"
+
     def log_not_ready(self, error: Exception) -> None:
         """Logs why the server is not ready; the response does not say it."""
         _logger.warning("not ready: %s: %s", type(error).__name__, error)
@@ -182,6 +219,7 @@ class Service:
             "queue_packages", "Packages waiting for the store", lambda: sum(q.waiting_packages for q in self._queues)
         )
         add_gauge("queue_bytes", "Bytes waiting for the store", lambda: sum(q.waiting_bytes for q in self._queues))
+        add_spool_gauges(add_gauge, lambda: self._spooling)
         add_gauge("body_bytes", "Bytes of bodies in memory", lambda: self.memory.held)
         add_gauge("recent_bytes", "Bytes of recent events in memory", lambda: self.recent.bytes)
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from holded_pipeline.cli.durations import parse_duration
 from holded_pipeline.cli.flow import Flow
 from holded_pipeline.cli.settings import KeySettings, Settings
 from holded_pipeline.model.errors import ConfigurationError
@@ -73,10 +74,19 @@ def keys_of_settings(settings: Settings, environment: Mapping[str, str] | None =
 
 def build_app(flow: Flow) -> Any:
     """The app over the store of a flow, as `create_app` returns it; see `require_api`."""
-    from holded_pipeline.api import Limits, create_app  # noqa: PLC0415
+    from holded_pipeline.api import Limits, Spool, Writing, create_app  # noqa: PLC0415
 
     settings = flow.settings
     checks = settings.api.check_schemas
+    spool = None
+    if (found := settings.api.spool) is not None:
+        spool = Spool(settings.folder / found.folder, max_bytes=found.max_bytes, after=parse_duration(found.after))
+        if spool.after >= (seconds := Writing().store_seconds):
+            raise ConfigurationError(
+                f"[api.spool] after must be less than {seconds:g} s, since a package that is not stored by then is "
+                f"answered with 503; got {found.after!r}"
+            )
+        spool.check()  # here, since an error of the app's start is a traceback
     return create_app(
         flow.lake,
         keys=keys_of_settings(settings),
@@ -85,4 +95,5 @@ def build_app(flow: Flow) -> Any:
         schemas=flow.schemas if checks else None,
         subject=flow.subject,
         limits=Limits(rate=None if settings.api.rate == "none" else settings.api.rate),
+        spool=spool,
     )

@@ -90,6 +90,18 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             parse_duration(value)
 
 
+class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[api.spool]`: where events go while the store does not answer; see `holded_pipeline.api.Spool`."""
+
+    folder: Text
+    max_bytes: Annotated[int, msgspec.Meta(ge=1)] = 1 << 30
+    after: Duration = "2s"
+
+    def __post_init__(self) -> None:
+        """Refuses what is no duration."""
+        parse_duration(self.after)
+
+
 class KeySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[api.keys.NAME]`: what a key of the environment may do."""
 
@@ -108,6 +120,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     check_schemas: bool = False
     key_file: str | None = None
     keys: dict[str, KeySettings] = {}
+    spool: SpoolSettings | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -56,6 +56,11 @@ port = 8000
 # [api.keys.grafana]                   # what the key in HOLDED_API_KEY_GRAFANA may do
 # scopes = ["metrics"]                 # of collect, read, metrics, admin
 # companies = ["…"]                    # whose events it may send; expires_at = 2027-01-01T00:00:00Z is its end
+
+# [api.spool]                          # takes events while the store does not answer
+# folder = "spool"                     # on a local disk that outlives the process
+# max_bytes = 1073741824               # for each process
+# after = "2s"                         # how long a write may take
 """
 TEMPLATE: Final = _SERVERS + _REST
 """A file for servers of your own; each key that is not in it is in a comment, with its default."""

@@ -94,13 +94,13 @@ def test_a_slow_rest_of_an_answered_body_closes_the_connection(port):
             drip(connection, 20)
 
 
-HEALTH = b'{"status":"degraded","dependencies":{"store":"unavailable"}}'
+HEALTH_BODY = b'{"status":"degraded","dependencies":{"store":"unavailable"}}'
 
 
 def health(connection):
     """A whole answer, which may come in several chunks."""
     answer = b""
-    while HEALTH not in answer:
+    while HEALTH_BODY not in answer:
         chunk = connection.recv(1 << 16)
         assert chunk, answer
         answer += chunk
@@ -119,7 +119,7 @@ def test_requests_sent_without_waiting_are_all_answered(port):
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
         answers = b""
-        while answers.count(HEALTH) < 3:
+        while answers.count(HEALTH_BODY) < 3:
             chunk = connection.recv(1 << 16)
             assert chunk, answers
             answers += chunk

@@ -40,6 +40,18 @@ WRONG = {
     ),
     "budget": (ExitCode.TOO_MANY_REJECTED, ("run", "--max-rejected", "10%"), {}, "rejected"),
     "strict": (ExitCode.TOO_MANY_REJECTED, ("run", "--strict"), {}, "rejected"),
+    "a spool": (
+        ExitCode.WRONG_USAGE,
+        ("serve", "--port", "0"),
+        {"HOLDED_API_SPOOL": '{folder = "/dev/null/spool"}'},
+        "the spool folder /dev/null/spool cannot be used",
+    ),
+    "a spool's time": (
+        ExitCode.WRONG_USAGE,
+        ("serve", "--port", "0"),
+        {"HOLDED_API_SPOOL": '{folder = "spool", after = "20s"}'},
+        "[api.spool] after must be less than 10 s",
+    ),
     "a host": (ExitCode.WRONG_USAGE, ("serve", "--host", "0.0.0.0", "--port", "0"), {}, "API keys"),
 }
 

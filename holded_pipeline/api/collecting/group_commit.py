@@ -13,6 +13,7 @@ from typing import Protocol
 
 import attrs
 
+from holded_pipeline.api.collecting.spool import SPOOLED
 from holded_pipeline.api.problems import Problem, unavailable
 from holded_pipeline.api.settings import Writing
 from holded_pipeline.model.errors import HoldedPipelineError
@@ -44,7 +45,8 @@ class GroupCommit:
     """A bounded queue before the store.
 
     Args:
-        write: writes an object under a key, atomically; called in threads, `settings.writes` at a time.
+        write: writes an object under a key, atomically; called in threads, `settings.writes` at a time. If it returns
+            `SPOOLED`, the object is on the local disk and will be stored later.
         key: makes the key of a new object in a partition; called once for each object, so that a retry writes the
             same object again.
         settings: see `Writing`.
@@ -183,15 +185,16 @@ class GroupCommit:
         key = self._key(group[0].partition)
         started = time.monotonic()
         failure: Exception | None = None
+        written: object = None
         try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._write, key, body)
+            written = await asyncio.get_running_loop().run_in_executor(self._threads, self._write, key, body)
         except Exception as error:  # noqa: BLE001  whatever it is, the waiting requests must be answered
             failure = error
         finally:
             self._free_writers.release()
-        if failure is None:
+        if failure is None and written != SPOOLED:
             self._metrics.count_object(len(body), len(group), time.monotonic() - started)
-        else:
+        elif failure is not None:
             self._metrics.count_failure(failure)
             _logger.error("%d packages were not stored: %s: %s", len(group), type(failure).__name__, failure)
         for package in group:

@@ -36,6 +36,9 @@ class Metrics:
             "holded_api_store_seconds", "Seconds to store an object", buckets=_SECONDS, registry=registry
         )
         self._errors = Counter("holded_api_store_errors", "Objects not stored", ["kind"], registry=registry)
+        self._spooled = Counter("holded_api_spooled_groups", "Groups written to the spool", registry=registry)
+        self._drained = Counter("holded_api_drained_groups", "Groups of the spool stored", registry=registry)
+        self._spool_errors = Counter("holded_api_spool_errors", "Errors of the spool", ["kind"], registry=registry)
 
     def add_gauge(self, name: str, description: str, value: Callable[[], float]) -> None:
         """Adds a gauge whose value is computed for each scrape."""
@@ -79,6 +82,21 @@ class Metrics:
         """Counts an object that was not stored."""
         kind = "refused" if isinstance(error, ConfigurationError) else "other"
         self._errors.labels("no_answer" if isinstance(error, TransientError) else kind).inc()
+
+    def count_spooled(self) -> None:
+        """Counts a group that went to the spool."""
+        self._spooled.inc()
+
+    def count_drained(self, size: int, seconds: float) -> None:
+        """Counts a group of the spool that was stored, which is an object, too."""
+        self._drained.inc()
+        self._objects.inc()
+        self._stored_bytes.inc(size)
+        self._store_seconds.observe(seconds)
+
+    def count_spool_error(self, kind: str) -> None:
+        """Counts a failure of the spool: `full`, `disk` or `damaged`."""
+        self._spool_errors.labels(kind).inc()
 
     def text(self) -> bytes:
         """All metrics in the Prometheus text format."""
