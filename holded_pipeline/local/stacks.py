@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from holded_pipeline.local.postgres_server import PostgresServer
+from holded_pipeline.local.private_files import open_private, private_folder
 from holded_pipeline.local.process import Watchdog
 from holded_pipeline.local.seaweedfs import SeaweedFS
 from holded_pipeline.model.errors import ConfigurationError
@@ -43,8 +44,8 @@ class Stack:
     def __init__(self, folder: Path, *, bucket: str, database: str, watchdog: Watchdog) -> None:
         self.folder = folder
         self._lock = threading.RLock()  # one start or stop at a time, whichever thread asks
-        logs = _create_folder(folder / "logs")
-        self._seaweedfs = SeaweedFS(_create_folder(folder / "minio"), logs, watchdog)
+        logs = private_folder(folder / "logs")
+        self._seaweedfs = SeaweedFS(private_folder(folder / "minio"), logs, watchdog)
         self._postgres = PostgresServer(folder / "postgres", logs, watchdog)
         try:
             self._seaweedfs.start()
@@ -123,11 +124,9 @@ def stack(
     """
     temporary = folder is None
     home = Path(tempfile.mkdtemp(prefix="holded-") if folder is None else folder).expanduser().resolve()
-    if temporary:
-        home.chmod(0o711)  # so that PostgreSQL can reach its folder if it has to run as another user
-    home.mkdir(parents=True, exist_ok=True)
+    private_folder(home)
     with contextlib.ExitStack() as closing:
-        lock = closing.enter_context((home / ".lock").open("w"))
+        lock = closing.enter_context(open(home / ".lock", "w", opener=open_private))
         _acquire(lock, home)
         watchdog = Watchdog(keep_open=[lock.fileno()])
         closing.callback(watchdog.dismiss)
@@ -152,8 +151,3 @@ def _acquire(lock: IO[str], folder: Path) -> None:
             time.sleep(0.1)
         else:
             return
-
-
-def _create_folder(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    return folder
