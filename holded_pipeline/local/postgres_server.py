@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from holded_pipeline.local.ports import HOST, free_ports
-from holded_pipeline.local.postgres_access import SUPERUSER, USER, PostgresAccess, new_password, set_password_sql
+from holded_pipeline.local.postgres_access import SUPERUSER, USER, PostgresAccess, new_passwords, set_passwords_sql
 from holded_pipeline.local.private_files import UMASK
 from holded_pipeline.local.process import Server, StartError, Watchdog
 from holded_pipeline.model.errors import ConfigurationError
@@ -42,9 +42,9 @@ class PostgresServer:
         self._port: int | None = None
         self._server: Server | None = None
 
-    def database(self, name: str) -> Postgres:
+    def database(self, name: str, user: str = USER) -> Postgres:
         """The connection settings of one of its databases."""
-        return Postgres(f"postgresql://{USER}@{HOST}:{self._port}/{name}", password=self._access.password())
+        return Postgres(f"postgresql://{user}@{HOST}:{self._port}/{name}", password=self._access.password(user))
 
     def create_database(self, name: str) -> Postgres:
         """Creates a database, unless there is one of this name; returns its connection settings."""
@@ -63,8 +63,8 @@ class PostgresServer:
             return
         if not (self._folder / "PG_VERSION").exists():
             self._initialise()
-        if self._access.password() is None:
-            self._set_password()
+        if not self._access.is_set:
+            self._set_passwords()
         self._access.write_rules(self._user_id)
         if self._port is not None:
             self._restart(self._port)
@@ -102,7 +102,7 @@ class PostgresServer:
             self._server = None
 
     def _initialise(self) -> None:
-        self._access.forget_password()
+        self._access.forget()
         self._folder.mkdir(mode=0o700, exist_ok=True)
         if self._user_id is not None:
             os.chown(self._folder, self._user_id, self._user_id)
@@ -112,16 +112,16 @@ class PostgresServer:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise StartError(f"initdb could not create a cluster in {self._folder}: {result.stderr.strip()}")
 
-    def _set_password(self) -> None:
-        """Sets a new password while nothing listens: by a server that reads statements from its standard input."""
-        password = new_password()
-        settings = ["-c", "log_min_error_statement=panic"]  # the statement has the password
+    def _set_passwords(self) -> None:
+        """Sets new passwords while nothing listens: by a server that reads statements from its standard input."""
+        passwords = new_passwords()
+        settings = ["-c", "log_min_error_statement=panic"]  # the statements have the passwords
         result = self._run(
-            "postgres", "--single", "-D", str(self._folder), *settings, "postgres", input=set_password_sql(password)
+            "postgres", "--single", "-D", str(self._folder), *settings, "postgres", input=set_passwords_sql(passwords)
         )
         if result.returncode or "ERROR:" in result.stderr:
-            raise StartError(f"the password of {self._folder} could not be set: {result.stderr.strip()}")
-        self._access.keep_password(password)
+            raise StartError(f"the passwords of {self._folder} could not be set: {result.stderr.strip()}")
+        self._access.keep(passwords)
 
     def _run(self, program: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN_VARIABLES)}

@@ -98,14 +98,13 @@ def test_a_deadline_that_is_no_number_is_reported_in_one_line(main, arguments, c
 
 
 def test_a_denied_login_is_reported_in_one_line(main, arguments, db, monkeypatch):
-    """The server of these tests accepts any password, so a role that may not log in takes the place of a wrong one."""
     name = "barred_" + db.url.rpartition("_")[2]
     with db.engine(poolclass=sa.NullPool).begin() as connection:
-        connection.execute(sa.text(f"CREATE ROLE {name} NOLOGIN"))
+        connection.execute(sa.text(f"CREATE ROLE {name} LOGIN PASSWORD 'another'"))
     monkeypatch.setenv("PGPASSWORD", "hunter2hunter2")
     arguments["postgres"] = arguments["postgres"].replace("holded@", f"{name}@")
     code, printed, last = main(*flags(arguments))
-    assert (code, "is not permitted to log in" in last, "check url and password" in last) == (1, True, True), printed
+    assert (code, "password authentication failed" in last, "check url and password" in last) == (1, True, True), printed
     assert "Traceback" not in printed
     assert "hunter2" not in printed
 

@@ -36,13 +36,13 @@ def granted_table(database, query):
 def denied_user(stack, database, query):
     """`denied_user(how)`: the database for a user whom `pg_hba.conf` treats like this."""
     name = "denied_" + database.url.rpartition("_")[2]
-    query(database, f"CREATE ROLE {name} LOGIN")
+    query(database, f"CREATE ROLE {name} LOGIN PASSWORD '{database.password.reveal()}'")
     rules = stack.folder / "postgres" / "pg_hba.conf"
     before = rules.read_text()
 
     def reload(text):
         rules.write_text(text)
-        query(database, "SELECT pg_reload_conf()")
+        query(stack.superuser(database), "SELECT pg_reload_conf()")
 
     def deny(how):
         reload(f"host all {name} 127.0.0.1/32 {how}\n{before}")

@@ -213,16 +213,17 @@ def test_without_the_wheels_the_error_says_what_to_install(monkeypatch, tmp_path
 
 def test_the_store_has_room_for_more_than_a_thousand_buckets(stack):
     master = stack._seaweedfs._ports[1]
-    with urllib.request.urlopen(f"http://127.0.0.1:{master}/dir/status", timeout=10) as answer:
+    url, context = f"https://127.0.0.1:{master}/dir/status", stack._seaweedfs._certificate.client_context()
+    with urllib.request.urlopen(url, timeout=10, context=context) as answer:
         assert json.load(answer)["Topology"]["Max"] >= 1_000
 
 
 def test_a_start_returns_only_when_the_master_knows_all_volumes(monkeypatch):
     known_volumes, asked = seaweedfs._known_volumes, []
 
-    def late(master):
+    def late(*master):
         asked.append(master)
-        return known_volumes(master) if len(asked) > 3 else set()
+        return known_volumes(*master) if len(asked) > 3 else set()
 
     with local.stack() as stack:
         stack.minio.filesystem().pipe(f"{stack.minio.bucket}/kept", b"this")
