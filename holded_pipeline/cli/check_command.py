@@ -26,8 +26,9 @@ from holded_pipeline.model.errors import HoldedPipelineError
 def check_command(context: CommandContext, *, deadline: float) -> None:
     """Check servers, grants, schemas, plugins and clocks: a line each, and what to do.
 
-    All checks are made, also after one that failed, but those of a server that could not be used are not. To see whether it may write, it writes an empty object below the
-    prefixes `enriched` and `rejected`, and deletes it; where it may not delete, the object stays and does no harm.
+    All checks are made, also after one that failed, but for those of a server that cannot be used. To see whether it
+    may write, it writes an empty object below the prefixes `enriched` and `rejected`, and deletes it; where it may not
+    delete, the object stays and does no harm.
     Nothing in the database is changed. With --json there is a line of JSON for each check.
     """
     if not click.get_current_context().find_root().params.get("debug"):

@@ -40,7 +40,7 @@ class PostgresAccess:
 
     def password(self, user: str) -> str:
         """The password of a user."""
-        with open(self._file, encoding="utf-8", opener=open_private) as file:  # noqa: PTH123  no opener in Path
+        with open(self._file, encoding="utf-8", opener=open_private) as file:
             return str(json.load(file)[user])
 
     def forget(self) -> None:

@@ -65,5 +65,7 @@ def test_a_store_that_falls_silent_between_two_calls_ends_the_check(place, silen
     began = time.monotonic()
     outcomes = outcomes_of(place.run("check", "--json", "--deadline", "300ms"))
     assert time.monotonic() - began < 30
-    assert [outcomes[name][0] for name in ("store", "store clock", "read raw/", "write rejected/")] == [True] + 3 * [False]
+    assert [outcomes[name][0] for name in ("store", "store clock", "read raw/", "write rejected/")] == [True] + 3 * [
+        False
+    ]
     assert "did not answer within 0.3 s" in outcomes["store clock"][1]

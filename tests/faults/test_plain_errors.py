@@ -104,7 +104,9 @@ def test_a_denied_login_is_reported_in_one_line(main, arguments, db, monkeypatch
     monkeypatch.setenv("PGPASSWORD", "hunter2hunter2")
     arguments["postgres"] = arguments["postgres"].replace("holded@", f"{name}@")
     code, printed, last = main(*flags(arguments))
-    assert (code, "password authentication failed" in last, "check url and password" in last) == (1, True, True), printed
+    assert (code, "password authentication failed" in last, "check url and password" in last) == (1, True, True), (
+        printed
+    )
     assert "Traceback" not in printed
     assert "hunter2" not in printed
 

@@ -39,7 +39,15 @@ def request(method: str, path: str, body: bytes = b"", kind: str = "text/plain")
 def questions(bucket: str) -> list[bytes]:
     """To master, volume server, filer, admin and S3 server, whichever it is."""
     gets = ["/", f"/{bucket}/kept", f"/{bucket}?list-type=2", f"/buckets/{bucket}/?limit=5", f"/buckets/{bucket}/kept"]
-    gets += ["/dir/assign", "/dir/status", "/vol/status", "/vol/grow?count=1", "/stats/disk", "/metrics", "/ui/index.html"]
+    gets += [
+        "/dir/assign",
+        "/dir/status",
+        "/vol/status",
+        "/vol/grow?count=1",
+        "/stats/disk",
+        "/metrics",
+        "/ui/index.html",
+    ]
     return [
         *(request("GET", path) for path in gets),
         request("PUT", f"/buckets/{bucket}/put", b"put"),
@@ -87,7 +95,9 @@ def test_the_inner_ports_of_the_store_answer_no_certificate_but_their_own(stack,
         context.verify_mode = 0  # whoever asks does not mind whom
         context.set_alpn_protocols(["h2", "http/1.1"])
         answers = [ask(address, HTTP_2, context) for address in inner]
-        assert [answer[3:9] == SETTINGS.decode() for answer in answers].count(True) == (9 if name == "own" else 0), answers
+        assert [answer[3:9] == SETTINGS.decode() for answer in answers].count(True) == (9 if name == "own" else 0), (
+            answers
+        )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")

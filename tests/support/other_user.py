@@ -99,7 +99,7 @@ def reachable(paths: list[Path]) -> list[str]:
     for path in paths:
         try:
             if path.is_dir():
-                os.listdir(path)
+                next(path.iterdir(), None)
             elif path.is_socket():
                 with socket.socket(socket.AF_UNIX) as raw:
                     raw.connect(str(path))
