@@ -40,7 +40,7 @@ def main(monkeypatch, capsys):
 def arguments(stack, lake, db, monkeypatch, tmp_path):
     """The arguments of a run that would succeed, by name."""
     monkeypatch.setenv("MINIO_SECRET_KEY", lake.secret_key.reveal())
-    monkeypatch.delenv("PGPASSWORD", raising=False)
+    monkeypatch.setenv("PGPASSWORD", db.password.reveal())
     lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", hp.testing.sample_lines(hp.testing.sample_events(10)))
     for name, text in (("broken", "{"), ("useless", '{"type": "nothing"}'), ("afar", '{"$ref": "https://x.test/y"}')):
         (tmp_path / name).mkdir()
