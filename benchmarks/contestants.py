@@ -11,6 +11,7 @@ from pathlib import Path
 import apache_beam as beam
 import psycopg
 import s3fs
+from sqlalchemy.engine import make_url
 
 import holded_pipeline as hp
 
@@ -60,7 +61,15 @@ def loop(lake: hp.MinIO, db: hp.Postgres) -> None:
     """The loop of `hand_written.py`."""
     from hand_written import Loop  # noqa: PLC0415  it needs orjson
 
-    Loop(filesystem_of(lake), lake.bucket, db.url, SCHEMAS).run("raw/")
+    Loop(filesystem_of(lake), lake.bucket, url_of(db), SCHEMAS).run("raw/")
+
+
+def url_of(db: hp.Postgres) -> str:
+    """The URL of a database with the password in it, for clients that know no `Secret`."""
+    url = make_url(db.url)
+    return (url if db.password is None else url.set(password=db.password.reveal())).render_as_string(
+        hide_password=False
+    )
 
 
 def by_dlt(lake: hp.MinIO, db: hp.Postgres) -> None:
@@ -78,7 +87,7 @@ def by_dlt(lake: hp.MinIO, db: hp.Postgres) -> None:
         pipeline = dlt.pipeline(
             "side_by_side",
             pipelines_dir=folder,
-            destination=dlt.destinations.postgres(db.url.replace("@", ":unused@", 1)),  # it insists on a password
+            destination=dlt.destinations.postgres(url_of(db)),
             dataset_name="public",
         )
         source = readers(bucket_url=f"s3://{lake.bucket}/raw", credentials=keys, file_glob="*.jsonl").read_jsonl()
@@ -94,7 +103,7 @@ class PutAndInsert(beam.DoFn):  # type: ignore[misc]  # Beam is untyped
     """Stores and loads one message at a time."""
 
     def __init__(self, lake: hp.MinIO, db: hp.Postgres) -> None:
-        self.lake, self.url = lake, db.url
+        self.lake, self.url = lake, url_of(db)
 
     def setup(self) -> None:
         """Connects."""

@@ -102,6 +102,8 @@ def runner(lake: hp.MinIO, db: hp.Postgres, every: float) -> Iterator[None]:
     """Runs the pipeline in a process of its own."""
     addresses = (lake.endpoint, lake.bucket, lake.access_key, db.url, str(every))
     env = {**os.environ, "MINIO_SECRET_KEY": lake.secret_key.reveal()}
+    if db.password is not None:
+        env["PGPASSWORD"] = db.password.reveal()
     process = subprocess.Popen([sys.executable, __file__, RUN, *addresses], env=env)  # noqa: S603  this file
     try:
         yield

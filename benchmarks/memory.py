@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import resource
 import subprocess
@@ -75,7 +76,11 @@ def measured(lake: hp.MinIO, db: hp.Postgres) -> dict[str, int]:
     """Runs all steps in a new process; returns its peak after each."""
     settings = [lake.endpoint, lake.bucket, lake.access_key, lake.secret_key.reveal(), db.url]
     done = subprocess.run(  # noqa: S603  this very file
-        [sys.executable, __file__, "--measure"], input=json.dumps(settings).encode(), stdout=subprocess.PIPE, check=True
+        [sys.executable, __file__, "--measure"],
+        input=json.dumps(settings).encode(),
+        stdout=subprocess.PIPE,
+        check=True,
+        env=os.environ | ({} if db.password is None else {"PGPASSWORD": db.password.reveal()}),
     )
     peaks: dict[str, int] = json.loads(done.stdout)
     return peaks

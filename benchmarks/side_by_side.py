@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from contestants import NAIVE_EVENTS, STAGES, Work, contestants_of, filesystem_of, flow
+from contestants import NAIVE_EVENTS, STAGES, Work, contestants_of, filesystem_of, flow, url_of
 
 import holded_pipeline as hp
 
@@ -38,7 +38,7 @@ PACKAGES = ("apache-beam", "holded-pipeline", "dlt", "jsonschema-rs", "msgspec",
 
 def rows_in(db: hp.Postgres, table: str) -> int:
     """How many rows a table has."""
-    with psycopg.connect(db.url) as connection:
+    with psycopg.connect(url_of(db)) as connection:
         found = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
     return int(found[0]) if found else 0
 
@@ -84,7 +84,7 @@ class Arena:
 
     def drop(self, db: hp.Postgres) -> None:
         """Drops a database, so that none slows down the next turn."""
-        with psycopg.connect(self.stack.postgres.url, autocommit=True) as connection:
+        with psycopg.connect(url_of(self.stack.postgres), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE "{db.url.rsplit("/", 1)[-1]}" WITH (FORCE)')
 
     def compete(self, contestants: Mapping[str, Work], rounds: int) -> dict[str, list[dict[str, float]]]:

@@ -77,7 +77,7 @@ def _print_next(db: hp.Postgres, keep: str | None) -> None:
     if keep:
         print(f"The data are in {keep}. Run the same command again: it finds only duplicates.")
         print('To open them:  python -i -c "import holded_pipeline as hp')
-        print(f'               stack = hp.local.stack({keep!r}).__enter__(); print(stack.postgres.url)"')
+        print(f'               stack = hp.local.stack({keep!r}).__enter__(); print(stack.environment())"')
     elif "127.0.0.1" in db.url:
         print("These servers were temporary. Keep their data with --keep DIR, or name yours with")
         print("--minio and --postgres; see --help.")

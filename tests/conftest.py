@@ -31,7 +31,9 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[local.Stack]:
-    with local.stack() as running:
+    with local.stack() as running, pytest.MonkeyPatch.context() as patch:
+        # For the processes, and for the users of their own, to which tests give a URL: it is without the password.
+        patch.setenv("PGPASSWORD", running.postgres.password.reveal())
         yield running
 
 

@@ -21,7 +21,7 @@ def test_the_code_runs(page, stack, lake, db, tmp_path, monkeypatch):
     """The servers of the test replace those that the page names."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("MINIO_SECRET_KEY", lake.secret_key.reveal())
-    monkeypatch.setenv("PGPASSWORD", "unused: this server trusts")
+    monkeypatch.setenv("PGPASSWORD", db.password.reveal())
     lake.filesystem().pipe(
         f"{lake.bucket}/raw/events.jsonl", hp.testing.sample_lines(hp.testing.sample_events(100, faults=0.05))
     )

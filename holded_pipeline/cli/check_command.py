@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
 from holded_pipeline.cli.checks.every_check import Check, all_checks
@@ -24,18 +26,28 @@ from holded_pipeline.model.errors import HoldedPipelineError
 def check_command(context: CommandContext, *, deadline: float) -> None:
     """Check servers, grants, schemas, plugins and clocks: a line each, and what to do.
 
-    All checks are made, also after one that failed. To see whether it may write, it writes an empty object below the
-    prefixes `enriched` and `rejected`, and deletes it; where it may not delete, the object stays and does no harm.
+    All checks are made, also after one that failed, but for those of a server that cannot be used. To see whether it
+    may write, it writes an empty object below the prefixes `enriched` and `rejected`, and deletes it; where it may not
+    delete, the object stays and does no harm.
     Nothing in the database is changed. With --json there is a line of JSON for each check.
     """
-    failed = [
-        code
-        for check in all_checks(context.settings, deadline)
-        if (code := _print_outcome(check, context.out)) is not ExitCode.OK
-    ]
+    if not click.get_current_context().find_root().params.get("debug"):
+        logging.getLogger("holded_pipeline").setLevel(logging.ERROR)  # each attempt; what it came to is printed
+    failed: dict[str, ExitCode] = {}
+    for check in all_checks(context.settings, deadline):
+        if check.needs in failed:
+            _print_skipped(check, failed[check.needs], context.out)
+        elif (code := _print_outcome(check, context.out)) is not ExitCode.OK:
+            failed[check.name] = code
     if failed:
         context.out.say(f"{len(failed)} of the checks failed")
-        click.get_current_context().exit(min(failed))
+        click.get_current_context().exit(min(failed.values()))
+
+
+def _print_skipped(check: Check, reason: ExitCode, out: Output) -> None:
+    words = "does not answer" if reason is ExitCode.NO_ANSWER else "cannot be used"
+    what = f"not checked, as the {check.needs} {words}"
+    out.line({"check": check.name, "ok": None, "detail": what}, f"skip {check.name}: {what}")
 
 
 def _print_outcome(check: Check, out: Output) -> ExitCode:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from holded_pipeline.cli.output import Output
 from holded_pipeline.cli.run_command import line_of
 from holded_pipeline.cli.serve_command import require_free_port
 from holded_pipeline.cli.settings import DatabaseSettings, SchemaSettings, Settings, StoreSettings
+from holded_pipeline.cli.way_in import shell_text, way_in
 from holded_pipeline.local.stacks import Stack, stack
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.reading.holded_envelope import CONTEXT, MESSAGE_ID, TIMESTAMP
@@ -47,11 +49,14 @@ _COMPANY = "b5fb12e0d9090b8906555096"
     metavar="DIR",
     help="Check events by the schemas there.",
 )
+@click.option("--show-secrets", is_flag=True, help="Print the password and the secret key, too.")
 @shared_options(config=False)
 def up_command(context: CommandContext, **options: Any) -> None:
     """Start the whole system on this machine: a store, a database, the API, and a run each few seconds.
 
     No file is needed. Ctrl-C stops it all, after the run that is going on; without --keep the data are deleted.
+    Without --schemas events are not checked. Other users of this machine reach neither server: each wants a secret,
+    which is in a file that only you can read.
 
     \b
     Examples:
@@ -63,11 +68,11 @@ def up_command(context: CommandContext, **options: Any) -> None:
     port = require_free_port(_HOST, options["port"])
     out.say("starting a store and a database …")
     with stack(options["keep"]) as local:
-        flow = _flow_over(local, options["schemas"])
+        flow = flow_over(local, options["schemas"])
         migrate(flow.db)
         _store_samples(flow, options["samples"])
-        with _serving(flow, port):
-            _announce(local, port, out)
+        with _serving(flow, port), way_in(local, flow.settings) as variables:
+            announce(local, port, flow.settings, variables, out, show_secrets=options["show_secrets"])
             run_every(
                 flow.ingest,
                 flow.db,
@@ -78,7 +83,7 @@ def up_command(context: CommandContext, **options: Any) -> None:
         out.say("stopping …")
 
 
-def _flow_over(local: Stack, schemas: Path | None) -> Flow:
+def flow_over(local: Stack, schemas: Path | None) -> Flow:
     """The flow over local servers; their secret key stays in this process."""
     lake, db = local.minio, local.postgres
     settings = Settings(
@@ -105,9 +110,11 @@ def _serving(flow: Flow, port: int) -> Iterator[None]:
         yield
 
 
-def _announce(local: Stack, port: int, out: Output) -> None:
+def announce(local: Stack, port: int, settings: Settings, variables: Path, out: Output, *, show_secrets: bool) -> None:
     """Says where all is, and what to try."""
     lake, api = local.minio, f"http://{_HOST}:{port}"
+    secrets = local.environment() if show_secrets else {}
+    directory = settings.schemas.directory
     found = {
         "api": api,
         "store": lake.endpoint,
@@ -115,19 +122,32 @@ def _announce(local: Stack, port: int, out: Output) -> None:
         "access_key": lake.access_key,
         "database": local.postgres.url,
         "folder": str(local.folder),
+        "schemas": directory,
+        "environment": str(variables),
     }
     words = (
         f"API       {api}/docs",
         f"store     {lake.endpoint}, bucket {lake.bucket}",
         f"database  {local.postgres.url}",
         f"data      {local.folder}",
+        "schemas   none: EVENTS ARE NOT CHECKED; give --schemas DIR to check them"
+        if directory is None
+        else f"schemas   {directory}",
         "",
-        "Send an event, and see its row a few seconds later:",
+        "Send an event:",
         f"  curl {api}/collect -H 'Content-Type: application/json' -d '{example_event()}'",
-        f"  psql '{local.postgres.url}' -c 'SELECT * FROM business_events'",
+        "In another shell, give other programs the addresses and secrets, from a file that only you can read:",
+        f"  . {shlex.quote(str(variables))}",
+        "and see the event's row a few seconds later, or what is in the store:",
+        "  psql -c 'SELECT * FROM business_events'",
+        f"  aws s3 ls --recursive s3://{lake.bucket}/",
+        "and what was rejected, with its reason; then the object and the line that it came from:",
+        "  holded-pipeline rejected list",
+        "  holded-pipeline rejected show ID",
+        *(("", *shell_text(secrets).splitlines(), "") if show_secrets else ()),
         "Ctrl-C stops it all.",
     )
-    out.line(found, "\n".join(words))
+    out.line(found | ({"variables": secrets} if show_secrets else {}), "\n".join(words))
 
 
 def example_event() -> str:

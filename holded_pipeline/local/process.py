@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from holded_pipeline.local.private_files import UMASK, open_private
 from holded_pipeline.local.watchdog import started_at
 from holded_pipeline.model.errors import HoldedPipelineError
 
@@ -63,7 +64,7 @@ class Watchdog:
 
 
 class Server:
-    """One running server.
+    """One running server. What it creates is its owner's alone.
 
     Args:
         name: for messages.
@@ -71,6 +72,7 @@ class Server:
         log: where its output goes.
         watchdog: stops the server when this process ends.
         env: environment variables, added to those of this process.
+        without: how variables of this process begin that the server does not get.
         user: the user and group id to run as; None for those of this process.
     """
 
@@ -82,19 +84,22 @@ class Server:
         log: Path,
         watchdog: Watchdog,
         env: Mapping[str, str] | None = None,
+        without: tuple[str, ...] = (),
         user: int | None = None,
     ) -> None:
         self._name = name
         self._log = log
-        with log.open("ab") as output:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(without)}
+        with open(log, "ab", opener=open_private) as output:
             self._process = subprocess.Popen(
                 list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the program that uses the server, not for the server
-                env={**os.environ, **(env or {})},
+                env={**inherited, **(env or {})},
                 cwd="/",
+                umask=UMASK,
                 user=user,
                 group=user,
                 extra_groups=[] if user is not None else None,

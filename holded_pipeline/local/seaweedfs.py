@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import ssl
 import sysconfig
 import time
 import urllib.error
@@ -15,7 +16,9 @@ import urllib.request
 from pathlib import Path
 
 from holded_pipeline.local.ports import HOST, free_ports
+from holded_pipeline.local.private_files import private_folder, write_private
 from holded_pipeline.local.process import Server, StartError, Watchdog
+from holded_pipeline.local.store_certificate import StoreCertificate
 from holded_pipeline.local.watchdog import remove
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.store.minio import MinIO
@@ -27,6 +30,8 @@ _PORTS = ("s3", "master", "volume", "filer", "admin")
 _VOLUME_SECONDS = 15.0  # the volume server reports its volumes every 5 s, and the first report may come too early
 _STOP_SECONDS = 5.0  # it stops in 1 to 2 s, but would wait for ever for a client that does not read its download
 _MAX_VOLUMES = 10_000  # each bucket has its own; the default is the number of GiB free on the disk
+# Variables that would replace settings, add administrators or create buckets. The server is given no keys of others.
+_FOREIGN_VARIABLES = ("WEED_", "AWS_", "S3_")
 
 
 class SeaweedFS:
@@ -40,6 +45,7 @@ class SeaweedFS:
         self._ports: list[int] = []
         self._sockets: list[Path] = []
         self._server: Server | None = None
+        self._certificate: StoreCertificate | None = None
 
     def lake(self, bucket: str) -> MinIO:
         """The connection settings of one of its buckets."""
@@ -79,23 +85,25 @@ class SeaweedFS:
         self._sockets = _socket_paths(ports)
         for path in self._sockets:
             self._watchdog.remove(path)
-        temporary = self._folder / "tmp"
-        temporary.mkdir(exist_ok=True)
+        temporary = private_folder(self._folder / "tmp")
+        self._certificate = StoreCertificate(temporary / "tls")
+        write_private(private_folder(temporary / ".seaweedfs") / "security.toml", self._certificate.settings())
         self._server = Server(
             "SeaweedFS",
             [_binary(), f"-logdir={temporary}", *self._arguments(ports)],
             log=self._log,
             watchdog=self._watchdog,
             env={"TMPDIR": str(temporary), "HOME": str(temporary)},
+            without=_FOREIGN_VARIABLES,
         )
         try:
             self._server.wait_until(lambda: _is_healthy(ports[0]))
-            self._wait_for_volumes(ports[_PORTS.index("master")])
+            self._wait_for_volumes(ports[_PORTS.index("master")], self._certificate.client_context())
         except StartError:
             self.stop(signal.SIGKILL)
             raise
 
-    def _wait_for_volumes(self, master: int) -> None:
+    def _wait_for_volumes(self, master: int, context: ssl.SSLContext) -> None:
         """Waits until the master knows every volume in the folder.
 
         The server is healthy before that, but answers 500 for objects in a volume that the master does not know. A
@@ -103,7 +111,7 @@ class SeaweedFS:
         """
         on_disk = {int(path.stem.rpartition("_")[2]) for path in self._folder.glob("*.idx")}
         deadline = time.monotonic() + _VOLUME_SECONDS
-        while unknown := on_disk - _known_volumes(master):
+        while unknown := on_disk - _known_volumes(master, context):
             if time.monotonic() > deadline:
                 numbers = ", ".join(map(str, sorted(unknown)))
                 _logger.warning("SeaweedFS runs without its volumes %s: see %s", numbers, self._log)
@@ -121,6 +129,8 @@ class SeaweedFS:
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-s3.autoCreateBucket=false",
+            "-s3.iam=false",  # users are those of the file
+            "-master.telemetry=false",  # what a laptop stores is nobody's business
             f"-s3.config={self._folder / 'identities.json'}",
             f"-volume.max={_MAX_VOLUMES}",
             "-volume.preStopSeconds=0",  # it is for clusters, whose clients go elsewhere meanwhile
@@ -146,8 +156,7 @@ def _load_secret_key(folder: Path) -> str:
         credentials = [{"accessKey": _ACCESS_KEY, "secretKey": secret}]
         actions = ["Admin", "Read", "Write", "List", "Tagging"]
         text = json.dumps({"identities": [{"name": "holded", "credentials": credentials, "actions": actions}]})
-        identities.touch(mode=0o600)
-        identities.write_text(text)
+        write_private(identities, text)
     return str(json.loads(identities.read_text())["identities"][0]["credentials"][0]["secretKey"])
 
 
@@ -159,10 +168,11 @@ def _is_healthy(port: int) -> bool:
         return False
 
 
-def _known_volumes(master: int) -> set[int]:
+def _known_volumes(master: int, context: ssl.SSLContext) -> set[int]:
     """The ids of the volumes that the master knows a server for."""
+    url = f"https://{HOST}:{master}/vol/status"
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{master}/vol/status", timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=2, context=context) as answer:
             centers = json.load(answer)["Volumes"]["DataCenters"]
     except (urllib.error.URLError, OSError):
         return set()

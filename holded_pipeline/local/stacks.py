@@ -15,9 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal
 
+from sqlalchemy.engine import make_url
+
+from holded_pipeline.local.postgres_access import SUPERUSER
 from holded_pipeline.local.postgres_server import PostgresServer
+from holded_pipeline.local.private_files import open_private, private_folder
 from holded_pipeline.local.process import Watchdog
 from holded_pipeline.local.seaweedfs import SeaweedFS
+from holded_pipeline.local.variables import variables_of
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.store.minio import MinIO
@@ -43,8 +48,8 @@ class Stack:
     def __init__(self, folder: Path, *, bucket: str, database: str, watchdog: Watchdog) -> None:
         self.folder = folder
         self._lock = threading.RLock()  # one start or stop at a time, whichever thread asks
-        logs = _create_folder(folder / "logs")
-        self._seaweedfs = SeaweedFS(_create_folder(folder / "minio"), logs, watchdog)
+        logs = private_folder(folder / "logs")
+        self._seaweedfs = SeaweedFS(private_folder(folder / "minio"), logs, watchdog)
         self._postgres = PostgresServer(folder / "postgres", logs, watchdog)
         try:
             self._seaweedfs.start()
@@ -62,6 +67,17 @@ class Stack:
     def new_database(self) -> Postgres:
         """Creates an empty database on the same server, for example for one test."""
         return self._postgres.create_database(f"database_{secrets.token_hex(6)}")
+
+    def superuser(self, db: Postgres) -> Postgres:
+        """A database of this server as its superuser, for what only one may do, such as an event trigger."""
+        return self._postgres.database(str(make_url(db.url).database), SUPERUSER)
+
+    def environment(self) -> dict[str, str]:
+        """Environment variables, the secrets included, by which other programs find both servers.
+
+        `psql` and other clients of libpq, `aws` and other clients of S3, and `holded-pipeline` read them.
+        """
+        return variables_of(self.minio, self.postgres)
 
     def stop_minio(self, how: How = "stop") -> None:
         """Stops the store, in order or as by a crash, to see how a pipeline handles the outage."""
@@ -123,11 +139,9 @@ def stack(
     """
     temporary = folder is None
     home = Path(tempfile.mkdtemp(prefix="holded-") if folder is None else folder).expanduser().resolve()
-    if temporary:
-        home.chmod(0o711)  # so that PostgreSQL can reach its folder if it has to run as another user
-    home.mkdir(parents=True, exist_ok=True)
+    private_folder(home)
     with contextlib.ExitStack() as closing:
-        lock = closing.enter_context((home / ".lock").open("w"))
+        lock = closing.enter_context(open(home / ".lock", "w", opener=open_private))
         _acquire(lock, home)
         watchdog = Watchdog(keep_open=[lock.fileno()])
         closing.callback(watchdog.dismiss)
@@ -152,8 +166,3 @@ def _acquire(lock: IO[str], folder: Path) -> None:
             time.sleep(0.1)
         else:
             return
-
-
-def _create_folder(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    return folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from cli_place import PASSWORD, Place, fill_in
+from cli_place import Place, fill_in
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +14,7 @@ def make_place(stack, tmp_path_factory):
         lake, db = stack.new_bucket(), stack.new_database()
         file = tmp_path_factory.mktemp("cli") / "holded-pipeline.toml"
         file.write_text(fill_in(lake, db), encoding="utf-8")
-        secrets = {"MINIO_SECRET_KEY": lake.secret_key.reveal(), "PGPASSWORD": PASSWORD}
+        secrets = {"MINIO_SECRET_KEY": lake.secret_key.reveal(), "PGPASSWORD": db.password.reveal()}
         return Place(file, lake, db, secrets)
 
     return make

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
 import holded_pipeline as hp
-from holded_pipeline.cli.up_command import example_event
+from holded_pipeline.cli.commands import commands
+from holded_pipeline.cli.output import Output
+from holded_pipeline.cli.up_command import announce, example_event, flow_over
+from holded_pipeline.cli.way_in import way_in
 from holded_pipeline.local.ports import free_ports
 
 DEADLINE = 120.0  # seconds until the test gives up; it waits for no longer than it has to
@@ -40,6 +49,10 @@ def wait_for_row(db: hp.Postgres, event_id: str) -> None:
     engine.dispose()
 
 
+def variables_in(file: str | Path) -> dict[str, str]:
+    return dict(line.removeprefix("export ").split("=", 1) for line in Path(file).read_text().splitlines())
+
+
 def processes_over(folder: str) -> list[str]:
     listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if folder in line]
@@ -56,7 +69,9 @@ def test_an_event_that_is_posted_becomes_a_row_and_ctrl_c_leaves_no_process(tmp_
         try:
             place = json.loads(process.stdout.readline())
             event_id = post(place["api"], example_event())
-            wait_for_row(hp.Postgres(place["database"]), event_id)
+            variables = variables_in(place["environment"])
+            wait_for_row(hp.Postgres(place["database"], password=variables["PGPASSWORD"]), event_id)
+            assert stat.S_IMODE(Path(place["environment"]).stat().st_mode) == 0o600
         finally:
             process.send_signal(signal.SIGINT)
             printed, words = process.communicate(timeout=DEADLINE)
@@ -65,6 +80,10 @@ def test_an_event_that_is_posted_becomes_a_row_and_ctrl_c_leaves_no_process(tmp_
     assert sum(json.loads(line)["stored"] for line in printed.splitlines()) == 1
     assert processes_over(place["folder"]) == []
     assert (tmp_path / "data" / "postgres").is_dir()
+    assert place["schemas"] is None
+    assert not Path(place["environment"]).exists()
+    for name in ("PGPASSWORD", "MINIO_SECRET_KEY"):
+        assert variables[name] not in f"{place}{printed}{words}"
 
 
 def test_serve_stores_what_it_accepted_and_sigterm_ends_it_with_0(make_place):
@@ -93,3 +112,20 @@ def post_when_it_listens(url: str) -> str:
         except urllib.error.URLError:
             assert time.monotonic() < deadline, "the API does not listen"
             time.sleep(0.1)
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_up_says_what_is_not_checked_and_shows_secrets_only_when_asked(stack, shown):
+    printed = io.StringIO()
+    settings = flow_over(stack, None).settings
+    with way_in(stack, settings) as variables:
+        listed = CliRunner().invoke(commands, ["rejected", "list", "--json"], env=variables_in(variables))
+    assert (listed.exit_code, json.loads(listed.stdout)) == (0, [])
+    with contextlib.redirect_stdout(printed):
+        announce(stack, 8000, settings, variables, Output(), show_secrets=shown)
+    text = printed.getvalue()
+    assert "EVENTS ARE NOT CHECKED" in text
+    assert "rejected list" in text
+    assert f"  . {variables}\n" in text
+    secrets = (stack.postgres.password.reveal(), stack.minio.secret_key.reveal())
+    assert [secret in text for secret in secrets] == [shown, shown]

@@ -149,7 +149,7 @@ def cut_postgres(database, proxy_to):
     url = make_url(database.url)
     proxy = proxy_to(url.port)
     there = url.set(port=proxy.port).render_as_string()
-    return hp.Postgres(there, connect_timeout=2, retry=hp.Retry(8, first_wait=0.05)), proxy
+    return hp.Postgres(there, password=database.password, connect_timeout=2, retry=hp.Retry(8, first_wait=0.05)), proxy
 
 
 @pytest.fixture

@@ -80,7 +80,10 @@ def test_a_server_that_stops_answering_fails_at_the_deadline(database, query, pr
     proxy = proxy_to(url.port)
     proxy.upward = proxy.once(pattern, proxy.go_silent)
     there = hp.Postgres(
-        url.set(port=proxy.port).render_as_string(), connect_timeout=1, retry=hp.Retry(1, first_wait=0.05)
+        url.set(port=proxy.port).render_as_string(),
+        password=database.password,
+        connect_timeout=1,
+        retry=hp.Retry(1, first_wait=0.05),
     )
     error = outcome_of(lambda: work(there))
     assert proxy.done

@@ -40,7 +40,7 @@ def main(monkeypatch, capsys):
 def arguments(stack, lake, db, monkeypatch, tmp_path):
     """The arguments of a run that would succeed, by name."""
     monkeypatch.setenv("MINIO_SECRET_KEY", lake.secret_key.reveal())
-    monkeypatch.delenv("PGPASSWORD", raising=False)
+    monkeypatch.setenv("PGPASSWORD", db.password.reveal())
     lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", hp.testing.sample_lines(hp.testing.sample_events(10)))
     for name, text in (("broken", "{"), ("useless", '{"type": "nothing"}'), ("afar", '{"$ref": "https://x.test/y"}')):
         (tmp_path / name).mkdir()
@@ -98,14 +98,15 @@ def test_a_deadline_that_is_no_number_is_reported_in_one_line(main, arguments, c
 
 
 def test_a_denied_login_is_reported_in_one_line(main, arguments, db, monkeypatch):
-    """The server of these tests accepts any password, so a role that may not log in takes the place of a wrong one."""
     name = "barred_" + db.url.rpartition("_")[2]
     with db.engine(poolclass=sa.NullPool).begin() as connection:
-        connection.execute(sa.text(f"CREATE ROLE {name} NOLOGIN"))
+        connection.execute(sa.text(f"CREATE ROLE {name} LOGIN PASSWORD 'another'"))
     monkeypatch.setenv("PGPASSWORD", "hunter2hunter2")
     arguments["postgres"] = arguments["postgres"].replace("holded@", f"{name}@")
     code, printed, last = main(*flags(arguments))
-    assert (code, "is not permitted to log in" in last, "check url and password" in last) == (1, True, True), printed
+    assert (code, "password authentication failed" in last, "check url and password" in last) == (1, True, True), (
+        printed
+    )
     assert "Traceback" not in printed
     assert "hunter2" not in printed
 

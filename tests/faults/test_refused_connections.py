@@ -36,15 +36,17 @@ def granted_table(database, query):
 def denied_user(stack, database, query):
     """`denied_user(how)`: the database for a user whom `pg_hba.conf` treats like this."""
     name = "denied_" + database.url.rpartition("_")[2]
-    query(database, f"CREATE ROLE {name} LOGIN")
+    query(database, f"CREATE ROLE {name} LOGIN PASSWORD '{database.password.reveal()}'")
     rules = stack.folder / "postgres" / "pg_hba.conf"
     before = rules.read_text()
 
     def reload(text):
         rules.write_text(text)
-        query(database, "SELECT pg_reload_conf()")
+        query(stack.superuser(database), "SELECT pg_reload_conf()")
 
     def deny(how):
+        if how == "scram-sha-256":
+            query(database, f"ALTER ROLE {name} PASSWORD 'another'")
         reload(f"host all {name} 127.0.0.1/32 {how}\n{before}")
         there = hp.Postgres(database.url.replace("holded@", f"{name}@"), retry=LONG_RETRY)
         until = time.monotonic() + 10
@@ -75,7 +77,7 @@ WRONG = {
     "an unknown sslmode": "sslmode=foo",
     "an unknown service": "service=nope",
     "TLS that the server lacks": "sslmode=require",
-    "another way to authenticate": "require_auth=scram-sha-256",
+    "another way to authenticate": "require_auth=md5",
     "channel binding": "channel_binding=require",
 }
 

@@ -47,7 +47,7 @@ def test_a_commit_lost_in_a_crash_is_found_missing(
     """A transaction that was not on disk is lost with its number, and the next transactions get the same numbers."""
     db, proxy = cut_postgres
     for setting in ("ALTER SYSTEM SET wal_writer_delay = '10s'", "SELECT pg_reload_conf()"):
-        query(database, setting)
+        query(stack.superuser(database), setting)
 
     def crash():
         stack.stop_postgres("crash")
@@ -70,7 +70,7 @@ def test_a_commit_lost_in_a_crash_is_found_missing(
     proxy.upward = upward
     proxy.downward = lambda data: at_commit(data) if loading and committed else "pass"
     hp.migrate(database)
-    query(database, "CHECKPOINT")
+    query(stack.superuser(database), "CHECKPOINT")
     counts = flow(store, attrs.evolve(db, retry=LONG), "r1")
     assert proxy.done
     assert counts["write.inserted"] == len(accounts.good)

@@ -84,10 +84,7 @@ def registry_url():
 @pytest.fixture(scope="module")
 def servers(registry_url):
     with local.stack() as stack:
-        hba = stack.folder / "postgres" / "pg_hba.conf"
-        hba.write_text("host all guarded 127.0.0.1/32 scram-sha-256\n" + hba.read_text())
         with stack.postgres.engine(poolclass=sa.NullPool).begin() as connection:
-            connection.execute(sa.text("SELECT pg_reload_conf()"))
             literal = PG_PASSWORD.replace("'", "''")
             connection.exec_driver_sql(f"CREATE ROLE guarded LOGIN PASSWORD '{literal}'".replace("%", "%%"), ())
             connection.execute(sa.text("GRANT ALL ON SCHEMA public TO guarded"))

@@ -27,7 +27,7 @@ def bare(db):
     name, database = "loader_" + db.url.rpartition("_")[2], db.url.rpartition("/")[2]
     run_statements(
         db,
-        f"CREATE ROLE {name} LOGIN",
+        f"CREATE ROLE {name} LOGIN PASSWORD '{db.password.reveal()}'",
         f"REVOKE ALL ON DATABASE {database} FROM public",
         "REVOKE ALL ON SCHEMA public FROM public",
     )
@@ -120,6 +120,7 @@ def test_row_level_security_without_a_policy_is_a_setting(db, policies, missing,
         "ALTER TABLE secured ENABLE ROW LEVEL SECURITY",
         *(f"CREATE POLICY p{number} ON secured FOR {each}" for number, each in enumerate(policies)),
         "DO $$ BEGIN CREATE ROLE app_of_policies LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
+        f"ALTER ROLE app_of_policies PASSWORD '{db.password.reveal()}'",
         "GRANT ALL ON secured TO app_of_policies",
     )
     limited = hp.Postgres(str(make_url(db.url).set(username="app_of_policies")))

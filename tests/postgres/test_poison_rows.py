@@ -351,6 +351,10 @@ def test_a_broken_trigger_rejects_no_row(db, body, rows):
 def test_the_grants_of_an_ordinary_load_are_enough(db):
     run_statements(db, CREATE)
     name = "plain_" + db.url.rpartition("_")[2]
-    run_statements(db, f"CREATE ROLE {name} LOGIN", f"GRANT SELECT, INSERT, UPDATE ON t TO {name}")
+    run_statements(
+        db,
+        f"CREATE ROLE {name} LOGIN PASSWORD '{db.password.reveal()}'",
+        f"GRANT SELECT, INSERT, UPDATE ON t TO {name}",
+    )
     loaded = load_tuples(hp.Postgres(db.url.replace("holded@", f"{name}@")), [(1, 1, ""), (2, 13, "")])
     assert (loaded.inserted, reasons(loaded)) == (1, {1: "check_violation"})

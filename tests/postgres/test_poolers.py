@@ -24,7 +24,7 @@ PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sb
 needs_pgbouncer = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is not installed (Debian: pgbouncer)")
 CONFIG = """
 [databases]
-* = host=127.0.0.1 port={port}
+* = host=127.0.0.1 port={port} password={password}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {listen_port}
@@ -56,7 +56,14 @@ def pooled(db):
         folders.append(folder)
         (folder / "users").write_text(f'"{url.username}" ""\n')
         (folder / "config").write_text(
-            CONFIG.format(port=url.port, listen_port=port, folder=folder, mode=mode, size=size)
+            CONFIG.format(
+                port=url.port,
+                password=db.password.reveal(),
+                listen_port=port,
+                folder=folder,
+                mode=mode,
+                size=size,
+            )
         )
         as_user = []
         if os.geteuid() == 0:  # as which it does not run

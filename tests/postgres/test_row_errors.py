@@ -167,7 +167,7 @@ def test_a_syntax_error_of_a_value_rejects_its_row_without_good_rows(db, kind, c
 def limited(db):
     """`limited(*grants)`: the database for a user who has these grants and no others."""
     name = "limited_" + db.url.rpartition("_")[2]
-    run_statements(db, f"CREATE ROLE {name} LOGIN")
+    run_statements(db, f"CREATE ROLE {name} LOGIN PASSWORD '{db.password.reveal()}'")
 
     def grant(*grants):
         run_statements(db, *(f"GRANT {each} TO {name}" for each in grants))
@@ -237,10 +237,10 @@ def test_a_setting_that_every_row_misses_rejects_none(db, limited, missing, rows
 
 
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
-def test_an_error_of_statements_around_the_rows_rejects_none(db, rows):
+def test_an_error_of_statements_around_the_rows_rejects_none(stack, db, rows):
+    run_statements(db, "CREATE TABLE t (k int PRIMARY KEY, n int, v text)")
     run_statements(
-        db,
-        "CREATE TABLE t (k int PRIMARY KEY, n int, v text)",
+        stack.superuser(db),
         "CREATE FUNCTION forbid() RETURNS event_trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION 'no tables today'; END $$",
         "CREATE EVENT TRIGGER forbid ON ddl_command_start EXECUTE FUNCTION forbid()",

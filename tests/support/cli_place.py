@@ -13,7 +13,6 @@ from holded_pipeline.cli.commands import commands
 from holded_pipeline.cli.template import TEMPLATE
 
 SCHEMAS = Path(__file__).parent.parent.parent / "examples" / "schemas"
-PASSWORD = "a-password-that-no-output-has"
 
 
 @attrs.frozen
@@ -29,8 +28,8 @@ class Place:
         """Runs the command with this file."""
         variables = self.environment | {"HOLDED_PIPELINE_CONFIG": str(self.file)} | environment
         result = CliRunner().invoke(commands, [str(each) for each in arguments], env=variables)
-        for secret in (self.lake.secret_key.reveal(), PASSWORD):
-            assert secret not in result.output
+        for secret in (self.lake.secret_key, self.db.password):
+            assert secret.reveal() not in result.output
         return result
 
     def json(self, *arguments: str, **environment: str):

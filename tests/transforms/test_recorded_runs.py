@@ -25,8 +25,6 @@ from table_contents import rows_of
 import holded_pipeline as hp
 from holded_pipeline.transforms.beam.recorded_runs import record_run
 
-PASSWORD = "hunter2&hunter2"
-
 
 def build(lake, db, *steps, runner="FnApiRunner", **options):
     """A pipeline with two reads, so that two steps count under the same names."""
@@ -197,26 +195,27 @@ def test_a_record_that_cannot_be_written_hides_nothing(lake, db, caplog, monkeyp
 
 
 def test_no_secret_is_in_a_record(lake, db, monkeypatch):
-    monkeypatch.setenv("TEST_PASSWORD", PASSWORD)
+    password = db.password.reveal()
+    monkeypatch.setenv("TEST_PASSWORD", password)
     guarded = hp.Postgres(db.url, password=hp.Secret.env("TEST_PASSWORD"))
 
     def leak(_):
-        raise ValueError(f"cannot open postgresql://me:{PASSWORD}@h/d with {PASSWORD}")
+        raise ValueError(f"cannot open postgresql://me:{password}@h/d with {password}")
 
     p = build(lake, guarded, leak, run_id="r1")
-    p.options._all_options["my_url"] = f"postgresql://me:{PASSWORD}@h/d"
-    p.options._all_options["api_token"] = PASSWORD
-    nested = {"secret_key": PASSWORD, "urls": [f"https://me:{PASSWORD}@h/?x=1"], "text": f"it is {PASSWORD}"}
-    record_run(p, guarded, "nightly", arguments={"s": hp.Secret(PASSWORD), "nested": nested, "db": guarded})
+    p.options._all_options["my_url"] = f"postgresql://me:{password}@h/d"
+    p.options._all_options["api_token"] = password
+    nested = {"secret_key": password, "urls": [f"https://me:{password}@h/?x=1"], "text": f"it is {password}"}
+    record_run(p, guarded, "nightly", arguments={"s": hp.Secret(password), "nested": nested, "db": guarded})
     with pytest.raises(ValueError, match="cannot open"):
         p.run()
     ((row,),) = rows_of(db, "SELECT pipeline_runs::text FROM pipeline_runs")
-    assert PASSWORD not in row
+    assert password not in row
     record = the_only_run(db)
     assert record.arguments["my_url"] == "postgresql://me:***@h/d"
     assert record.arguments["api_token"] == "***"
     assert record.error.startswith("ValueError: cannot open postgresql://me:***@h/d with ***")
-    assert PASSWORD not in json.dumps(record.to_dict()) + repr(record) + str(record.report)
+    assert password not in json.dumps(record.to_dict()) + repr(record) + str(record.report)
 
 
 SLEEPER = """

@@ -212,7 +212,11 @@ def loader(db):
     """The database for a user who has the grants of a ledger, and may not migrate."""
     hp.migrate(db)
     name = f"loader_{db.url.rpartition('_')[2]}"
-    execute(db, f"CREATE ROLE {name} LOGIN", *(f"GRANT {what} ON {table} TO {name}" for table, what in GRANTS.items()))
+    execute(
+        db,
+        f"CREATE ROLE {name} LOGIN PASSWORD '{db.password.reveal()}'",
+        *(f"GRANT {what} ON {table} TO {name}" for table, what in GRANTS.items()),
+    )
     yield hp.Postgres(db.url.replace("//holded@", f"//{name}@"))
     execute(db, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
 

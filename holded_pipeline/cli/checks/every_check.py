@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Final
 
 import attrs
 
 from holded_pipeline.cli.checks.database_checks import check_database, check_database_clock, check_tables
 from holded_pipeline.cli.checks.schema_checks import check_schemas
 from holded_pipeline.cli.checks.store_checks import check_bucket, check_raw, check_store_clock, check_writable
+from holded_pipeline.cli.checks.time_bound import within
 from holded_pipeline.cli.connections import database_of, lake_of, schemas_of
 from holded_pipeline.cli.settings import Settings
 from holded_pipeline.cli.version_command import installed_versions
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.plugins.registry import PluginRegistry
+from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.store.minio import MinIO
+
+STORE: Final = "store"
+DATABASE: Final = "database"
 
 
 @attrs.frozen
@@ -25,10 +32,12 @@ class Check:
     Attributes:
         name: what is checked.
         run: returns what it found; raises what is wrong.
+        needs: the check without which this one cannot be made; None if it needs no other.
     """
 
     name: str
     run: Callable[[], str]
+    needs: str | None = None
 
 
 def all_checks(settings: Settings, deadline: float) -> Iterator[Check]:
@@ -39,7 +48,10 @@ def all_checks(settings: Settings, deadline: float) -> Iterator[Check]:
     yield Check("secrets", partial(_check_secrets, settings))
     yield from _store_checks(settings, deadline)
     yield from _database_checks(settings, deadline)
-    yield Check("schemas", lambda: check_schemas(*schemas_of(settings, retry=deadline)))
+    schemas = "registry" if settings.schemas.registry else "schemas"
+    yield Check(
+        "schemas", lambda: within(deadline, schemas, lambda: check_schemas(*schemas_of(settings, retry=deadline)))
+    )
     yield Check("plugins", lambda: _count_plugins(PluginRegistry.installed()))
     yield Check(f"envelope {flow.envelope}", partial(_check_envelope, flow.envelope))
     for name in flow.enrichers:
@@ -47,18 +59,33 @@ def all_checks(settings: Settings, deadline: float) -> Iterator[Check]:
 
 
 def _store_checks(settings: Settings, deadline: float) -> Iterator[Check]:
+    def check(name: str, look: Callable[[MinIO], str], needs: str | None = STORE) -> Check:
+        def run() -> str:
+            lake = lake_of(settings, retry=deadline)
+            return within(deadline, STORE, lambda: look(attrs.evolve(lake, timeout=min(lake.timeout, deadline))))
+
+        return Check(name, run, needs)
+
     flow = settings.flow
-    yield Check("store", lambda: check_bucket(lake_of(settings, retry=deadline)))
-    yield Check("store clock", lambda: check_store_clock(lake_of(settings, retry=deadline)))
-    yield Check(f"read {flow.raw}", lambda: check_raw(lake_of(settings, retry=deadline), flow.raw))
-    yield Check(f"write {flow.enriched}", lambda: check_writable(lake_of(settings, retry=deadline), flow.enriched))
-    yield Check(f"write {flow.rejected}", lambda: check_writable(lake_of(settings, retry=deadline), flow.rejected))
+    yield check(STORE, check_bucket, None)
+    yield check("store clock", check_store_clock)
+    yield check(f"read {flow.raw}", partial(check_raw, raw=flow.raw))
+    yield check(f"write {flow.enriched}", partial(check_writable, prefix=flow.enriched))
+    yield check(f"write {flow.rejected}", partial(check_writable, prefix=flow.rejected))
 
 
 def _database_checks(settings: Settings, deadline: float) -> Iterator[Check]:
-    yield Check("database", lambda: check_database(database_of(settings, retry=deadline)))
-    yield Check("database clock", lambda: check_database_clock(database_of(settings, retry=deadline)))
-    yield Check("tables", lambda: check_tables(database_of(settings, retry=deadline)))
+    def check(name: str, look: Callable[[Postgres], str], needs: str | None = DATABASE) -> Check:
+        def run() -> str:
+            db = database_of(settings, retry=deadline)
+            quick = attrs.evolve(db, connect_timeout=min(db.connect_timeout, deadline))
+            return within(deadline, DATABASE, lambda: look(quick))
+
+        return Check(name, run, needs)
+
+    yield check(DATABASE, check_database, None)
+    yield check("database clock", check_database_clock)
+    yield check("tables", check_tables)
 
 
 def _versions() -> str:

@@ -44,10 +44,11 @@ def check_writable(lake: MinIO, prefix: str) -> str:
     key = join_key(prefix, "", f"check-{uuid.uuid4().hex}.jsonl")
     with open_store(lake) as store:
         store.write(key, b"")
-    try:
-        lake.filesystem().rm_file(f"{lake.bucket}/{key}")
-    except Exception as error:  # noqa: BLE001  a run never deletes
-        return f"written; {key} could not be deleted and stays ({type(error).__name__}), it is empty and does no harm"
+        try:
+            store.delete_many([key])
+        except Exception as error:  # noqa: BLE001  a run never deletes
+            reason = type(error).__name__
+            return f"written; {key} could not be deleted and stays ({reason}), it is empty and does no harm"
     return "written and deleted"
 
 

@@ -76,7 +76,9 @@ class Services:
         server = PostgresServer(self._folder / "postgres", self._folder, self._watchdog)
         server.start()
         self._closing.callback(server.stop)
-        return {"HOLDED_TEST_POSTGRES": server.database("postgres").url}
+        database = server.database("postgres")
+        assert database.password is not None
+        return {"HOLDED_TEST_POSTGRES": database.url, "HOLDED_TEST_POSTGRES_PASSWORD": database.password.reveal()}
 
     def registry(self) -> Mapping[str, str]:
         """Starts Apicurio on H2 in memory. It has Confluent's API below `/apis/ccompat/v7`."""
