@@ -1,14 +1,14 @@
 """A real S3 server and a real PostgreSQL for a laptop, a notebook or a test, without Docker.
 
-Importing this starts nothing; `stack()` does.
+Importing this starts nothing; `stack()` and `start()` do.
 """
 
 import typing as _typing
 
-__all__ = ["Stack", "stack"]
+__all__ = ["Stack", "stack", "start"]
 
 if _typing.TYPE_CHECKING:
-    from holded_pipeline.local.stacks import Stack, stack
+    from holded_pipeline.local.stacks import Stack, stack, start
 else:
 
     def __getattr__(name: str) -> object:

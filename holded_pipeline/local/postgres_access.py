@@ -68,6 +68,8 @@ def set_passwords_sql(passwords: dict[str, str]) -> str:
         create = f"CREATE ROLE {user} {_CREATE[user]}"
         lines.append(f"DO $$ BEGIN {create}; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
         lines.append(f"ALTER ROLE {user} PASSWORD '{password}'")
+    # What people who try out failures need: to end sessions of others, to write a checkpoint, to see what goes on.
+    lines.append(f"GRANT pg_signal_backend, pg_checkpoint, pg_monitor TO {USER}")
     # What it grants itself of the users that it creates: to act as they do, as a superuser can.
     lines.append(f"ALTER ROLE {USER} SET createrole_self_grant = 'set, inherit'")
     return "".join(f"{line}\n" for line in lines)

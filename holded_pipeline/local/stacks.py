@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
@@ -18,12 +19,14 @@ from typing import IO, Literal
 from sqlalchemy.engine import make_url
 
 from holded_pipeline.local.postgres_access import SUPERUSER
+from holded_pipeline.local.password_file import passwords_for_libpq
 from holded_pipeline.local.postgres_server import PostgresServer
 from holded_pipeline.local.private_files import open_private, private_folder
 from holded_pipeline.local.process import Watchdog
 from holded_pipeline.local.seaweedfs import SeaweedFS
 from holded_pipeline.local.variables import variables_of
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.html_tables import html_fields
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.store.minio import MinIO
 
@@ -78,6 +81,26 @@ class Stack:
         `psql` and other clients of libpq, `aws` and other clients of S3, and `holded-pipeline` read them.
         """
         return variables_of(self.minio, self.postgres)
+
+    def stop(self) -> None:
+        """Stops both servers, if `start` has started them; a temporary folder is removed. A second call does nothing.
+
+        Raises:
+            ConfigurationError: `stack` has started them; they stop at the end of its block.
+        """
+        raise ConfigurationError("these servers stop at the end of their block: with hp.local.stack() as …")
+
+    def __repr__(self) -> str:
+        return f"<Stack {self.minio.endpoint}, {self.postgres.url}; data in {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        fields = {
+            "store": f"{self.minio.endpoint}, bucket {self.minio.bucket}",
+            "database": self.postgres.url,
+            "data": str(self.folder),
+            "to stop": "call .stop(), or end this process",
+        }
+        return html_fields("Local servers", fields)
 
     def stop_minio(self, how: How = "stop") -> None:
         """Stops the store, in order or as by a crash, to see how a pipeline handles the outage."""
@@ -150,7 +173,36 @@ def stack(
             closing.callback(shutil.rmtree, home, ignore_errors=True)
         running = Stack(home, bucket=bucket, database=database, watchdog=watchdog)
         closing.callback(running._stop, in_order=not temporary)  # noqa: SLF001  not for users to call
+        closing.enter_context(passwords_for_libpq(home, [running.postgres, running.superuser(running.postgres)]))
         yield running
+
+
+def start(
+    folder: str | os.PathLike[str] | None = None, *, bucket: str = "holded", database: str = "holded_business"
+) -> Stack:
+    """Starts both servers as `stack` does, for a notebook: they run until `stop()`, or until this process ends.
+
+    Args:
+        folder: see `stack`.
+        bucket: see `stack`.
+        database: see `stack`.
+
+    Returns:
+        The running stack.
+
+    Example:
+        >>> servers = hp.local.start()
+        >>> servers.stop()
+
+    Raises:
+        ConfigurationError: see `stack`.
+        StartError: see `stack`.
+    """
+    closing = contextlib.ExitStack()
+    running = closing.enter_context(stack(folder, bucket=bucket, database=database))
+    running.stop = closing.close  # type: ignore[method-assign]
+    atexit.register(closing.close)
+    return running
 
 
 def _acquire(lock: IO[str], folder: Path) -> None:

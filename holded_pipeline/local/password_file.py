@@ -1,0 +1,74 @@
+"""By which libpq finds the passwords of local servers: a file that PGPASSFILE names, as long as they run.
+
+So `psycopg.connect(stack.postgres.url)` and a `psql` that this process starts need no password in words. The file is in
+the private folder of a stack. A PGPASSFILE of the user's own is left alone; lines of their `~/.pgpass` go on counting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.engine import make_url
+
+from holded_pipeline.local.private_files import write_private
+from holded_pipeline.postgres.postgres import Postgres
+
+_VARIABLE: Final = "PGPASSFILE"
+_lock = threading.Lock()
+_running: list[tuple[Path, list[str]]] = []
+
+
+@contextlib.contextmanager
+def passwords_for_libpq(folder: Path, users: list[Postgres]) -> Iterator[None]:
+    """The time in which libpq finds the passwords of these users of a local server.
+
+    Args:
+        folder: a folder that only this user may enter.
+        users: settings of any database of the server, one for each user.
+    """
+    entry = folder / "pgpass", [_line_of(user) for user in users]
+    with _lock:
+        if os.environ.get(_VARIABLE, str(_current())) == str(_current()):
+            _running.append(entry)
+            _name_the_newest()
+    try:
+        yield
+    finally:
+        with _lock:
+            if entry in _running:
+                _running.remove(entry)
+                entry[0].unlink(missing_ok=True)
+                _name_the_newest()
+
+
+def _line_of(user: Postgres) -> str:
+    url = make_url(user.url)
+    password = "" if user.password is None else user.password.reveal()
+    return f"{url.host}:{url.port}:*:{url.username}:{password}\n"
+
+
+def _current() -> Path | None:
+    return _running[-1][0] if _running else None
+
+
+def _name_the_newest() -> None:
+    newest = _current()
+    if newest is None:
+        os.environ.pop(_VARIABLE, None)
+        return
+    own = Path("~/.pgpass").expanduser()
+    with contextlib.suppress(OSError):
+        write_private(newest, "".join(line for _, lines in _running for line in lines) + _text_of_file(own))
+        os.environ[_VARIABLE] = str(newest)
+
+
+def _text_of_file(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
