@@ -14,7 +14,7 @@ _LEFT = "text-align:left;vertical-align:top"
 def html_table(rows: Iterable[Sequence[object]], *, header: Sequence[str] = (), caption: str = "") -> str:
     """A table with a row for each sequence; numbers stand right, everything else left."""
     head = "".join(f"<th style='{_LEFT}'>{html.escape(name)}</th>" for name in header)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(map(_table_cell, row))}</tr>" for row in rows)
     return (
         "<table>"
         + (f"<caption style='text-align:left'>{html.escape(caption)}</caption>" if caption else "")
@@ -32,17 +32,17 @@ def _is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str | bytes | Mapping | Sequence) and not value)
 
 
-def _cell(value: object) -> str:
+def _table_cell(value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"<td>{value:,}</td>"
-    text = _text_of(value)
+    text = _shown_text(value)
     shown = html.escape(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)")
     if "\n" in text:
         shown = f"<pre style='margin:0;white-space:pre-wrap'>{shown}</pre>"
     return f"<td style='{_LEFT}'>{shown}</td>"
 
 
-def _text_of(value: object) -> str:
+def _shown_text(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     if isinstance(value, Mapping):
