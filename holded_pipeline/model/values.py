@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import attrs
+
+from holded_pipeline.model.html_tables import html_fields, html_table
 
 PayloadKind = Literal["record", "part", "object", "nothing", "event", "element"]
 """What the bytes of a rejected record are; see `Rejected.payload_kind`."""
@@ -22,6 +24,13 @@ class Outcome(NamedTuple):
 
     passed: Any
     rejected: Any
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (".passed", self.passed, "pass it to the next transform"),
+            (".rejected", self.rejected, "write it with hp.WriteRejected"),
+        ]
+        return html_table(rows, caption="Outcome: nothing has run yet; run the pipeline with hp.run(pipeline)")
 
 
 @attrs.frozen
@@ -102,6 +111,10 @@ class Event:
             value = self.__dict__[name] = load(self, name)
             return value
 
+    def _repr_html_(self) -> str:
+        fields = {name: getattr(self, name) for name in _EVENT_FIELDS if name not in ("raw", "attempts")}
+        return html_fields(f"Event {self.type}", fields)
+
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: what an event carries beside them is made again where it is needed."""
         return {name: getattr(self, name) for name in _EVENT_FIELDS}
@@ -177,3 +190,14 @@ class Rejected:
     attempts: int = 1
     replay_of: str | None = None
     payload_kind: PayloadKind = "record"
+
+    def _repr_html_(self) -> str:
+        fields = attrs.asdict(self, recurse=False, filter=lambda field, _: field.name != "violations")
+        table = html_fields(f"Rejected by {self.stage}: {self.reason}", fields)
+        return table + (violations_table(self.violations) if self.violations else "")
+
+
+def violations_table(violations: Sequence[Violation]) -> str:
+    """Violations as a table in HTML."""
+    rows = ((each.pointer or "(the document)", each.keyword, each.message) for each in violations)
+    return html_table(rows, header=("where", "keyword", "what is wrong"), caption="Violations")

@@ -6,9 +6,13 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
+from holded_pipeline.model.html_tables import html_table
+
 REPLAY_PASSES = "passes"
 REPLAY_PARKED = "parked"
 REPLAY_DROPPED = "dropped"
+
+_HEADER = ("rejected for", "would", "records")
 
 StageAndReason = tuple[str, str]
 
@@ -58,17 +62,30 @@ class Forecast:
 
     def __str__(self) -> str:
         if not self.matching and not self.broken:
-            return "0 of 0 would pass: no open rejection below the prefix matches the filters"
-        rows = [("rejected for", "would", "records")]
-        for (stage, reason), outcomes in self.by_reason.items():
-            for outcome, count in sorted(
-                outcomes.items(), key=lambda item: (item[0] != REPLAY_PASSES, -item[1], str(item[0]))
-            ):
-                rows.append((f"{stage}: {reason}", _describe_outcome(outcome), f"{count:,}"))
+            return self._sum()
+        rows = [_HEADER, *((old, would, f"{count:,}") for old, would, count in self._rows())]
         widths = [max(len(row[column]) for row in rows) for column in range(3)]
         table = [f"{old:<{widths[0]}}  {outcome:<{widths[1]}}  {count:>{widths[2]}}" for old, outcome, count in rows]
+        return "\n".join([*table, self._sum()])
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows(), header=_HEADER, caption=f"Forecast: {self._sum()}")
+
+    def _rows(self) -> list[tuple[str, str, int]]:
+        """What they are rejected for, what they would do now, and how many, those that would pass first."""
+        return [
+            (f"{stage}: {reason}", _describe_outcome(outcome), count)
+            for (stage, reason), outcomes in self.by_reason.items()
+            for outcome, count in sorted(
+                outcomes.items(), key=lambda item: (item[0] != REPLAY_PASSES, -item[1], str(item[0]))
+            )
+        ]
+
+    def _sum(self) -> str:
+        if not self.matching and not self.broken:
+            return "0 of 0 would pass: no open rejection below the prefix matches the filters"
         left = f"; {self.broken:,} more break their schema and stay in the store, see the log" if self.broken else ""
-        return "\n".join([*table, f"{self.passes:,} of {self.matching:,} would pass{left}"])
+        return f"{self.passes:,} of {self.matching:,} would pass{left}"
 
 
 def _describe_outcome(outcome: ReplayOutcome) -> str:

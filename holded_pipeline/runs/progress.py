@@ -71,7 +71,7 @@ def show_progress(counts: CountsNow, progress: bool | None, *, unseen: str) -> I
         yield
         return
     stop = threading.Event()
-    show = _show_bar if _has_display() and _has_rich() else partial(_show_lines, even_short=progress is True)
+    show = _show_bar if _has_display() else partial(_show_lines, even_short=progress is True)
     thread = threading.Thread(target=show, args=(counts, stop, unseen), name="progress", daemon=True)
     thread.start()
     try:
@@ -116,9 +116,11 @@ def _update(bar: Any, task: Any, figures: Figures, unseen: str) -> None:
 
 
 def _has_display() -> bool:
-    """Whether there is a terminal or a notebook to draw on."""
+    """Whether there is a terminal or a notebook to draw on, and what draws on it is installed."""
+    if "ZMQInteractiveShell" in str(type(_ipython())):
+        return _is_installed("rich") and _is_installed("ipywidgets")
     is_terminal = sys.stderr.isatty() and os.environ.get("TERM") not in {"dumb", "unknown"}
-    return is_terminal or "ZMQInteractiveShell" in str(type(_ipython()))
+    return is_terminal and _is_installed("rich")
 
 
 def _ipython() -> Any:
@@ -126,8 +128,8 @@ def _ipython() -> Any:
     return None if module is None else module.get_ipython()
 
 
-def _has_rich() -> bool:
-    return importlib.util.find_spec("rich") is not None
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def _size(number: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
+from holded_pipeline.model.html_tables import html_table
 from holded_pipeline.runs.run_plot import plot_run
 
 _REJECTED = "rejected"
@@ -167,15 +168,9 @@ class RunReport:
         )
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td style='text-align:left'>{html.escape(name).replace('  ', '&emsp;')}</td><td>{value}</td></tr>"
-            for name, value in self._rows()
-        )
         error = f"<p><b>error:</b> {html.escape(self.error)}</p>" if self.error else ""
-        return (
-            f"<table><caption>{html.escape(self._title())}</caption><tbody>{rows}</tbody></table>"
-            f"<p>{html.escape(self._accounts())}</p>{error}"
-        )
+        rows = ((name.replace("  ", "\u2003"), value) for name, value in self._rows())
+        return html_table(rows, caption=self._title()) + f"<p>{html.escape(self._accounts())}</p>{error}"
 
     def _title(self) -> str:
         names = " ".join(name for name in (self.name, self.run_id) if name)

@@ -128,6 +128,9 @@ class StoredEvents(StoredValues[Event]):
             except RejectRecord as fault:
                 yield _at(source, fault)
 
+    def _place(self) -> str:
+        return f"{self._lake.bucket}/{self._pattern}"
+
     def _columns_of(self, value: Event) -> dict[str, Any]:
         return {
             "id": value.id,

@@ -102,6 +102,9 @@ class StoredRejections(StoredValues[Rejected]):
                 except BrokenRejectionError as error:
                     _logger.warning("%s", error)
 
+    def _place(self) -> str:
+        return f"{self._lake.bucket}/{self._prefix}"
+
     def _open_positions(self, store: ObjectStore) -> set[_Position]:
         """Where the open rejections that match are; of several with one id, the newest."""
         newest: dict[str, tuple[datetime, bool, _Position]] = {}

@@ -23,6 +23,13 @@ class StoredValues(ABC, Generic[T]):
     def _columns_of(self, value: T) -> dict[str, Any]:
         """The columns of one value."""
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._place()}: iterate over it, or call to_pandas(); each reads the store>"
+
+    @abstractmethod
+    def _place(self) -> str:
+        """Where the values are, such as `bucket/prefix`."""
+
     def to_pandas(self) -> Any:
         """All of them as a `pandas.DataFrame`, a row for each; they have to fit into memory.
 

@@ -19,6 +19,7 @@ from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.schemas.subjects import Subject
 from holded_pipeline.store.minio import MinIO
+from holded_pipeline.transforms.beam.notebook import require_notebook_packages
 from holded_pipeline.transforms.enrich import Enrich
 from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.settle_objects import SettleObjects
@@ -112,6 +113,7 @@ class IngestEvents(beam.PTransform):
         timestamps: Timestamps | None = None,
         registry: PluginRegistry | None = None,
     ) -> None:
+        require_notebook_packages()
         super().__init__()
         if isinstance(enrichers, str):
             raise ValueError(f'enrichers must be several, got the text {enrichers!r}; pass ("{enrichers}",)')  # noqa: TRY004

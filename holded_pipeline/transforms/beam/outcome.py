@@ -14,6 +14,7 @@ from holded_pipeline.transforms.beam import (
     live_counts,
 )
 from holded_pipeline.transforms.beam.counts import NAMESPACE
+from holded_pipeline.transforms.beam.notebook import require_notebook_packages
 from holded_pipeline.transforms.beam.unread_outputs import require_reader
 
 REJECTED = "rejected"
@@ -29,6 +30,7 @@ class RejectingTransform(beam.PTransform, Generic[T]):
     """
 
     def __init__(self) -> None:
+        require_notebook_packages()
         super().__init__()
         self._error_handler: Any = None
 
