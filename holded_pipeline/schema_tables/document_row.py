@@ -54,8 +54,8 @@ class DocumentRow:
     Raises:
         RejectRecord: (called) the document has another type than the schema says (`row_error`).
 
-    **Guarantees:** a value is never changed to fit its column: one of another type is rejected, and so is a text that is
-    no date or time, such as `now` or `infinity`. Picklable.
+    **Guarantees:** a value is never changed to fit its column: one of another type is rejected, and so is a text
+    that is no date or time, such as `now` or `infinity`. Picklable.
     """
 
     columns: tuple[DocumentColumn, ...]
