@@ -19,6 +19,8 @@ from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.json_names import reject_duplicate_names
 from holded_pipeline.model.json_numbers import (
     MAX_INTEGER_DIGITS,
+    MAX_NUMBER_GROWTH,
+    MAX_STORED_GROWTH,
     NumberTooLargeError,
     begin_document,
     check_decimal,
@@ -66,8 +68,8 @@ decode_common: Callable[[bytes], Any] = msgspec.json.Decoder(float_hook=parse_co
 
 
 def decode_bounded(text: bytes) -> Any:
-    """The same, with the bounds of `decode` on what numbers grow to; ValueError if they grow to more."""
-    begin_document(growth_for(len(text)))
+    """The same, with a bound on what numbers grow to; ValueError if they grow to more."""
+    begin_document(MAX_STORED_GROWTH)
     return _sent_decoder.decode(text)
 
 
@@ -172,7 +174,7 @@ def encode_checked(value: Any) -> bytes:
     """
     encoded = encode(value)
     # What NaN and Infinity become, the exponent of a Decimal, and those of very many floats
-    if b"null" in encoded or b"E+" in encoded or b"E-" in encoded or doubles_may_grow(encoded):
+    if b"null" in encoded or b"E+" in encoded or b"E-" in encoded or doubles_may_grow(encoded, MAX_STORED_GROWTH):
         check_json_value(value)
     return encoded
 
@@ -205,7 +207,7 @@ def plain_copy(value: Any, *, max_bytes: int) -> tuple[Any, bytes]:
         raise TypeError(f"it has {len(encoded):,} bytes as JSON, and {max_bytes:,} are kept")
     if encoded.count(b"[") + encoded.count(b"{") > MAX_DEPTH and _depth(encoded) > MAX_DEPTH:
         raise TypeError(f"it is nested more than {MAX_DEPTH} levels deep")
-    begin_document(growth_for(len(encoded)))
+    begin_document(MAX_NUMBER_GROWTH)
     try:
         copy = _sent_decoder.decode(encoded)
     except msgspec.ValidationError as error:
@@ -220,7 +222,7 @@ def _survives_encoding(value: Any) -> bool:
     """Proves in C that a value is JSON. False proves nothing: a tuple is JSON, but decodes to a list."""
     try:
         encoded = _encoder.encode(value)
-        begin_document(growth_for(len(encoded)))
+        begin_document(MAX_STORED_GROWTH)
         return b"\\u0000" not in encoded and bool(_sent_decoder.decode(encoded) == value)
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, NumberTooLargeError):

@@ -25,9 +25,11 @@ MAX_FRACTION_DIGITS = 1 << 18
 MAX_NUMBER_GROWTH = 16 << 20
 """Digits that all numbers of one document may have more than characters, however large it is."""
 
+MAX_STORED_GROWTH = 256 << 20
+"""The same for what is stored, which may hold several documents: a quarter of what PostgreSQL can write for one row."""
+
 _FREE_GROWTH = 16 << 10  # of any document, so that a small one may have a few numbers of thousands of digits
 _GROWTH_PER_BYTE = 64  # a document full of numbers that fit a double, such as `1e308,`, grows by less
-_SMALL_DOCUMENT = MAX_NUMBER_GROWTH // _GROWTH_PER_BYTE
 _LONG_EXPONENT = re.compile(rb"[0-9][eE][+-]?[0-9]{2}")
 
 _EXACT_DIGITS = 15  # any decimal of up to 15 significant digits survives a double (IEEE 754, DBL_DIG)
@@ -52,16 +54,16 @@ _growth = _Growth()
 
 
 def growth_for(size: int) -> int:
-    """How many digits more than characters the numbers of a document of so many bytes may have.
+    """How many digits more than characters the numbers of a document that was sent may have.
 
-    Documents whose numbers all fit a double never have as many, up to a quarter of a megabyte.
+    Documents of up to a quarter of a megabyte whose numbers all fit a double never have as many.
     """
     return min(_FREE_GROWTH + _GROWTH_PER_BYTE * size, MAX_NUMBER_GROWTH)
 
 
-def doubles_may_grow(text: bytes) -> bool:
-    """Whether a document may grow by too much, even if each of its numbers fits a double; False proves that not."""
-    return len(text) > _SMALL_DOCUMENT and _LONG_EXPONENT.search(text) is not None
+def doubles_may_grow(text: bytes, most: int = MAX_NUMBER_GROWTH) -> bool:
+    """Whether a document may grow by more, even if each of its numbers fits a double; False proves that it does not."""
+    return len(text) * _GROWTH_PER_BYTE > most and _LONG_EXPONENT.search(text) is not None
 
 
 def parse_number(text: str) -> float | Decimal:

@@ -18,7 +18,7 @@ from psycopg.adapt import AdaptersMap, Dumper, PyFormat, Transformer
 
 from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import ConfigurationError
-from holded_pipeline.model.json_numbers import written_digits
+from holded_pipeline.model.json_numbers import MAX_STORED_GROWTH, written_digits
 from holded_pipeline.postgres.column_defaults import client_default_columns, default_value
 from holded_pipeline.postgres.dialect import DIALECT
 from holded_pipeline.user_code.errors import pipeline_error_for
@@ -26,8 +26,6 @@ from holded_pipeline.user_code.errors import pipeline_error_for
 _CONTROL_ESCAPES = (("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"), ("\b", "\\b"), ("\f", "\\f"), ("\v", "\\013"))
 _NULL = b"\\N"
 _MAX_KNOWN_ROWS = 5_000  # orders of columns that rows have come in
-
-_MAX_ARRAY_DIGITS = 256 << 20  # a quarter of what PostgreSQL can write for one row
 
 FormatValue = Callable[[Any], bytes]
 
@@ -208,9 +206,9 @@ def _check_array(array: list[Any]) -> None:
                 pending.append(element)
             elif isinstance(element, Decimal):
                 digits += written_digits(str(element)) if element.is_finite() else 0
-    if digits > _MAX_ARRAY_DIGITS:
+    if digits > MAX_STORED_GROWTH:
         raise ValueError(
-            f"its numbers take {digits:,} digits when they are written out, and {_MAX_ARRAY_DIGITS:,} are kept"
+            f"its numbers take {digits:,} digits when they are written out, and {MAX_STORED_GROWTH:,} are kept"
         )
 
 

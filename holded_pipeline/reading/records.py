@@ -14,7 +14,7 @@ from holded_pipeline.model.carried_text import Position, ReadObject
 from holded_pipeline.model.carrying import carry, carry_copies
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.model.identity import PackageIds
-from holded_pipeline.model.json_numbers import MAX_NUMBER_GROWTH, doubles_may_grow
+from holded_pipeline.model.json_numbers import MAX_STORED_GROWTH, doubles_may_grow
 from holded_pipeline.model.timestamp_rules import ANY_TIMESTAMPS, DEFAULT_TIMESTAMPS, Timestamps
 from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.common_message import read_common_message
@@ -22,8 +22,6 @@ from holded_pipeline.reading.envelopes import ENVELOPES, STORED_LEVELS, Envelope
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
 from holded_pipeline.reading.records_path import OuterReader, RecordsPath, takes_outer
 from holded_pipeline.user_code.errors import name_of, pipeline_error_for, result_or_error
-
-_STORED_GROWTH = 16 * MAX_NUMBER_GROWTH  # the data, and what enrichers added, may each grow
 
 
 class RecordReader:
@@ -58,7 +56,7 @@ class RecordReader:
         self._max_record_bytes = max(max_record_bytes, KEEP_BYTES) if is_stored else max_record_bytes
         if not 1 <= max_depth <= json_codec.DEEPEST:
             raise ValueError(f"max_depth must be from 1 to {json_codec.DEEPEST}, got {max_depth}")
-        self._max_growth = _STORED_GROWTH if is_stored else None
+        self._max_growth = MAX_STORED_GROWTH if is_stored else None
         self._max_depth = max_depth + STORED_LEVELS if is_stored else max_depth
 
     @property
