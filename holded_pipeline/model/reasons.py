@@ -76,7 +76,7 @@ REASONS: tuple[CodeReference, ...] = (
     CodeReference(
         "invalid_value",
         "write",
-        "a value cannot be written as its column's type, or holds U+0000",
+        "a value cannot be written as its column's type, could not be read again, or holds U+0000",
         "change the row function or the value",
     ),
     CodeReference("lone_surrogate", "read", "a string contains half of a UTF-16 pair", "send the whole character"),
