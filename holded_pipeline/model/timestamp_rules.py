@@ -11,6 +11,7 @@ import attrs
 from holded_pipeline.model.readable_times import FIRST_READABLE, find_unreadable
 from holded_pipeline.model.timestamps import (
     EPOCH,
+    FIRST_MS,
     QUICK_END_MS,
     UNIT_NAMES,
     Unit,
@@ -68,7 +69,7 @@ class Timestamps:
     **Guarantees:** a number is never taken for another unit than the one that was asked for. What lies outside
     `earliest` and `max_ahead` is rejected with reason `implausible_timestamp`, and the message says in which unit the
     number would mean a time of our days. So are the first and the last 16 hours of the years 1 to 9999, which Python
-    cannot read from PostgreSQL in every time zone.
+    cannot read from PostgreSQL in every time zone; only with `earliest=None` they are accepted, too.
     """
 
     unit: Unit = attrs.field(default="ms", validator=_check_unit)
@@ -80,7 +81,7 @@ class Timestamps:
 
     def __attrs_post_init__(self) -> None:
         # Milliseconds of which nothing needs to be looked at; most are.
-        first = _milliseconds(FIRST_READABLE if self.earliest is None else max(self.earliest, FIRST_READABLE))
+        first = FIRST_MS if self.earliest is None else _milliseconds(max(self.earliest, FIRST_READABLE))
         end = QUICK_END_MS if self._latest is None else min(QUICK_END_MS, _milliseconds(self._latest))
         object.__setattr__(self, "_quick_from", first if self.unit == "ms" else QUICK_END_MS)
         object.__setattr__(self, "_quick_end", end)
@@ -109,7 +110,7 @@ class Timestamps:
             return f"{moment.isoformat()} is before {self.earliest.isoformat()}, the earliest that is accepted"
         if self._latest is not None and moment > self._latest:
             return f"{moment.isoformat()} is more than {self.max_ahead} ahead"
-        return find_unreadable(moment)
+        return None if self.earliest is None else find_unreadable(moment)
 
 
 def _milliseconds(moment: datetime) -> int:
