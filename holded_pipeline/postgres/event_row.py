@@ -18,8 +18,6 @@ from holded_pipeline.model.carried_text import (
     occurred_text,
     source_text,
 )
-from holded_pipeline.model.errors import RejectRecord
-from holded_pipeline.model.readable_times import find_unreadable
 from holded_pipeline.model.values import Event
 from holded_pipeline.postgres.copy_format import escape_text
 
@@ -49,13 +47,7 @@ def event_row(event: Event) -> dict[str, Any]:
 
     The business context and the quality score are the results of the enrichers `business_context` and `quality` in
     the metadata. Without them the context comes from the type, and the score is NULL.
-
-    Raises:
-        RejectRecord: `invalid_value`; the event, which code has made, occurred at a time that could not be read again.
     """
-    problem = find_unreadable(event.occurred_at)
-    if problem is not None:
-        raise RejectRecord("invalid_value", f"occurred_at {problem}")
     return {
         "event_id": event.id,
         "event_type": event.type,

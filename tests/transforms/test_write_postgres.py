@@ -132,13 +132,6 @@ def test_postgresql_rejects_bad_rows_and_stores_the_others(run, db):
     assert hp.verify_analytics(db) == []
 
 
-def test_an_event_of_a_time_that_no_driver_reads_is_rejected(run, db):
-    last = datetime.max.replace(tzinfo=UTC)
-    ran = run_load(run, db, [account_created(1), account_created(2, occurred_at=last)])
-    assert [(each.event_id, each.reason) for each in ran["rejected"]] == [("e2", "invalid_value")]
-    assert "9999-12-31T23:59:59.999999+00:00 is outside the years" in ran["rejected"][0].message
-
-
 parts = sa.Table(
     "odd parts",
     metadata := sa.MetaData(),
