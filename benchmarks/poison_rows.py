@@ -37,7 +37,7 @@ def lines(rows: int, bad: Sequence[int], kind: str, batch: int) -> tuple[tuple[s
         data: dict[str, Any] = {"n": number, "text": "x" * 300}
         company = f"c{number % 50}"
         if number in bad and kind == "number":
-            data["n"] = Decimal("1e200000")
+            data["n"] = Decimal("1e-20000")
         elif number in bad:
             company = ""
         event = hp.Event(f"{batch}-{number}", f"type {number % 20}", company, NOON + timedelta(seconds=number), data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, get_args
 
@@ -101,7 +102,7 @@ class ReferenceFormat:
             raise ConfigurationError(f"line {reader.line_num} is not CSV: {error}") from error
 
     def _column_positions(self, header: Sequence[str]) -> dict[str, int]:
-        twice = sorted({name for name in header if header.count(name) > 1})
+        twice = sorted(name for name, times in Counter(header).items() if times > 1)
         if twice:
             raise ConfigurationError(f"the header names {twice[0]!r} twice")
         wanted = [name for name in header if name != self.key] if self.columns is None else self.columns

@@ -18,8 +18,8 @@ from typing import IO, Literal
 
 from sqlalchemy.engine import make_url
 
-from holded_pipeline.local.postgres_access import SUPERUSER
 from holded_pipeline.local.password_file import passwords_for_libpq
+from holded_pipeline.local.postgres_access import SUPERUSER
 from holded_pipeline.local.postgres_server import PostgresServer
 from holded_pipeline.local.private_files import open_private, private_folder
 from holded_pipeline.local.process import Watchdog

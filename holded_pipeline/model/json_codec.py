@@ -16,12 +16,16 @@ from typing import Any, NoReturn
 import msgspec
 
 from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.model.json_names import reject_duplicate_names
 from holded_pipeline.model.json_numbers import (
     MAX_INTEGER_DIGITS,
     MAX_NUMBER_GROWTH,
+    MAX_STORED_GROWTH,
     NumberTooLargeError,
     begin_document,
     check_decimal,
+    doubles_may_grow,
+    growth_for,
     parse_common_number,
     parse_number,
     parse_sent_integer,
@@ -64,8 +68,8 @@ decode_common: Callable[[bytes], Any] = msgspec.json.Decoder(float_hook=parse_co
 
 
 def decode_bounded(text: bytes) -> Any:
-    """The same, with the bounds of `decode` on what numbers grow to; ValueError if they grow to more."""
-    begin_document()
+    """The same, with a bound on what numbers grow to; ValueError if they grow to more."""
+    begin_document(MAX_STORED_GROWTH)
     return _sent_decoder.decode(text)
 
 
@@ -78,11 +82,11 @@ def is_json(text: bytes) -> bool:
     return True
 
 
-def decode(raw: bytes, *, max_depth: int = MAX_DEPTH, max_growth: int = MAX_NUMBER_GROWTH) -> Any:
+def decode(raw: bytes, *, max_depth: int = MAX_DEPTH, max_growth: int | None = None) -> Any:
     """The JSON value of `raw`, exact to the last digit.
 
     A byte order mark before it is skipped. Integers are `int` of any size, other numbers `float` where that is
-    exact, else `Decimal`.
+    exact, else `Decimal`. Its numbers may grow by `max_growth` digits; without it, by what suits its size.
 
     Raises:
         RejectRecord: `invalid_utf8`, `invalid_json`, `not_finite`, `lone_surrogate`, `nul_character`,
@@ -91,11 +95,12 @@ def decode(raw: bytes, *, max_depth: int = MAX_DEPTH, max_growth: int = MAX_NUMB
     text = raw.removeprefix(_BOM)
     if text.count(b"[") + text.count(b"{") > max_depth and _depth(text) > max_depth:
         raise RejectRecord("too_deep", f"the document is nested more than {max_depth} levels deep; flatten it")
-    begin_document(max_growth)
+    most_growth = growth_for(len(text)) if max_growth is None else max_growth
+    begin_document(most_growth)
     try:
         value = _sent_decoder.decode(text)
     except (ValueError, RecursionError, ArithmeticError) as error:
-        begin_document(max_growth)
+        begin_document(most_growth)
         _raise_reason(text, error)
     if b"\\u0000" in text:
         _reject_nul(value)
@@ -158,14 +163,7 @@ def _reject_duplicate_names(text: bytes, value: Any) -> None:
     #                        up for the dropped one. So a text with such an escape is checked the slow way.
     if text.count(b":") == encode(value).count(b":") and b"\\u003" not in text:
         return
-    json.loads(text, object_pairs_hook=_reject_duplicates_in)
-
-
-def _reject_duplicates_in(pairs: list[tuple[str, Any]]) -> None:
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise RejectRecord("duplicate_name", f"the name {twice!r} occurs twice in one object; keep one of them")
+    reject_duplicate_names(text)
 
 
 def encode_checked(value: Any) -> bytes:
@@ -175,8 +173,8 @@ def encode_checked(value: Any) -> bytes:
         TypeError: `value` contains something that JSON has no form for.
     """
     encoded = encode(value)
-    # What NaN and Infinity become, and the exponent of a Decimal
-    if b"null" in encoded or b"E+" in encoded or b"E-" in encoded:
+    # What NaN and Infinity become, the exponent of a Decimal, and those of very many floats
+    if b"null" in encoded or b"E+" in encoded or b"E-" in encoded or doubles_may_grow(encoded, MAX_STORED_GROWTH):
         check_json_value(value)
     return encoded
 
@@ -209,7 +207,7 @@ def plain_copy(value: Any, *, max_bytes: int) -> tuple[Any, bytes]:
         raise TypeError(f"it has {len(encoded):,} bytes as JSON, and {max_bytes:,} are kept")
     if encoded.count(b"[") + encoded.count(b"{") > MAX_DEPTH and _depth(encoded) > MAX_DEPTH:
         raise TypeError(f"it is nested more than {MAX_DEPTH} levels deep")
-    begin_document()
+    begin_document(MAX_NUMBER_GROWTH)
     try:
         copy = _sent_decoder.decode(encoded)
     except msgspec.ValidationError as error:
@@ -224,7 +222,7 @@ def _survives_encoding(value: Any) -> bool:
     """Proves in C that a value is JSON. False proves nothing: a tuple is JSON, but decodes to a list."""
     try:
         encoded = _encoder.encode(value)
-        begin_document()
+        begin_document(MAX_STORED_GROWTH)
         return b"\\u0000" not in encoded and bool(_sent_decoder.decode(encoded) == value)
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, NumberTooLargeError):

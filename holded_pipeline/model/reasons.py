@@ -73,7 +73,7 @@ REASONS: tuple[CodeReference, ...] = (
     CodeReference(
         "implausible_timestamp",
         "read",
-        "a time before `Timestamps.earliest`, or further ahead than `Timestamps.max_ahead`",
+        "a time before `Timestamps.earliest`, beyond `Timestamps.max_ahead`, or at an end of the years 1 to 9999",
         "see the unit in its message; replay with `timestamps=`",
     ),
     CodeReference("invalid_field", "read", "a field of the message has a wrong type or value", "see its violations"),
@@ -82,7 +82,7 @@ REASONS: tuple[CodeReference, ...] = (
     CodeReference(
         "invalid_value",
         "write",
-        "a value cannot be written as its column's type, or holds U+0000",
+        "a value cannot be written as its column's type, could not be read again, or holds U+0000",
         "change the row function or the value",
     ),
     CodeReference("lone_surrogate", "read", "a string contains half of a UTF-16 pair", "send the whole character"),
@@ -107,7 +107,7 @@ REASONS: tuple[CodeReference, ...] = (
     CodeReference(
         "number_too_large",
         "read",
-        "an integer of over 4,300 digits, a number of over 262,144 written out, or numbers that grow by 16 million",
+        "a number that has over 4,300 digits before its point when it is written out, or numbers that grow by too much",
         "send it as text, or with a smaller exponent",
     ),
     CodeReference(

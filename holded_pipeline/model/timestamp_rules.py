@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import attrs
 
+from holded_pipeline.model.readable_times import FIRST_READABLE, find_unreadable
 from holded_pipeline.model.timestamps import (
     EPOCH,
     FIRST_MS,
@@ -67,7 +68,8 @@ class Timestamps:
 
     **Guarantees:** a number is never taken for another unit than the one that was asked for. What lies outside
     `earliest` and `max_ahead` is rejected with reason `implausible_timestamp`, and the message says in which unit the
-    number would mean a time of our days.
+    number would mean a time of our days. So are the first and the last 16 hours of the years 1 to 9999, which Python
+    cannot read from PostgreSQL in every time zone; only with `earliest=None` they are accepted, too.
     """
 
     unit: Unit = attrs.field(default="ms", validator=_check_unit)
@@ -79,7 +81,7 @@ class Timestamps:
 
     def __attrs_post_init__(self) -> None:
         # Milliseconds of which nothing needs to be looked at; most are.
-        first = FIRST_MS if self.earliest is None else _milliseconds(self.earliest)
+        first = FIRST_MS if self.earliest is None else _milliseconds(max(self.earliest, FIRST_READABLE))
         end = QUICK_END_MS if self._latest is None else min(QUICK_END_MS, _milliseconds(self._latest))
         object.__setattr__(self, "_quick_from", first if self.unit == "ms" else QUICK_END_MS)
         object.__setattr__(self, "_quick_end", end)
@@ -108,7 +110,7 @@ class Timestamps:
             return f"{moment.isoformat()} is before {self.earliest.isoformat()}, the earliest that is accepted"
         if self._latest is not None and moment > self._latest:
             return f"{moment.isoformat()} is more than {self.max_ahead} ahead"
-        return None
+        return None if self.earliest is None else find_unreadable(moment)
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -17,6 +18,7 @@ from psycopg.adapt import AdaptersMap, Dumper, PyFormat, Transformer
 
 from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.json_numbers import MAX_STORED_GROWTH, written_digits
 from holded_pipeline.postgres.column_defaults import client_default_columns, default_value
 from holded_pipeline.postgres.dialect import DIALECT
 from holded_pipeline.user_code.errors import pipeline_error_for
@@ -188,8 +190,26 @@ class RowFormat:
             return escape_text(value)
         if kind is int or kind is datetime:
             return str(value).encode()
+        if kind is list:
+            _check_array(value)
         dumped = self._transformer.get_dumper(value, PyFormat.TEXT).dump(value)
         return _NULL if dumped is None else escape_text(bytes(dumped).decode())
+
+
+def _check_array(array: list[Any]) -> None:
+    """Checks that PostgreSQL can give an array again: it takes `1e131071` in a few bytes, and writes all digits out."""
+    digits = 0
+    pending = [array]
+    while pending:
+        for element in pending.pop():
+            if isinstance(element, list):
+                pending.append(element)
+            elif isinstance(element, Decimal):
+                digits += written_digits(str(element)) if element.is_finite() else 0
+    if digits > MAX_STORED_GROWTH:
+        raise ValueError(
+            f"its numbers take {digits:,} digits when they are written out, and {MAX_STORED_GROWTH:,} are kept"
+        )
 
 
 def escape_text(value: str) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
@@ -15,7 +14,7 @@ from holded_pipeline.model.carried_text import Position, ReadObject
 from holded_pipeline.model.carrying import carry, carry_copies
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.model.identity import PackageIds
-from holded_pipeline.model.json_numbers import MAX_NUMBER_GROWTH
+from holded_pipeline.model.json_numbers import MAX_STORED_GROWTH, doubles_may_grow
 from holded_pipeline.model.timestamp_rules import ANY_TIMESTAMPS, DEFAULT_TIMESTAMPS, Timestamps
 from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.common_message import read_common_message
@@ -23,10 +22,6 @@ from holded_pipeline.reading.envelopes import ENVELOPES, STORED_LEVELS, Envelope
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
 from holded_pipeline.reading.records_path import OuterReader, RecordsPath, takes_outer
 from holded_pipeline.user_code.errors import name_of, pipeline_error_for, result_or_error
-
-_SMALL_RECORD = 256 << 10  # its numbers cannot grow too much, as long as each of them fits a double
-_STORED_GROWTH = 16  # the data, and what enrichers added, may each grow
-_EXPONENT = re.compile(rb"[0-9][eE][+-]?[0-9]{2}")
 
 
 class RecordReader:
@@ -61,7 +56,7 @@ class RecordReader:
         self._max_record_bytes = max(max_record_bytes, KEEP_BYTES) if is_stored else max_record_bytes
         if not 1 <= max_depth <= json_codec.DEEPEST:
             raise ValueError(f"max_depth must be from 1 to {json_codec.DEEPEST}, got {max_depth}")
-        self._max_growth = MAX_NUMBER_GROWTH * (_STORED_GROWTH if is_stored else 1)
+        self._max_growth = MAX_STORED_GROWTH if is_stored else None
         self._max_depth = max_depth + STORED_LEVELS if is_stored else max_depth
 
     @property
@@ -90,20 +85,18 @@ class RecordReader:
         if not self._has_common_messages:
             return [None] * len(lines.raws)
         max_depth, timestamps = self._max_depth, self._timestamps
-        largest = min(self._max_record_bytes, _SMALL_RECORD)
         return [
             read_common_message(
                 raw, (read_object, number, None), package_ids, max_depth=max_depth, timestamps=timestamps
             )
-            if len(raw) <= largest or self._may_be_common(raw)
+            if self._may_be_common(raw)
             else None
             for number, raw in enumerate(lines.raws, lines.first_line)
         ]
 
     def _may_be_common(self, raw: bytes) -> bool:
         """Whether a record is not too large, nor has so many exponents that its numbers may grow too much."""
-        size = len(raw)
-        return size <= self._max_record_bytes and (size <= _SMALL_RECORD or not _EXPONENT.search(raw))
+        return len(raw) <= self._max_record_bytes and not doubles_may_grow(raw)
 
     def read(self, record: Record, source: Source, read_object: ReadObject | None = None) -> Event:
         """Returns the event, with the record's bytes and source.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +11,8 @@ import attrs
 
 from holded_pipeline.model.carried_text import data_of
 from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.model.iso_8601 import parse_iso_date, parse_iso_timestamp
+from holded_pipeline.model.readable_times import find_unreadable
 from holded_pipeline.model.values import Event
 
 Path = tuple[str, ...]
@@ -21,6 +23,7 @@ _USUAL_TYPES: dict[str, tuple[type, ...]] = {
     "integer": (int,),
     "number": (int, float, Decimal),
 }
+_MAX_SHOWN = 60  # characters of a text that a reason repeats
 _MAX_DIGITS = 100  # of an integer that is written out; no integer column holds as many
 
 
@@ -31,7 +34,8 @@ class DocumentColumn:
     Attributes:
         name: the column's name.
         path: the names of the members that lead to the value.
-        kind: what the value must be, null apart: `text`, `boolean`, `integer`, `number`, or `json` for anything.
+        kind: what the value must be, null apart: `text`, `timestamp`, `date`, `boolean`, `integer`, `number`, or `json`
+            for anything.
     """
 
     name: str
@@ -50,7 +54,8 @@ class DocumentRow:
     Raises:
         RejectRecord: (called) the document has another type than the schema says (`row_error`).
 
-    **Guarantees:** a value is never changed to fit its column: one of another type is rejected. Picklable.
+    **Guarantees:** a value is never changed to fit its column: one of another type is rejected, and so is a text
+    that is no date or time, such as `now` or `infinity`. Picklable.
     """
 
     columns: tuple[DocumentColumn, ...]
@@ -96,7 +101,7 @@ def _checked(value: Any, column: DocumentColumn) -> Any:
     if isinstance(value, bool):
         fits = kind == "boolean"
     elif isinstance(value, str):
-        fits = kind == "text"
+        fits = kind == "text" or (kind in _READ_TIMES and _is_time(value, column))
     elif kind == "integer":
         fits, value = _integer(value)
     else:
@@ -106,6 +111,33 @@ def _checked(value: Any, column: DocumentColumn) -> Any:
             "row_error", f"{'.'.join(column.path)} is {_json_type(value)}, and the column {column.name!r} is {kind}"
         )
     return value
+
+
+# PostgreSQL takes more for a time than ISO 8601: `now` becomes the time of the load, and a row with `infinity`, a year
+# before Christ or one after 9999 makes each result that has it an error in Python.
+def _is_time(text: str, column: DocumentColumn) -> bool:
+    try:
+        problem = _READ_TIMES[column.kind](text)
+    except (ValueError, OverflowError):
+        problem = f"{text[:_MAX_SHOWN]!r} is no {column.kind} of ISO 8601 from the years 1 to 9999"
+    if problem is not None:
+        raise RejectRecord("row_error", f"{'.'.join(column.path)}: {problem}")
+    return True
+
+
+def _find_timestamp_problem(text: str) -> str | None:
+    return find_unreadable(parse_iso_timestamp(text))
+
+
+def _find_date_problem(text: str) -> str | None:
+    parse_iso_date(text)
+    return None
+
+
+_READ_TIMES: dict[str, Callable[[str], str | None]] = {
+    "timestamp": _find_timestamp_problem,
+    "date": _find_date_problem,
+}
 
 
 def _integer(value: Any) -> tuple[bool, Any]:

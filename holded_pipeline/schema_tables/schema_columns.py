@@ -88,4 +88,6 @@ def kind_of(column: SchemaColumn) -> str:
         return "boolean"
     if isinstance(kind, sa.Integer):
         return "integer"
+    if isinstance(kind, sa.TIMESTAMP | sa.Date):
+        return "timestamp" if isinstance(kind, sa.TIMESTAMP) else "date"
     return "number" if isinstance(kind, sa.Numeric) else "text"

@@ -180,3 +180,17 @@ def test_a_string_that_never_ends_is_rejected_in_linear_time():
     with pytest.raises(RejectRecord, match="nested more than"):
         decode(raw)
     assert time.process_time() - start < 5
+
+
+def test_a_name_that_occurs_twice_is_found_among_many():
+    # In quadratic time it would take a quarter of an hour.
+    members = b",".join(b'"name%d":1' % number for number in range(200_000))
+    with pytest.raises(RejectRecord, match="the name 'name199999' occurs twice"):
+        decode(b'{%b,"name199999":2}' % members)
+
+
+def test_a_message_repeats_only_the_beginning_of_a_name():
+    name = b"n" * 1_000_000
+    with pytest.raises(RejectRecord) as caught:
+        decode(b'{"%b":1,"%b":2}' % (name, name))
+    assert len(caught.value.message) < 200

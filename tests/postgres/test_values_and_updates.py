@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, NUMERIC
 from table_contents import load_rows, rows_of
 
+from holded_pipeline.model.errors import RejectRecord
+
 
 class TypeByName(sa.types.UserDefinedType):
     """A type of PostgreSQL by its name; values are written as text."""
@@ -103,3 +105,13 @@ def test_rows_that_are_good_only_together_are_stored_beside_a_bad_one(db):
     reasons = ["foreign_key_violation", "foreign_key_violation", "check_violation"]
     assert load_last(db, table, *lost) == ((0, 0, 0), reasons)
     assert column_values(db, "k") == [1, 2]
+
+
+def test_an_array_is_stored_only_if_it_can_be_read_again(db):
+    table = table_of(db, sa.Column("v", ARRAY(NUMERIC)))
+    bomb = [[Decimal("1e131071")] * 4_500] * 2  # a few bytes for each, and over a gigabyte of text
+    with pytest.raises(RejectRecord, match="1,179,648,000 digits when they are written out"):
+        load_last(db, table, {"k": 1, "v": bomb})
+    kept = [[Decimal("1e131071"), Decimal("NaN")], [Decimal("1e-16383"), 1]]
+    assert load_last(db, table, {"k": 1, "v": kept}) == ((1, 0, 0), [])
+    assert column_values(db, "length(v::text)") == [131_072 + 16_385 + len("{{,NaN},{,1}}")]

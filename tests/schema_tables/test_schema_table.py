@@ -312,6 +312,10 @@ def test_a_row_of_every_type_loads(db):
         ("price", "1"),
         ("small", Decimal("0.5")),
         ("day", 20260301),
+        *(("day", value) for value in ("infinity", "now", "20000-01-01", "0044-03-15 BC", "2026-03-01T10:00:00Z")),
+        *(("at", value) for value in ("infinity", "-infinity", "now", "today", "0044-03-15 12:00 BC")),
+        *(("at", value) for value in ("20000-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z")),
+        ("at", 1772359200),
     ],
 )
 def test_a_value_of_another_type_than_its_column_is_rejected(name, value):

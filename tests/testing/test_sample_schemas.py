@@ -103,5 +103,5 @@ def test_an_unknown_type_has_no_schema():
 def test_a_number_out_of_reach_is_valid_for_the_schemas(rust_validators):
     for sample in sample_events(60, seed=14, faults=1.0, kinds=["number_out_of_reach"]):
         data = sample.document["data"]
-        assert data.pop("exchangeRate") == float("inf")
+        assert data.pop("exchangeRate") == 0.0
         assert rust_validators[file_of(headers(sample.document)["type"])].is_valid(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 import holded_pipeline as hp
@@ -86,3 +87,20 @@ def test_an_event_that_was_accepted_is_read_back_whatever_its_time(run, lake):
     assert run(lambda p: {"written": (p | read_any).passed | hp.WriteMinIO(lake, "enriched/")})["written"]
     ran = run(lambda p: (p | hp.ReadMinIO(lake, "enriched/", envelope="event"))._asdict())
     assert [event.occurred_at for event in ran["passed"]] == [datetime(1970, 1, 1, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize("name", ["Pacific/Kiritimati", "Etc/GMT+12", "Europe/Madrid"])
+@pytest.mark.parametrize("timestamps", [None, hp.Timestamps(earliest=datetime.min.replace(tzinfo=UTC))])
+def test_what_is_loaded_can_be_read_in_every_time_zone(run, lake, db, name, timestamps):
+    ends = ("0001-01-01T16:00:00Z", "9999-12-31T07:59:59Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z")
+    body = b"".join(json.dumps(flat(each)).encode() + b"\n" for each in (*ends, -62_135_596_800_000))
+    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", body)
+
+    def build(p):
+        raw = p | hp.ReadMinIO(lake, "raw/", envelope="flat", timestamps=timestamps)
+        return {"rejected": raw.rejected, "loaded": (raw.passed | hp.WritePostgres(db)).passed}
+
+    assert {each.reason for each in run(build)["rejected"]} == {"implausible_timestamp"}
+    with psycopg.connect(db.url, options=f"-c timezone={name}") as connection:
+        rows = connection.execute("SELECT occurred_at FROM business_events").fetchall()
+    assert len(rows) == (1 if timestamps is None else 2)

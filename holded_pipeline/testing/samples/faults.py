@@ -103,10 +103,11 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "unknown_type", "validate", "unknown_subject", _change_headers(lambda headers: headers.update(_UNKNOWN_TYPE))
     ),
-    Fault("number_out_of_reach", "write", None, _insert_member(b'"exchangeRate":1e200000')),
+    Fault("number_out_of_reach", "write", None, _insert_member(b'"exchangeRate":1e-20000')),
 )
 """Every kind of fault.
 
 `unknown_type` is only rejected where each type has a schema of its own (`subject="{type}"`), and
-`number_out_of_reach` only by a database: PostgreSQL's JSONB holds numbers of up to 131,072 digits.
+`number_out_of_reach` only by a database: PostgreSQL's JSONB holds numbers of up to 16,383 digits
+behind the point.
 """
