@@ -108,6 +108,7 @@ class Service:
                 registry_seconds=writing.store_seconds,
                 run_id=f"collect-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(4)}",
                 retry_after=writing.retry_after,
+                workers=limits.schema_checks,
             )
         self._add_gauges()
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holded_pipeline.api import package_parsing
 from holded_pipeline.api.collecting.package_parsing import Message, RejectedMessage, parse_package, stored_line
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
@@ -142,7 +141,7 @@ def test_a_body_that_is_not_a_package_is_rejected_as_a_whole(body, code):
 @pytest.mark.parametrize("body", [b"[" * 5_000_000, b'{"a":' * 1_000_000, b"[{" + b"]," * 5_000_000])
 @pytest.mark.parametrize("layout", ["json", "lines"])
 def test_a_body_that_takes_too_long_to_split_is_rejected(body, layout, monkeypatch):
-    monkeypatch.setattr(package_parsing, "_CPU_SECONDS", 0.0)
+    monkeypatch.setattr(package_cost, "CPU_SECONDS", 0.0)
     with pytest.raises(Problem) as refused:
         list(parse_package(body, layout, LIMITS))
     assert (refused.value.status, refused.value.code) == (413, "too_costly")

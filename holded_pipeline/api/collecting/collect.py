@@ -12,6 +12,7 @@ import attrs
 
 from holded_pipeline.api import response_models
 from holded_pipeline.api.collecting.group_commit import GroupCommit
+from holded_pipeline.api.collecting.package_cost import PackageCost
 from holded_pipeline.api.collecting.package_parsing import Layout, Message, RejectedMessage, parse_package, stored_line
 from holded_pipeline.api.collecting.schema_check import SchemaCheck
 from holded_pipeline.api.received.archive import partition_of
@@ -93,7 +94,7 @@ class Collector:
             Problem: the package as a whole is not accepted, or could not be stored.
         """
         self._metrics.count_body(key, len(body))
-        package = await self._check_package(body, layout)
+        package = await self._check_package(body, layout, key)
         writes = []
         if package.accepted:
             lines = b"".join(line for _, _, line in package.accepted)
@@ -110,24 +111,26 @@ class Collector:
         self._count(package, key)
         return _response(package)
 
-    async def _check_package(self, body: bytes, layout: Layout) -> _CheckedPackage:
+    async def _check_package(self, body: bytes, layout: Layout, key: str) -> _CheckedPackage:
         package = _CheckedPackage(new_id(), datetime.now(UTC))
 
         def check() -> _CheckedPackage:
-            for message in parse_package(body, layout, self._limits):
+            cost = PackageCost(self._schema_check.cpu_seconds) if self._schema_check else PackageCost()
+            for message in parse_package(body, layout, self._limits, cost):
                 if isinstance(message, RejectedMessage):
                     package.rejected.append(message)
-                else:
-                    self._check_message(message, package)
+                elif not self._is_accepted(message, package):
+                    cost.require_time()  # to find out what is wrong with an event costs more than to accept it
             return package
 
         if self._schema_check is not None:
-            return await self._schema_check.run(check)
+            return await self._schema_check.run(check, key)
         if _is_small(body):
             return check()
         return await asyncio.get_running_loop().run_in_executor(self._threads, check)
 
-    def _check_message(self, message: Message, package: _CheckedPackage) -> None:
+    def _is_accepted(self, message: Message, package: _CheckedPackage) -> bool:
+        """Checks an event, and adds it to what is accepted or rejected."""
         event_id = message.event_id or new_id()
         line = stored_line(
             message, event_id=event_id, correlation_id=package.package_id, received_at=package.received_at.isoformat()
@@ -139,6 +142,7 @@ class Collector:
             package.dead_letters.append(rejected)
         else:
             package.accepted.append((message.index, event_id, line))
+        return not violation
 
     def _count(self, package: _CheckedPackage, key: str) -> None:
         self._metrics.count_accepted(key, len(package.accepted))
