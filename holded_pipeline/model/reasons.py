@@ -130,7 +130,7 @@ REASONS: tuple[CodeReference, ...] = (
     CodeReference(
         "too_costly",
         "validate",
-        "its check against the schema takes more than 5 s of CPU time (and 0.5 s for each MB), or more than 1 GB of memory",
+        "its check against the schema takes more than 5 s of CPU time, 0.5 s more for each MB, or too much memory",
         "send smaller events, or simplify the schema; then replay",
     ),
     CodeReference("too_deep", "read", "the document is nested deeper than `max_depth`", "flatten it, or allow more"),

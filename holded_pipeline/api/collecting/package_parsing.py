@@ -30,6 +30,9 @@ _COMMAS_PER_EVENT = 100  # an array with more commas is split step by step, as i
 _CHUNK_BYTES = 1 << 21
 _NO_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
+_one_value = msgspec.json.Decoder(msgspec.Raw)
+_MAX_BROKEN_TOKENS = 2_000_000  # of a broken text that is split value by value: about a second
+_TOKENS = b'[]{},"'
 
 
 @attrs.frozen
@@ -128,6 +131,7 @@ def _frame_lines_in_time(text: bytes, cost: PackageCost) -> Iterator[bytes | Rec
     for line, _ in lines_of([text], keep_bytes=math.inf):
         record = strip_leading_blanks(line) if line.startswith(_BOM) else line
         if record.lstrip().startswith(b"["):
+            _require_splittable(record)
             yield from frame_values(_chunks_in_time(record, cost))
         elif record.strip():
             yield record.removesuffix(b"\r")
@@ -141,12 +145,17 @@ def _split_json(body: bytes, limits: Limits, cost: PackageCost) -> list[bytes | 
     """
     text = body.removeprefix(_BOM).strip()
     if not text.startswith(b"["):
+        if _fault_of(text) is None:
+            return [text]
+        _require_splittable(text)
         return _require_one(list(islice(frame_values(_chunks_in_time(text, cost)), 2)))
     if text.count(b",") <= limits.events * _COMMAS_PER_EVENT:
         try:
             return [bytes(element) for element in _elements.decode(text)]
         except (ValueError, RecursionError):
-            pass  # at least one element is broken; the others may be valid
+            _require_splittable(text)  # at least one element is broken; the others may be valid
+    else:
+        _require_splittable(text)
     framer = ValueFramer()
     framed = framer.frame(_chunks_in_time(text, cost))
     records = list(islice((record for record in framed if record.raw or record.fault), limits.events + 1))
@@ -155,6 +164,29 @@ def _split_json(body: bytes, limits: Limits, cost: PackageCost) -> list[bytes | 
     if framer.values > 1 or framer.has_rubbish:
         _raise_several_values(records[0])
     return list(records)
+
+
+def _fault_of(text: bytes) -> str | None:
+    """Why a text is not one JSON value, found without splitting it; None if it is."""
+    try:
+        _one_value.decode(text)
+    except RecursionError:
+        return "it has too many levels"
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _require_splittable(text: bytes) -> None:
+    """Rejects a broken text that takes too long to split: 16 MiB of brackets would take a thread ten seconds."""
+    tokens = len(text) - len(text.translate(None, _TOKENS))
+    fault = _fault_of(text) if tokens > _MAX_BROKEN_TOKENS else None
+    if fault is None:
+        return
+    if "truncated" in fault:
+        raise Problem(400, "invalid_json", "the body ends before its JSON does; send it again in full")
+    detail = f"the body is broken ({fault}), and too large to find the events in it that are not; correct or split it"
+    raise Problem(413, "too_costly", detail)
 
 
 def _chunks_in_time(text: bytes, cost: PackageCost) -> Iterator[bytes]:
