@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from holded_pipeline.model import json_codec
-from holded_pipeline.model.carried_text import data_of
+from holded_pipeline.model.carried_text import data_of, was_read
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, SchemaRef, Violation
 from holded_pipeline.schemas.compiled_schema import CompiledSchema
@@ -62,7 +62,7 @@ class EventCheck:
         Args:
             compiled: the schema.
             event: the event.
-            size: how many bytes its record has; None for those of `event.raw`, or of its data.
+            size: how many bytes its record has; None to find that out.
 
         Raises:
             RejectRecord: `schema_violation`, with every violation. `too_costly`; the check takes too much CPU time or
@@ -70,7 +70,7 @@ class EventCheck:
             TransientError: no process for the check could be started.
         """
         data = data_of(event)
-        violations = self._violations(compiled, data, size or len(event.raw) or len(json_codec.encode(data)))
+        violations = self._violations(compiled, data, size or _size_of(event, data))
         if violations:
             count = "1 violation" if len(violations) == 1 else f"{len(violations)} violations"
             first = f"{violations[0].pointer or 'the document'}: {violations[0].message}"
@@ -98,3 +98,8 @@ class EventCheck:
     def close(self) -> None:
         """Ends the process for costly events, if there is one; the resolver stays open."""
         self._isolated.close()
+
+
+def _size_of(event: Event, data: Mapping[str, Any]) -> int:
+    """The bytes of an event. One that was not read may have data that are larger than its record."""
+    return len(event.raw) if was_read(event) and event.raw else len(json_codec.encode(data))
