@@ -56,7 +56,7 @@ def counting_steps(check: Callable[..., Any]) -> Callable[..., Iterator[Validati
     """
 
     def counting(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-        count_steps((_members(value) + _members(instance)) // _MEMBERS_PER_STEP)
+        count_steps((_length_of(value) + _length_of(instance)) // _MEMBERS_PER_STEP)
         for error in check(validator, value, instance, schema) or ():
             count_steps(len(error.message) // _CHARACTERS_PER_STEP)
             yield with_short_message(error)
@@ -71,5 +71,5 @@ def with_short_message(error: Any) -> Any:
     return error
 
 
-def _members(value: Any) -> int:
+def _length_of(value: Any) -> int:
     return len(value) if isinstance(value, Sized) else 0

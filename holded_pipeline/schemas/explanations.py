@@ -90,10 +90,10 @@ class ViolationFinder:
 
 def _has_more_values(document: Any, count: int) -> bool:
     """Whether a document has more values than `count`, itself and those at all levels included."""
-    return next(islice(_values(document), count, None), None) is not None
+    return next(islice(_document_values(document), count, None), None) is not None
 
 
-def _values(document: Any) -> Iterator[int]:
+def _document_values(document: Any) -> Iterator[int]:
     waiting = [document]
     while waiting:
         value = waiting.pop()
