@@ -92,6 +92,7 @@ class Service:
                 registry_seconds=writing.store_seconds,
                 run_id=self._run_id,
                 retry_after=writing.retry_after,
+                workers=limits.schema_checks,
             )
         self._add_gauges()
 

@@ -46,6 +46,8 @@ class Limits:
         scan_seconds: seconds that one search of stored events may take.
         scans: searches of stored events at one time.
         recent_bytes: bytes of accepted events kept in memory for `GET /events/{event_id}`.
+        schema_checks: packages checked against their schemas at one time. Each key has at most one less. Each may start
+            a process for large or costly events, which takes 50 to 300 MB.
     """
 
     body_bytes: int = attrs.field(default=16 << 20, validator=[_at_least_one, attrs.validators.le(KEEP_BYTES)])
@@ -61,6 +63,7 @@ class Limits:
     scan_seconds: float = attrs.field(default=20.0, validator=_positive)
     scans: int = attrs.field(default=2, validator=_at_least_one)
     recent_bytes: int = attrs.field(default=32 << 20, validator=_not_negative)
+    schema_checks: int = attrs.field(default=2, validator=_at_least_one)
 
 
 @attrs.frozen(kw_only=True)

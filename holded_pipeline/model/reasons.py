@@ -133,6 +133,12 @@ REASONS: tuple[CodeReference, ...] = (
     CodeReference(
         "subject_error", "validate", "no subject can be determined for the event", "fix the template or the function"
     ),
+    CodeReference(
+        "too_costly",
+        "validate",
+        "its check against the schema takes more than 5 s of CPU time, 0.5 s more for each MB, or too much memory",
+        "send smaller events, or simplify the schema; then replay",
+    ),
     CodeReference("too_deep", "read", "the document is nested deeper than `max_depth`", "flatten it, or allow more"),
     CodeReference(
         "unknown_subject", "validate", "the registry or directory has no such subject", "register the schema, replay"

@@ -19,6 +19,7 @@ import referencing.jsonschema
 from holded_pipeline.model.carried_text import make_entry
 from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Violation
+from holded_pipeline.schemas.check_cost import bytes_checked_here
 from holded_pipeline.schemas.content_keywords import CONTENT_KEYWORDS
 from holded_pipeline.schemas.plain_dialects import draft_of, with_plain_dialects
 from holded_pipeline.schemas.rust_validators import PATTERN_OPTIONS, RUST_VALIDATORS
@@ -40,6 +41,7 @@ class CompiledSchema:
     """A schema ready to check documents.
 
     Attributes:
+        resolved: the schema as its source has it.
         ref: which schema it is.
         entries: the entry `schema` that an event's metadata get for it.
         draft: its draft, a key of `METASCHEMAS`.
@@ -56,6 +58,7 @@ class CompiledSchema:
     """
 
     def __init__(self, resolved: ResolvedSchema) -> None:
+        self.resolved = resolved
         self.ref = resolved.ref
         self.entries = {"schema": make_entry("schema", attrs.asdict(resolved.ref))}
         with naming_schema(resolved.ref):
@@ -75,10 +78,20 @@ class CompiledSchema:
         Args:
             document: a JSON value as `json_codec.decode` returns it.
         """
-        return () if self._validator.is_valid(document) else self._violations.find(document)
+        return () if self.is_valid(document) else self.violations.find(document)
 
     @cached_property
-    def _violations(self) -> ViolationFinder:
+    def bytes_checked_here(self) -> int:
+        """The size of documents up to which a check takes little; see `check_cost`."""
+        return bytes_checked_here(self.resolved)
+
+    def is_valid(self, document: Any) -> bool:
+        """Whether a document fits the schema."""
+        return bool(self._validator.is_valid(document))
+
+    @cached_property
+    def violations(self) -> ViolationFinder:
+        """Finds the violations of a document that does not fit."""
         from holded_pipeline.schemas.explanations import ViolationFinder  # noqa: PLC0415  see `rust_validators`
 
         return ViolationFinder(self.draft, self.uri, self.registry, self._validator, formats=self._formats)

@@ -17,7 +17,6 @@ a copy of the object it is in: an object with four thousand invalid names takes 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import validator_for
 
 from holded_pipeline.schemas.content_keywords import CONTENT_KEYWORDS
+from holded_pipeline.schemas.explanation_budget import count_steps, counting_steps
 from holded_pipeline.schemas.patterns import additional_properties, pattern_properties
 from holded_pipeline.schemas.rust_validators import PATTERN_OPTIONS, RUST_VALIDATORS
 
@@ -41,9 +41,6 @@ PYTHON_VALIDATORS: Final[dict[str, Any]] = {
 """The class of `jsonschema` for each draft."""
 
 _DRAFTS: Final = {validator: draft for draft, validator in PYTHON_VALIDATORS.items()}
-
-REMAINING_STEPS: Final[ContextVar[list[int]]] = ContextVar("remaining_steps")
-"""How many more times a schema may be applied to a value; a list of one number. Unlimited where it is not set."""
 
 _NUMBER = (int, float, Decimal)
 # The keywords that the Rust validator decides about, and the types of the values that each constrains.
@@ -80,10 +77,6 @@ _MESSAGES: Final = {  # of the value {0} and the keyword's value {1}, where `jso
 }
 
 
-class TooManyStepsError(Exception):
-    """`REMAINING_STEPS` are used up. Recursion with `unevaluatedProperties` can double the steps with each level."""
-
-
 def explaining_validator_class(draft: Any, *, formats: bool = True) -> Any:
     """A class of `jsonschema` validators that agree with the Rust validator. Use one class for each schema.
 
@@ -100,7 +93,7 @@ def explaining_validator_class(draft: Any, *, formats: bool = True) -> Any:
 
     def evolve(self: Any, **changes: Any) -> Any:
         """As in `jsonschema`, which calls it for every subschema; but counts, and stays with these classes."""
-        _count_step()
+        count_steps()
         schema = changes.setdefault("schema", self.schema)
         for field in attrs.fields(type(self)):
             if field.init:
@@ -110,32 +103,22 @@ def explaining_validator_class(draft: Any, *, formats: bool = True) -> Any:
     return class_for(draft)
 
 
-def _count_step() -> None:
-    remaining = REMAINING_STEPS.get(None)
-    if remaining is not None:
-        remaining[0] -= 1
-        if remaining[0] < 0:
-            raise TooManyStepsError
-
-
 def _extend_draft(draft: Any, evolve: Callable[..., Any], *, formats: bool) -> Any:
     """The class of a draft with the keywords, `evolve` and `descend` of this module."""
     rust_validators = _KeywordValidators(RUST_VALIDATORS[_DRAFTS[draft]], formats=formats)
     extend: Any = validators.extend  # it has no types
     known = draft.VALIDATORS
-    extended = extend(
-        draft,
-        {
-            keyword: _rust_checked(keyword, rust_validators, known.get(keyword, _no_errors))
-            for keyword in _CHECKED_TYPES
-            if keyword in known or keyword in _NOT_IN_JSONSCHEMA
-        }
-        | {
-            "additionalProperties": additional_properties,
-            "dependencies": jsonschema.Draft7Validator.VALIDATORS["dependencies"],  # Rust checks it in later drafts too
-            "patternProperties": pattern_properties,
-        },
-    )
+    checks = known | {
+        keyword: _rust_checked(keyword, rust_validators, known.get(keyword, _no_errors))
+        for keyword in _CHECKED_TYPES
+        if keyword in known or keyword in _NOT_IN_JSONSCHEMA
+    }
+    checks |= {
+        "additionalProperties": additional_properties,
+        "dependencies": jsonschema.Draft7Validator.VALIDATORS["dependencies"],  # Rust checks it in later drafts too
+        "patternProperties": pattern_properties,
+    }
+    extended = extend(draft, {keyword: counting_steps(check) for keyword, check in checks.items()})
     extended.evolve = evolve
     extended.descend = _descend_with_path(extended.descend)
     return extended

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 from jsonschema.exceptions import best_match, relevance
 
 from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Violation
-from holded_pipeline.schemas.explaining_validator import (
-    PYTHON_VALIDATORS,
-    REMAINING_STEPS,
-    explaining_validator_class,
-)
+from holded_pipeline.schemas.explaining_validator import PYTHON_VALIDATORS, explaining_validator_class
+from holded_pipeline.schemas.explanation_budget import TooManyStepsError, limited_steps, with_short_message
 from holded_pipeline.schemas.schema_errors import truncate_message
 
 MAX_VIOLATIONS: Final = 100
 """Of a document with more, this many are listed and the others are counted."""
 
-_MAX_STEPS = 100_000  # a second or two; steps rather than seconds, so that a document always gets the same violations
+MAX_STEPS: Final = 100_000
+"""Steps after which the search for violations ends: a second or two."""
+
+_EVALUATED_VALUES = 10_000  # of a document; the Rust validator keeps something for each
+INCOMPLETE: Final = "the search for violations ended early: the document has too many, or they take too long to find"
+"""The message of the last violation if there may be more."""
 
 
 class ViolationFinder:
@@ -38,30 +42,37 @@ class ViolationFinder:
         self._rust_validator = rust_validator
 
     def find(self, document: Any) -> tuple[Violation, ...]:
-        """The violations of an invalid document; never empty."""
-        return _limit_violations(self._python_violations(document) or self._rust_violations(document))
+        """The violations of an invalid document; never empty. If there may be more, the last one says so."""
+        found, is_complete = self._python_violations(document, MAX_STEPS)
+        if not found and (is_complete or not _has_more_values(document, _EVALUATED_VALUES)):
+            found = self._rust_violations(document)
+        return _limit_violations(found, is_complete=is_complete)
 
-    def _python_violations(self, document: Any) -> list[Violation]:
-        """The violations that `jsonschema` finds; empty if it finds none, fails, or needs too many steps."""
-        token = REMAINING_STEPS.set([_MAX_STEPS])
+    def find_all(self, document: Any, max_steps: int) -> tuple[Violation, ...] | None:
+        """The same; None if it takes more than so many steps."""
+        found, is_complete = self._python_violations(document, max_steps)
+        return _limit_violations(found or self._rust_violations(document), is_complete=True) if is_complete else None
+
+    def _python_violations(self, document: Any, max_steps: int) -> tuple[list[Violation], bool]:
+        """The violations that `jsonschema` finds, none if it fails, and whether the search came to its end."""
+        errors: list[Any] = []
+        is_complete = True
         try:
-            found = map(_shorten_message, self._python_validator.iter_errors(document))
-            errors = sorted(found, key=relevance, reverse=True)
+            with limited_steps(max_steps):
+                errors.extend(map(_shorten_message, self._python_validator.iter_errors(document)))
         except (KeyboardInterrupt, SystemExit):
             raise
+        except TooManyStepsError:
+            is_complete = False
         except BaseException:  # noqa: BLE001  whatever fails here, a panic in Rust too, the document stays invalid
-            return []
-        finally:
-            REMAINING_STEPS.reset(token)
-        return [
-            Violation(
-                json_pointer(error.absolute_path),
-                str(error.validator or "falseSchema"),
-                truncate_message(error.message),
-            )
+            return [], True
+        errors.sort(key=relevance, reverse=True)
+        violations = [
+            Violation(json_pointer(error.absolute_path), str(error.validator or "falseSchema"), error.message)
             for each in errors
             for error in _closest_errors(each)
         ]
+        return violations, is_complete
 
     def _rust_violations(self, document: Any) -> list[Violation]:
         """The violations that the Rust validator finds, with its messages.
@@ -77,11 +88,24 @@ class ViolationFinder:
         return violations or [Violation("", "", "the document does not fit its schema")]
 
 
+def _has_more_values(document: Any, count: int) -> bool:
+    """Whether a document has more values than `count`, itself and those at all levels included."""
+    return next(islice(_document_values(document), count, None), None) is not None
+
+
+def _document_values(document: Any) -> Iterator[int]:
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        yield 1
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+
+
 def _shorten_message(error: Any) -> Any:
-    """The error with a short message: thousands of errors are kept, and each may repeat a large enum or value."""
-    error.message = truncate_message(error.message)
-    error.args = ()  # they hold the long message
-    return error
+    return with_short_message(error)
 
 
 def _closest_errors(error: Any) -> list[Any]:
@@ -106,10 +130,12 @@ def _closest_errors(error: Any) -> list[Any]:
     return [closest for inner in fewest for closest in _closest_errors(inner)]
 
 
-def _limit_violations(violations: list[Violation]) -> tuple[Violation, ...]:
+def _limit_violations(violations: list[Violation], *, is_complete: bool) -> tuple[Violation, ...]:
     """The violations without repetitions; beyond `MAX_VIOLATIONS`, one more that counts the rest."""
     unique = list(dict.fromkeys(violations))
-    if len(unique) <= MAX_VIOLATIONS:
-        return tuple(unique)
-    more = Violation("", "", f"and {len(unique) - MAX_VIOLATIONS} more violations")
-    return (*unique[:MAX_VIOLATIONS], more)
+    limited = unique[:MAX_VIOLATIONS]
+    if len(unique) > MAX_VIOLATIONS:
+        limited.append(Violation("", "", f"and {len(unique) - MAX_VIOLATIONS} more violations"))
+    if not is_complete:
+        limited.append(Violation("", "", INCOMPLETE))
+    return tuple(limited)

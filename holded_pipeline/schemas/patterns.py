@@ -17,7 +17,10 @@ from typing import Any
 import jsonschema_rs
 from jsonschema.exceptions import ValidationError
 
+from holded_pipeline.schemas.explanation_budget import count_steps
 from holded_pipeline.schemas.rust_validators import PATTERN_OPTIONS
+
+_MATCHES_PER_STEP = 8
 
 
 @functools.lru_cache(maxsize=1024)
@@ -40,6 +43,7 @@ def pattern_properties(validator: Any, schemas: Mapping[str, Any], instance: Any
     With `schemas` {"^x-": {"type": "string"}} and the instance {"x-a": 1, "b": 2} there is one error, at `x-a`.
     """
     if isinstance(instance, Mapping):
+        count_steps(len(schemas) * len(instance) // _MATCHES_PER_STEP)
         for pattern, schema in schemas.items():
             for name, value in instance.items():
                 if _matches(pattern, name):
@@ -62,6 +66,7 @@ def additional_properties(validator: Any, allowed: Any, instance: Any, schema: A
     if not isinstance(instance, Mapping):
         return
     patterns = schema.get("patternProperties", ())
+    count_steps(len(patterns) * len(instance) // _MATCHES_PER_STEP)
     undeclared = [name for name in instance if name not in schema.get("properties", ())]
     additional = [name for name in undeclared if not any(_matches(pattern, name) for pattern in patterns)]
     if isinstance(allowed, Mapping):

@@ -52,9 +52,10 @@ class ValidateSchema(RejectingTransform[Event]):
             misses a file or a grant.
         TransientError: (running) the registry did not answer within its `retry`, or the subject function met an outage.
 
-    **Guarantees:** each event comes out once, passed or rejected (`schema_violation`, `unknown_subject`,
-    `unknown_version`, `subject_error`). A registry that does not answer never rejects an event. Order, timestamps and
-    windows stay. Parallel over bundles; a schema is compiled once per worker.
+    **Guarantees:** each event comes out once, passed or rejected (`schema_violation`, `too_costly`, `unknown_subject`,
+    `unknown_version`, `subject_error`). A registry that does not answer never rejects an event. The check of an event
+    takes bounded CPU time and memory. Order, timestamps and windows stay. Parallel over bundles; a schema is compiled
+    once per worker.
     """
 
     def __init__(
@@ -93,9 +94,8 @@ class _CheckEvents(beam.DoFn):
         self._counters = Counters(_STAGE)
 
     def setup(self) -> None:
-        from holded_pipeline.schemas.event_check import EventCheck, require_valid  # noqa: PLC0415
+        from holded_pipeline.schemas.event_check import EventCheck  # noqa: PLC0415
 
-        self._require_valid = require_valid
         self._resolver = self._schemas.open()
         self._check = EventCheck(self._resolver, self._subject, self._version)
 
@@ -107,7 +107,7 @@ class _CheckEvents(beam.DoFn):
         try:
             compiled = self._check.schema_of(event)
             schema = compiled.ref
-            self._require_valid(compiled, event)
+            self._check.require_valid(compiled, event)
         except RejectRecord as error:
             return self._reject(error, event, schema)
         self._counters.add("passed")
@@ -131,6 +131,8 @@ class _CheckEvents(beam.DoFn):
         self._counters.flush()
 
     def teardown(self) -> None:
+        if hasattr(self, "_check"):
+            self._check.close()
         if hasattr(self, "_resolver"):
             self._resolver.close()
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holded_pipeline.api.collecting import package_parsing
+from holded_pipeline.api.collecting import package_cost, package_parsing
 from holded_pipeline.api.collecting.package_parsing import Message, RejectedMessage, parse_package, stored_line
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
@@ -143,10 +143,35 @@ def test_a_body_that_is_not_a_package_is_rejected_as_a_whole(body, code):
 @pytest.mark.parametrize("body", [b"[" * 5_000_000, b'{"a":' * 1_000_000, b"[{" + b"]," * 5_000_000])
 @pytest.mark.parametrize("layout", ["json", "lines"])
 def test_a_body_that_takes_too_long_to_split_is_rejected(body, layout, monkeypatch):
-    monkeypatch.setattr(package_parsing, "_CPU_SECONDS", 0.0)
+    monkeypatch.setattr(package_cost, "CPU_SECONDS", 0.0)
     with pytest.raises(Problem) as refused:
         list(parse_package(body, layout, LIMITS))
     assert (refused.value.status, refused.value.code) == (413, "too_costly")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"[" * 5_000_000, 413),
+        (b"[" * 2_000_000 + b"]" * 2_000_000, 413),
+        (b'["",' * 1_000_000, 413),
+        (b"[x" + b",[]" * 1_000_000 + b"]", 413),
+        (b"[[1]" + b",1" * 3_000_000, 400),
+        (b'{"a":[1' + b",1" * 3_000_000, 400),
+    ],
+)
+def test_a_broken_body_with_very_many_brackets_is_rejected_before_it_is_split(body, status, monkeypatch):
+    monkeypatch.setattr(package_parsing, "ValueFramer", None)
+    monkeypatch.setattr(package_parsing, "frame_values", None)
+    with pytest.raises(Problem) as refused:
+        list(parse_package(body, "json", LIMITS))
+    assert (refused.value.status, refused.value.code) == (status, "too_costly" if status == 413 else "invalid_json")
+
+
+def test_a_valid_event_with_very_many_values_is_accepted():
+    event = b'{"a":[1' + b",1" * 3_000_000 + b"]}"
+    assert [each.raw for each in parse_package(event, "json", LIMITS)] == [event]
+    assert [each.raw for each in parse_package(b"[" + event + b"]", "json", LIMITS)] == [event]
 
 
 @pytest.mark.parametrize("body", [b"[}", b"[,]", b"[" + b"," * 1_000_001 + b"]"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 
@@ -13,11 +15,12 @@ from apache_beam.testing.util import assert_that, equal_to
 
 import holded_pipeline as hp
 from holded_pipeline.api import Writing
-from holded_pipeline.api.collecting import package_parsing
+from holded_pipeline.api.collecting import package_cost
 from holded_pipeline.local.ports import free_ports
 from holded_pipeline.model import json_codec
 from holded_pipeline.reading.envelopes import holded
 from holded_pipeline.rejected.rejections import from_document
+from holded_pipeline.schemas import check_cost
 
 SCHEMAS = hp.SchemaDirectory(Path(__file__).parent.parent.parent / "examples" / "schemas")
 LINES = {"Content-Type": "application/x-ndjson"}
@@ -149,7 +152,49 @@ def test_an_error_that_the_event_did_not_cause_rejects_nothing(api, stored, erro
 
 
 def test_a_package_that_takes_too_long_to_check_is_rejected(api, stored, monkeypatch):
-    monkeypatch.setattr(package_parsing, "_CPU_SECONDS", 0.0)
-    answer = api(schemas=SCHEMAS).post("/collect", json=hp.testing.sample_documents(20))
+    monkeypatch.setattr(package_cost, "CPU_SECONDS", 0.0)
+    answer = api(schemas=SCHEMAS).post("/collect", json=hp.testing.sample_documents(40))
     assert (answer.status_code, answer.json()["code"]) == (413, "too_costly")
     assert stored.keys() == []
+
+
+SLOW = {"properties": {"text": {"pattern": "(?<!q)a*b"}}}  # takes the square of the length
+KEYS = {"costly": "key-of-a-costly-producer", "other": "key-of-another-producer"}
+
+
+def sample_with(text):
+    return {**hp.testing.sample_documents(1)[0], "data": {"text": text}}
+
+
+def test_an_event_whose_check_costs_too_much_is_rejected_and_the_rest_accepted(api, stored, monkeypatch):
+    monkeypatch.setattr(check_cost, "CPU_SECONDS", 0.3)
+    package = [sample_with("b"), sample_with("a" * 500_000)]
+    answer = api(schemas={"s": SLOW}, subject="s").post("/collect", json=package)
+    assert answer.status_code == 202
+    assert [(each["index"], each["reason"]) for each in answer.json()["rejected"]] == [(1, "too_costly")]
+    assert [each["reason"] for each in stored.documents("rejected/")] == ["too_costly"]
+
+
+def test_a_package_of_many_costly_events_is_rejected_for_good(api, stored, monkeypatch):
+    monkeypatch.setattr(check_cost, "CPU_SECONDS", 0.3)
+    monkeypatch.setattr(package_cost, "CPU_SECONDS", 1.0)
+    answer = api(schemas={"s": SLOW}, subject="s").post("/collect", json=[sample_with("a" * 500_000)] * 10)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_costly")
+    assert stored.keys() == stored.keys("rejected/") == []
+
+
+def test_a_costly_producer_delays_itself_alone(api, monkeypatch):
+    monkeypatch.setattr(check_cost, "CPU_SECONDS", 2.0)
+    client = api(schemas={"s": SLOW}, subject="s", keys=KEYS)
+
+    def send(key, text):
+        answer = client.post("/collect", json=sample_with(text), headers={"X-API-Key": KEYS[key]})
+        return [each["reason"] for each in answer.json()["rejected"]]
+
+    with ThreadPoolExecutor(2) as threads:
+        costly = [threads.submit(send, "costly", "a" * 500_000) for _ in range(2)]
+        time.sleep(0.2)
+        for _ in range(5):
+            assert send("other", "b") == []
+        assert not any(each.done() for each in costly)
+        assert [each.result() for each in costly] == [["too_costly"]] * 2

@@ -8,7 +8,7 @@ import pytest
 from schema_checks import compile_schema
 
 from holded_pipeline.schemas import explanations
-from holded_pipeline.schemas.explaining_validator import REMAINING_STEPS
+from holded_pipeline.schemas.explanation_budget import REMAINING_STEPS
 
 TREE = {
     "$ref": "#/$defs/node",

@@ -9,6 +9,8 @@ import pytest
 from event_factory import make_event
 
 import holded_pipeline as hp
+from holded_pipeline.model import json_codec
+from holded_pipeline.schemas import check_cost
 
 SCHEMAS = {"order": {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}}
 
@@ -146,3 +148,21 @@ def test_a_missing_directory_fails_when_the_transform_is_applied(tmp_path):
     events = pipeline | beam.Create([order({})])
     with pytest.raises(hp.ConfigurationError, match="does not exist"):
         events | hp.ValidateSchema(hp.SchemaDirectory(tmp_path / "nowhere"), subject="s")
+
+
+def test_an_event_whose_check_costs_too_much_is_rejected_and_those_beside_it_pass(run, lake, monkeypatch):
+    monkeypatch.setattr(check_cost, "CPU_SECONDS", 0.3)
+    samples = [{**document, "data": {"text": "b"}} for document in hp.testing.sample_documents(3)]
+    samples[1]["data"]["text"] = "a" * 500_000
+    lines = [json_codec.encode(each) for each in samples]
+    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", b"\n".join(lines))
+
+    def build(pipeline):
+        raw = pipeline | hp.ReadMinIO(lake, "raw/")
+        slow = {"properties": {"text": {"pattern": "(?<!q)a*b"}}}
+        return (raw.passed | hp.ValidateSchema({"s": slow}, subject="s"))._asdict()
+
+    outcome = run(build)
+    assert len(outcome["passed"]) == 2
+    (rejected,) = outcome["rejected"]
+    assert (rejected.stage, rejected.reason, rejected.raw) == ("validate", "too_costly", lines[1])

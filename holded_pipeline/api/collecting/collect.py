@@ -14,6 +14,7 @@ from holded_pipeline.api.access.audit import Audit
 from holded_pipeline.api.access.caller import Caller
 from holded_pipeline.api.access.companies import FOREIGN_COMPANY, foreign_company
 from holded_pipeline.api.collecting.group_commit import GroupCommit
+from holded_pipeline.api.collecting.package_cost import PackageCost
 from holded_pipeline.api.collecting.package_parsing import Layout, Message, RejectedMessage, parse_package, stored_line
 from holded_pipeline.api.collecting.repeated_ids import RepeatedIds
 from holded_pipeline.api.collecting.schema_check import STAGE, SchemaCheck
@@ -132,23 +133,25 @@ class Collector:
 
         def check() -> CheckedPackage:
             ids = RepeatedIds()
-            for message in parse_package(body, layout, self._limits):
+            cost = PackageCost(self._schema_check.cpu_seconds) if self._schema_check else PackageCost()
+            for message in parse_package(body, layout, self._limits, cost):
                 if isinstance(message, RejectedMessage):
                     package.rejected.append(message)
-                else:
-                    self._check_message(message, package, caller, ids)
+                elif not self._is_accepted(message, package, caller, ids):
+                    cost.require_time()  # to find out what is wrong with an event costs more than to accept it
             return package
 
         if self._schema_check is not None:
-            return await self._schema_check.run(check)
+            return await self._schema_check.run(check, caller.name)
         if _is_small(body):
             return check()
         return await asyncio.get_running_loop().run_in_executor(self._threads, check)
 
-    def _check_message(self, message: Message, package: CheckedPackage, caller: Caller, ids: RepeatedIds) -> None:
+    def _is_accepted(self, message: Message, package: CheckedPackage, caller: Caller, ids: RepeatedIds) -> bool:
+        """Checks an event, and adds it to what is accepted or rejected."""
         if caller.companies is not None and (fault := foreign_company(message.document, caller)):
             package.rejected.append(RejectedMessage(message.index, fault))
-            return
+            return False
         event_id = message.event_id or new_id()
         line = stored_line(
             message,
@@ -162,17 +165,18 @@ class Collector:
         except RejectRecord as conflict:
             found = attrs.evolve(self._reject(conflict, line, package), event_id=event_id)
             _add_rejection(package, message.index, conflict, found)
-            return
+            return False
         if first is not None:
             package.accepted.append((message.index, event_id, b""))
             package.duplicates[message.index] = first
-            return
+            return True
         violation = self._schema_check and self._schema_check.check(message, line, event_id, package.received_at)
         if violation:
             _add_rejection(package, message.index, *violation)
         else:
             package.accepted.append((message.index, event_id, line))
             ids.add(message)
+        return not violation
 
     def _reject(self, fault: RejectRecord, line: bytes, package: CheckedPackage) -> Rejected:
         raw = line.removesuffix(b"\n")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Literal
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import attrs
 import msgspec
 
+from holded_pipeline.api.collecting.package_cost import PackageCost
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
 from holded_pipeline.model import json_codec
@@ -28,11 +28,12 @@ Layout = Literal["json", "lines"]
 
 _BOM = b"\xef\xbb\xbf"
 _COMMAS_PER_EVENT = 100  # an array with more commas is split step by step, as it may have millions of elements
-_CPU_SECONDS = 10.0  # of this thread, however busy the machine is
 _CHUNK_BYTES = 1 << 21
 _NO_LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
-_document = msgspec.json.Decoder(msgspec.Raw)
+_one_value = msgspec.json.Decoder(msgspec.Raw)
+_MAX_BROKEN_TOKENS = 2_000_000  # of a broken text that is split value by value: about a second
+_TOKENS = b'[]{},"'
 
 
 @attrs.frozen
@@ -61,25 +62,33 @@ class RejectedMessage:
     event_id: str | None = None
 
 
-def parse_package(body: bytes, layout: Layout, limits: Limits) -> Iterator[Message | RejectedMessage]:
+def parse_package(
+    body: bytes, layout: Layout, limits: Limits, cost: PackageCost | None = None
+) -> Iterator[Message | RejectedMessage]:
     """Yields every event of a package, in order. One at a time, since a JSON value takes more memory than its bytes.
+
+    Args:
+        body: the package.
+        layout: whether it is JSON, or lines of it.
+        limits: see `Limits`.
+        cost: counts what the package costs, with what the caller does between the events.
 
     Raises:
         Problem: 400; the body is not a package. It may be raised only after the last event. 413; the package has too
-            many events, or takes this thread too long, with what the caller does between the events.
+            many events, or costs too much.
     """
     if not body.removeprefix(_BOM).strip():
         raise Problem(400, "empty_body", "the body is empty; send an event, an array of events, or lines of them")
-    cpu_deadline = time.thread_time() + _CPU_SECONDS
-    elements = (_split_lines if layout == "lines" else _split_json)(body, limits, cpu_deadline)
+    cost = cost or PackageCost()
+    elements = (_split_lines if layout == "lines" else _split_json)(body, limits, cost)
     if len(elements) > limits.events:
         raise Problem(
             413, "too_many_events", f"the package has more than {limits.events:,} events; split it into several"
         )
     any_rejected = False
     for index, element in enumerate(elements):
-        _require_time(cpu_deadline)
         message = _check_element(index, element, limits)
+        cost.add(len(element.raw if isinstance(element, Record) else element))
         any_rejected = any_rejected or isinstance(message, RejectedMessage)
         yield message
     were_framed = not elements or isinstance(elements[0], Record)
@@ -126,21 +135,22 @@ def _check_element(index: int, element: bytes | Record, limits: Limits) -> Messa
     return Message(index, raw, document, None if message_id is None else event_id_of(message_id))
 
 
-def _split_lines(body: bytes, limits: Limits, cpu_deadline: float) -> list[bytes | Record]:
-    return list(islice(_frame_lines_in_time(body, cpu_deadline), limits.events + 1))
+def _split_lines(body: bytes, limits: Limits, cost: PackageCost) -> list[bytes | Record]:
+    return list(islice(_frame_lines_in_time(body, cost), limits.events + 1))
 
 
-def _frame_lines_in_time(text: bytes, cpu_deadline: float) -> Iterator[bytes | Record]:
-    """As `frame_lines`, but stops at the deadline: a line may be an array of any size."""
+def _frame_lines_in_time(text: bytes, cost: PackageCost) -> Iterator[bytes | Record]:
+    """As `frame_lines`, but stops when it costs too much: a line may be an array of any size."""
     for line, _ in lines_of([text], keep_bytes=math.inf):
         record = strip_leading_blanks(line) if line.startswith(_BOM) else line
         if record.lstrip().startswith(b"["):
-            yield from frame_values(_chunks_in_time(record, cpu_deadline))
+            _require_splittable(record)
+            yield from frame_values(_chunks_in_time(record, cost))
         elif record.strip():
             yield record.removesuffix(b"\r")
 
 
-def _split_json(body: bytes, limits: Limits, cpu_deadline: float) -> list[bytes | Record]:
+def _split_json(body: bytes, limits: Limits, cost: PackageCost) -> list[bytes | Record]:
     """The elements of an array, or the one value.
 
     Elements of a valid array are bytes. Elements of a broken one are `Record`s, framed one by one, so that only
@@ -148,17 +158,19 @@ def _split_json(body: bytes, limits: Limits, cpu_deadline: float) -> list[bytes 
     """
     text = body.removeprefix(_BOM).strip()
     if not text.startswith(b"["):
-        try:
-            return [bytes(_document.decode(text))]
-        except (ValueError, RecursionError):
-            return _require_one(list(islice(frame_values(_chunks_in_time(text, cpu_deadline)), 2)))
+        if _fault_of(text) is None:
+            return [text]
+        _require_splittable(text)
+        return _require_one(list(islice(frame_values(_chunks_in_time(text, cost)), 2)))
     if text.count(b",") <= limits.events * _COMMAS_PER_EVENT:
         try:
             return [bytes(element) for element in _elements.decode(text)]
         except (ValueError, RecursionError):
-            pass  # at least one element is broken; the others may be valid
+            _require_splittable(text)  # at least one element is broken; the others may be valid
+    else:
+        _require_splittable(text)
     framer = ValueFramer()
-    framed = framer.frame(_chunks_in_time(text, cpu_deadline))
+    framed = framer.frame(_chunks_in_time(text, cost))
     records = list(islice((record for record in framed if record.raw or record.fault), limits.events + 1))
     if any(record.fault is not None for record in records):
         raise Problem(400, "invalid_json", "the body ends before its array does; send it again in full")
@@ -167,17 +179,35 @@ def _split_json(body: bytes, limits: Limits, cpu_deadline: float) -> list[bytes 
     return list(records)
 
 
-def _chunks_in_time(text: bytes, cpu_deadline: float) -> Iterator[bytes]:
-    """The chunks of the text, until the deadline: 64 MiB of brackets would keep a thread for a minute."""
+def _fault_of(text: bytes) -> str | None:
+    """Why a text is not one JSON value, found without splitting it; None if it is."""
+    try:
+        _one_value.decode(text)
+    except RecursionError:
+        return "it has too many levels"
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _require_splittable(text: bytes) -> None:
+    """Rejects a broken text that takes too long to split: 16 MiB of brackets would take a thread ten seconds."""
+    tokens = len(text) - len(text.translate(None, _TOKENS))
+    fault = _fault_of(text) if tokens > _MAX_BROKEN_TOKENS else None
+    if fault is None:
+        return
+    if "truncated" in fault:
+        raise Problem(400, "invalid_json", "the body ends before its JSON does; send it again in full")
+    detail = f"the body is broken ({fault}), and too large to find the events in it that are not; correct or split it"
+    raise Problem(413, "too_costly", detail)
+
+
+def _chunks_in_time(text: bytes, cost: PackageCost) -> Iterator[bytes]:
+    """The chunks of the text, until they cost too much: 64 MiB of brackets would keep a thread for a minute."""
     for start in range(0, len(text), _CHUNK_BYTES):
-        _require_time(cpu_deadline)
-        yield text[start : start + _CHUNK_BYTES]
-
-
-def _require_time(cpu_deadline: float) -> None:
-    if time.thread_time() > cpu_deadline:
-        detail = f"the package takes more than {_CPU_SECONDS:g} s to read and check; split it into several"
-        raise Problem(413, "too_costly", detail)
+        chunk = text[start : start + _CHUNK_BYTES]
+        yield chunk
+        cost.add(len(chunk))
 
 
 def _require_one(records: list[Record]) -> list[bytes | Record]:
