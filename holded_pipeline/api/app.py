@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from holded_pipeline.api import problems
 from holded_pipeline.api.collecting.schema_check import Schemas
+from holded_pipeline.api.openapi_document import add_document_routes
 from holded_pipeline.api.routes import router
 from holded_pipeline.api.service import Service
 from holded_pipeline.api.settings import Limits, Writing
@@ -72,13 +73,14 @@ def create_app(
         description="Accepts events, and answers when they are stored.",
         version=installed_version("holded-pipeline"),
         lifespan=_lifespan,
-        redoc_url=None,
+        openapi_url=None,  # see `add_document_routes`
     )
     app.state.service = service
     app.include_router(router)
     problems.install_handlers(app)
     app.add_middleware(MonitoringMiddleware, metrics=service.metrics)
     _customize_openapi(app)
+    add_document_routes(app)
     return app
 
 

@@ -15,11 +15,12 @@ from holded_pipeline.api.access.authentication import BEARER, HEADER
 from holded_pipeline.api.collecting.request_body import layout_of_content_type, read_body
 from holded_pipeline.api.problems import Problem, problem_responses, unavailable
 from holded_pipeline.api.received.archive import Cursor, partition_of
+from holded_pipeline.api.received.held_response import HeldResponse
 from holded_pipeline.api.service import Service
 
 # Problems of every route that needs a key, and of the routes that search the store.
 _KEY_PROBLEMS = ("no_valid_key", "no_keys_set_up", "too_many_requests", "internal_error")
-_SEARCH_PROBLEMS = ("invalid_parameter", "busy", "store_unavailable", "took_too_long")
+_SEARCH_PROBLEMS = ("invalid_parameter", "over_share", "busy", "store_unavailable", "took_too_long")
 router = APIRouter()
 
 
@@ -71,7 +72,7 @@ Hour = Annotated[int | None, Query(ge=0, le=23, description="an hour of that day
             *("empty_body", "invalid_json", "several_values", "invalid_gzip", "too_slow"),
             *("body_too_large", "inflated_too_large", "too_many_events", "too_costly"),
             *("unsupported_media_type", "unsupported_charset", "unsupported_encoding"),
-            *("busy", "store_unavailable", "schemas_unavailable", "schemas_unusable", "stopping"),
+            *("over_share", "busy", "store_unavailable", "schemas_unavailable", "schemas_unusable", "stopping"),
             *_KEY_PROBLEMS,
         ),
         422: {
@@ -91,7 +92,7 @@ async def collect(request: Request, key: Key) -> Response:
     """
     service = service_of(request)
     layout = layout_of_content_type(request)
-    with service.memory.share() as share:
+    with service.memory.share(key, request.client.host if request.client else "") as share:
         body = await read_body(request, share, service.limits)
         result = await service.collector.collect(body, layout, key)
     status = 422 if result.rejected and not result.accepted else 202
@@ -113,7 +114,7 @@ async def collect(request: Request, key: Key) -> Response:
 )
 async def list_events(
     request: Request,
-    _: Key,
+    key: Key,
     day: Day = None,
     hour: Hour = None,
     limit: Annotated[int, Query(ge=1, le=1_000, description="events on a page")] = 100,
@@ -129,7 +130,7 @@ async def list_events(
     page = await service.search(lambda: service.archive.read_page(partition, position, limit))
     next_cursor = "null" if page.cursor is None else json.dumps(page.cursor.encode())
     body = b'{"events":[' + b",".join(page.lines) + b'],"next_cursor":' + next_cursor.encode() + b"}"
-    return Response(body, media_type="application/json")
+    return HeldResponse(body, service.memory, key)
 
 
 @router.get(
@@ -145,7 +146,7 @@ async def list_events(
 )
 async def get_event(
     request: Request,
-    _: Key,
+    key: Key,
     event_id: Annotated[str, Path(max_length=255)],
     day: Day = None,
     hour: Hour = None,
@@ -154,7 +155,7 @@ async def get_event(
     service = service_of(request)
     line = service.recent.get(event_id)
     if line is not None:
-        return Response(line, media_type="application/json")
+        return HeldResponse(line, service.memory, key)
     if day is None:
         today = datetime.now(UTC).date()
         raise Problem(
@@ -166,7 +167,7 @@ async def get_event(
     line = await service.search(lambda: service.archive.find_event(partition, event_id))
     if line is None:
         raise Problem(404, "no_such_event", f"no event with this id was received on {day}; try the day before or after")
-    return Response(line, media_type="application/json")
+    return HeldResponse(line, service.memory, key)
 
 
 @router.get(

@@ -17,7 +17,7 @@ import attrs
 from holded_pipeline.api.access.authentication import Authenticator
 from holded_pipeline.api.collecting.collect import Collector, new_id
 from holded_pipeline.api.collecting.group_commit import GroupCommit
-from holded_pipeline.api.collecting.request_body import MemoryBudget
+from holded_pipeline.api.collecting.request_budget import MemoryBudget
 from holded_pipeline.api.collecting.schema_check import SchemaCheck, Schemas
 from holded_pipeline.api.problems import unavailable
 from holded_pipeline.api.received.archive import Archive
@@ -93,7 +93,7 @@ class Service:
         self.writing = writing
         self.authenticator = Authenticator(keys, limits)
         self.metrics = Metrics()
-        self.memory = MemoryBudget(limits.memory_bytes, writing.retry_after)
+        self.memory = MemoryBudget(limits, writing.retry_after)
         self.recent = RecentEvents(limits.recent_bytes)
         self._prefix = validate_prefix(prefix)
         self._rejected_prefix = validate_prefix(rejected_prefix, name="rejected_prefix")
@@ -192,7 +192,8 @@ class Service:
             "queue_packages", "Packages waiting for the store", lambda: sum(q.waiting_packages for q in self._queues)
         )
         add_gauge("queue_bytes", "Bytes waiting for the store", lambda: sum(q.waiting_bytes for q in self._queues))
-        add_gauge("body_bytes", "Bytes of bodies in memory", lambda: self.memory.held)
+        add_gauge("body_bytes", "Bytes of bodies and pages in memory", lambda: self.memory.held)
+        add_gauge("requests_in_progress", "Requests that send or read events", lambda: self.memory.requests)
         add_gauge("recent_bytes", "Bytes of recent events in memory", lambda: self.recent.bytes)
 
 

@@ -11,16 +11,18 @@ import httpx
 import pytest
 import uvicorn
 
-from holded_pipeline.api import Limits, create_app, serving
+from holded_pipeline.api import Limits, create_app
+from holded_pipeline.api.serving import connections
+from holded_pipeline.api.serving.server import ApiServer, uvicorn_settings
 from holded_pipeline.local.ports import free_ports
 
 
 @pytest.fixture
 def port(nowhere, monkeypatch):
-    monkeypatch.setattr(serving, "_HEADER_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "_HEADER_SECONDS", 0.5)
     app = create_app(nowhere, limits=Limits(body_seconds=0.5, body_bytes=1 << 20))
     port = free_ports(1)[0]
-    server = uvicorn.Server(uvicorn.Config(**serving.uvicorn_settings(app, port=port, log_level="critical")))
+    server = ApiServer(uvicorn.Config(**uvicorn_settings(app, port=port, log_level="critical")))
     thread = threading.Thread(target=server.run)
     thread.start()
     until = time.monotonic() + 30
@@ -67,7 +69,7 @@ def test_slow_headers_of_a_second_request_close_the_connection(port):
 
 
 def test_endless_headers_close_the_connection_before_the_deadline(port, monkeypatch):
-    monkeypatch.setattr(serving, "_HEADER_SECONDS", 60)
+    monkeypatch.setattr(connections, "_HEADER_SECONDS", 60)
     with socket.create_connection(("127.0.0.1", port)) as connection:
         with contextlib.suppress(ConnectionError):
             connection.sendall(b"GET /health HTTP/1.1\r\nX-Long: " + b"x" * 5_000_000)
@@ -160,7 +162,7 @@ def test_a_body_that_is_too_large_gets_its_answer(port, sent):
 
 
 def test_endless_headers_behind_a_request_in_progress_close_the_connection(port, monkeypatch):
-    monkeypatch.setattr(serving, "_HEADER_SECONDS", 60)
+    monkeypatch.setattr(connections, "_HEADER_SECONDS", 60)
     with socket.create_connection(("127.0.0.1", port)) as connection, pytest.raises(ConnectionError):
         connection.sendall(b"GET /ready HTTP/1.1\r\nHost: a\r\n\r\nGET /health HTTP/1.1\r\nX: " + b"x" * 50_000_000)
 

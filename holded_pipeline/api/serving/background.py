@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import uvicorn
 from fastapi import FastAPI
 
-from holded_pipeline.api.serving.serve import uvicorn_settings
+from holded_pipeline.api.serving.server import ApiServer, uvicorn_settings
 from holded_pipeline.model.errors import ConfigurationError
 
 _POLL_SECONDS = 0.02
@@ -28,7 +28,7 @@ def serving_in_thread(app: FastAPI, *, host: str, port: int) -> Iterator[None]:
     Raises:
         ConfigurationError: the server did not start, for example because the port is taken.
     """
-    server = uvicorn.Server(uvicorn.Config(**uvicorn_settings(app, host=host, port=port, log_level="error")))
+    server = ApiServer(uvicorn.Config(**uvicorn_settings(app, host=host, port=port, log_level="error")))
     thread = threading.Thread(target=_run, args=(server,), name="api", daemon=True)
     thread.start()
     try:

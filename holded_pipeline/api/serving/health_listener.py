@@ -1,0 +1,30 @@
+"""A listener for health alone: it answers while others fill the public one."""
+
+from __future__ import annotations
+
+import attrs
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from holded_pipeline.api.problems import Problem
+from holded_pipeline.api.settings import Limits
+
+_PATHS = ("/health", "/ready", "/metrics")
+_CONNECTIONS = 64
+
+
+def only_health(app: ASGIApp) -> ASGIApp:
+    """The app with these paths alone: /health, /ready and, with a key as always, /metrics."""
+
+    async def filtered(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in _PATHS:
+            problem = Problem(404, "no_such_path", f"this listener has {', '.join(_PATHS)} alone; use the API's port")
+            await problem.response()(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    return filtered
+
+
+def health_limits(limits: Limits) -> Limits:
+    """The limits of connections to this listener."""
+    return attrs.evolve(limits, connections=_CONNECTIONS, address_connections=_CONNECTIONS)
