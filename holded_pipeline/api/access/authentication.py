@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from fastapi import Request
 from fastapi.security import APIKeyHeader, HTTPBearer
-from limits import RateLimitItem, parse_many
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
+from limits import parse_many
 
+from holded_pipeline.api.access.client_address import client_address
+from holded_pipeline.api.access.rate_counter import RateCounter
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
 from holded_pipeline.servers.secret import Secret
@@ -41,7 +40,7 @@ class Authenticator:
         self._keys = {name: _digest(_validate_api_key(name, Secret.of(key).reveal())) for name, key in keys.items()}
         if len(set(self._keys.values())) != len(self._keys):
             raise ValueError("two API keys are the same; give each client a key of its own")
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._rates = RateCounter(limits.rate_storage)
         self._rate_limits = [] if limits.rate is None else parse_many(limits.rate)
         self._wrong_key_limits = [] if limits.wrong_keys is None else parse_many(limits.wrong_keys)
 
@@ -57,11 +56,11 @@ class Authenticator:
             Problem: 401, 403 or 429.
         """
         address = _address(request)
-        name = self._key_name(request, address) if self._keys else _require_local(request)
-        self._count(self._rate_limits, f"key {name}" if self._keys else f"address {address}", "requests")
+        name = await self._key_name(request, address) if self._keys else _require_local(request)
+        await self._rates.count(self._rate_limits, f"key {name}" if self._keys else f"address {address}", "requests")
         return name
 
-    def _key_name(self, request: Request, address: str) -> str:
+    async def _key_name(self, request: Request, address: str) -> str:
         key = request.headers.get("x-api-key") or _bearer(request.headers.get("authorization", ""))
         digest = _digest(key)
         name: str | None = None
@@ -70,32 +69,12 @@ class Authenticator:
                 name = known
         if name is not None:
             return name
-        self._count(self._wrong_key_limits, f"wrong {address}", "requests with a wrong key")
+        await self._rates.count(self._wrong_key_limits, f"wrong {address}", "requests with a wrong key")
         raise Problem(
             401,
             "no_valid_key",
             "send a valid API key as X-API-Key, or as a bearer token in Authorization",
             {"WWW-Authenticate": "Bearer"},
-        )
-
-    def _count(self, rates: Sequence[RateLimitItem], key: str, what: str) -> None:
-        """Counts a request for all rates; a request that exceeds one of them counts for none.
-
-        Raises:
-            Problem: 429; the request exceeds a rate.
-        """
-        rate = next((each for each in rates if not self._limiter.test(each, key)), None)
-        if rate is None:
-            for each in rates:
-                self._limiter.hit(each, key)
-            return
-        reset = self._limiter.get_window_stats(rate, key).reset_time
-        seconds = max(1, round(reset - time.time() + 0.5))
-        raise Problem(
-            429,
-            "too_many_requests",
-            f"more than {rate.amount} {what} in {rate.get_expiry()} s; wait {seconds} s, and send larger packages",
-            {"Retry-After": str(seconds)},
         )
 
 
@@ -120,16 +99,7 @@ def _bearer(authorization: str) -> str:
 
 
 def _address(request: Request) -> str:
-    """The address that a rate limit counts by; for IPv6 its /64 network, since one client usually has a whole one."""
-    host = request.client.host if request.client else ""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if address.version == 4:  # noqa: PLR2004  IPv4
-        return host
-    mapped = address.ipv4_mapped
-    return str(mapped or ipaddress.ip_network((address, 64), strict=False))
+    return client_address(request.client.host if request.client else "")
 
 
 def _require_local(request: Request) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -17,7 +17,6 @@ from holded_pipeline.api.serving.tcp_state import TcpState
 from holded_pipeline.api.settings import Limits
 
 _HEADER_SECONDS = 10.0
-_HANDSHAKE_SECONDS = 10.0
 _HEADER_BYTES = 1 << 16
 _READ_BYTES = 256 << 10  # what asyncio and uvloop read at once
 _REST_BYTES = 16 << 20  # of a chunked body that is answered already
@@ -46,85 +45,53 @@ class BoundedConnection(HttpToolsProtocol):
     aborted, since closing it would wait for the client. One read may hold ten thousand requests: those beyond the
     first few are dropped, and the connection ends after the last response.
 
-    TLS begins here rather than in the listener, so that a handshake counts as a connection, and has a deadline.
+    A connection over TLS is admitted before its handshake, see `TlsListener`.
 
     Args:
         table: the connections of the listener.
         limits: see `Limits`.
-        tls: the settings of TLS; None for plain HTTP.
         settings: what uvicorn passes.
     """
 
-    def __init__(self, *, table: ConnectionTable, limits: Limits, tls: ssl.SSLContext | None, **settings: Any) -> None:
+    def __init__(self, *, table: ConnectionTable, limits: Limits, **settings: Any) -> None:
         super().__init__(**settings)
         self.logger = connection_logger()
         self._table = table
         self._limits = limits
-        self._tls = tls
         self._deadline: asyncio.TimerHandle | None = None
         self._allowed_bytes: float = _HEADER_BYTES
         self._received = self._moved_before = 0
         self._may_be_unsent = False
-        self._rate = SlowestRate(limits.bytes_per_second)
         self._is_ignoring = False  # what the client still sends
-        self._raw: asyncio.Transport | None = None
-        self._early: list[bytes] = []  # decrypted before the handshake's end was noticed
+        self._rate = SlowestRate(limits.bytes_per_second)
         self._cycles: deque[RequestResponseCycle] = deque()  # requests in progress, the oldest first
+        self._end_handshake: Callable[[], None] | None = None
+
+    def admit_before_handshake(self, host: str, end_handshake: Callable[[], None]) -> bool:
+        """Whether there is a place for this connection, which is then its.
+
+        Args:
+            host: the address of the client.
+            end_handshake: called when the place is given to another connection before the handshake is complete.
+        """
+        self._end_handshake = end_handshake
+        return self._table.admit(self, host)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Closes the connection if there is no place for it; starts the deadline for the first request."""
-        self._raw = transport
-        peer = transport.get_extra_info("peername")
-        if not self._table.admit(self, peer[0] if isinstance(peer, tuple) else ""):
+        if self._end_handshake is None and not self._table.admit(self, _host_of(transport)):
             self._is_ignoring = True
-            self._refuse(transport)
+            transport.write(_REFUSAL)
+            transport.close()
             return
+        self._end_handshake = None
         self._tcp = TcpState(transport, 3 * self._limits.stall_seconds)
-        if self._tls is None:
-            self._start_http(transport)
-            return
-        transport.pause_reading()
-        self._handshake = self.loop.create_task(self._start_tls(transport, self._tls))
-
-    def _refuse(self, transport: asyncio.Transport) -> None:
-        if self._tls is not None:
-            transport.abort()
-            return
-        transport.write(_REFUSAL)
-        transport.close()
-
-    async def _start_tls(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
-        try:
-            encrypted = await self.loop.start_tls(
-                transport,
-                self,
-                tls,
-                server_side=True,
-                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=self._limits.stall_seconds,
-            )
-        except (OSError, EOFError, asyncio.CancelledError) as error:
-            self.logger.debug("no TLS connection was made: %s", error)
-            encrypted = None
-        if encrypted is None:
-            transport.abort()
-            self._end()
-            return
-        self._start_http(encrypted)
-        for data in self._early:
-            self.data_received(data)
-        self._early.clear()
-
-    def _start_http(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         self._start_deadline()
 
     def data_received(self, data: bytes) -> None:
         """Starts the deadline at the first bytes after a request; closes a connection that sent too much."""
         if self._is_ignoring:
-            return
-        if self.transport is None:
-            self._early.append(data)
             return
         if self._allowed_bytes < -_READ_BYTES:
             self.transport.close()
@@ -149,7 +116,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends the deadline and the requests in progress."""
-        self._end()
+        self.end()
         if self.transport is not None:
             super().connection_lost(exc)
 
@@ -160,10 +127,11 @@ class BoundedConnection(HttpToolsProtocol):
 
     def abort(self) -> None:
         """Closes the connection at once, whatever is unsent."""
-        self._end()
-        transport = self.transport or self._raw
-        if transport is not None:
-            transport.abort()
+        self.end()
+        if self._end_handshake is not None:
+            self._end_handshake()
+        elif self.transport is not None:
+            self.transport.abort()
 
     def check_rate(self, now: float, seconds: float) -> None:
         """Aborts the connection if its client took too little for these seconds."""
@@ -241,13 +209,18 @@ class BoundedConnection(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Ends the deadline, and the requests in progress: uvicorn itself ends only the newest one."""
         self._end_deadline()
         self._table.remove(self)
         for cycle in self._cycles:
             cycle.disconnected = True
             cycle.message_event.set()
+
+
+def _host_of(transport: asyncio.Transport) -> str:
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) else ""
 
 
 def _declared_body_bytes(headers: list[tuple[bytes, bytes]]) -> float:

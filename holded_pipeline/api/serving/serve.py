@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import sys
 from os import PathLike
 
@@ -14,7 +13,7 @@ from uvicorn.config import STARTUP_FAILURE
 from holded_pipeline.api.access.authentication import is_loopback
 from holded_pipeline.api.service import Service
 from holded_pipeline.api.serving.open_files import fit_open_files
-from holded_pipeline.api.serving.server import ApiServer, uvicorn_settings
+from holded_pipeline.api.serving.server import ApiServer, listen, uvicorn_settings
 from holded_pipeline.api.serving.tls import server_tls
 from holded_pipeline.model.errors import ConfigurationError
 
@@ -53,7 +52,7 @@ def serve(
 
     Raises:
         ValueError: the address is not loopback and there are no API keys.
-        ConfigurationError: the certificate cannot be used, or nothing can listen on `health_port`.
+        ConfigurationError: the certificate cannot be used, or nothing can listen on a port.
     """
     service: Service = app.state.service
     if not service.authenticator.has_keys and host != "localhost" and not is_loopback(host):
@@ -62,23 +61,14 @@ def serve(
         raise ConfigurationError(f"the private key {private_key} has no certificate; give certificate, too")
     tls = None if certificate is None else server_tls(certificate, private_key)
     limits = fit_open_files(service.limits)
-    settings = uvicorn_settings(app, limits=limits, tls=tls, proxy=proxy, host=host, port=port, log_level=log_level)
+    settings = uvicorn_settings(app, limits=limits, proxy=proxy, host=host, port=port, log_level=log_level)
     with contextlib.ExitStack() as closing:
         health = None
         if health_port is not None:
-            health = closing.enter_context(_listen(health_host or host, health_port))
-        server = ApiServer(uvicorn.Config(**settings), health)
+            health = closing.enter_context(listen(health_host or host, health_port, "health_port"))
+        sockets = None if tls is None else [closing.enter_context(listen(host, port, "port"))]
+        server = ApiServer(uvicorn.Config(**settings), tls=tls, health_socket=health)
         with contextlib.suppress(KeyboardInterrupt):
-            server.run()
+            server.run(sockets)
     if not server.started:
         sys.exit(STARTUP_FAILURE)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        raise ConfigurationError(
-            f"the listener for health cannot listen on {host}:{port}: {error}; name another health_port"
-        ) from error

@@ -1,4 +1,4 @@
-"""The server: uvicorn with our connections, and a second listener for health by option."""
+"""The server: uvicorn with our connections, TLS, and a second listener for health by option."""
 
 from __future__ import annotations
 
@@ -16,26 +16,23 @@ from holded_pipeline.api.service import Service
 from holded_pipeline.api.serving.connection_table import ConnectionTable
 from holded_pipeline.api.serving.connections import BoundedConnection
 from holded_pipeline.api.serving.health_listener import health_limits, only_health
+from holded_pipeline.api.serving.tls_listener import TlsListener
 from holded_pipeline.api.serving.trusted_proxy import TrustedProxy
 from holded_pipeline.api.settings import Limits
+from holded_pipeline.model.errors import ConfigurationError
 
 _IDLE_SECONDS = 15
+_BACKLOG = 2_048
 
 
 def uvicorn_settings(
-    app: FastAPI,
-    *,
-    limits: Limits | None = None,
-    tls: ssl.SSLContext | None = None,
-    proxy: str | None = None,
-    **settings: Any,
+    app: FastAPI, *, limits: Limits | None = None, proxy: str | None = None, **settings: Any
 ) -> dict[str, Any]:
     """The arguments of `uvicorn.Config` that serve the app with all its limits.
 
     Args:
         app: what `create_app` returned.
         limits: those of connections; None for the app's.
-        tls: the settings of TLS, see `server_tls`; None for plain HTTP.
         proxy: address of the reverse proxy whose X-Forwarded-For is trusted.
         settings: more arguments, such as host and port.
     """
@@ -44,7 +41,7 @@ def uvicorn_settings(
     table = ConnectionTable(limits, TrustedProxy(proxy))
     return {
         "app": app,
-        "http": partial(BoundedConnection, table=table, limits=limits, tls=tls),
+        "http": partial(BoundedConnection, table=table, limits=limits),
         "ws": "none",
         "access_log": False,
         "server_header": False,
@@ -57,48 +54,78 @@ def uvicorn_settings(
 
 
 class ApiServer(uvicorn.Server):
-    """uvicorn's server, with a second listener for /health, /ready and /metrics if it is given a socket.
+    """uvicorn's server, with TLS and with a second listener for /health, /ready and /metrics by option.
 
     Args:
         config: made of `uvicorn_settings`.
+        tls: the settings of TLS, see `server_tls`; None for plain HTTP. `startup` needs sockets then, see `listen`.
         health_socket: where the second listener listens; None for none.
     """
 
-    def __init__(self, config: uvicorn.Config, health_socket: socket.socket | None = None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, tls: ssl.SSLContext | None = None, health_socket: socket.socket | None = None
+    ) -> None:
         super().__init__(config)
+        connection: partial[BoundedConnection] = config.http  # type: ignore[assignment]  that of `uvicorn_settings`
+        self._table: ConnectionTable = connection.keywords["table"]
+        self._limits: Limits = connection.keywords["limits"]
+        self._tls = tls
         self._health_socket = health_socket
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts the listeners."""
-        await super().startup(sockets)
-        if self._health_socket is None or self.should_exit:
-            return
-        settings = self.config.http.keywords  # type: ignore[union-attr]  the partial of `uvicorn_settings`
-        limits = health_limits(settings["limits"])
-        config = uvicorn.Config(
-            only_health(self.config.loaded_app),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=_IDLE_SECONDS,
+        if self._tls is None:
+            await super().startup(sockets)
+        else:
+            await super().startup([])
+            self.servers.extend(self._tls_listener(each, self._tls) for each in sockets or ())  # type: ignore[misc]
+        if self._health_socket is not None and not self.should_exit:
+            await self._start_health_listener(self._health_socket)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stops; clients that do not take their responses are given little time."""
+        self._table.is_stopping = True
+        await super().shutdown(sockets)
+
+    def _tls_listener(self, listening: socket.socket, tls: ssl.SSLContext) -> TlsListener:
+        protocol = partial(
+            self.config.http_protocol_class,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
         )
+        return TlsListener(listening, tls, protocol, self._limits.stall_seconds)  # type: ignore[arg-type]
+
+    async def _start_health_listener(self, listening: socket.socket) -> None:
+        limits = health_limits(self._limits)
+        app = only_health(self.config.loaded_app)
+        config = uvicorn.Config(app, ws="none", log_config=None, proxy_headers=False, timeout_keep_alive=_IDLE_SECONDS)
         config.load()
         protocol = partial(
             BoundedConnection,
             table=ConnectionTable(limits, TrustedProxy(None)),
             limits=limits,
-            tls=None,
             config=config,
             server_state=self.server_state,
             app_state=self.lifespan.state,
         )
-        listener = await asyncio.get_running_loop().create_server(protocol, sock=self._health_socket)
-        self.servers.append(listener)  # so that uvicorn closes it with its own
+        server = await asyncio.get_running_loop().create_server(protocol, sock=listening)
+        self.servers.append(server)  # so that uvicorn closes it with its own
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stops; clients that do not take their responses are given little time."""
-        self.config.http.keywords["table"].is_stopping = True  # type: ignore[union-attr]  as above
-        await super().shutdown(sockets)
+
+def listen(host: str, port: int, option: str) -> socket.socket:
+    """A socket that listens.
+
+    Args:
+        host: the address.
+        port: the port.
+        option: the name of the option that a user changes if the port is taken.
+
+    Raises:
+        ConfigurationError: nothing can listen there.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(f"the API cannot listen on {host}:{port}: {error}; name another {option}") from error
