@@ -28,6 +28,7 @@ _TITLES = {
     504: "Search timeout",
 }
 
+_AGAIN = ", and send the same request again in 5 s"
 _RETRY = "; send the same request again in 5 s"
 EXAMPLES = {
     "empty_body": (400, "the body is empty; send an event, an array of events, or lines of them"),
@@ -72,8 +73,7 @@ EXAMPLES = {
     "too_many_requests": (429, "more than 1000 requests in 1 s; wait 1 s, and send larger packages"),
     "over_share": (
         429,
-        "the requests in progress of this key or address fill its share of the memory; wait for their answers, and"
-        " send the same request again in 5 s",
+        f"the requests in progress of this key or address fill its share of the memory; wait for their answers{_AGAIN}",
     ),
     "internal_error": (
         500,

@@ -115,6 +115,7 @@ async def collect(request: Request, key: Key) -> Response:
 async def list_events(
     request: Request,
     key: Key,
+    *,
     day: Day = None,
     hour: Hour = None,
     limit: Annotated[int, Query(ge=1, le=1_000, description="events on a page")] = 100,
@@ -147,6 +148,7 @@ async def list_events(
 async def get_event(
     request: Request,
     key: Key,
+    *,
     event_id: Annotated[str, Path(max_length=255)],
     day: Day = None,
     hour: Hour = None,

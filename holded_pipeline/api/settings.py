@@ -123,11 +123,12 @@ class Limits:
         """
         if processes < 1:
             raise ValueError(f"limits are divided by 1 process or more, not by {processes}")
-        whole = self.body_bytes + self.inflated_bytes
-        divided = {name: math.ceil(getattr(self, name) / processes) for name in _DIVIDED}
-        divided["memory_bytes"] = max(divided["memory_bytes"], min(self.memory_bytes, whole))
-        rates = {} if self.rate_storage else {name: getattr(self, name) for name in ("rate", "wrong_keys")}
-        return attrs.evolve(self, **divided, **{name: _divide_rate(each, processes) for name, each in rates.items()})
+        divided: dict[str, Any] = {name: math.ceil(getattr(self, name) / processes) for name in _DIVIDED}
+        whole = min(self.memory_bytes, self.body_bytes + self.inflated_bytes)
+        divided["memory_bytes"] = max(divided["memory_bytes"], whole)
+        if self.rate_storage is None:
+            divided |= {name: _divide_rate(getattr(self, name), processes) for name in ("rate", "wrong_keys")}
+        return attrs.evolve(self, **divided)
 
 
 @attrs.frozen(kw_only=True)

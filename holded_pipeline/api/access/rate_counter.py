@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from limits import RateLimitItem
 from limits.aio.strategies import SlidingWindowCounterRateLimiter as SharedLimiter
 from limits.errors import ConfigurationError as StorageConfigurationError
-from limits.storage import MemoryStorage, storage_from_string
+from limits.storage import MemoryStorage, StorageTypes, storage_from_string
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from holded_pipeline.api.problems import Problem
@@ -87,7 +87,7 @@ async def _count_shared(
     return None
 
 
-def _open_storage(uri: str) -> object:
+def _open_storage(uri: str) -> StorageTypes:
     scheme = uri.partition(":")[0]
     client = {"implementation": "redispy"} if scheme.startswith("async+redis") else {}
     try:

@@ -1,4 +1,4 @@
-"""What requests in progress hold: memory, and a place among the requests in progress. Shared fairly by key and address."""
+"""What requests hold while they are in progress: memory and places, shared fairly by key and address."""
 
 from __future__ import annotations
 

@@ -65,9 +65,9 @@ class BoundedConnection(HttpToolsProtocol):
         self._is_ignoring = False  # what the client still sends
         self._rate = SlowestRate(limits.bytes_per_second)
         self._cycles: deque[RequestResponseCycle] = deque()  # requests in progress, the oldest first
-        self._end_handshake: Callable[[], None] | None = None
+        self._end_handshake: Callable[[], object] | None = None
 
-    def admit_before_handshake(self, host: str, end_handshake: Callable[[], None]) -> bool:
+    def admit_before_handshake(self, host: str, end_handshake: Callable[[], object]) -> bool:
         """Whether there is a place for this connection, which is then its.
 
         Args:

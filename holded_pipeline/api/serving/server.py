@@ -66,7 +66,7 @@ class ApiServer(uvicorn.Server):
         self, config: uvicorn.Config, *, tls: ssl.SSLContext | None = None, health_socket: socket.socket | None = None
     ) -> None:
         super().__init__(config)
-        connection: partial[BoundedConnection] = config.http  # type: ignore[assignment]  that of `uvicorn_settings`
+        connection: Any = config.http  # that of `uvicorn_settings`
         self._table: ConnectionTable = connection.keywords["table"]
         self._limits: Limits = connection.keywords["limits"]
         self._tls = tls
@@ -78,7 +78,7 @@ class ApiServer(uvicorn.Server):
             await super().startup(sockets)
         else:
             await super().startup([])
-            self.servers.extend(self._tls_listener(each, self._tls) for each in sockets or ())  # type: ignore[misc]
+            self.servers.extend(self._tls_listener(each, self._tls) for each in sockets or ())
         if self._health_socket is not None and not self.should_exit:
             await self._start_health_listener(self._health_socket)
 
@@ -87,30 +87,28 @@ class ApiServer(uvicorn.Server):
         self._table.is_stopping = True
         await super().shutdown(sockets)
 
-    def _tls_listener(self, listening: socket.socket, tls: ssl.SSLContext) -> TlsListener:
-        protocol = partial(
-            self.config.http_protocol_class,
-            config=self.config,
-            server_state=self.server_state,
-            app_state=self.lifespan.state,
-        )
-        return TlsListener(listening, tls, protocol, self._limits.stall_seconds)  # type: ignore[arg-type]
+    def _tls_listener(self, listening: socket.socket, tls: ssl.SSLContext) -> Any:
+        protocol = self._protocol(self.config, self._table, self._limits)
+        return TlsListener(listening, tls, protocol, self._limits.stall_seconds)
 
     async def _start_health_listener(self, listening: socket.socket) -> None:
         limits = health_limits(self._limits)
         app = only_health(self.config.loaded_app)
         config = uvicorn.Config(app, ws="none", log_config=None, proxy_headers=False, timeout_keep_alive=_IDLE_SECONDS)
         config.load()
-        protocol = partial(
+        protocol = self._protocol(config, ConnectionTable(limits, TrustedProxy(None)), limits)
+        server = await asyncio.get_running_loop().create_server(protocol, sock=listening)
+        self.servers.append(server)  # so that uvicorn closes it with its own
+
+    def _protocol(self, config: uvicorn.Config, table: ConnectionTable, limits: Limits) -> partial[BoundedConnection]:
+        return partial(
             BoundedConnection,
-            table=ConnectionTable(limits, TrustedProxy(None)),
+            table=table,
             limits=limits,
             config=config,
             server_state=self.server_state,
             app_state=self.lifespan.state,
         )
-        server = await asyncio.get_running_loop().create_server(protocol, sock=listening)
-        self.servers.append(server)  # so that uvicorn closes it with its own
 
 
 def listen(host: str, port: int, option: str) -> socket.socket:

@@ -61,7 +61,9 @@ class TlsListener:
             try:
                 accepted, peer = await loop.sock_accept(self._listening)
             except OSError as error:
-                _logger.debug("no connection was accepted: %s", error)  # by then the client has closed it, or no file is left
+                _logger.debug(
+                    "no connection was accepted: %s", error
+                )  # by then the client has closed it, or no file is left
                 await asyncio.sleep(_OUT_OF_FILES_SECONDS)
                 continue
             connection = self._protocol()
