@@ -26,7 +26,7 @@ def add_document_routes(app: FastAPI) -> None:
         if (path, root) not in bodies:
             for stale in [each for each in bodies if each[1] != root]:
                 del bodies[stale]
-            bodies[path, root] = _document(app, root) if path == OPENAPI_PATH else _page(app, root)
+            bodies[path, root] = _openapi_bytes(app, root) if path == OPENAPI_PATH else _docs_page(app, root)
         return bodies[path, root]
 
     async def openapi(request: Request) -> Response:
@@ -39,11 +39,11 @@ def add_document_routes(app: FastAPI) -> None:
     app.add_route("/docs", docs, include_in_schema=False)
 
 
-def _document(app: FastAPI, root: str) -> bytes:
+def _openapi_bytes(app: FastAPI, root: str) -> bytes:
     servers = {"servers": [{"url": root.rstrip("/")}]} if root.rstrip("/") else {}
     return json.dumps(app.openapi() | servers, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _page(app: FastAPI, root: str) -> bytes:
+def _docs_page(app: FastAPI, root: str) -> bytes:
     page = get_swagger_ui_html(openapi_url=root.rstrip("/") + OPENAPI_PATH, title=f"{app.title} - Swagger UI")
     return bytes(page.body)

@@ -11,7 +11,8 @@ import attrs
 import pytest
 
 import holded_pipeline as hp
-from holded_pipeline.api import Limits, Writing, collect
+from holded_pipeline.api import Limits, Writing
+from holded_pipeline.api.collecting import collect
 from holded_pipeline.api.collecting.package_parsing import parse_package
 from holded_pipeline.model import json_codec
 from holded_pipeline.reading.envelopes import flat, holded

@@ -11,6 +11,8 @@ import time
 import httpx
 import pytest
 import uvicorn
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from holded_pipeline.api import Limits, create_app
 from holded_pipeline.api.serving import tls_listener
@@ -28,7 +30,9 @@ class Served:
 
     def __init__(self, app, *, limits=None, tls=None, health_port=None, proxy=None):
         self.port = free_ports(1)[0]
-        config = uvicorn.Config(**uvicorn_settings(app, limits=limits, proxy=proxy, port=self.port, log_level="warning"))
+        config = uvicorn.Config(
+            **uvicorn_settings(app, limits=limits, proxy=proxy, port=self.port, log_level="warning")
+        )
         health = None if health_port is None else listen("127.0.0.1", health_port, "health_port")
         self.server = ApiServer(config, tls=tls, health_socket=health)
         sockets = None if tls is None else [listen("127.0.0.1", self.port, "port")]
@@ -208,7 +212,7 @@ def test_tls_below_1_2_and_bytes_that_are_no_tls_are_refused(nowhere, certificat
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
     old.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
         old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     with Served(create_app(nowhere), tls=server_tls(certificate)) as served:
         with pytest.raises((ssl.SSLError, ConnectionError)):
@@ -228,9 +232,6 @@ def test_tls_below_1_2_and_bytes_that_are_no_tls_are_refused(nowhere, certificat
     ],
 )
 def test_files_that_are_no_pair_are_named(certificate, tmp_path, certificate_text, key_text, message):
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     other = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

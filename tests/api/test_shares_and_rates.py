@@ -97,8 +97,7 @@ async def refused(counters, requests):
         try:
             await counters[number % len(counters)].count(parse_many("10/hour"), "key a", "requests")
         except Problem as problem:
-            assert problem.code == "too_many_requests"
-            found += 1
+            found += problem.code == "too_many_requests"
     return found
 
 
