@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holded_pipeline.api import package_parsing
+from holded_pipeline.api.collecting import package_parsing
 from holded_pipeline.api.collecting.package_parsing import Message, RejectedMessage, parse_package, stored_line
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits

@@ -12,7 +12,8 @@ import pytest
 from apache_beam.testing.util import assert_that, equal_to
 
 import holded_pipeline as hp
-from holded_pipeline.api import Writing, package_parsing
+from holded_pipeline.api import Writing
+from holded_pipeline.api.collecting import package_parsing
 from holded_pipeline.local.ports import free_ports
 from holded_pipeline.model import json_codec
 from holded_pipeline.reading.envelopes import holded
