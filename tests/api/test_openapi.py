@@ -102,7 +102,7 @@ def example_codes():
 def source_codes():
     """The codes in the source, each with its status: the arguments of `Problem` and `unavailable`."""
     found = {}
-    for path in (ROOT / "holded_pipeline" / "api").glob("*.py"):
+    for path in (ROOT / "holded_pipeline" / "api").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             made = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
             values = [each.value for each in node.args if isinstance(each, ast.Constant)] if made else []

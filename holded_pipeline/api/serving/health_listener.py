@@ -5,7 +5,6 @@ from __future__ import annotations
 import attrs
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
 
 _PATHS = ("/health", "/ready", "/metrics")
@@ -17,9 +16,7 @@ def only_health(app: ASGIApp) -> ASGIApp:
 
     async def filtered(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in _PATHS:
-            problem = Problem(404, "no_such_path", f"this listener has {', '.join(_PATHS)} alone; use the API's port")
-            await problem.response()(scope, receive, send)
-            return
+            scope = {**scope, "path": "/", "raw_path": b"/"}  # the app has no such path either, and says so
         await app(scope, receive, send)
 
     return filtered
