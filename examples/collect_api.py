@@ -57,6 +57,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--scopes", default="collect", help="what keys of the environment may do (default: collect)")
     add("--key-file", metavar="FILE", help="a file of keys, each with its scopes")
     add("--proxy", metavar="ADDRESS", help="the reverse proxy whose X-Forwarded-For is trusted")
+    add("--health-port", metavar="PORT", type=int, help="a second port, for /health, /ready and /metrics alone")
     add("--rate", default="1000/second", help="requests for each key (default: 1000/second), or none")
     add("--max-wait", metavar="SECONDS", type=float, default=0.02, help="how long packages wait for others")
     add("--group-packages", metavar="N", type=int, default=10_000, help="packages in one object; 1 for an object each")
@@ -140,7 +141,14 @@ def run(arguments: argparse.Namespace) -> int:
             spool=spool,
         )
         print_status(f"http://{arguments.host}:{arguments.port}/docs shows the calls")
-        serve(app, host=arguments.host, port=arguments.port, proxy=arguments.proxy, log_level="warning")
+        serve(
+            app,
+            host=arguments.host,
+            port=arguments.port,
+            proxy=arguments.proxy,
+            health_port=arguments.health_port,
+            log_level="warning",
+        )
     return 0
 
 

@@ -14,6 +14,7 @@ from holded_pipeline.api.access.key_source import Keys
 from holded_pipeline.api.collecting.endpoint import CollectRoute
 from holded_pipeline.api.collecting.schema_check import Schemas
 from holded_pipeline.api.collecting.spool import Spool
+from holded_pipeline.api.openapi_document import add_document_routes
 from holded_pipeline.api.routes import router
 from holded_pipeline.api.service import Service
 from holded_pipeline.api.settings import Limits, Writing
@@ -82,7 +83,7 @@ def create_app(
         description="Accepts events, and answers when they are stored.",
         version=installed_version("holded-pipeline"),
         lifespan=_lifespan,
-        redoc_url=None,
+        openapi_url=None,  # see `add_document_routes`
     )
     app.state.service = service
     app.router.routes.append(CollectRoute())
@@ -91,6 +92,7 @@ def create_app(
     app.add_middleware(MonitoringMiddleware, metrics=service.metrics)
     app.add_middleware(TrailingSlashMiddleware)
     _customize_openapi(app)
+    add_document_routes(app)
     return app
 
 

@@ -28,6 +28,7 @@ _TITLES = {
     504: "Search timeout",
 }
 
+_AGAIN = ", and send the same request again in 5 s"
 _RETRY = "; send the same request again in 5 s"
 EXAMPLES = {
     "empty_body": (400, "the body is empty; send an event, an array of events, or lines of them"),
@@ -57,7 +58,10 @@ EXAMPLES = {
         "this process does not have the event in memory; add date=2026-11-24, the UTC day it was received",
     ),
     "no_such_event": (404, "no event with this id was received on 2026-11-24; try the day before or after"),
-    "too_slow": (408, "the body did not arrive within 30 s; send smaller packages"),
+    "too_slow": (
+        408,
+        "the body did not arrive within 30 s, or came with less than 1,024 bytes a second; send smaller packages",
+    ),
     "body_too_large": (
         413,
         "the body has more than 16,777,216 bytes; split it into several packages, or compress it with gzip",
@@ -75,6 +79,10 @@ EXAMPLES = {
         "the only Content-Encoding is gzip; compress the body with it, or send it uncompressed",
     ),
     "too_many_requests": (429, "more than 1000 requests in 1 s; wait 1 s, and send larger packages"),
+    "over_share": (
+        429,
+        f"the requests in progress of this key or address fill its share of the memory; wait for their answers{_AGAIN}",
+    ),
     "internal_error": (
         500,
         "this server failed; report the id 4f1c2a9b5d3e7a60 to its operators, whose log has the error",

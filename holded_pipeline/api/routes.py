@@ -18,6 +18,7 @@ from holded_pipeline.api.access.caller import Caller
 from holded_pipeline.api.collecting.endpoint import respond_to_collect
 from holded_pipeline.api.problems import Problem, problem_responses, unavailable
 from holded_pipeline.api.received.archive import Cursor, partition_of
+from holded_pipeline.api.received.held_response import HeldResponse
 from holded_pipeline.api.received.iso_day import IsoDay
 from holded_pipeline.api.service import service_of
 
@@ -30,7 +31,7 @@ _KEY_PROBLEMS = (
     "too_many_requests",
     "internal_error",
 )
-_SEARCH_PROBLEMS = ("invalid_parameter", "busy", "store_unavailable", "took_too_long")
+_SEARCH_PROBLEMS = ("invalid_parameter", "over_share", "busy", "store_unavailable", "took_too_long")
 router = APIRouter()
 
 
@@ -77,7 +78,7 @@ Hour = Annotated[int | None, Query(ge=0, le=23, description="an hour of that day
             *("empty_body", "invalid_json", "several_values", "invalid_gzip", "too_slow"),
             *("body_too_large", "inflated_too_large", "too_many_events", "too_costly"),
             *("unsupported_media_type", "unsupported_charset", "unsupported_encoding"),
-            *("busy", "store_unavailable", "schemas_unavailable", "schemas_unusable", "stopping"),
+            *("over_share", "busy", "store_unavailable", "schemas_unavailable", "schemas_unusable", "stopping"),
             *_KEY_PROBLEMS,
         ),
         422: {
@@ -114,7 +115,8 @@ async def collect(request: Request, _: Sender) -> Response:
 )
 async def list_events(
     request: Request,
-    _: Reader,
+    caller: Reader,
+    *,
     day: Day = None,
     hour: Hour = None,
     limit: Annotated[int, Query(ge=1, le=1_000, description="events on a page")] = 100,
@@ -130,7 +132,7 @@ async def list_events(
     page = await service.search(lambda: service.archive.read_page(partition, position, limit))
     next_cursor = "null" if page.cursor is None else json.dumps(page.cursor.encode())
     body = b'{"events":[' + b",".join(page.lines) + b'],"next_cursor":' + next_cursor.encode() + b"}"
-    return Response(body, media_type="application/json")
+    return HeldResponse(body, service.memory, caller.name)
 
 
 @router.get(
@@ -146,7 +148,8 @@ async def list_events(
 )
 async def get_event(
     request: Request,
-    _: Reader,
+    caller: Reader,
+    *,
     event_id: Annotated[str, Path(max_length=255)],
     day: Day = None,
     hour: Hour = None,
@@ -155,7 +158,7 @@ async def get_event(
     service = service_of(request)
     line = service.recent.get(event_id)
     if line is not None:
-        return Response(line, media_type="application/json")
+        return HeldResponse(line, service.memory, caller.name)
     if day is None:
         today = datetime.now(UTC).date()
         raise Problem(
@@ -167,7 +170,7 @@ async def get_event(
     line = await service.search(lambda: service.archive.find_event(partition, event_id))
     if line is None:
         raise Problem(404, "no_such_event", f"no event with this id was received on {day}; try the day before or after")
-    return Response(line, media_type="application/json")
+    return HeldResponse(line, service.memory, caller.name)
 
 
 _HEALTHY = {"status": "healthy", "dependencies": {"store": "healthy", "schemas": "healthy"}}

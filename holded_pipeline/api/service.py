@@ -19,7 +19,7 @@ from holded_pipeline.api.access.authentication import Authenticator
 from holded_pipeline.api.access.key_source import Keys
 from holded_pipeline.api.collecting.collect import Collector, new_id
 from holded_pipeline.api.collecting.group_commit import GroupCommit
-from holded_pipeline.api.collecting.request_body import MemoryBudget
+from holded_pipeline.api.collecting.request_budget import MemoryBudget
 from holded_pipeline.api.collecting.schema_check import SchemaCheck, Schemas
 from holded_pipeline.api.collecting.senders import Senders
 from holded_pipeline.api.collecting.spool import Spool, SpoolingStore, add_spool_gauges
@@ -71,7 +71,7 @@ class Service:
         self.metrics = Metrics()
         self._audit = Audit(self.metrics.count_refusal)
         self.authenticator = Authenticator(keys, limits, self._audit)
-        self.memory = MemoryBudget(limits.memory_bytes, writing.retry_after)
+        self.memory = MemoryBudget(limits, writing.retry_after)
         self.recent = RecentEvents(limits.recent_bytes)
         self.senders = Senders(writing.max_wait)
         self._prefix = validate_prefix(prefix)
@@ -221,7 +221,8 @@ class Service:
         )
         add_gauge("queue_bytes", "Bytes waiting for the store", lambda: sum(q.waiting_bytes for q in self._queues))
         add_spool_gauges(add_gauge, lambda: self._spooling)
-        add_gauge("body_bytes", "Bytes of bodies in memory", lambda: self.memory.held)
+        add_gauge("body_bytes", "Bytes of bodies and pages in memory", lambda: self.memory.held)
+        add_gauge("requests_in_progress", "Requests that send or read events", lambda: self.memory.requests)
         add_gauge("recent_bytes", "Bytes of recent events in memory", lambda: self.recent.bytes)
 
 

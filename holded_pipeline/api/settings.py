@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import attrs
@@ -27,6 +28,30 @@ def _validate_rate(_: object, attribute: attrs.Attribute[Any], value: str | None
         ) from error
 
 
+def _validate_rate_storage(_: object, __: object, value: str | None) -> None:
+    if value is not None and not value.startswith("async+"):
+        raise ValueError(
+            "Limits.rate_storage must be a URI of an asynchronous storage of the library limits, such as"
+            " async+redis://localhost:6379 or async+memcached://localhost:11211"
+        )
+
+
+def _divide_rate(rates: str | None, processes: int) -> str | None:
+    if rates is None:
+        return None
+    parsed = parse_many(rates)
+    return ";".join(
+        f"{math.ceil(each.amount / processes)} per {each.multiples} {each.GRANULARITY.name}" for each in parsed
+    )
+
+
+# What all requests of a process share.
+_DIVIDED = (
+    *("memory_bytes", "requests_in_progress", "connections", "address_connections"),
+    *("scans", "recent_bytes"),
+)
+
+
 @attrs.frozen(kw_only=True)
 class Limits:
     """What is accepted. A request beyond a limit is rejected; the response names the limit.
@@ -38,7 +63,16 @@ class Limits:
         event_bytes: bytes of one event; at most the bytes that the pipeline reads as one record.
         depth: levels of nesting of one event; at most 99, so that the pipeline can read it.
         body_seconds: seconds that a client may take to send its body.
-        memory_bytes: bytes of bodies held at one time, all requests together; beyond them the answer is 503.
+        stall_seconds: in each period of this many seconds a client has to send, or take of its response, what
+            `bytes_per_second` says. One that does not is answered with 408, or its connection is closed.
+        bytes_per_second: the slowest rate of a client while it sends a body or takes a response.
+        memory_bytes: bytes of bodies and pages held at one time, all requests together. Beyond them the answer is
+            503. One key may hold as much as is free, so half of it when it is alone, and one address three times as
+            much; beyond that the answer is 429.
+        requests_in_progress: requests that send or read events at one time; shared among keys and addresses as
+            `memory_bytes` is.
+        connections: connections of `serve` at one time. Beyond them a new one replaces one that is idle or slow.
+        address_connections: how many of them one address may have. The proxy of `serve(proxy=…)` may have all.
         rate: requests for each API key, or without keys for each address, e.g. `1000/second`, or
             `1000/second;20000/minute` for two rates; None for no limit.
         wrong_keys: requests with a wrong key from each address; beyond it the answer is 429.
@@ -48,6 +82,9 @@ class Limits:
         recent_bytes: bytes of accepted events kept in memory for `GET /events/{event_id}`.
         schema_checks: packages checked against their schemas at one time. Each key has at most one less. Each may start
             a process for large or costly events, which takes 50 to 300 MB.
+        rate_storage: where `rate` and `wrong_keys` are counted for several processes together, as a URI of the
+            library `limits`, e.g. `async+redis://localhost:6379`. While it does not answer, each process counts for
+            itself. None: each process always does.
     """
 
     body_bytes: int = attrs.field(default=16 << 20, validator=[_at_least_one, attrs.validators.le(KEEP_BYTES)])
@@ -56,7 +93,12 @@ class Limits:
     event_bytes: int = attrs.field(default=8 << 20, validator=[_at_least_one, attrs.validators.le(_MAX_RECORD_BYTES)])
     depth: int = attrs.field(default=_MAX_DEPTH, validator=[_at_least_one, attrs.validators.le(_MAX_DEPTH)])
     body_seconds: float = attrs.field(default=30.0, validator=_positive)
+    stall_seconds: float = attrs.field(default=10.0, validator=_positive)
+    bytes_per_second: int = attrs.field(default=1_024, validator=_at_least_one)
     memory_bytes: int = attrs.field(default=256 << 20, validator=_at_least_one)
+    requests_in_progress: int = attrs.field(default=1_000, validator=_at_least_one)
+    connections: int = attrs.field(default=2_000, validator=_at_least_one)
+    address_connections: int = attrs.field(default=500, validator=_at_least_one)
     rate: str | None = attrs.field(default="1000/second", validator=_validate_rate)
     wrong_keys: str | None = attrs.field(default="60/minute", validator=_validate_rate)
     page_bytes: int = attrs.field(default=8 << 20, validator=_at_least_one)
@@ -64,6 +106,32 @@ class Limits:
     scans: int = attrs.field(default=2, validator=_at_least_one)
     recent_bytes: int = attrs.field(default=32 << 20, validator=_not_negative)
     schema_checks: int = attrs.field(default=2, validator=_at_least_one)
+    rate_storage: str | None = attrs.field(default=None, validator=_validate_rate_storage, repr=False)
+
+    def divided_by(self, processes: int) -> Limits:
+        """The limits of each of several processes, so that all together accept about what these limits say.
+
+        Rates, memory, requests, connections, searches and recent events are divided and rounded up. Memory is never
+        less than one body needs, inflated. Rates with a `rate_storage` are not divided, since it counts for all
+        processes. What holds for one request, such as `body_bytes`, stays.
+
+        Connections are not spread evenly over processes: a client that sends everything over one connection gets the
+        rate of one process.
+
+        Args:
+            processes: how many there are.
+
+        Raises:
+            ValueError: there is not at least one.
+        """
+        if processes < 1:
+            raise ValueError(f"limits are divided by 1 process or more, not by {processes}")
+        divided: dict[str, Any] = {name: math.ceil(getattr(self, name) / processes) for name in _DIVIDED}
+        whole = min(self.memory_bytes, self.body_bytes + self.inflated_bytes)
+        divided["memory_bytes"] = max(divided["memory_bytes"], whole)
+        if self.rate_storage is None:
+            divided |= {name: _divide_rate(getattr(self, name), processes) for name in ("rate", "wrong_keys")}
+        return attrs.evolve(self, **divided)
 
 
 @attrs.frozen(kw_only=True)

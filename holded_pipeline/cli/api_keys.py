@@ -94,6 +94,14 @@ def build_app(flow: Flow) -> Any:
         rejected_prefix=settings.flow.rejected,
         schemas=flow.schemas if checks else None,
         subject=flow.subject,
-        limits=Limits(rate=None if settings.api.rate == "none" else settings.api.rate),
+        limits=Limits(
+            rate=None if settings.api.rate == "none" else settings.api.rate,
+            rate_storage=_rate_storage(settings.api.rate_storage_env),
+        ),
         spool=spool,
     )
+
+
+def _rate_storage(variable: str | None) -> str | None:
+    """The URI in an environment variable; it is not in the file, since it may have a password."""
+    return None if variable is None else Secret.env(variable).reveal()

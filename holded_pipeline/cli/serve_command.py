@@ -45,9 +45,22 @@ def serve_command(context: CommandContext, *, host: str | None, port: int | None
         context.out.say(
             f"no key is set in {KEY_VARIABLE} or [api] key_file: requests from this machine alone are answered"
         )
-    context.out.say(f"http://{host}:{port}/docs shows the calls")
+    certificate, private_key = (
+        None if file is None else settings.folder / file
+        for file in (settings.api.certificate, settings.api.private_key)
+    )
+    context.out.say(f"http{'' if certificate is None else 's'}://{host}:{port}/docs shows the calls")
     with _ending_well():
-        serve(app, host=host, port=port, proxy=settings.api.proxy, log_level="warning")
+        serve(
+            app,
+            host=host,
+            port=port,
+            proxy=settings.api.proxy,
+            certificate=certificate,
+            private_key=private_key,
+            health_port=settings.api.health_port,
+            log_level="warning",
+        )
 
 
 @contextlib.contextmanager

@@ -117,6 +117,10 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     port: Port = 8000
     rate: str = "1000/second"
     proxy: str | None = None
+    certificate: Text | None = None
+    private_key: Text | None = None
+    health_port: Port | None = None
+    rate_storage_env: Text | None = None
     check_schemas: bool = False
     key_file: str | None = None
     keys: dict[str, KeySettings] = {}

@@ -50,6 +50,8 @@ retry = "60s"                          # how long a server that does not answer 
 host = "localhost"
 port = 8000
 # rate = "1000/second"                 # requests for each key, or "none"
+# certificate = "certificate.pem"      # for HTTPS; private_key, if it is in a file of its own
+# health_port = 8001                   # a second port, for /health, /ready and /metrics alone
 # check_schemas = true                 # events are checked before they are accepted
 # key_file = "keys.toml"               # hashes of keys instead; `holded-pipeline key new NAME` prints entries
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import re
 from datetime import datetime
@@ -48,6 +49,23 @@ def _session() -> AioSession:
     session = AioSession()
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
     return session
+
+
+def _close_session(loop: asyncio.AbstractEventLoop | None, client: Any) -> None:
+    """Closes the connections of a filesystem in the event loop that they belong to.
+
+    s3fs calls this with the last reference to the filesystem, which an error may keep. If that one goes while another
+    event loop runs in the same thread, such as a server's, s3fs itself would close them there, and fail.
+    """
+    import s3fs  # noqa: PLC0415
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        s3fs.S3FileSystem.close_session(loop, client)
+    else:
+        if loop is not None and loop.is_running():
+            asyncio.run_coroutine_threadsafe(client.__aexit__(None, None, None), loop)
 
 
 def _parse_timestamp(value: str) -> datetime:
@@ -121,6 +139,7 @@ class MinIO:
             "use_listings_cache": False,
         }
         filesystem = s3fs.S3FileSystem(**(settings | overrides))
+        filesystem.close_session = _close_session
         if not overrides:
             filesystem.session = _session()
         return filesystem

@@ -101,7 +101,7 @@ def test_a_request_denied_by_one_rate_does_not_count_for_the_others(api, nowhere
     for _ in range(10):
         client.get("/metrics", headers={"X-API-Key": KEY})
     hourly = parse("3/hour")
-    assert client.app.state.service.authenticator._limiter.get_window_stats(hourly, "key wallet").remaining == 2
+    assert client.app.state.service.authenticator._rates._local.get_window_stats(hourly, "key wallet").remaining == 2
 
 
 def test_requests_with_wrong_keys_have_a_rate_of_their_own(api, nowhere):

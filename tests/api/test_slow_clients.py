@@ -13,7 +13,7 @@ import uvicorn
 
 from holded_pipeline.api import Limits, create_app
 from holded_pipeline.api.serving import connections
-from holded_pipeline.api.serving.serve import uvicorn_settings
+from holded_pipeline.api.serving.server import ApiServer, uvicorn_settings
 from holded_pipeline.local.ports import free_ports
 
 
@@ -22,7 +22,7 @@ def port(nowhere, monkeypatch):
     monkeypatch.setattr(connections, "_HEADER_SECONDS", 0.5)
     app = create_app(nowhere, limits=Limits(body_seconds=0.5, body_bytes=1 << 20))
     port = free_ports(1)[0]
-    server = uvicorn.Server(uvicorn.Config(**uvicorn_settings(app, port=port, log_level="critical")))
+    server = ApiServer(uvicorn.Config(**uvicorn_settings(app, port=port, log_level="critical")))
     thread = threading.Thread(target=server.run)
     thread.start()
     until = time.monotonic() + 30

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import ipaddress
-import time
-from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from fastapi import Request
 from fastapi.security import APIKeyHeader, HTTPBearer
-from limits import RateLimitItem, parse_many
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
+from limits import parse_many
 
 from holded_pipeline.api.access.api_key import SCOPES, Scope
 from holded_pipeline.api.access.audit import Audit, audited_route
 from holded_pipeline.api.access.caller import LOOPBACK, Caller
+from holded_pipeline.api.access.client_address import client_address
 from holded_pipeline.api.access.key_source import Keys, KeySource
+from holded_pipeline.api.access.rate_counter import RateCounter
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
 
@@ -44,7 +41,7 @@ class Authenticator:
     def __init__(self, keys: Keys, limits: Limits, audit: Audit) -> None:
         self._keys = KeySource(keys, audit)
         self._audit = audit
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._rates = RateCounter(limits.rate_storage)
         self._rate_limits = [] if limits.rate is None else parse_many(limits.rate)
         self._wrong_key_limits = [] if limits.wrong_keys is None else parse_many(limits.wrong_keys)
 
@@ -73,10 +70,10 @@ class Authenticator:
             Problem: 401, 403 or 429.
         """
         host = request.client.host if request.client else ""
-        caller = self._caller_of_key(request, host) if self._keys.is_set_up else self._local_caller(request, host)
-        rated = f"key {caller.name}" if self._keys.is_set_up else f"address {_counted_address(host)}"
+        caller = await self._caller_of_key(request, host) if self._keys.is_set_up else self._local_caller(request, host)
+        rated = f"key {caller.name}" if self._keys.is_set_up else f"address {client_address(host)}"
         try:
-            self._count(self._rate_limits, rated, "requests")
+            await self._rates.count(self._rate_limits, rated, "requests")
         except Problem:
             self._refuse("rate_exceeded", request, caller.name)
             raise
@@ -90,7 +87,7 @@ class Authenticator:
             f"in ApiKey, key file or [api.keys.{caller.name}]",
         )
 
-    def _caller_of_key(self, request: Request, host: str) -> Caller:
+    async def _caller_of_key(self, request: Request, host: str) -> Caller:
         sent = request.headers.get("x-api-key") or _bearer(request.headers.get("authorization", ""))
         found = self._keys.keyring.find(sent)
         if found is not None and not found[1].is_expired():
@@ -98,7 +95,9 @@ class Authenticator:
             return Caller(found[0], key.scopes, key.companies, host)
         name = None if found is None else found[0]
         try:
-            self._count(self._wrong_key_limits, f"wrong {_counted_address(host)}", "requests with a wrong key")
+            await self._rates.count(
+                self._wrong_key_limits, f"wrong {client_address(host)}", "requests with a wrong key"
+            )
         except Problem:
             self._refuse("rate_exceeded", request, name)
             raise
@@ -127,43 +126,10 @@ class Authenticator:
         address = request.client.host if request.client else ""
         self._audit.refuse(reason, route=audited_route(request), address=address, key=name)
 
-    def _count(self, rates: Sequence[RateLimitItem], key: str, what: str) -> None:
-        """Counts a request for all rates; a request that exceeds one of them counts for none.
-
-        Raises:
-            Problem: 429; the request exceeds a rate.
-        """
-        rate = next((each for each in rates if not self._limiter.test(each, key)), None)
-        if rate is None:
-            for each in rates:
-                self._limiter.hit(each, key)
-            return
-        reset = self._limiter.get_window_stats(rate, key).reset_time
-        seconds = max(1, round(reset - time.time() + 0.5))
-        raise Problem(
-            429,
-            "too_many_requests",
-            f"more than {rate.amount} {what} in {rate.get_expiry()} s; wait {seconds} s, and send larger packages",
-            {"Retry-After": str(seconds)},
-        )
-
 
 def _bearer(authorization: str) -> str:
     scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
-
-
-@functools.lru_cache(10_000)
-def _counted_address(host: str) -> str:
-    """The address that a rate limit counts by; for IPv6 its /64 network, since one client usually has a whole one."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if address.version == 4:  # noqa: PLR2004  IPv4
-        return host
-    mapped = address.ipv4_mapped
-    return str(mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
 def _require_local(request: Request) -> None:

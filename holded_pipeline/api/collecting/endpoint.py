@@ -26,7 +26,7 @@ async def respond_to_collect(request: Request) -> Response:
     service = service_of(request)
     caller = await service.authenticator.authenticate(request, "collect")
     layout = layout_of_content_type(request)
-    with service.senders.sending(request.client), service.memory.share() as share:
+    with service.senders.sending(request.client), service.memory.share(caller.name, caller.address) as share:
         body = await read_body(request, share, service.limits)
         package = await service.collector.collect(body, layout, caller)
     return Response(body_of(package), status_of(package), media_type="application/json")

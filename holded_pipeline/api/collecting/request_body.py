@@ -3,62 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
 
 from starlette.requests import ClientDisconnect, Request
 
 from holded_pipeline.api.collecting.package_parsing import Layout
-from holded_pipeline.api.problems import Problem, unavailable
+from holded_pipeline.api.collecting.request_budget import MemoryShare
+from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.store.compression import GZIP_MAGIC, decompress
 
 _LAYOUTS: dict[str, Layout] = {"application/json": "json", "application/x-ndjson": "lines"}
 _DECOMPRESS_ON_LOOP = 1 << 18  # compressed bytes; more are decompressed in a thread, so that the event loop goes on
-
-
-class MemoryBudget:
-    """The bytes of bodies that all requests together may hold."""
-
-    def __init__(self, limit: int, retry_after: int) -> None:
-        self._limit = limit
-        self._retry_after = retry_after
-        self.held = 0
-
-    @contextlib.contextmanager
-    def share(self) -> Iterator[MemoryShare]:
-        """The share of one request, released at the end of the block."""
-        share = MemoryShare(self)
-        try:
-            yield share
-        finally:
-            self.held -= share.held
-
-    def reserve(self, size: int) -> None:
-        """Reserves bytes.
-
-        Raises:
-            Problem: 503; fewer bytes are left.
-        """
-        if self.held + size > self._limit:
-            raise unavailable(
-                "busy", "the bodies of other requests fill the memory set aside for them", self._retry_after
-            )
-        self.held += size
-
-
-class MemoryShare:
-    """The bytes that one request holds."""
-
-    def __init__(self, budget: MemoryBudget) -> None:
-        self._budget = budget
-        self.held = 0
-
-    def reserve(self, size: int) -> None:
-        """See `MemoryBudget.reserve`."""
-        self._budget.reserve(size)
-        self.held += size
 
 
 def layout_of_content_type(request: Request) -> Layout:
@@ -99,13 +55,14 @@ async def read_body(request: Request, share: MemoryShare, limits: Limits) -> byt
     if declared.isdecimal() and int(declared[:20]) > limits.body_bytes:
         raise _body_too_large(limits)
     try:
-        async with asyncio.timeout(limits.body_seconds):
-            body = await _read_chunks(request, share, limits)
+        async with asyncio.timeout(None) as deadline:
+            body = await _read_chunks(request, share, limits, deadline)
     except TimeoutError as error:
         raise Problem(
             408,
             "too_slow",
-            f"the body did not arrive within {limits.body_seconds:g} s; send smaller packages",
+            f"the body did not arrive within {limits.body_seconds:g} s, or came with less than"
+            f" {limits.bytes_per_second:,} bytes a second; send smaller packages",
             {"Connection": "close"},
         ) from error
     if encoding not in ("gzip", "x-gzip"):
@@ -115,11 +72,21 @@ async def read_body(request: Request, share: MemoryShare, limits: Limits) -> byt
     return _decompress_body(body, share, limits)
 
 
-async def _read_chunks(request: Request, share: MemoryShare, limits: Limits) -> bytes:
+async def _read_chunks(request: Request, share: MemoryShare, limits: Limits, deadline: asyncio.Timeout) -> bytes:
+    """The body as it was sent. Each period of `stall_seconds` has to bring the bytes of the slowest rate."""
+    now = asyncio.get_running_loop().time
+    end = now() + limits.body_seconds
+    deadline.reschedule(min(end, now() + limits.stall_seconds))
+    enough = limits.bytes_per_second * limits.stall_seconds
     chunks: list[bytes] = []
     size = 0
+    missing = enough
     async for chunk in request.stream():
         size += len(chunk)
+        missing -= len(chunk)
+        if missing <= 0:
+            missing = enough
+            deadline.reschedule(min(end, now() + limits.stall_seconds))
         if size > limits.body_bytes:
             raise _body_too_large(limits)
         share.reserve(len(chunk))
@@ -161,4 +128,4 @@ def _body_too_large(limits: Limits) -> Problem:
     )
 
 
-__all__ = ["ClientDisconnect", "MemoryBudget", "MemoryShare", "layout_of_content_type", "read_body"]
+__all__ = ["ClientDisconnect", "layout_of_content_type", "read_body"]

@@ -11,7 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from holded_pipeline.api.serving.addresses import listening_addresses
-from holded_pipeline.api.serving.serve import uvicorn_settings
+from holded_pipeline.api.serving.server import ApiServer, uvicorn_settings
 from holded_pipeline.model.errors import ConfigurationError
 
 _POLL_SECONDS = 0.02
@@ -30,7 +30,7 @@ def serving_in_thread(app: FastAPI, *, host: str, port: int) -> Iterator[None]:
         ConfigurationError: the server did not start, for example because the port is taken.
     """
     settings = uvicorn_settings(app, host=listening_addresses(host), port=port, log_level="error")
-    server = uvicorn.Server(uvicorn.Config(**settings))
+    server = ApiServer(uvicorn.Config(**settings))
     thread = threading.Thread(target=_run, args=(server,), name="api", daemon=True)
     thread.start()
     try:
