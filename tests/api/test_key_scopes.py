@@ -18,7 +18,7 @@ NEEDS = {
     "/events/{event_id}": "read",
     "/metrics": "metrics",
 }
-OPEN = {"/health", "/ready", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+OPEN = {"/health", "/ready", "/docs", "/openapi.json"}
 NOW = datetime.now(UTC)
 SCOPES = ("collect", "read", "metrics", "admin")
 KEY_OF = {scope: f"a-key-that-may-{scope}-and-no-more" for scope in SCOPES}

@@ -162,13 +162,13 @@ SLOW = {"properties": {"text": {"pattern": "(?<!q)a*b"}}}  # takes the square of
 KEYS = {"costly": "key-of-a-costly-producer", "other": "key-of-another-producer"}
 
 
-def sample_with(text):
-    return {**hp.testing.sample_documents(1)[0], "data": {"text": text}}
+def sample_with(text, number=0):
+    return {**hp.testing.sample_documents(number + 1)[number], "data": {"text": text}}
 
 
 def test_an_event_whose_check_costs_too_much_is_rejected_and_the_rest_accepted(api, stored, monkeypatch):
     monkeypatch.setattr(check_cost, "CPU_SECONDS", 0.3)
-    package = [sample_with("b"), sample_with("a" * 500_000)]
+    package = [sample_with("b"), sample_with("a" * 500_000, number=1)]
     answer = api(schemas={"s": SLOW}, subject="s").post("/collect", json=package)
     assert answer.status_code == 202
     assert [(each["index"], each["reason"]) for each in answer.json()["rejected"]] == [(1, "too_costly")]
