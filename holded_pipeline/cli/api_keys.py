@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from holded_pipeline.cli.flow import Flow
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.servers.secret import Secret
 
+LogFormat = Literal["text", "json"]
 KEY_VARIABLE: Final = "HOLDED_API_KEY"
 
 
@@ -35,8 +36,13 @@ def require_api() -> None:
         raise ConfigurationError(str(error)) from error
 
 
-def build_app(flow: Flow) -> Any:
-    """The app over the store of a flow, as `create_app` returns it; see `require_api`."""
+def build_app(flow: Flow, *, log_format: LogFormat | None = None) -> Any:
+    """The app over the store of a flow, as `create_app` returns it; see `require_api`.
+
+    Args:
+        flow: the flow.
+        log_format: instead of the settings' own.
+    """
     from holded_pipeline.api import Limits, create_app  # noqa: PLC0415
 
     settings = flow.settings
@@ -49,4 +55,6 @@ def build_app(flow: Flow) -> Any:
         schemas=flow.schemas if checks else None,
         subject=flow.subject,
         limits=Limits(rate=None if settings.api.rate == "none" else settings.api.rate),
+        cors_origins=settings.api.cors_origins,
+        log_format=log_format or settings.api.log_format,
     )

@@ -97,6 +97,9 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     rate: str = "1000/second"
     proxy: str | None = None
     check_schemas: bool = False
+    workers: Annotated[int, msgspec.Meta(ge=1)] = 1
+    log_format: Literal["text", "json"] = "text"
+    cors_origins: tuple[str, ...] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
+from holded_pipeline.api.watching.current_request import note_key
 from holded_pipeline.servers.secret import Secret
 
 HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="one of the API keys")
@@ -58,6 +59,7 @@ class Authenticator:
         """
         address = _address(request)
         name = self._key_name(request, address) if self._keys else _require_local(request)
+        note_key(name)
         self._count(self._rate_limits, f"key {name}" if self._keys else f"address {address}", "requests")
         return name
 

@@ -17,7 +17,9 @@ from holded_pipeline.api.collecting.schema_check import SchemaCheck
 from holded_pipeline.api.received.archive import partition_of
 from holded_pipeline.api.received.recent_events import RecentEvents
 from holded_pipeline.api.settings import Limits
+from holded_pipeline.api.watching.current_request import note_events
 from holded_pipeline.api.watching.metrics import Metrics
+from holded_pipeline.api.watching.request_spans import SummedSpan, child_span, is_traced
 from holded_pipeline.model import json_codec
 from holded_pipeline.model.identity import time_ordered_id
 from holded_pipeline.model.values import Rejected
@@ -93,7 +95,8 @@ class Collector:
             Problem: the package as a whole is not accepted, or could not be stored.
         """
         self._metrics.count_body(key, len(body))
-        package = await self._check_package(body, layout)
+        with child_span("parse", **{"holded_pipeline.bytes": len(body)}):
+            package = await self._check_package(body, layout)
         writes = []
         if package.accepted:
             lines = b"".join(line for _, _, line in package.accepted)
@@ -102,9 +105,10 @@ class Collector:
             lines = b"".join(json_codec.encode(to_document(each)) + b"\n" for each in package.dead_letters)
             writes.append(self._rejections.store(rejected_partition(package.dead_letters[0]), lines))
         # Wait for both writes, so that the response is true of both.
-        for outcome in await asyncio.gather(*writes, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
+        with child_span("store write"):
+            for outcome in await asyncio.gather(*writes, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
         for _, event_id, line in package.accepted:
             self._recent.add(event_id, line.removesuffix(b"\n"))
         self._count(package, key)
@@ -112,17 +116,23 @@ class Collector:
 
     async def _check_package(self, body: bytes, layout: Layout) -> _CheckedPackage:
         package = _CheckedPackage(new_id(), datetime.now(UTC))
+        check_span = SummedSpan() if self._schema_check is not None and is_traced() else None
 
         def check() -> _CheckedPackage:
             for message in parse_package(body, layout, self._limits):
                 if isinstance(message, RejectedMessage):
                     package.rejected.append(message)
-                else:
+                elif check_span is None:
                     self._check_message(message, package)
+                else:
+                    check_span.call(self._check_message, message, package)
             return package
 
         if self._schema_check is not None:
-            return await self._schema_check.run(check)
+            checked = await self._schema_check.run(check)
+            if check_span is not None:
+                check_span.end("schema check")
+            return checked
         if _is_small(body):
             return check()
         return await asyncio.get_running_loop().run_in_executor(self._threads, check)
@@ -141,6 +151,7 @@ class Collector:
             package.accepted.append((message.index, event_id, line))
 
     def _count(self, package: _CheckedPackage, key: str) -> None:
+        note_events(len(package.accepted), len(package.rejected))
         self._metrics.count_accepted(key, len(package.accepted))
         for message in package.rejected:
             self._metrics.count_rejected(key, message.fault.reason)
