@@ -49,4 +49,4 @@ def limits_of_process(limits: Limits) -> Limits:
     """This worker's part of the limits, all of them if there is one process only."""
     worker = this_worker()
     divided = getattr(limits, "divided_by", None)
-    return limits if worker is None or divided is None else divided(worker.count)  # type: ignore[no-any-return]
+    return limits if worker is None or divided is None else divided(worker.count)
