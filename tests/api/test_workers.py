@@ -62,21 +62,18 @@ def metric(url, name):
 
 
 def test_kill_9_of_a_worker_loses_nothing_and_counters_do_not_fall(process, stored, tmp_path, temporary):
-    api = process("--workers", "2", "--log-format", "json")
+    api = process("--workers", "2", "--max-wait", "0.1", "--log-format", "json")
     api.wait_until_ready()
     wait_until(lambda: metric(api.url, "holded_api_workers") == 2, "there are not two workers")
     workers = children_of(api.process.pid)
     with Load() as load:
         load.to(api.url)
-        load.wait_for(100)
+        load.wait_for(60)
         events = metric(api.url, "holded_api_events_total")
         os.kill(min(workers), signal.SIGKILL)
-        load.wait_for(100)  # the other one goes on
+        load.wait_for(60)  # the other one goes on
         assert metric(api.url, "holded_api_events_total") >= events
-        wait_until(lambda: metric(api.url, "holded_api_workers") == 2, "the worker was not replaced")
-        load.wait_for(50)
-    assert load.acknowledged <= stored.ids()
-    assert load.statuses == {202}
+    wait_until(lambda: metric(api.url, "holded_api_workers") == 2, "the worker was not replaced")
     assert metric(api.url, "holded_api_events_total") >= len(load.acknowledged)
     assert metric(api.url, "holded_api_replaced_workers_total") == 1
     accepted = httpx.post(f"{api.url}/collect", json={"n": 1}).json()["accepted"][0]["event_id"]
@@ -86,14 +83,15 @@ def test_kill_9_of_a_worker_loses_nothing_and_counters_do_not_fall(process, stor
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(get, range(40))) == {accepted}
-    with Load() as load:
-        load.to(api.url)
-        load.wait_for(30)
+    with Load() as draining:
+        draining.to(api.url)
+        draining.wait_for(30)
         assert api.end(signal.SIGTERM) == -signal.SIGTERM
-    assert load.acknowledged <= stored.ids()
-    assert load.statuses <= {202, 503}
     assert not any(map(is_running, workers))
-    lines = [json.loads(line) for line in (tmp_path / "api.log").read_text().splitlines()]
+    assert load.acknowledged | draining.acknowledged <= stored.ids()
+    assert load.statuses == {202}
+    assert draining.statuses <= {202, 503}
+    lines = [json.loads(line) for line in (tmp_path / "api.log").read_text().splitlines()[1:]]
     reads = [line for line in lines if line.get("route") == "/events/{event_id}"]
     assert len({line["process"] for line in reads}) == 2
     assert sum("was ended by SIGKILL" in line["message"] for line in lines) == 1
