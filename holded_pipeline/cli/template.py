@@ -50,6 +50,9 @@ host = "127.0.0.1"
 port = 8000
 # rate = "1000/second"                 # requests for each key, or "none"
 # check_schemas = true                 # events are checked before they are accepted
+# workers = 1                          # processes behind one socket
+# log_format = "text"                  # or "json": a JSON line for each request
+# cors_origins = []                    # web pages that may call the API, ["https://app.example.com"]
 """
 TEMPLATE: Final = _SERVERS + _REST
 """A file for servers of your own; each key that is not in it is in a comment, with its default."""
