@@ -23,7 +23,7 @@ from collect_senders import Load
 import holded_pipeline as hp
 from holded_pipeline.api import create_app, serve
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 
 
 @pytest.fixture
