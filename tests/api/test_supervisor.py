@@ -17,6 +17,14 @@ from holded_pipeline.api.serving.supervisor import StartedWorker, Supervisor
 FORK = multiprocessing.get_context("fork")  # these do nothing, so it is enough
 
 
+@pytest.fixture(autouse=True)
+def _no_signal_ends_the_tests():
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def work(ready, seconds, code):
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     signal.signal(signal.SIGINT, lambda *_: os._exit(7))
