@@ -58,6 +58,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--key-file", metavar="FILE", help="a file of keys, each with its scopes")
     add("--proxy", metavar="ADDRESS", help="the reverse proxy whose X-Forwarded-For is trusted")
     add("--health-port", metavar="PORT", type=int, help="a second port, for /health, /ready and /metrics alone")
+    add("--workers", type=int, default=1, help="processes that serve (default: 1)")
+    add("--log-format", choices=("text", "json"), default="text", help="json: a JSON line for each request, and all")
     add("--rate", default="1000/second", help="requests for each key (default: 1000/second), or none")
     add("--max-wait", metavar="SECONDS", type=float, default=0.02, help="how long packages wait for others")
     add("--group-packages", metavar="N", type=int, default=10_000, help="packages in one object; 1 for an object each")
@@ -76,6 +78,7 @@ def _argument_checks(a: argparse.Namespace) -> tuple[Check, ...]:
             a.host not in _LOOPBACK and not a.key_file and not _keys_of_environment(),
             f"without API keys the API listens on loopback alone, not on {a.host}; set {_VARIABLE}",
         ),
+        (a.workers < 1, "--workers must be at least 1"),
         (a.no_keys and _keys_of_environment(), f"--no-keys contradicts the environment variable {_VARIABLE}"),
         (a.key_file and (a.no_keys or _keys_of_environment()), f"--key-file stands alone, without {_VARIABLE}"),
     )
@@ -139,6 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
                 max_wait=arguments.max_wait, group_packages=arguments.group_packages, store_seconds=arguments.deadline
             ),
             spool=spool,
+            log_format=arguments.log_format,
         )
         print_status(f"http://{arguments.host}:{arguments.port}/docs shows the calls")
         serve(
@@ -147,6 +151,7 @@ def run(arguments: argparse.Namespace) -> int:
             port=arguments.port,
             proxy=arguments.proxy,
             health_port=arguments.health_port,
+            workers=arguments.workers,
             log_level="warning",
         )
     return 0

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+import functools
+from collections.abc import AsyncIterator, Sequence
 from importlib.metadata import version as installed_version
 from typing import Any, Literal
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from holded_pipeline.api import problems
+from holded_pipeline.api.access.cors import cors_settings
 from holded_pipeline.api.access.key_source import Keys
+from holded_pipeline.api.app_recipe import keep_recipe
 from holded_pipeline.api.collecting.endpoint import CollectRoute
 from holded_pipeline.api.collecting.schema_check import Schemas
 from holded_pipeline.api.collecting.spool import Spool
@@ -18,7 +22,10 @@ from holded_pipeline.api.openapi_document import add_document_routes
 from holded_pipeline.api.routes import router
 from holded_pipeline.api.service import Service
 from holded_pipeline.api.settings import Limits, Writing
+from holded_pipeline.api.watching.error_responses import ErrorResponses
+from holded_pipeline.api.watching.json_logging import LOG_FORMATS, LogFormat
 from holded_pipeline.api.watching.middleware import MonitoringMiddleware
+from holded_pipeline.api.watching.request_spans import RequestSpans
 from holded_pipeline.api.watching.trailing_slash import TrailingSlashMiddleware
 from holded_pipeline.schemas.subjects import Subject
 from holded_pipeline.store.minio import MinIO
@@ -36,6 +43,9 @@ def create_app(
     limits: Limits | None = None,
     writing: Writing | None = None,
     spool: Spool | None = None,
+    cors_origins: Sequence[str] = (),
+    log_format: LogFormat = "text",
+    tracer_provider: Any = None,
 ) -> FastAPI:
     """Creates the ingestion API, to be served by `serve` or mounted in an application of your own.
 
@@ -61,11 +71,19 @@ def create_app(
         writing: how events are written, see `Writing`.
         spool: a folder on the local disk that takes events while the store does not answer, see `Spool`; None to answer
             503 then.
+        cors_origins: the origins of web pages that may call the API from a browser, e.g. `https://app.example.com`;
+            `*` for all of them.
+        log_format: `json` logs each request on the logger `holded_pipeline.requests`, and lets `serve` write all log
+            records of the process as JSON lines; `text` logs no requests.
+        tracer_provider: an OpenTelemetry `TracerProvider`, for a span of each request; None for none.
 
     Raises:
         ValueError: an argument is wrong, for example an API key is too short.
         ConfigurationError: the environment variable of a key is not set; (starting) the key file cannot be used.
     """
+    recipe = functools.partial(create_app, **locals())
+    if log_format not in LOG_FORMATS:
+        raise ValueError(f"log_format must be one of {', '.join(LOG_FORMATS)}, not {log_format!r}")
     service = Service(
         lake,
         keys={} if keys is None else keys,
@@ -89,10 +107,20 @@ def create_app(
     app.router.routes.append(CollectRoute())
     app.include_router(router)
     problems.install_handlers(app)
-    app.add_middleware(MonitoringMiddleware, metrics=service.metrics)
+    app.add_middleware(ErrorResponses)
+    if cors_origins:
+        app.add_middleware(CORSMiddleware, **cors_settings(cors_origins, has_keys=service.authenticator.has_keys))
+    app.add_middleware(
+        MonitoringMiddleware,
+        metrics=service.metrics,
+        log_requests=log_format == "json",
+        spans=None if tracer_provider is None else RequestSpans(tracer_provider),
+    )
     app.add_middleware(TrailingSlashMiddleware)
     _customize_openapi(app)
     add_document_routes(app)
+    app.state.log_format = log_format
+    keep_recipe(app, recipe)
     return app
 
 

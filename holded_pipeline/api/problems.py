@@ -11,6 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from holded_pipeline.api.watching.current_request import current_request, note_problem
+
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {
     400: "Bad request",
@@ -55,7 +57,7 @@ EXAMPLES = {
     ),
     "not_recent": (
         404,
-        "this process does not have the event in memory; add date=2026-11-24, the UTC day it was received",
+        "this server does not have the event in memory; add date=2026-11-24, the UTC day it was received",
     ),
     "no_such_event": (404, "no event with this id was received on 2026-11-24; try the day before or after"),
     "too_slow": (
@@ -118,10 +120,13 @@ class Problem(Exception):  # noqa: N818  it is a response rather than a failure
     def document(self) -> dict[str, Any]:
         """Its JSON form."""
         title = _TITLES.get(self.status, "Rejected")
-        return {"title": title, "status": self.status, "code": self.code, "detail": self.detail}
+        document = {"title": title, "status": self.status, "code": self.code, "detail": self.detail}
+        notes = current_request()
+        return document if notes is None else document | {"request_id": notes.request_id}
 
     def response(self) -> Response:
         """The HTTP response."""
+        note_problem(self.code)
         body = json.dumps(self.document()).encode()
         return Response(body, self.status, self.headers, media_type=MEDIA_TYPE)
 
@@ -187,6 +192,7 @@ SCHEMA = {
         "status": {"type": "integer"},
         "code": {"type": "string", "description": "a stable code"},
         "detail": {"type": "string", "description": "what happened and what to do next"},
+        "request_id": {"type": "string", "description": "the response's X-Request-ID; it stands in the server's log"},
     },
 }
 """The JSON Schema of a problem."""

@@ -154,9 +154,9 @@ async def get_event(
     day: Day = None,
     hour: Hour = None,
 ) -> Response:
-    """A recent event needs only its id; an older one, or one of another process, also the day it was received."""
+    """A recent event needs only its id; an older one, or one of another server, also the day it was received."""
     service = service_of(request)
-    line = service.recent.get(event_id)
+    line = await service.find_recent(event_id)
     if line is not None:
         return HeldResponse(line, service.memory, caller.name)
     if day is None:
@@ -164,7 +164,7 @@ async def get_event(
         raise Problem(
             404,
             "not_recent",
-            f"this process does not have the event in memory; add date={today}, the UTC day it was received",
+            f"this server does not have the event in memory; add date={today}, the UTC day it was received",
         )
     partition = partition_of(day, hour)
     line = await service.search(lambda: service.archive.find_event(partition, event_id))
@@ -231,6 +231,11 @@ async def ready(request: Request) -> Response:
     },
 )
 async def metrics(request: Request, _: MetricsReader) -> Response:
-    """Requests, events, bytes, latencies, queues and errors of this process."""
-    text = service_of(request).metrics.text()
+    """Requests, events, bytes, latencies, queues and errors of this server, its workers added up."""
+    text = await service_of(request).metrics_text()
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+# FastAPI adds no HEAD to a GET. `/openapi.json` has it: that route is starlette's.
+for _path, _endpoint in (("/health", health), ("/ready", ready), ("/metrics", metrics)):
+    router.add_api_route(_path, _endpoint, methods=["HEAD"], include_in_schema=False)

@@ -27,8 +27,10 @@ from holded_pipeline.api.problems import unavailable
 from holded_pipeline.api.received.archive import Archive
 from holded_pipeline.api.received.recent_events import RecentEvents
 from holded_pipeline.api.settings import Limits, Writing
+from holded_pipeline.api.this_worker import limits_of_process, this_worker
 from holded_pipeline.api.watching.health import Word, dependency_words, registry_check
 from holded_pipeline.api.watching.metrics import Metrics
+from holded_pipeline.api.watching.other_workers import OtherWorkers
 from holded_pipeline.api.watching.readiness import Readiness
 from holded_pipeline.model.errors import ConfigurationError, TransientError
 from holded_pipeline.schemas.subjects import Subject
@@ -66,6 +68,7 @@ class Service:
         # Retrying longer than a client waits for its response is of no use.
         retry = Retry(writing.store_seconds, first_wait=0.1, longest_wait=1.0)
         self._lake = attrs.evolve(lake, retry=retry, timeout=min(lake.timeout, writing.store_seconds))
+        limits = limits_of_process(limits)
         self.limits = limits
         self.writing = writing
         self.metrics = Metrics()
@@ -79,6 +82,11 @@ class Service:
         self._spool = spool
         self._spooling: SpoolingStore | None = None
         self._spool_lake = lake
+        self._others: OtherWorkers | None = None
+        if (worker := this_worker()) is not None:
+            self._others = OtherWorkers(worker, self.recent.get, self.metrics.gauge_values)
+            if worker.is_replacement:
+                self.metrics.count_replaced_worker()
         self._queues: list[GroupCommit] = []
         self._is_open = False
         self._run_id = f"collect-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(4)}"
@@ -131,6 +139,8 @@ class Service:
             self._dependencies["schemas"] = Readiness(self._registry_check) if self._registry_check else None
         self._search_threads = ThreadPoolExecutor(self.limits.scans, thread_name_prefix="holded-search")
         self._searches = 0
+        if self._others is not None:
+            await self._others.open()
         self._is_open = True
 
     def require_open(self) -> None:
@@ -152,6 +162,8 @@ class Service:
         if self._spooling is not None:
             await asyncio.to_thread(self._spooling.close)
         self._is_open = False
+        if self._others is not None:
+            await self._others.close()
         self.collector.close()
         for dependency in self._dependencies.values():
             if dependency is not None:
@@ -161,6 +173,17 @@ class Service:
             self._schema_check.close()
         await asyncio.to_thread(self.authenticator.close)
         await asyncio.to_thread(self._store.close)  # s3fs closes its session in its own event loop, not in this one
+
+    async def find_recent(self, event_id: str) -> bytes | None:
+        """The line of an event that this process, or another worker of `serve`, accepted lately; None for others."""
+        line = self.recent.get(event_id)
+        if line is None and self._others is not None:
+            line = await self._others.find_event(event_id)
+        return line
+
+    async def metrics_text(self) -> bytes:
+        """The metrics in the Prometheus text format, those of all workers added up."""
+        return self.metrics.text(() if self._others is None else await self._others.gauges())
 
     async def search(self, work: Callable[[], T]) -> T:
         """Runs a function that searches the store, in a thread.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -14,6 +14,7 @@ from holded_pipeline.cli.settings import KeySettings, Settings
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.servers.secret import Secret
 
+LogFormat = Literal["text", "json"]
 KEY_VARIABLE: Final = "HOLDED_API_KEY"
 _KEY_FILE_VARIABLE: Final = f"{KEY_VARIABLE}_FILE"
 """Replaces `key_file` of `[api]`, so no key may be there."""
@@ -72,8 +73,13 @@ def keys_of_settings(settings: Settings, environment: Mapping[str, str] | None =
         raise ConfigurationError(f"[api.keys]: {error}") from error
 
 
-def build_app(flow: Flow) -> Any:
-    """The app over the store of a flow, as `create_app` returns it; see `require_api`."""
+def build_app(flow: Flow, *, log_format: LogFormat | None = None) -> Any:
+    """The app over the store of a flow, as `create_app` returns it; see `require_api`.
+
+    Args:
+        flow: the flow.
+        log_format: instead of the settings' own.
+    """
     from holded_pipeline.api import Limits, Spool, Writing, create_app  # noqa: PLC0415
 
     settings = flow.settings
@@ -99,6 +105,8 @@ def build_app(flow: Flow) -> Any:
             rate_storage=_rate_storage(settings.api.rate_storage_env),
         ),
         spool=spool,
+        cors_origins=settings.api.cors_origins,
+        log_format=log_format or settings.api.log_format,
     )
 
 

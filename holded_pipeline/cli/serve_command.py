@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from holded_pipeline.cli.api_keys import KEY_VARIABLE, build_app, require_api
+from holded_pipeline.cli.api_keys import KEY_VARIABLE, LogFormat, build_app, require_api
 from holded_pipeline.cli.exit_codes import ExitCode
 from holded_pipeline.cli.flow import Flow
 from holded_pipeline.cli.options import CommandContext, shared_options
@@ -21,8 +21,12 @@ from holded_pipeline.model.errors import ConfigurationError
 @click.command("serve")
 @click.option("--host", help="The address to listen on, instead of the file's.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="The port to listen on, instead of the file's.")
+@click.option("--workers", type=click.IntRange(1), help="How many processes serve, instead of the file's.")
+@click.option("--log-format", type=click.Choice(("text", "json")), help="json: a JSON line for each request, and all.")
 @shared_options(json=False)
-def serve_command(context: CommandContext, *, host: str | None, port: int | None) -> None:
+def serve_command(
+    context: CommandContext, *, host: str | None, port: int | None, workers: int | None, log_format: LogFormat | None
+) -> None:
     """Serve the ingestion API: POST /collect answers when the store has confirmed the events.
 
     The keys of clients are in the environment: HOLDED_API_KEY, or HOLDED_API_KEY_<NAME> for several. Such a key may
@@ -37,7 +41,7 @@ def serve_command(context: CommandContext, *, host: str | None, port: int | None
     settings = context.settings
     host = host or settings.api.host
     port = settings.api.port if port is None else port
-    app = build_app(Flow.of(settings))
+    app = build_app(Flow.of(settings), log_format=log_format)
     from holded_pipeline.api import serve  # noqa: PLC0415  it needs the extra `api`
 
     port = require_free_port(host, port)
@@ -59,6 +63,7 @@ def serve_command(context: CommandContext, *, host: str | None, port: int | None
             certificate=certificate,
             private_key=private_key,
             health_port=settings.api.health_port,
+            workers=workers or settings.api.workers,
             log_level="warning",
         )
 

@@ -125,6 +125,9 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     key_file: str | None = None
     keys: dict[str, KeySettings] = {}
     spool: SpoolSettings | None = None
+    workers: Annotated[int, msgspec.Meta(ge=1)] = 1
+    log_format: Literal["text", "json"] = "text"
+    cors_origins: tuple[str, ...] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

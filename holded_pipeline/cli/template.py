@@ -53,6 +53,9 @@ port = 8000
 # certificate = "certificate.pem"      # for HTTPS; private_key, if it is in a file of its own
 # health_port = 8001                   # a second port, for /health, /ready and /metrics alone
 # check_schemas = true                 # events are checked before they are accepted
+# workers = 1                          # processes behind one socket
+# log_format = "text"                  # or "json": a JSON line for each request
+# cors_origins = []                    # web pages that may call the API, ["https://app.example.com"]
 # key_file = "keys.toml"               # hashes of keys instead; `holded-pipeline key new NAME` prints entries
 
 # [api.keys.grafana]                   # what the key in HOLDED_API_KEY_GRAFANA may do

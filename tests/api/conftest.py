@@ -90,7 +90,7 @@ class Process:
         self._log = log
 
     def wait_until_ready(self) -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while time.monotonic() < until:
             assert self.process.poll() is None, self._log.read_text()
             with contextlib.suppress(httpx.TransportError):

@@ -17,6 +17,7 @@ from holded_pipeline.api.access.key_source import Keys, KeySource
 from holded_pipeline.api.access.rate_counter import RateCounter
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.api.settings import Limits
+from holded_pipeline.api.watching.current_request import note_key
 
 HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="one of the API keys")
 BEARER = HTTPBearer(auto_error=False, description="an API key as a bearer token")
@@ -71,6 +72,7 @@ class Authenticator:
         """
         host = request.client.host if request.client else ""
         caller = await self._caller_of_key(request, host) if self._keys.is_set_up else self._local_caller(request, host)
+        note_key(caller.name)
         rated = f"key {caller.name}" if self._keys.is_set_up else f"address {client_address(host)}"
         try:
             await self._rates.count(self._rate_limits, rated, "requests")

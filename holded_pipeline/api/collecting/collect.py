@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 import attrs
 
@@ -21,7 +24,9 @@ from holded_pipeline.api.collecting.schema_check import STAGE, SchemaCheck
 from holded_pipeline.api.received.archive import partition_of
 from holded_pipeline.api.received.recent_events import RecentEvents
 from holded_pipeline.api.settings import Limits
+from holded_pipeline.api.watching.current_request import note_events
 from holded_pipeline.api.watching.metrics import Metrics
+from holded_pipeline.api.watching.request_spans import SummedSpan, child_span, is_traced
 from holded_pipeline.model import json_codec
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.identity import time_ordered_id
@@ -58,6 +63,23 @@ class CheckedPackage:
     duplicates: dict[int, int] = attrs.field(factory=dict)
     rejected: list[RejectedMessage] = attrs.field(factory=list)
     dead_letters: list[Rejected] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class _Checking:
+    """A package while its events are checked.
+
+    Attributes:
+        package: gets the events.
+        caller: whose events they are.
+        span: of the schema checks, if the request is traced.
+        ids: the ids so far.
+    """
+
+    package: CheckedPackage
+    caller: Caller
+    span: SummedSpan | None
+    ids: RepeatedIds = attrs.field(factory=RepeatedIds)
 
 
 class Collector:
@@ -108,7 +130,8 @@ class Collector:
             Problem: the package as a whole is not accepted, or could not be stored.
         """
         self._metrics.count_body(caller.name, len(body))
-        package = await self._check_package(body, layout, caller)
+        with child_span("parse", **{"holded_pipeline.bytes": len(body)}):
+            package = await self._check_package(body, layout, caller)
         writes = []
         if package.accepted:
             lines = b"".join(line for _, _, line in package.accepted)
@@ -116,12 +139,8 @@ class Collector:
         if package.dead_letters:
             lines = b"".join(json_codec.encode(to_document(each)) + b"\n" for each in package.dead_letters)
             writes.append(self._rejections.store(rejected_partition(package.dead_letters[0]), lines))
-        if len(writes) == 1:
-            await writes[0]
-        else:  # wait for both, so that the response is true of both
-            for outcome in await asyncio.gather(*writes, return_exceptions=True):
-                if isinstance(outcome, BaseException):
-                    raise outcome
+        with child_span("store write"):
+            await _all_done(writes)
         for _, event_id, line in package.accepted:
             if line:
                 self._recent.add(event_id, line.removesuffix(b"\n"))
@@ -130,25 +149,30 @@ class Collector:
 
     async def _check_package(self, body: bytes, layout: Layout, caller: Caller) -> CheckedPackage:
         package = CheckedPackage(new_id(), datetime.now(UTC))
+        span = SummedSpan() if self._schema_check is not None and is_traced() else None
+        checking = _Checking(package, caller, span)
 
         def check() -> CheckedPackage:
-            ids = RepeatedIds()
             cost = PackageCost(self._schema_check.cpu_seconds) if self._schema_check else PackageCost()
             for message in parse_package(body, layout, self._limits, cost):
                 if isinstance(message, RejectedMessage):
                     package.rejected.append(message)
-                elif not self._is_accepted(message, package, caller, ids):
+                elif not self._is_accepted(message, checking):
                     cost.require_time()  # to find out what is wrong with an event costs more than to accept it
             return package
 
         if self._schema_check is not None:
-            return await self._schema_check.run(check, caller.name)
+            checked = await self._schema_check.run(check, caller.name)
+            if span is not None:
+                span.end("schema check")
+            return checked
         if _is_small(body):
             return check()
         return await asyncio.get_running_loop().run_in_executor(self._threads, check)
 
-    def _is_accepted(self, message: Message, package: CheckedPackage, caller: Caller, ids: RepeatedIds) -> bool:
+    def _is_accepted(self, message: Message, checking: _Checking) -> bool:
         """Checks an event, and adds it to what is accepted or rejected."""
+        package, caller, ids = checking.package, checking.caller, checking.ids
         if caller.companies is not None and (fault := foreign_company(message.document, caller)):
             package.rejected.append(RejectedMessage(message.index, fault))
             return False
@@ -170,7 +194,12 @@ class Collector:
             package.accepted.append((message.index, event_id, b""))
             package.duplicates[message.index] = first
             return True
-        violation = self._schema_check and self._schema_check.check(message, line, event_id, package.received_at)
+        violation = None
+        if self._schema_check is not None:
+            check = self._schema_check.check
+            if checking.span is not None:
+                check = partial(checking.span.call, check)
+            violation = check(message, line, event_id, package.received_at)
         if violation:
             _add_rejection(package, message.index, *violation)
         else:
@@ -183,6 +212,7 @@ class Collector:
         return reject(fault, stage=STAGE, raw=raw, run_id=self._run_id, rejected_at=package.received_at)
 
     def _count(self, package: CheckedPackage, caller: Caller) -> None:
+        note_events(len(package.accepted), len(package.rejected))
         self._metrics.count_accepted(caller.name, len(package.accepted) - len(package.duplicates))
         self._metrics.count_duplicates(caller.name, len(package.duplicates))
         for message in package.rejected:
@@ -201,3 +231,13 @@ def _add_rejection(package: CheckedPackage, index: int, fault: RejectRecord, rej
 def _is_small(body: bytes) -> bool:
     """Whether a body is parsed in no time. Bytes alone do not tell: 20,000 of them may be 10,000 broken events."""
     return len(body) <= _LOOP_BYTES and body.count(b",") + body.count(b"\n") <= _LOOP_SEPARATORS
+
+
+async def _all_done(writes: list[Coroutine[Any, Any, None]]) -> None:
+    """Waits for all writes, so that the response is true of each; raises the error of the first that failed."""
+    if len(writes) == 1:
+        await writes[0]
+        return
+    for outcome in await asyncio.gather(*writes, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome

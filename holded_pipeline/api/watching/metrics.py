@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
 
+from holded_pipeline.api.this_worker import this_worker
 from holded_pipeline.model.errors import ConfigurationError, TransientError
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -13,10 +16,15 @@ _COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 10_000)
 
 
 class Metrics:
-    """The metrics of one app. Labels have the names of API keys, never the keys."""
+    """The metrics of one app. Labels have the names of API keys, never the keys.
+
+    In a worker of `serve` counters and histograms are in files that all workers share, see `share_metrics`: what any
+    worker writes as text is the sum of all, those that ended included.
+    """
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
+        self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self._requests = Counter(
             "holded_api_requests", "Responses sent", ["method", "route", "status"], registry=registry
         )
@@ -39,10 +47,18 @@ class Metrics:
         self._spooled = Counter("holded_api_spooled_groups", "Groups written to the spool", registry=registry)
         self._drained = Counter("holded_api_drained_groups", "Groups of the spool stored", registry=registry)
         self._spool_errors = Counter("holded_api_spool_errors", "Errors of the spool", ["kind"], registry=registry)
+        self._replaced = Counter(
+            "holded_api_replaced_workers", "Workers started in place of one that ended", registry=registry
+        )
+        self.add_gauge("workers", "Processes that answer", lambda: 1)
 
     def add_gauge(self, name: str, description: str, value: Callable[[], float]) -> None:
-        """Adds a gauge whose value is computed for each scrape."""
-        Gauge(f"holded_api_{name}", description, registry=self._registry).set_function(value)
+        """Adds a gauge whose value is computed for each scrape; those of several workers are added up."""
+        self._gauges[f"holded_api_{name}"] = (description, value)
+
+    def gauge_values(self) -> dict[str, float]:
+        """The gauges of this process."""
+        return {name: float(value()) for name, (_, value) in self._gauges.items()}
 
     def count_response(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts a response and its time."""
@@ -98,6 +114,37 @@ class Metrics:
         """Counts a failure of the spool: `full`, `disk` or `damaged`."""
         self._spool_errors.labels(kind).inc()
 
-    def text(self) -> bytes:
-        """All metrics in the Prometheus text format."""
-        return generate_latest(self._registry)
+    def count_replaced_worker(self) -> None:
+        """Counts a worker that replaces one that ended."""
+        self._replaced.inc()
+
+    def text(self, gauges_of_others: Iterable[Mapping[str, float]] = ()) -> bytes:
+        """All metrics in the Prometheus text format.
+
+        Args:
+            gauges_of_others: the gauges of the other workers.
+        """
+        worker = this_worker()
+        counts = generate_latest(self._registry)
+        if worker is not None:
+            shared = CollectorRegistry()
+            MultiProcessCollector(shared, path=str(worker.folder))  # type: ignore[no-untyped-call]
+            counts = generate_latest(shared)
+        gauges = CollectorRegistry()
+        gauges.register(_GaugeSums(self._gauges, [self.gauge_values(), *gauges_of_others]))
+        return counts + generate_latest(gauges)
+
+
+class _GaugeSums:
+    """Collects the sums of gauges."""
+
+    def __init__(
+        self, gauges: Mapping[str, tuple[str, Callable[[], float]]], values: Iterable[Mapping[str, float]]
+    ) -> None:
+        self._gauges = gauges
+        self._values = list(values)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges, each with one value."""
+        for name, (description, _) in self._gauges.items():
+            yield GaugeMetricFamily(name, description, sum(each.get(name, 0.0) for each in self._values))
