@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 import holded_pipeline.api
-from holded_pipeline.api import create_app
+from holded_pipeline.api import ApiKey, create_app
 from holded_pipeline.api.watching.json_logging import JsonFormatter, process_logging
 
 API = Path(holded_pipeline.api.__file__).parent
@@ -48,7 +48,7 @@ def lines():
 
 
 def test_each_response_has_a_request_id_which_problems_name(api):
-    client = api(keys={"wallet": KEY})
+    client = api(keys={"wallet": ApiKey(KEY, scopes=["admin"])})
     plain = client.get("/health", headers={"X-Request-ID": "order-7.b:2"})
     assert plain.headers["X-Request-ID"] == "order-7.b:2"
     for unfit in ("", "x" * 65, "a b", "a;b", "\x1b[31m", "é".encode()):
@@ -60,7 +60,7 @@ def test_each_response_has_a_request_id_which_problems_name(api):
 
 
 def test_a_line_says_what_a_request_was_and_never_a_key_or_a_body(api, lines):
-    client = api(keys={"wallet": KEY}, log_format="json")
+    client = api(keys={"wallet": ApiKey(KEY, scopes=["admin"])}, log_format="json")
     sent = b'[{"secret": "hunter2"}, 7]'
     headers = {"X-API-Key": KEY, "Content-Type": "application/json", "X-Request-ID": "one"}
     answer = client.post("/collect?token=hunter2", content=sent, headers=headers)
@@ -116,7 +116,7 @@ def test_an_error_is_logged_under_the_request_id(api, lines, monkeypatch):
 
 
 def test_pages_of_named_origins_may_call_and_a_preflight_needs_no_key(api):
-    client = api(keys={"wallet": KEY}, cors_origins=[ORIGIN])
+    client = api(keys={"wallet": ApiKey(KEY, scopes=["admin"])}, cors_origins=[ORIGIN])
     allowed = client.options("/collect", headers=PREFLIGHT)
     assert (allowed.status_code, allowed.headers["Access-Control-Allow-Origin"]) == (200, ORIGIN)
     assert "Access-Control-Allow-Credentials" not in allowed.headers
@@ -130,7 +130,7 @@ def test_pages_of_named_origins_may_call_and_a_preflight_needs_no_key(api):
 
 
 def test_without_the_option_no_page_may_call(api):
-    client = api(keys={"wallet": KEY})
+    client = api(keys={"wallet": ApiKey(KEY, scopes=["admin"])})
     assert client.options("/collect", headers=PREFLIGHT).status_code == 405
     assert "Access-Control-Allow-Origin" not in client.get("/health", headers={"Origin": ORIGIN}).headers
 
@@ -143,7 +143,7 @@ def test_wrong_origins_are_named(nowhere):
         create_app(nowhere, cors_origins=ORIGIN)
     with pytest.raises(ValueError, match="without API keys would let every web page"):
         create_app(nowhere, cors_origins=["*"])
-    create_app(nowhere, cors_origins=["*"], keys={"wallet": KEY})
+    create_app(nowhere, cors_origins=["*"], keys={"wallet": ApiKey(KEY, scopes=["admin"])})
     with pytest.raises(ValueError, match="log_format must be one of text, json, not 'xml'"):
         create_app(nowhere, log_format="xml")
 
@@ -183,7 +183,7 @@ def test_opentelemetry_is_not_imported_without_the_option():
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/openapi.json"])
 def test_head_is_get_without_a_body(api, path):
-    client = api(keys={"wallet": KEY})
+    client = api(keys={"wallet": ApiKey(KEY, scopes=["admin"])})
     headers = {"X-API-Key": KEY}
     assert client.head(path, headers=headers).status_code == client.get(path, headers=headers).status_code == 200
     assert "head" not in client.get("/openapi.json").json()["paths"].get(path, {})

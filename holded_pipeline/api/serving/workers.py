@@ -170,11 +170,11 @@ def _remove_folder_of_the_dead(worker: Worker) -> None:
     parent = multiprocessing.parent_process()
     if parent is None or parent.is_alive():
         return
-    if not any(_answers(worker.socket_of(number)) for number in range(worker.count)):
+    if not any(_has_listener(worker.socket_of(number)) for number in range(worker.count)):
         shutil.rmtree(worker.folder, ignore_errors=True)
 
 
-def _answers(path: Path) -> bool:
+def _has_listener(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
         client.connect(str(path))
         return True
