@@ -16,7 +16,9 @@ from pathlib import Path
 import holded_pipeline as hp
 from holded_pipeline.local.ports import free_ports
 
-API = Path(__file__).parent.parent / "examples" / "collect_api.py"
+HERE = Path(__file__).parent
+API = HERE.parent / "examples" / "collect_api.py"
+NAIVE = HERE / "naive_collect.py"
 GROUPED = ("--max-wait", "0.02")
 EACH = ("--max-wait", "0", "--group-packages", "1")
 _START_SECONDS = 60.0
@@ -26,6 +28,21 @@ def ours(lake: hp.MinIO, port: int, *arguments: str) -> list[str]:
     """The command of our API."""
     store = ("--minio", lake.endpoint, "--bucket", lake.bucket, "--access-key", lake.access_key)
     return [str(API), "--port", str(port), "--rate", "none", *store, *arguments]
+
+
+def naive(lake: hp.MinIO, port: int) -> list[str]:
+    """The command of the API as people write it first."""
+    return [str(NAIVE), str(port), lake.endpoint, lake.bucket, lake.access_key]
+
+
+def processes_of(pid: int) -> list[int]:
+    """A process and those that it started."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout  # noqa: S607
+    parents = [tuple(map(int, line.split())) for line in listed.splitlines()]
+    found = [pid]
+    for parent in found:  # it grows while it is read
+        found += [child for child, of in parents if of == parent]
+    return found
 
 
 @contextlib.contextmanager

@@ -1,7 +1,9 @@
 """Kills the ingestion API under load, many times, and looks for every acknowledged event.
 
     python benchmarks/collect_kill.py --kills 20
-    python benchmarks/collect_kill.py --kills 20 --spool    the store is killed, too, in every second round
+    python benchmarks/collect_kill.py --kills 20 --spool        the store is killed, too, in every second round
+    python benchmarks/collect_kill.py --kills 20 --workers 4    of four processes one is killed, or all, in turn
+    python benchmarks/collect_kill.py --kills 20 --naive        an API as people write it first, `naive_collect.py`
 
 With `--spool` half of the kills are in an outage, or while the spool is drained after one. Then each acknowledged event
 must be in the store exactly once.
@@ -16,26 +18,32 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import random
 import secrets
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
-from api_process import EACH, GROUPED, api
+from api_process import EACH, GROUPED, api, naive, ours, processes_of, running
 
 import holded_pipeline as hp
+from holded_pipeline.local.ports import free_ports
 
 _MOST = 1_000
 _DRAIN_SECONDS = 300.0
+_AFTER_SECONDS = 1.0
 
 
 async def _until_killed(url: str, key: str, kill_after: float, kill: Callable[[], None], senders: int) -> list[str]:
-    """Sends until the API is killed; returns the acknowledged ids."""
+    """Sends until the API is killed, and a moment longer if others answer then; returns the acknowledged ids."""
     acknowledged: list[str] = []
     headers = {"X-API-Key": key}
     async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=senders)) as session:
@@ -46,21 +54,29 @@ async def _until_killed(url: str, key: str, kill_after: float, kill: Callable[[]
                 while True:
                     async with session.post(f"{url}/collect", json=package) as answer:
                         collected = await answer.json()
-                        acknowledged.extend(each["event_id"] for each in collected.get("accepted", ()))
+                        acknowledged.extend(map(_id_of, collected.get("accepted", ())))
             except (aiohttp.ClientError, ValueError):
                 return
 
         senders_at_work = [asyncio.create_task(send(number)) for number in range(senders)]
         await asyncio.sleep(kill_after)
         kill()
-        await asyncio.gather(*senders_at_work)
+        await asyncio.wait(senders_at_work, timeout=_AFTER_SECONDS)
+        for each in senders_at_work:
+            each.cancel()
+        await asyncio.gather(*senders_at_work, return_exceptions=True)
     return acknowledged
+
+
+def _id_of(accepted: Any) -> str:
+    """Ours lists an object for each event, the naive API its id."""
+    return str(accepted["event_id"] if isinstance(accepted, dict) else accepted)
 
 
 def stored_ids(lake: hp.MinIO) -> Counter[str]:
     """How often each event id is in the bucket."""
     filesystem = lake.filesystem()
-    keys = filesystem.find(f"{lake.bucket}/raw")
+    keys = [key for prefix in ("raw", "naive") for key in filesystem.find(f"{lake.bucket}/{prefix}")]
     return Counter(json.loads(line)["event_id"] for key in keys for line in filesystem.cat(key).splitlines())
 
 
@@ -105,12 +121,45 @@ def _kill_with_outages(arguments: argparse.Namespace, stack: hp.local.Stack, key
     return acknowledged
 
 
+def _kill_processes(arguments: argparse.Namespace, lake: hp.MinIO, key: str) -> set[str]:
+    """Kills the API, or one of its workers; returns the acknowledged ids."""
+    acknowledged = set[str]()
+    for number in range(arguments.kills):
+        after = random.uniform(0.3, 2.5)  # noqa: S311  any moment will do
+        port = free_ports(1)[0]
+        settings = [*(EACH if number % 3 == 2 else GROUPED)]  # noqa: PLR2004  the third
+        if arguments.workers > 1:
+            settings += ["--workers", str(arguments.workers)]
+        command = naive(lake, port) if arguments.naive else ours(lake, port, *settings)
+        with running(command, lake, key, port) as process:
+            one = arguments.workers > 1 and number % 2 == 0
+            kill = partial(_kill_a_worker if one else _kill_all, process.pid)
+            url = f"http://127.0.0.1:{port}"
+            ids = asyncio.run(_until_killed(url, key, after, kill, arguments.senders))
+        acknowledged.update(ids)
+        print(f"kill {number + 1} after {after:.1f} s: {len(ids):,} acknowledged", flush=True)
+    return acknowledged
+
+
+def _kill_all(pid: int) -> None:
+    for each in processes_of(pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
+
+
+def _kill_a_worker(pid: int) -> None:
+    workers = [each for each in processes_of(pid)[1:] if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    os.kill(random.choice(workers), signal.SIGKILL)  # noqa: S311  any worker will do
+
+
 def main() -> int:
     """Returns 0 if no acknowledged event was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10, help="how many (default: 10)")
     parser.add_argument("--senders", type=int, default=32, help="at one time (default: 32)")
     parser.add_argument("--spool", action="store_true", help="with a spool, and outages of the store")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the API (default: 1)")
+    parser.add_argument("--naive", action="store_true", help="an API as people write it first")
     arguments = parser.parse_args()
     if not 0 < arguments.kills <= _MOST:
         parser.error("--kills is between 1 and 1,000")
@@ -120,12 +169,7 @@ def main() -> int:
             acknowledged = _kill_with_outages(arguments, stack, key, Path(folder))
             return _report(acknowledged, stored_ids(stack.minio), once=True)
         lake = stack.new_bucket()
-        for number in range(arguments.kills):
-            after = random.uniform(0.3, 2.5)  # noqa: S311  any moment will do
-            with api(lake, key, *(EACH if number % 3 == 2 else GROUPED)) as (url, process):  # noqa: PLR2004  the third
-                ids = asyncio.run(_until_killed(url, key, after, process.kill, arguments.senders))
-            acknowledged.update(ids)
-            print(f"kill {number + 1} after {after:.1f} s: {len(ids):,} acknowledged", flush=True)
+        acknowledged = _kill_processes(arguments, lake, key)
         return _report(acknowledged, stored_ids(lake), once=False)
 
 

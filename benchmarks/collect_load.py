@@ -25,12 +25,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import raw_client
-from api_process import ours, running
+from api_process import naive, ours, processes_of, running
 
 import holded_pipeline as hp
 from holded_pipeline.local.ports import free_ports
 
-NAIVE = Path(__file__).parent / "naive_collect.py"
 _LONGEST = 3_600
 _ACCEPTED = 202
 
@@ -42,7 +41,7 @@ def contestants(lake: hp.MinIO, port: int, workers: Sequence[int]) -> dict[str, 
         for count in workers
     }
     each = {"ours, an object each": ours(lake, port, "--max-wait", "0", "--group-packages", "1")}
-    return {**grouped, **each, "naive": [str(NAIVE), str(port), lake.endpoint, lake.bucket, lake.access_key]}
+    return {**grouped, **each, "naive": naive(lake, port)}
 
 
 def requests_of(size: int, key: str) -> list[bytes]:
@@ -71,16 +70,6 @@ def compare(arguments: argparse.Namespace, lake: hp.MinIO, key: str) -> None:
                 f"{1e6 * cpu / count:>8,.0f} {count - answers.statuses[_ACCEPTED]:>8,}",
                 flush=True,
             )
-
-
-def processes_of(pid: int) -> list[int]:
-    """A process and those that it started."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout  # noqa: S607
-    parents = [tuple(map(int, line.split())) for line in listed.splitlines()]
-    found = [pid]
-    for parent in found:  # it grows while it is read
-        found += [child for child, of in parents if of == parent]
-    return found
 
 
 def cpu_seconds(pid: int) -> float:
