@@ -96,6 +96,13 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def notebooks(session: nox.Session) -> None:
+    """The notebooks of the examples, each in a kernel of its own."""
+    session.install("-e", ".[dev,notebook]", "nbclient")
+    session.run("pytest", "-n0", "tests/notebooks", *session.posargs)
+
+
+@nox.session
 def plugin(session: nox.Session) -> None:
     """The example plugin, installed from its wheel: its own tests, and the main job with its enricher by name."""
     dist = Path(session.create_tmp()).resolve()

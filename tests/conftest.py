@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,9 @@ from hypothesis import settings
 
 import holded_pipeline as hp
 from holded_pipeline import local
+
+if importlib.util.find_spec("nbclient") is None or importlib.util.find_spec("ipykernel") is None:
+    collect_ignore = ["notebooks"]  # pandas makes each process start slowly: .ci/run and nox run them by themselves
 
 # By default the same code passes or fails each time; HYPOTHESIS_PROFILE=search looks for new cases at random.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)

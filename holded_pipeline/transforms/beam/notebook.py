@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -24,6 +25,7 @@ def require_notebook_packages() -> None:
     ipython: Any = sys.modules.get("IPython")
     if ipython is None or ipython.get_ipython() is None:
         return
+    logging.getLogger(_NEEDED_IN_IPYTHON).addFilter(_is_wanted)
     try:
         importlib.import_module(_NEEDED_IN_IPYTHON)
     except Exception as error:  # pandas of another version fails in many ways
@@ -32,6 +34,11 @@ def require_notebook_packages() -> None:
             f"{_version_of('pandas')} ({type(error).__name__}: {error}). Run: pip install '.[notebook]' in a clone of "
             "holded_pipeline, or pip install 'pandas<2.4', and restart the kernel"
         ) from error
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    """Leaves out Beam's warning that its own pictures of collections need more packages: nothing here shows them."""
+    return "PCollection visualization" not in record.getMessage()
 
 
 def _version_of(package: str) -> str:
