@@ -1,0 +1,65 @@
+"""Servers that outlive a block, and a password that libpq finds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import holded_pipeline as hp
+from holded_pipeline import local
+
+HELD_BY_A_NAME = """
+import os, psycopg, holded_pipeline as hp
+servers = hp.local.start()
+print(servers.folder, psycopg.connect(servers.postgres.url).execute("SELECT 1").fetchone()[0], flush=True)
+"""
+
+
+def test_servers_run_until_they_are_stopped(monkeypatch):
+    for name in ("PGPASSWORD", "PGPASSFILE"):
+        monkeypatch.delenv(name, raising=False)
+    servers = local.start()
+    with local.stack() as others:
+        with pytest.raises(hp.ConfigurationError, match="end of their block"):
+            others.stop()
+        for each in (servers, others):
+            psycopg.connect(each.postgres.url).close()
+    psycopg.connect(servers.postgres.url).close()  # after the newer ones have ended
+    assert servers.minio.endpoint in servers._repr_html_()
+    servers.stop()
+    servers.stop()
+    assert not servers.folder.exists()
+    assert "PGPASSFILE" not in os.environ
+
+
+def test_servers_stop_when_the_process_ends():
+    environment = {name: value for name, value in os.environ.items() if name != "PGPASSWORD"}
+    done = subprocess.run(
+        [sys.executable, "-c", HELD_BY_A_NAME], capture_output=True, text=True, check=True, env=environment
+    )
+    folder, found = done.stdout.split()
+    assert found == "1"
+    assert not Path(folder).exists()
+
+
+def test_a_password_file_of_the_user_is_left_alone(monkeypatch, tmp_path):
+    own = tmp_path / "own"
+    monkeypatch.setenv("PGPASSFILE", str(own))
+    with local.stack() as stack:
+        assert os.environ["PGPASSFILE"] == str(own)
+        assert not (stack.folder / "pgpass").exists()
+    assert os.environ["PGPASSFILE"] == str(own)
+
+
+def test_lines_of_the_users_own_file_go_on_counting(monkeypatch, tmp_path):
+    monkeypatch.delenv("PGPASSFILE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".pgpass").write_text("db.example:5432:*:me:secret\n")
+    with local.stack() as stack:
+        assert (stack.folder / "pgpass").read_text().endswith("db.example:5432:*:me:secret\n")
+        assert (stack.folder / "pgpass").stat().st_mode & 0o777 == 0o600
