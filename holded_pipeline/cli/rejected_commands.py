@@ -82,7 +82,10 @@ def show_rejected(context: CommandContext, rejection_id: str) -> None:
 @click.option("--max-attempts", type=click.IntRange(1), default=5, help="Records tried so often stay.  [default: 5]")
 @shared_options()
 def forecast_rejected(context: CommandContext, **options: Any) -> None:
-    """Say how many rejected records would pass now, and why the others would not; nothing is written."""
+    """Say how many rejected records would pass now, and why the others would not; nothing is written.
+
+    It does not ask the tables: a record that one would reject, as an id_conflict for example, passes here.
+    """
     found = _forecast(Flow.of(context.settings), options)
     context.out.document(_document_of(found), str(found))
 

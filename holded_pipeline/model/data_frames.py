@@ -16,5 +16,7 @@ def data_frame(rows: Iterable[Mapping[str, Any]]) -> Any:
     try:
         pandas = importlib.import_module("pandas")  # it is optional, and takes long
     except ImportError:
-        raise ImportError("to_pandas needs pandas: pip install pandas; or iterate, which needs nothing") from None
+        raise ImportError(
+            "to_pandas needs pandas: pip install 'pandas<2.4', which Beam knows; or iterate, which needs nothing"
+        ) from None
     return pandas.DataFrame(list(rows))

@@ -106,7 +106,7 @@ REASONS: tuple[CodeReference, ...] = (
     CodeReference("nul_character", "read", "a string holds U+0000, which PostgreSQL cannot store", "remove it"),
     CodeReference(
         "number_too_large",
-        "read",
+        "collect, read",
         "a number that has over 4,300 digits before its point when it is written out, or numbers that grow by too much",
         "send it as text, or with a smaller exponent",
     ),
@@ -129,7 +129,7 @@ REASONS: tuple[CodeReference, ...] = (
         "split it, or allow more; see `ReadMinIO`",
     ),
     CodeReference("row_error", "write", "your row function raised an exception", "fix it, or raise `RejectRecord`"),
-    CodeReference("schema_violation", "validate", "the document breaks its schema", "see its violations"),
+    CodeReference("schema_violation", "collect, validate", "the document breaks its schema", "see its violations"),
     CodeReference(
         "subject_error", "validate", "no subject can be determined for the event", "fix the template or the function"
     ),

@@ -30,7 +30,9 @@ class Outcome(NamedTuple):
             (".passed", self.passed, "pass it to the next transform"),
             (".rejected", self.rejected, "write it with hp.WriteRejected"),
         ]
-        return html_table(rows, caption="Outcome: nothing has run yet; run the pipeline with hp.run(pipeline)")
+        return html_table(
+            rows, caption="Outcome: two collections of a pipeline; hp.run(pipeline) shows counts, hp.events(…) values"
+        )
 
 
 @attrs.frozen

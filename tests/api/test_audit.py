@@ -10,6 +10,7 @@ import pytest
 
 from holded_pipeline.api import ApiKey, Limits
 from holded_pipeline.api.access.audit import Audit
+from holded_pipeline.api.watching.json_logging import process_logging
 
 KEY, OLD, SHOP = "a-key-of-24-characters-1", "a-key-of-24-characters-2", "a-key-of-24-characters-3"
 PAST = datetime.now(UTC) - timedelta(days=1)
@@ -70,3 +71,10 @@ def test_endless_refusals_write_few_lines_and_are_counted(lines):
     assert len(lines()) == 102
     assert counted == {"wrong_key": 5_001, "expired_key": 500}
     assert len(audit._of_address) == 1
+
+
+def test_changes_of_keys_are_shown_where_nothing_else_is_set_up(capfd, monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    with process_logging("text", "warning"):
+        logging.getLogger("holded_pipeline.audit").info("keys.toml was changed")
+    assert "INFO holded_pipeline.audit: keys.toml was changed" in capfd.readouterr().err

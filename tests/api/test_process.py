@@ -6,7 +6,12 @@ import contextlib
 import signal
 
 import httpx
+import pytest
 from api_load import Load
+from fastapi import FastAPI
+
+import holded_pipeline as hp
+from holded_pipeline.api import serve
 
 
 def test_kill_9_under_load_loses_no_acknowledged_event(process, stored):
@@ -34,3 +39,8 @@ def test_sigterm_under_load_stores_accepted_packages(process, stored):
     assert load.statuses <= {202, 503}
     with contextlib.suppress(httpx.TransportError):
         raise AssertionError(httpx.get(f"{api.url}/health").text)
+
+
+def test_serve_says_what_it_takes():
+    with pytest.raises(hp.ConfigurationError, match="what create_app returned"):
+        serve(FastAPI())

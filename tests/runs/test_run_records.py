@@ -66,7 +66,7 @@ def test_a_number_of_runs_below_zero_is_refused(db):
 
 def test_without_pandas_the_error_says_what_to_install(monkeypatch, three_runs):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match="pip install pandas") as raised:
+    with pytest.raises(ImportError, match="pip install 'pandas") as raised:
         three_runs.to_pandas()
     assert raised.value.__suppress_context__
 
@@ -115,7 +115,7 @@ def test_a_data_frame_has_a_row_for_each_run(three_runs, monkeypatch):
 
 def test_without_pandas_a_data_frame_says_what_to_install(three_runs, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match="pip install pandas"):
+    with pytest.raises(ImportError, match="pip install 'pandas"):
         three_runs.to_pandas()
 
 

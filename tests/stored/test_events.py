@@ -91,7 +91,7 @@ def test_a_table_where_pandas_is_installed_and_a_plain_error_where_not(lake):
     put(lake, a=json.dumps(flat(0, n=1)).encode(), b=json.dumps(early).encode())
     found = hp.events(lake, "raw/", envelope="flat", timestamps=hp.Timestamps(earliest=None))
     if importlib.util.find_spec("pandas") is None:
-        with pytest.raises(ImportError, match="pip install pandas"):
+        with pytest.raises(ImportError, match="pip install 'pandas"):
             found.to_pandas()
         return
     frame = found.to_pandas()

@@ -95,7 +95,7 @@ def test_wrong_arguments_are_refused_at_once(lake):
 def test_a_table_where_pandas_is_installed_and_a_plain_error_where_not(lake_with_rejections):
     found = hp.rejected(lake_with_rejections, reason="missing_field")
     if importlib.util.find_spec("pandas") is None:
-        with pytest.raises(ImportError, match="pip install pandas"):
+        with pytest.raises(ImportError, match="pip install 'pandas"):
             found.to_pandas()
         return
     frame = found.to_pandas()

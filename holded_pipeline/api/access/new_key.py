@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from datetime import UTC
+from datetime import UTC, datetime
 
 import attrs
 
@@ -40,7 +40,7 @@ class NewKey:
 
     def toml(self) -> str:
         """The entry as TOML, to be appended to a key file."""
-        lines = ["[[keys]]"]
+        lines = [f"[[keys]]  # made {datetime.now(UTC):%Y-%m-%d}"]
         for name, value in self.document().items():
             # A JSON string is a TOML one as well; a time has no quotes.
             lines.append(f"{name} = {value if name == 'expires_at' else json.dumps(value, ensure_ascii=False)}")

@@ -66,7 +66,12 @@ def serve(
     if workers > 1:
         require_no_import()
     built = app if isinstance(app, FastAPI) else app()
-    service: Service = built.state.service
+    service: Service | None = getattr(built.state, "service", None)
+    if service is None:
+        raise ConfigurationError(
+            "serve takes what create_app returned, and this app was made in another way; run an application that "
+            "mounts it with its own server, such as uvicorn.run(app)"
+        )
     if not service.authenticator.has_keys and host != "localhost" and not is_loopback(host):
         raise ValueError(f"without API keys the API listens on loopback only, not on {host}; give create_app keys")
     if private_key is not None and certificate is None:

@@ -14,6 +14,7 @@ from holded_pipeline.api.watching.request_log import REQUEST_LOGGER
 
 LogFormat = Literal["text", "json"]
 LOG_FORMATS: Final = ("text", "json")
+_AUDIT_LOGGER = "holded_pipeline.audit"
 _UVICORN_LOGGERS: Final = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
 
@@ -52,8 +53,12 @@ def process_logging(log_format: LogFormat, level: str) -> Iterator[dict[str, Any
     Yields:
         The arguments for `uvicorn.Config`.
     """
+    audit = logging.getLogger(_AUDIT_LOGGER)
+    if audit.level == logging.NOTSET:
+        audit.setLevel(logging.INFO)  # a change of the keys is an INFO
     if log_format == "text":
-        yield {"log_level": level}
+        with _shown(audit):
+            yield {"log_level": level}
         return
     root = logging.getLogger()
     handler = logging.StreamHandler()
@@ -72,3 +77,18 @@ def process_logging(log_format: LogFormat, level: str) -> Iterator[dict[str, Any
         logging.captureWarnings(capture=False)
         requests.setLevel(level_before)
         root.handlers = before
+
+
+@contextlib.contextmanager
+def _shown(logger: logging.Logger) -> Iterator[None]:
+    """Shows a logger's records on stderr, where nothing else is set up for them: Python's last resort drops INFO."""
+    if logger.hasHandlers():
+        yield
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
