@@ -208,6 +208,16 @@ def test_tls_serves_and_bounds_handshakes(nowhere, certificate, monkeypatch):
         wait_until(lambda: served.held == 0)  # the stalled handshakes
 
 
+def test_an_idle_connection_over_tls_does_not_delay_the_stop(nowhere, certificate):
+    app = create_app(nowhere, limits=Limits(stall_seconds=25.0))
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    with Served(app, tls=server_tls(certificate)) as served, httpx.Client(verify=trusting) as idle:
+        assert idle.get(f"https://127.0.0.1:{served.port}/health").status_code == 200
+        began = time.monotonic()
+        served.stop()
+        assert time.monotonic() - began < 15
+
+
 def test_tls_below_1_2_and_bytes_that_are_no_tls_are_refused(nowhere, certificate, caplog):
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.check_hostname, old.verify_mode = False, ssl.CERT_NONE

@@ -139,6 +139,9 @@ class BoundedConnection(HttpToolsProtocol):
             if self._table.is_stopping:
                 self.abort()
             return
+        if self._table.is_stopping and not self._is_busy and self._tcp.unsent().is_empty:
+            self.abort()  # over TLS the client would have to confirm the end, which one that is idle does not
+            return
         if not self._may_be_unsent and not self._is_busy:
             return
         unsent = self._tcp.unsent()
