@@ -12,6 +12,7 @@ import time
 import pytest
 
 import holded_pipeline as hp
+from holded_pipeline.api.serving import supervisor
 from holded_pipeline.api.serving.supervisor import StartedWorker, Supervisor
 
 FORK = multiprocessing.get_context("fork")  # these do nothing, so it is enough
@@ -81,6 +82,40 @@ def test_a_worker_that_ends_at_once_is_replaced_later_and_later(caplog):
     assert [record.message.partition("ended ")[2] for record in caplog.records] == [
         f"with exit code 5; another one starts in {seconds} s" for seconds in ("0.5", "1", "2")
     ]
+
+
+def test_a_worker_that_the_system_cannot_start_ends_none_of_the_others(caplog):
+    workers = Workers()
+
+    def start(number, is_replacement):
+        if number == 1 and not failures:
+            failures.append(number)
+            raise OSError(24, "Too many open files")
+        return workers.start(number, is_replacement)
+
+    failures = []
+    send_after(1.5, signal.SIGTERM)  # it is tried again after 0.5 s
+    with caplog.at_level(logging.WARNING):
+        Supervisor(start, 3).run(lambda: None)
+    assert sorted(workers.started) == [(0, False), (1, False), (2, False)]
+    assert [process.exitcode for process in workers.processes] == [0, 0, 0]
+    [record] = caplog.records
+    assert "worker 1 cannot be started: [Errno 24] Too many open files; it is tried again in 0.5 s" in record.message
+
+
+def test_a_worker_that_was_never_ready_is_not_replaced_at_once(caplog, monkeypatch):
+    monkeypatch.setattr(supervisor, "_STABLE_SECONDS", 0.0)  # as if its start had taken longer than that
+    workers = Workers()
+
+    def start(number, is_replacement):
+        workers._target = work_that_fails if number else work
+        return workers.start(number, is_replacement)
+
+    send_after(1.0, signal.SIGTERM)
+    with caplog.at_level(logging.WARNING):
+        Supervisor(start, 2).run(lambda: None)
+    assert workers.started == [(0, False), (1, False), (1, True)]
+    assert "another one starts in 0.5 s" in caplog.records[0].message
 
 
 def test_a_second_ctrl_c_reaches_the_workers():

@@ -18,7 +18,7 @@ import attrs
 
 from holded_pipeline.model.errors import ConfigurationError
 
-_STABLE_SECONDS: Final = 10.0  # a worker that ran for so long is replaced at once when it ends
+_STABLE_SECONDS: Final = 10.0  # a worker that was ready and ran for so long is replaced at once when it ends
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 30.0
 _logger = logging.getLogger("holded_pipeline.api")
@@ -40,6 +40,7 @@ class _Place:
         number: from 0.
         worker: the one that runs; None while the next one has to wait.
         started_at: when it started.
+        was_ready: whether that one became ready.
         starts: how many workers this place had.
         early_ends: how many of the last ones ended soon after their start.
         next_start: when the next one starts.
@@ -48,6 +49,7 @@ class _Place:
     number: int
     worker: StartedWorker | None = None
     started_at: float = 0.0
+    was_ready: bool = False
     starts: int = 0
     early_ends: int = 0
     next_start: float = 0.0
@@ -85,7 +87,7 @@ class Supervisor:
             try:
                 if self._first_is_ready(wakeup):
                     for place in self._places[1:]:
-                        self._start(place)
+                        self._try_start(place)
                     while not self._signals:
                         self._wait(wakeup)
                         self._replace_ended()
@@ -96,8 +98,18 @@ class Supervisor:
 
     def _start(self, place: _Place) -> None:
         place.worker = self._start_worker(place.number, place.starts > 0)
-        place.started_at = time.monotonic()
+        place.started_at, place.was_ready = time.monotonic(), False
         place.starts += 1
+
+    def _try_start(self, place: _Place) -> None:
+        """Starts a worker, or later if the system has no memory, processes or files for it: the others go on."""
+        try:
+            self._start(place)
+        except OSError as error:
+            seconds = self._let_wait(place, time.monotonic(), is_early=True)
+            _logger.error(  # noqa: TRY400  the message says it all
+                "worker %d cannot be started: %s; it is tried again in %g s", place.number, error, seconds
+            )
 
     def _first_is_ready(self, wakeup: int) -> bool:
         """Whether the first worker became ready; False if a signal came before."""
@@ -108,6 +120,7 @@ class Supervisor:
             if ready in wait([ready, wakeup]):
                 with contextlib.suppress(EOFError):
                     ready.recv()
+                    first.was_ready = True
                     return True
                 first.worker.process.join()
                 raise ConfigurationError(
@@ -130,18 +143,23 @@ class Supervisor:
             if place.worker is not None and place.worker.process.exitcode is not None:
                 self._note_end(place, place.worker.process, now)
             if place.worker is None and place.next_start <= now and not self._signals:
-                self._start(place)
+                self._try_start(place)
 
     def _note_end(self, place: _Place, process: BaseProcess, now: float) -> None:
-        is_early = now - place.started_at < _STABLE_SECONDS
-        place.early_ends = place.early_ends + 1 if is_early else 0
-        seconds = min(_FIRST_WAIT * 2 ** min(place.early_ends - 1, 10), _LONGEST_WAIT) if is_early else 0.0
-        place.next_start = now + seconds
+        is_early = now - place.started_at < _STABLE_SECONDS or not _became_ready(place)
+        seconds = self._let_wait(place, now, is_early=is_early)
         place.worker = None
         when = f"in {seconds:g} s" if seconds else "now"
         _logger.warning(
             "worker %d (process %s) %s; another one starts %s", place.number, process.pid, _how_it_ended(process), when
         )
+
+    def _let_wait(self, place: _Place, now: float, *, is_early: bool) -> float:
+        """Sets when the next worker of a place starts; returns in how many seconds that is."""
+        place.early_ends = place.early_ends + 1 if is_early else 0
+        seconds = min(_FIRST_WAIT * 2 ** min(place.early_ends - 1, 10), _LONGEST_WAIT) if is_early else 0.0
+        place.next_start = now + seconds
+        return seconds
 
     def _end_all(self, wakeup: int) -> None:
         """Asks all workers to end, and returns when they have: what they accepted is stored."""
@@ -197,6 +215,14 @@ class Supervisor:
 def _empty(wakeup: int) -> None:
     with contextlib.suppress(BlockingIOError):
         os.read(wakeup, 64)
+
+
+def _became_ready(place: _Place) -> bool:
+    """Whether the worker of a place, which has ended, was ready before: a start may take longer than it then runs."""
+    if place.worker is not None and not place.was_ready:
+        with contextlib.suppress(EOFError, OSError):
+            place.was_ready = place.worker.ready.poll() and bool(place.worker.ready.recv())
+    return place.was_ready
 
 
 def _how_it_ended(process: BaseProcess) -> str:
