@@ -153,6 +153,7 @@ def test_health_on_its_own_port_answers_while_the_public_one_is_full(nowhere):
         wait_until(lambda: served.held == 1)
         url = f"http://127.0.0.1:{health_port}"
         assert httpx.get(f"{url}/health").json()["status"] == "degraded"
+        assert httpx.get(f"{url}/health/").status_code == 200
         assert httpx.get(f"{url}/metrics").status_code == 401
         assert httpx.post(f"{url}/collect", json=[], headers={"X-API-Key": KEYS["one"]}).status_code == 404
 

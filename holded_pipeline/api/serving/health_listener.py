@@ -15,7 +15,7 @@ def only_health(app: ASGIApp) -> ASGIApp:
     """The app with these paths alone: /health, /ready and, with a key as always, /metrics."""
 
     async def filtered(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in _PATHS:
+        if scope["type"] == "http" and scope["path"].removesuffix("/") not in _PATHS:
             scope = {**scope, "path": "/", "raw_path": b"/"}  # the app has no such path either, and says so
         await app(scope, receive, send)
 
