@@ -127,10 +127,14 @@ class IsolatedCheck:
         return answer
 
     def _start(self) -> Connection:
-        ours, theirs = Pipe()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  it is closed with the process
+        # An error of the system here says nothing about the event, so it must not become one of its check.
+        try:
+            ours, theirs = Pipe()
+        except OSError as error:
+            raise _not_started(error) from error
         command = [sys.executable, "-c", _PROGRAM, str(theirs.fileno()), str(_PACKAGE)]
         try:
+            self._log = tempfile.TemporaryFile()  # noqa: SIM115  it is closed with the process
             self._process = subprocess.Popen(  # noqa: S603  our own interpreter and program
                 command,
                 pass_fds=[theirs.fileno()],
@@ -142,7 +146,7 @@ class IsolatedCheck:
             )
         except OSError as error:
             ours.close()
-            raise TransientError(f"no process to check large events could be started: {error}") from error
+            raise _not_started(error) from error
         finally:
             theirs.close()
         self._connection = ours
@@ -170,6 +174,10 @@ class IsolatedCheck:
         if self._log is not None:
             self._log.close()
         return code
+
+
+def _not_started(error: OSError) -> TransientError:
+    return TransientError(f"no process to check large events could be started: {error}")
 
 
 def _too_costly(compiled: CompiledSchema, why: str) -> RejectRecord:

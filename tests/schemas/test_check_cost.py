@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 
 import pytest
 from event_factory import make_event
@@ -63,6 +64,14 @@ def test_a_check_that_takes_too_much_memory_rejects_that_event_alone(checks, mon
     assert "64 MB of memory" in rejected.message
     monkeypatch.undo()
     assert checks(either=large) is None
+
+
+def test_a_process_that_cannot_be_started_rejects_nothing(checks, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))  # as with a full disk, or no file left
+    with pytest.raises(hp.TransientError, match="no process to check large events could be started"):
+        checks(text="b" * 500_000)
+    monkeypatch.undo()
+    assert checks(text="b" * 500_000) is None
 
 
 def test_very_many_violations_are_found_in_part_and_that_is_said(checks):
