@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from holded_pipeline.api.watching.current_request import CURRENT, REQUEST_ID_HEADER, RequestNotes, request_id_of
@@ -75,6 +77,9 @@ class MonitoringMiddleware:
         try:
             await self._app(scope, counting_receive if self._log_requests else receive, send_with_id)
         except ClientDisconnect:
+            if not status:  # nobody reads it, but middleware of an application that mounts this one waits for it
+                with contextlib.suppress(OSError):
+                    await Response(status_code=_CLIENT_CLOSED_REQUEST)(scope, receive, send_with_id)
             status = _CLIENT_CLOSED_REQUEST
         finally:
             status = status or _CLIENT_CLOSED_REQUEST
