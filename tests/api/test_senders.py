@@ -46,3 +46,11 @@ def test_who_was_answered_is_expected_for_a_while():
         assert senders.may_send(waiting=1)
         time.sleep(0.1)
         assert not senders.may_send(waiting=1)
+
+
+def test_senders_that_store_nothing_are_forgotten_too():
+    senders = Senders(0.0)
+    for number in range(100):
+        with senders.sending(number):
+            pass
+    assert len(senders._answered) <= 1

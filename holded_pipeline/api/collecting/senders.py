@@ -37,10 +37,15 @@ class Senders:
         finally:
             self._in_progress -= 1
             self._answered[sender] = time.monotonic()
+            self._forget()  # here as well, since a request that stores nothing asks no group
 
     def may_send(self, waiting: int) -> bool:
         """Whether somebody may send soon who is not among the `waiting` packages."""
+        self._forget()
+        return self._in_progress > waiting or bool(self._answered)
+
+    def _forget(self) -> None:
+        """Forgets those whose answer is too long ago."""
         oldest = time.monotonic() - self._seconds
         while self._answered and next(iter(self._answered.values())) < oldest:
             self._answered.popitem(last=False)
-        return self._in_progress > waiting or bool(self._answered)
