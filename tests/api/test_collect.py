@@ -211,3 +211,10 @@ def test_a_missing_bucket_is_answered_with_503(api, lake):
     assert client.get("/ready").status_code == 503
     assert client.get("/health").status_code == 200
     assert 'holded_api_store_errors_total{kind="refused"} 1.0' in client.get("/metrics").text
+
+
+def test_another_method_of_collect_is_counted_by_its_route(api):
+    client = api()
+    answer = client.get("/collect")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert 'holded_api_requests_total{method="GET",route="/collect",status="405"} 1.0' in client.get("/metrics").text

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from holded_pipeline.api.collecting.collect_response import body_of, status_of
@@ -38,6 +38,11 @@ class CollectRoute(Route):
     def __init__(self) -> None:
         super().__init__("/collect", self._answer, methods=["POST"], include_in_schema=False)
         self.app = self._answer
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Matches `POST` alone: FastAPI's own route answers other methods, as those of other paths, and is counted."""
+        match, child_scope = super().matches(scope)
+        return (match, child_scope) if match is Match.FULL else (Match.NONE, {})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self  # metrics name a request by the path of its route
