@@ -22,6 +22,7 @@ from collect_senders import Load
 
 import holded_pipeline as hp
 from holded_pipeline.api import create_app, serve
+from holded_pipeline.api.serving.workers import require_private_folder
 
 DEADLINE = 120.0
 
@@ -112,6 +113,20 @@ def test_kill_9_of_the_supervisor_ends_its_workers_when_all_is_stored(process, s
     assert load.statuses <= {202, 503}
     socket.create_server(("127.0.0.1", api.port)).close()  # nothing listens there any more
     assert list(temporary.iterdir()) == []
+
+
+def test_a_shared_folder_that_was_removed_is_made_again_and_nobody_elses_is_taken(tmp_path):
+    folder = tmp_path / "shared"
+    require_private_folder(folder)
+    require_private_folder(folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    with pytest.raises(OSError, match="not a folder of this user alone"):
+        require_private_folder(folder)
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(OSError, match="not a folder of this user alone"):
+        require_private_folder(folder)
 
 
 def test_a_script_without_its_guard_is_named(nowhere, monkeypatch):

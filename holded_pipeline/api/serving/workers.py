@@ -8,12 +8,14 @@ another process of the same user could take a part of the connections for itself
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import multiprocessing
 import os
 import shutil
 import signal
 import socket
+import stat
 import sys
 import tempfile
 import threading
@@ -94,7 +96,21 @@ def _shared_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+def require_private_folder(folder: Path) -> None:
+    """Makes the shared folder again if it is gone: some systems remove temporary files that seem unused for days.
+
+    Raises:
+        OSError: it cannot be made, or another user has made it.
+    """
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise PermissionError(errno.EPERM, "it is not a folder of this user alone; remove it", str(folder))
+
+
 def _start_worker(worker: Worker, recipe: bytes, run: Run, listeners: Sequence[socket.socket]) -> StartedWorker:
+    require_private_folder(worker.folder)
     # Spawned, not forked: this process may have threads and event loops, which a fork would copy half.
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
