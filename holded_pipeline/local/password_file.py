@@ -32,24 +32,32 @@ def passwords_for_libpq(folder: Path, users: list[Postgres]) -> Iterator[None]:
         users: settings of any database of the server, one for each user.
     """
     entry = folder / "pgpass", [_line_of(user) for user in users]
+    owner = os.getpid()
     with _lock:
-        if os.environ.get(_VARIABLE, str(_current())) == str(_current()):
+        if _is_ours():
             _running.append(entry)
             _name_the_newest()
     try:
         yield
     finally:
         with _lock:
-            if entry in _running:
+            if entry in _running and os.getpid() == owner:  # else a forked child ends, and its parent goes on
+                is_ours = _is_ours()
                 _running.remove(entry)
                 entry[0].unlink(missing_ok=True)
-                _name_the_newest()
+                if is_ours:
+                    _name_the_newest()
 
 
 def _line_of(user: Postgres) -> str:
     url = make_url(user.url)
     password = "" if user.password is None else user.password.reveal()
     return f"{url.host}:{url.port}:*:{url.username}:{password}\n"
+
+
+def _is_ours() -> bool:
+    """Whether the variable names no file of the user's own, who may set it at any time."""
+    return os.environ.get(_VARIABLE, str(_current())) == str(_current())
 
 
 def _current() -> Path | None:

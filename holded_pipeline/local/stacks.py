@@ -145,7 +145,7 @@ def stack(
     """Starts a real S3 server and a real PostgreSQL on free loopback ports, and stops them at the end.
 
     They are stopped and a temporary folder is removed however the block ends: at its end, by an exception, or by
-    the end of the whole process, even by `kill -9`.
+    the end of the whole process, even by `kill -9`. A forked child can use them, and its end leaves them alone.
 
     Args:
         folder: where the data are kept for the next stack over the same folder. None for a temporary folder.
@@ -163,6 +163,7 @@ def stack(
     temporary = folder is None
     home = Path(tempfile.mkdtemp(prefix="holded-") if folder is None else folder).expanduser().resolve()
     private_folder(home)
+    owner = os.getpid()
     with contextlib.ExitStack() as closing:
         lock = closing.enter_context(open(home / ".lock", "w", opener=open_private))
         _acquire(lock, home)
@@ -174,7 +175,11 @@ def stack(
         running = Stack(home, bucket=bucket, database=database, watchdog=watchdog)
         closing.callback(running._stop, in_order=not temporary)  # noqa: SLF001  not for users to call
         closing.enter_context(passwords_for_libpq(home, [running.postgres, running.superuser(running.postgres)]))
-        yield running
+        try:
+            yield running
+        finally:
+            if os.getpid() != owner:  # a forked child ends: the servers are its parent's
+                closing.pop_all()
 
 
 def start(

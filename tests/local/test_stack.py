@@ -169,6 +169,26 @@ def test_nothing_is_left_when_the_process_is_killed(how):
     assert gone_within(20, folder, ports)
 
 
+def test_the_end_of_a_forked_child_leaves_the_servers_to_its_parent():
+    body = """
+        import os, psycopg, sys
+        os.environ.pop("PGPASSWORD", None)  # of the tests' own servers
+        started = local.start()
+        child = os.fork()
+        if child == 0:
+            psycopg.connect(started.postgres.url).close()
+            sys.exit()
+        os.waitpid(child, 0)
+        for each in (stack, started):
+            psycopg.connect(each.postgres.url).execute("CREATE TABLE t ()")
+            each.minio.filesystem().pipe("holded/k", b"v")
+        started.stop()
+        print("PGPASSFILE" in os.environ, stack.folder.exists(), started.folder.exists())
+    """
+    process = start_child(textwrap.indent(textwrap.dedent(body), " " * 8).strip())
+    assert process.communicate()[0].splitlines()[1:] == ["True True False"]
+
+
 def test_a_folder_can_be_used_again_soon_after_its_process_was_killed(tmp_path):
     folder = str(tmp_path / "kept")
     process = start_child("time.sleep(60)", folder, stderr=subprocess.DEVNULL)
