@@ -26,6 +26,7 @@ from holded_pipeline.model.json_numbers import (
     check_decimal,
     doubles_may_grow,
     growth_for,
+    has_long_integer,
     parse_common_number,
     parse_number,
     parse_sent_integer,
@@ -173,8 +174,9 @@ def encode_checked(value: Any) -> bytes:
         TypeError: `value` contains something that JSON has no form for.
     """
     encoded = encode(value)
-    # What NaN and Infinity become, the exponent of a Decimal, and those of very many floats
-    if b"null" in encoded or b"E+" in encoded or b"E-" in encoded or doubles_may_grow(encoded, MAX_STORED_GROWTH):
+    # What NaN and Infinity become, the exponent of a Decimal, one without exponent, and those of very many floats
+    is_suspect = b"null" in encoded or b"E+" in encoded or b"E-" in encoded or has_long_integer(encoded)
+    if is_suspect or doubles_may_grow(encoded, MAX_STORED_GROWTH):
         check_json_value(value)
     return encoded
 

@@ -30,6 +30,7 @@ MAX_STORED_GROWTH = 256 << 20
 
 _FREE_GROWTH = 16 << 10  # of any document, so that a small one may have a few numbers of thousands of digits
 _GROWTH_PER_BYTE = 64  # a document full of numbers that fit a double, such as `1e308,`, grows by less
+_LONG_INTEGER = re.compile(rb"(?<![0-9])[0-9]{%d}" % (MAX_INTEGER_DIGITS + 1))
 _LONG_EXPONENT = re.compile(rb"[0-9][eE][+-]?[0-9]{2}")
 
 _EXACT_DIGITS = 15  # any decimal of up to 15 significant digits survives a double (IEEE 754, DBL_DIG)
@@ -64,6 +65,11 @@ def growth_for(size: int) -> int:
 def doubles_may_grow(text: bytes, most: int = MAX_NUMBER_GROWTH) -> bool:
     """Whether a document may grow by more, even if each of its numbers fits a double; False proves that it does not."""
     return len(text) * _GROWTH_PER_BYTE > most and _LONG_EXPONENT.search(text) is not None
+
+
+def has_long_integer(text: bytes) -> bool:
+    """Whether a document has more digits in a row than `MAX_INTEGER_DIGITS`, in a number or in a string."""
+    return len(text) > MAX_INTEGER_DIGITS and _LONG_INTEGER.search(text) is not None
 
 
 def parse_number(text: str) -> float | Decimal:

@@ -6,6 +6,7 @@ can be split without formatting it again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -25,6 +26,7 @@ from holded_pipeline.user_code.errors import pipeline_error_for
 
 _CONTROL_ESCAPES = (("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"), ("\b", "\\b"), ("\f", "\\f"), ("\v", "\\013"))
 _NULL = b"\\N"
+_NUMBER_WITH_EXPONENT = re.compile(r"\s*[+-]?[0-9._]+[eE][+-]?[0-9_]+\s*")
 _MAX_KNOWN_ROWS = 5_000  # orders of columns that rows have come in
 
 FormatValue = Callable[[Any], bytes]
@@ -180,7 +182,15 @@ class RowFormat:
         if isinstance(column.type, sa.JSON):
             return _format_json
         bind = column.type.dialect_impl(DIALECT).bind_processor(DIALECT)
-        return self._adapt if bind is None else lambda value: self._adapt(bind(value))
+        is_of_numbers = isinstance(column.type, sa.ARRAY) and isinstance(column.type.item_type, sa.Numeric)
+        adapt = self._adapt_numbers if is_of_numbers else self._adapt
+        return adapt if bind is None else lambda value: adapt(bind(value))
+
+    def _adapt_numbers(self, value: Any) -> bytes:
+        """An array of numbers, which may be texts: many producers write amounts so."""
+        if isinstance(value, list):
+            _check_array(value, texts_are_numbers=True)
+        return self._adapt(value)
 
     def _adapt(self, value: Any) -> bytes:
         if value is None:
@@ -196,7 +206,7 @@ class RowFormat:
         return _NULL if dumped is None else escape_text(bytes(dumped).decode())
 
 
-def _check_array(array: list[Any]) -> None:
+def _check_array(array: list[Any], *, texts_are_numbers: bool = False) -> None:
     """Checks that PostgreSQL can give an array again: it takes `1e131071` in a few bytes, and writes all digits out."""
     digits = 0
     pending = [array]
@@ -206,6 +216,8 @@ def _check_array(array: list[Any]) -> None:
                 pending.append(element)
             elif isinstance(element, Decimal):
                 digits += written_digits(str(element)) if element.is_finite() else 0
+            elif texts_are_numbers and isinstance(element, str) and _NUMBER_WITH_EXPONENT.fullmatch(element):
+                digits += written_digits(element.strip().replace("_", ""))
     if digits > MAX_STORED_GROWTH:
         raise ValueError(
             f"its numbers take {digits:,} digits when they are written out, and {MAX_STORED_GROWTH:,} are kept"
