@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import tempfile
 import time
@@ -170,6 +171,8 @@ class RunMetrics:
                 labels = dict(sample.labels)
                 if sample.name not in METRIC_NAMES or labels.pop("pipeline", None) != self.name:
                     continue
+                if not math.isfinite(sample.value):  # which a counter would stay for ever
+                    raise ValueError(f"{sample.name} is {sample.value}")
                 if key in GAUGES:
                     self._set(key, sample.value)
                 else:

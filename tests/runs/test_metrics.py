@@ -199,6 +199,7 @@ def test_an_answer_of_a_gateway_that_nobody_can_read_does_not_fail_the_run(caplo
         b"holded_pipeline_runs_total{",
         b'holded_pipeline_runs_total{pipeline="load",state="failed"} -1',
         b'holded_pipeline_runs_total{pipeline="load",colour="red"} 1',
+        b'holded_pipeline_runs_total{pipeline="load",state="failed"} NaN',
     ],
 )
 def test_a_damaged_file_is_named(tmp_path, content):
