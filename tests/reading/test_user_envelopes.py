@@ -175,7 +175,7 @@ def test_a_key_that_cannot_be_stored_is_rejected(field):
         read(lambda document, source: attrs.evolve(make({}), **{field: "a\0b"}))
 
 
-@pytest.mark.parametrize("value", [10**5_000, [1e300] * 60_000], ids=["long", "many"])
+@pytest.mark.parametrize("value", [10**5_000, [1e300] * 1_000_000], ids=["long", "many"])
 def test_numbers_of_it_that_grow_too_much_are_rejected(value):
     with pytest.raises(hp.RejectRecord, match="an Event whose data is not JSON"):
         read(lambda document, source: make({"v": value}))

@@ -47,7 +47,7 @@ def test_it_forecasts_and_replays_on_given_servers(run, lake, db, tmp_path):
     )  # fmt: skip
     secret = lake.secret_key.reveal()
     hp.migrate(db)
-    done = example(*servers, "--reason", "unknown_subject", MINIO_SECRET_KEY=secret)
+    done = example(*servers, "--reason", "unknown_subject", MINIO_SECRET_KEY=secret, PGPASSWORD=db.password.reveal())
     assert done.returncode == 0, done.stderr
     assert "20 of 20 would pass" in done.stdout
     assert "business_events holds 20 events. Nothing is left to replay." in done.stdout

@@ -172,7 +172,7 @@ def test_a_run_id_that_has_settled_is_refused(run, lake, ledger):
     put_events(lake, "raw/1.jsonl", "a")
     run(lambda p: {"settled": flow(p, lake, ledger)}, run_id="mine")
     put_events(lake, "raw/2.jsonl", "b")
-    with pytest.raises(hp.ConfigurationError, match="'mine' has settled its objects.*another --run_id"):
+    with pytest.raises(hp.ConfigurationError, match="the id 'mine' is recorded as settled.*another --run_id"):
         run(lambda p: {"settled": flow(p, lake, ledger)}, run_id="mine")
 
 

@@ -172,7 +172,7 @@ def test_the_example_runs_on_given_servers(stack, lake, db):
     done = example(
         "--minio", lake.endpoint, "--bucket", lake.bucket, "--access-key", lake.access_key, "--postgres", db.url,
         "--input", "incoming/", "--schemas", SCHEMAS, "--subject", "holded-events-value", "--run_id", "r1",
-        env={"MINIO_SECRET_KEY": lake.secret_key.reveal(), "PATH": ""},
+        env={"MINIO_SECRET_KEY": lake.secret_key.reveal(), "PGPASSWORD": db.password.reveal(), "PATH": ""},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert figures(done.stdout)["inserted"] == 200
