@@ -31,6 +31,8 @@ _RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # of `ru_maxrss`, in bytes
 def main() -> None:
     """Answers requests until the other process closes the connection."""
     connection = Connection(int(sys.argv[1]))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # the process that started this one may ignore or block it
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGPROF])
     compiled: dict[int, CompiledSchema] = {}
     connection.send("ready")
     while True:

@@ -55,6 +55,18 @@ def test_a_check_that_takes_too_much_time_rejects_that_event_alone(checks, monke
     assert checks(text="b" * 500_000) is None
 
 
+def test_a_check_is_ended_where_the_signal_for_that_is_blocked_and_ignored(checks, monkeypatch):
+    monkeypatch.setattr(check_cost, "CPU_SECONDS", 0.1)
+    monkeypatch.setattr("holded_pipeline.schemas.isolated_check._WALL_PER_CPU_SECOND", 60.0)
+    before = signal.signal(signal.SIGPROF, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGPROF])
+    try:
+        assert checks(text="a" * 200_000).reason == "too_costly"
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGPROF])
+        signal.signal(signal.SIGPROF, before)
+
+
 def test_a_check_that_takes_too_much_memory_rejects_that_event_alone(checks, monkeypatch):
     monkeypatch.setattr(check_cost, "MEMORY_BYTES", 64 << 20)
     monkeypatch.setattr(check_cost, "MEMORY_PER_BYTE", 0)
