@@ -196,9 +196,8 @@ class ReadMinIO(RejectingTransform[Event]):
         outputs[READ_OBJECTS].element_type = ObjectCount
         if self._new_only is not None:
             ledger = self._new_only.db.url, self._new_only.name
-            if glob_prefix(self._pattern) == self._pattern:
-                place = self._lake.endpoint, self._lake.bucket
-                remember_prefix(outputs[READ_OBJECTS], ReadPrefix(step, ledger, place, self._pattern))
+            place = self._lake.endpoint, self._lake.bucket
+            remember_prefix(outputs[READ_OBJECTS], ReadPrefix(step, ledger, place, self._pattern))
             remember_counts(READ, ledger, outputs[READ_OBJECTS])
             remember_counts(READ, ledger, listed[EMPTY])
             creates_tables = self._new_only.migrate

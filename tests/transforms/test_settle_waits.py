@@ -265,7 +265,10 @@ def test_objects_are_recorded_only_after_all_counts_are_known(lake, ledger):
     ]
 
 
-@pytest.mark.parametrize("prefixes", [("raw/", "raw/"), ("raw/", "raw/a/"), ("raw/a/", "raw/")])
+@pytest.mark.parametrize(
+    "prefixes",
+    [("raw/", "raw/"), ("raw/", "raw/a/"), ("raw/a/", "raw/"), ("raw/", "raw/**/*.json"), ("raw/*/", "raw/*/")],
+)
 def test_prefixes_inside_each_other_are_not_read_with_one_ledger(lake, ledger, prefixes):
     pipeline = beam.Pipeline(runner="FnApiRunner")
     first, second = prefixes

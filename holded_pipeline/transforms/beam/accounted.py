@@ -12,6 +12,7 @@ import apache_beam as beam
 import attrs
 
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.reading.key_patterns import glob_prefix
 from holded_pipeline.store.minio import MinIO
 
 LedgerName = tuple[str, str]
@@ -43,12 +44,18 @@ class Sink:
 
 @attrs.frozen
 class ReadPrefix:
-    """What one step reads with a ledger: all objects of a bucket below a prefix."""
+    """What one step reads with a ledger: the objects of a bucket that a prefix or a glob matches."""
 
     step: str
     ledger: LedgerName
     bucket: tuple[str, str]
-    prefix: str
+    pattern: str
+
+    def is_inside(self, other: ReadPrefix) -> bool:
+        """Whether the other step certainly reads all that this one reads."""
+        head = glob_prefix(self.pattern)
+        is_prefix = glob_prefix(other.pattern) == other.pattern
+        return self.pattern == other.pattern or (is_prefix and head.startswith(other.pattern))
 
 
 _sinks: WeakKeyDictionary[beam.PCollection, Sink] = WeakKeyDictionary()
@@ -76,19 +83,21 @@ def sink_of(written: beam.PCollection) -> Sink | None:
 def remember_prefix(read: beam.PCollection, prefix: ReadPrefix) -> None:
     """Remembers what is read with a ledger.
 
+    Globs that only may match the same objects are not noticed.
+
     Raises:
         ConfigurationError: another step of the pipeline reads some of the same objects with it. Each would read them,
             since the run settles them only at its end, and count them.
     """
     for other, known in _prefixes.items():
-        is_nested = known.prefix.startswith(prefix.prefix) or prefix.prefix.startswith(known.prefix)
+        is_nested = known.is_inside(prefix) or prefix.is_inside(known)
         same_place = (known.ledger, known.bucket) == (prefix.ledger, prefix.bucket)
         if other.pipeline is read.pipeline and same_place and is_nested:
             raise ConfigurationError(
                 f"{prefix.step} and {known.step} both read the objects of {prefix.bucket[1]} below "
-                f"{max(known.prefix, prefix.prefix, key=len)!r} with the ledger {prefix.ledger[1]!r}, so each would be "
-                "read and counted twice; read prefixes that are not inside each other, or read once and use the events "
-                "in several places"
+                f"{max(known.pattern, prefix.pattern, key=len)!r} with the ledger {prefix.ledger[1]!r}, so each would "
+                "be read and counted twice; read prefixes that are not inside each other, or read once and use the "
+                "events in several places"
             )
     _prefixes[read] = prefix
 
