@@ -74,6 +74,7 @@ class Server:
         env: environment variables, added to those of this process.
         without: how variables of this process begin that the server does not get.
         user: the user and group id to run as; None for those of this process.
+        folder: where it runs.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Server:
         env: Mapping[str, str] | None = None,
         without: tuple[str, ...] = (),
         user: int | None = None,
+        folder: Path = Path("/"),
     ) -> None:
         self._name = name
         self._log = log
@@ -98,7 +100,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the program that uses the server, not for the server
                 env={**inherited, **(env or {})},
-                cwd="/",
+                cwd=folder,
                 umask=UMASK,
                 user=user,
                 group=user,

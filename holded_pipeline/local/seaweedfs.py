@@ -95,6 +95,7 @@ class SeaweedFS:
             watchdog=self._watchdog,
             env={"TMPDIR": str(temporary), "HOME": str(temporary)},
             without=_FOREIGN_VARIABLES,
+            folder=self._folder,
         )
         try:
             self._server.wait_until(lambda: _is_healthy(ports[0]))
@@ -121,7 +122,7 @@ class SeaweedFS:
     def _arguments(self, ports: list[int]) -> list[str]:
         arguments = [
             "mini",
-            f"-dir={self._folder}",
+            "-dir=.",  # the folder it runs in: a path with a comma would be two
             f"-ip={HOST}",
             f"-ip.bind={HOST}",
             "-webdav=false",

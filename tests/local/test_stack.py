@@ -119,12 +119,12 @@ def test_threads_stop_and_start_servers_one_at_a_time():
 
 
 def test_a_given_folder_keeps_its_data_for_the_next_stack(tmp_path):
-    with local.stack(tmp_path / "kept ñ 50%") as stack:
+    with local.stack(tmp_path / "kept, ñ 50%") as stack:
         stack.minio.filesystem().pipe("holded/k", b"v")
         with stack.postgres.engine().begin() as connection:
             connection.execute(sa.text("CREATE TABLE t AS SELECT 7 AS n"))
         keys = stack.minio.secret_key, stack.postgres.password
-    with local.stack(tmp_path / "kept ñ 50%") as stack:
+    with local.stack(tmp_path / "kept, ñ 50%") as stack:
         assert stack.minio.filesystem().cat("holded/k") == b"v"
         assert (stack.minio.secret_key, stack.postgres.password) == keys
         with stack.postgres.engine().connect() as connection:
