@@ -162,11 +162,17 @@ class PostgresServer:
         self._port = port
         engine = self.database("postgres").engine()
         try:
-            self._server.wait_until(lambda: _accepts_connections(engine))
-        except StartError:
+            self._server.wait_until(lambda: _connection_error(engine) is None)
+        except StartError as error:
+            cause = _connection_error(engine) if self._server.running else None
             self.stop(signal.SIGKILL)
             self._port = None
-            raise
+            foreign = ", ".join(sorted(name for name in os.environ if name.startswith(_FOREIGN_VARIABLES)))
+            if cause is None or not foreign:
+                raise
+            raise ConfigurationError(
+                f"PostgreSQL runs, and accepts no connection: {cause}; unset what is for another server: {foreign}"
+            ) from error
         finally:
             engine.dispose()
 
@@ -235,9 +241,10 @@ def _is_open_to_all(folder: Path) -> bool:
     return all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.resolve().parents))
 
 
-def _accepts_connections(engine: sa.Engine) -> bool:
+def _connection_error(engine: sa.Engine) -> str | None:
+    """Why no connection can be made; None if one can."""
     try:
         with engine.connect():
-            return True
-    except sa.exc.OperationalError:
-        return False
+            return None
+    except sa.exc.OperationalError as error:
+        return str(error.orig).strip()
