@@ -19,8 +19,11 @@ from holded_pipeline.local.private_files import write_private
 from holded_pipeline.postgres.postgres import Postgres
 
 _VARIABLE: Final = "PGPASSFILE"
+_MARK: Final = "# Local servers of holded_pipeline, as long as they run.\n"
 _lock = threading.Lock()
 _running: list[tuple[Path, list[str]]] = []
+_inherited: list[str] = []
+"""The file that this process inherited from one that runs local servers, if it did: its lines count, too."""
 
 
 @contextlib.contextmanager
@@ -35,6 +38,8 @@ def passwords_for_libpq(folder: Path, users: list[Postgres]) -> Iterator[None]:
     owner = os.getpid()
     with _lock:
         if _is_ours():
+            if not _running:
+                _inherited[:] = filter(None, [os.environ.get(_VARIABLE)])
             _running.append(entry)
             _name_the_newest()
     try:
@@ -57,7 +62,8 @@ def _line_of(user: Postgres) -> str:
 
 def _is_ours() -> bool:
     """Whether the variable names no file of the user's own, who may set it at any time."""
-    return os.environ.get(_VARIABLE, str(_current())) == str(_current())
+    named = os.environ.get(_VARIABLE)
+    return named is None or named == str(_current()) or _text_of_file(Path(named)).startswith(_MARK)
 
 
 def _current() -> Path | None:
@@ -68,10 +74,13 @@ def _name_the_newest() -> None:
     newest = _current()
     if newest is None:
         os.environ.pop(_VARIABLE, None)
+        if _inherited:
+            os.environ[_VARIABLE] = _inherited[0]
         return
-    own = Path("~/.pgpass").expanduser()
+    lines = [_MARK, *(line for _, lines in _running for line in lines)]
+    others = Path(_inherited[0]) if _inherited else Path("~/.pgpass").expanduser()
     with contextlib.suppress(OSError):
-        write_private(newest, "".join(line for _, lines in _running for line in lines) + _text_of_file(own))
+        write_private(newest, "".join(lines) + _text_of_file(others))
         os.environ[_VARIABLE] = str(newest)
 
 

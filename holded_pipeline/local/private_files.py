@@ -49,4 +49,6 @@ def write_private(path: Path, text: str, *, owner: int | None = None) -> None:
         file.write(text)
         if owner is not None:
             os.fchown(file.fileno(), owner, owner)
+        file.flush()
+        os.fsync(file.fileno())  # else a power loss may leave an empty file of this name
     new.replace(path)

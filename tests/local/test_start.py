@@ -34,10 +34,11 @@ def test_servers_run_until_they_are_stopped(monkeypatch):
     servers.stop()
     servers.stop()
     assert not servers.folder.exists()
-    assert "PGPASSFILE" not in os.environ
+    assert str(servers.folder) not in os.environ.get("PGPASSFILE", "")
 
 
-def test_servers_stop_when_the_process_ends():
+def test_servers_stop_when_the_process_ends(stack):
+    """The process inherits the file of `stack`, which runs here."""
     environment = {name: value for name, value in os.environ.items() if name != "PGPASSWORD"}
     done = subprocess.run(
         [sys.executable, "-c", HELD_BY_A_NAME], capture_output=True, text=True, check=True, env=environment

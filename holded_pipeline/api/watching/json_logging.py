@@ -57,7 +57,7 @@ def process_logging(log_format: LogFormat, level: str) -> Iterator[dict[str, Any
     if audit.level == logging.NOTSET:
         audit.setLevel(logging.INFO)  # a change of the keys is an INFO
     if log_format == "text":
-        with _shown(audit):
+        with _shown_on_stderr(audit):
             yield {"log_level": level}
         return
     root = logging.getLogger()
@@ -80,7 +80,7 @@ def process_logging(log_format: LogFormat, level: str) -> Iterator[dict[str, Any
 
 
 @contextlib.contextmanager
-def _shown(logger: logging.Logger) -> Iterator[None]:
+def _shown_on_stderr(logger: logging.Logger) -> Iterator[None]:
     """Shows a logger's records on stderr, where nothing else is set up for them: Python's last resort drops INFO."""
     if logger.hasHandlers():
         yield
