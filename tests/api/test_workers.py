@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import prometheus_client.parser
 import pytest
-from collect_senders import Load
+from api_load import Load
 
 import holded_pipeline as hp
 from holded_pipeline.api import create_app, serve
