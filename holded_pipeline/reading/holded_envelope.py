@@ -78,10 +78,8 @@ def message_id_of(document: Any) -> str | None:
     Args:
         document: the message as it was sent, not as it was stored. Need not fit the envelope otherwise.
     """
-    if not isinstance(document, Mapping):
-        return None
     reader = FieldReader("holded")
-    headers, headers_at = _merge_headers(document, "", reader)
+    headers, headers_at = _headers_of_sent(document, reader)
     if headers is None:
         return None
     message_id: str | None = reader.key(*_message_id_field(headers, headers_at), required=False)
@@ -94,10 +92,8 @@ def account_id_of(document: Any) -> str | None:
     Args:
         document: the message as it was sent, not as it was stored. Need not fit the envelope otherwise.
     """
-    if not isinstance(document, Mapping):
-        return None
     reader = FieldReader("holded")
-    headers, headers_at = _merge_headers(document, "", reader)
+    headers, headers_at = _headers_of_sent(document, reader)
     company_id: str | None = _Stamps.read(headers, headers_at, reader).company_id
     return company_id
 
@@ -139,6 +135,11 @@ def _unwrap(outer: Mapping[str, Any], reader: FieldReader) -> tuple[Mapping[str,
     if inner is None:
         reader.check()
     return inner, "/event"
+
+
+def _headers_of_sent(document: Any, reader: FieldReader) -> tuple[dict[str, Any] | None, str]:
+    """As `_merge_headers`, of a document that may be of any kind."""
+    return _merge_headers(document, "", reader) if isinstance(document, Mapping) else (None, "")
 
 
 def _merge_headers(message: Mapping[str, Any], pointer: str, reader: FieldReader) -> tuple[dict[str, Any] | None, str]:

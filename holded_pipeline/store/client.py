@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 import fsspec.asyn
 
 from holded_pipeline.model.errors import ObjectUnreadableError, ObjectVanishedError
+from holded_pipeline.servers.background_call import call_in_background
 from holded_pipeline.store.bytes_file import BytesFile
 from holded_pipeline.store.errors import (
     is_missing_key,
@@ -140,7 +140,7 @@ class ObjectStore:
         reads: deque[Future[bytes]] = deque()
         for number in range(len(parts)):
             ahead = parts[number + len(reads) : number + 1 + _CHUNKS_AHEAD]
-            reads.extend([_in_background(partial(self.read, each)) for each in ahead])
+            reads.extend([call_in_background(partial(self.read, each), "read-minio") for each in ahead])
             yield reads.popleft().result()
 
     def write(self, key: str, body: bytes) -> str:
@@ -206,20 +206,6 @@ class ObjectStore:
             if key is not None and (object_error := _object_error(error, self._lake, key)) is not None:
                 raise object_error from error
             raise translate_store_error(error, self._lake) from error
-
-
-def _in_background(call: Callable[[], T]) -> Future[T]:
-    """Makes a call in a thread that nobody waits for: neither who stops to read early, nor the end of the process."""
-    outcome: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(call())
-        except BaseException as error:  # noqa: BLE001  it is raised where the result is asked for
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, name="read-minio", daemon=True).start()
-    return outcome
 
 
 async def _list_page(client: Any, *, bucket: str, prefix: str, token: str | None, start_after: str) -> dict[str, Any]:

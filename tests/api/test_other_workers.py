@@ -11,6 +11,7 @@ import attrs
 import pytest
 from prometheus_client import values
 
+from holded_pipeline.api import Limits, create_app
 from holded_pipeline.api import this_worker as places
 from holded_pipeline.api.this_worker import Worker
 from holded_pipeline.api.watching.metrics import Metrics
@@ -62,3 +63,9 @@ def test_a_worker_counts_on_where_the_one_before_it_ended(worker, monkeypatch):
         assert f'holded_api_request_seconds_bucket{{le="0.25",route="/collect"}} {count:.1f}\n' in text
         assert "holded_api_queue_packages 6.0\n" in text
     assert len(list(worker.folder.glob("*.db"))) == 4  # two workers, each with counters and histograms
+
+
+def test_a_worker_has_its_part_of_the_limits(worker, nowhere, monkeypatch):
+    monkeypatch.setattr(places._Process, "worker", worker)
+    limits = create_app(nowhere, limits=Limits(connections=90, rate="300/second")).state.service.limits
+    assert (limits.connections, limits.rate) == (30, "100 per 1 second")

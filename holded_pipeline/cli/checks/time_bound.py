@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Final
 
 from holded_pipeline.model.errors import TransientError
+from holded_pipeline.servers.background_call import call_in_background
 
 _GRACE: Final = 2.0  # seconds; an error of the call itself says more than the end of the time
 
@@ -23,15 +22,7 @@ def within(seconds: float, server: str, check: Callable[[], str]) -> str:
     Raises:
         TransientError: the time was over.
     """
-    outcome: Future[str] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(check())
-        except BaseException as error:  # noqa: BLE001  it is raised where the result is asked for
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, name="check", daemon=True).start()
+    outcome = call_in_background(check, "check")
     try:
         return outcome.result(seconds + _GRACE)
     except TimeoutError as error:
