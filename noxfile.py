@@ -90,7 +90,9 @@ def services(session: nox.Session) -> None:
 def integration(session: nox.Session) -> None:
     """The integration suite with the servers in HOLDED_TEST_S3, …_POSTGRES, …_REGISTRY and …_FLINK."""
     if not any(name.startswith("HOLDED_TEST_") for name in os.environ):
-        session.error("no HOLDED_TEST_… variable has a server; see docs/testing-services.md, or run nox -s services")
+        session.error(
+            "no HOLDED_TEST_… variable has a server; see docs/how-to/testing-services.md, or run nox -s services"
+        )
     session.install(*_INTEGRATION)
     session.run("pytest", "-n0", "tests/integration", "-rs", *session.posargs)
 

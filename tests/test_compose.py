@@ -54,7 +54,7 @@ def test_the_registry_waits_until_kafka_is_healthy():
 
 
 def test_the_docs_name_each_port_and_password():
-    page = (ROOT / "docs" / "testing-services.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "testing-services.md").read_text(encoding="utf-8")
     for port in re.findall(r"127\.0\.0\.1:(\d+):", FILE.read_text(encoding="utf-8")):
         assert f"127.0.0.1:{port}" in page
     for variable in re.findall(r"\$\{(\w+):\?", FILE.read_text(encoding="utf-8")):

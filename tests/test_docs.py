@@ -13,7 +13,7 @@ import holded_pipeline as hp
 
 ROOT = Path(__file__).parent.parent
 GUIDE_SECTIONS = ("\n## The way of one record through the rooms\n", "\n## Where does a change go?\n")
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -61,7 +61,7 @@ def test_files_that_a_page_names_exist(page):
 
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES[1:]} - {"index.md"}
     assert {page for page in pages if f"({page})" not in index} == set()
 
 

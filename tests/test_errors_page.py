@@ -1,4 +1,4 @@
-"""docs/errors.md, model/reasons.py and the code have the same reasons and errors."""
+"""docs/reference/errors.md, model/reasons.py and the code have the same reasons and errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from holded_pipeline.postgres.sqlstate import ErrorOrigin, classify_sqlstate, co
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "holded_pipeline"
-PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
 SNAKE = re.compile(r"[a-z][a-z_]+[a-z]")
 MAKERS = {"RejectRecord", "EnricherFault", "pipeline_error_for"}
 CAUSED_BY_VALUES = ("0A000", "3F000", "42501", "42601", "42602", "42704", "42725", "42883", "42P01")
@@ -87,7 +87,9 @@ def table(heading):
 @pytest.mark.parametrize(("heading", "explained"), [("Reasons", REASONS), ("Errors", ERRORS)])
 def test_the_page_says_what_the_code_says(heading, explained):
     wanted = [row(each) for each in explained]
-    assert table(heading) == wanted, f'the table under "{heading}" in docs/errors.md must be:\n' + "\n".join(wanted)
+    assert table(heading) == wanted, f'the table under "{heading}" in docs/reference/errors.md must be:\n' + "\n".join(
+        wanted
+    )
 
 
 def conditions():
@@ -104,7 +106,7 @@ def conditions():
 def test_the_page_lists_every_condition_of_postgresql_that_rejects_a_row():
     wanted = conditions()
     missing = [line for line in wanted if line not in table("PostgreSQL's reasons")]
-    assert missing == [], "add to the table in docs/errors.md:\n" + "\n".join(missing)
+    assert missing == [], "add to the table in docs/reference/errors.md:\n" + "\n".join(missing)
 
 
 def all_errors(kind=hp.HoldedPipelineError):

@@ -153,7 +153,7 @@ class Service:
             raise ConfigurationError(
                 "the lifespan of the ingestion API does not run, so it has no store. An application that mounts it has "
                 "to run it in its own: FastAPI(lifespan=…) with `async with app.router.lifespan_context(app): yield`, "
-                "where app is what create_app returned; see docs/api.md"
+                "where app is what create_app returned; see docs/how-to/api.md"
             )
 
     async def close(self) -> None:

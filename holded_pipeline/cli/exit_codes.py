@@ -9,7 +9,7 @@ from holded_pipeline.model.errors import ConfigurationError, TooManyRejectedErro
 
 
 class ExitCode(IntEnum):
-    """What the exit code of a command says; `docs/cli.md` has the same table."""
+    """What the exit code of a command says; `docs/reference/cli.md` has the same table."""
 
     OK = 0
     FAILED = 1

@@ -1,7 +1,7 @@
 """Every reason for which this library rejects a record, and every error it raises: what causes it, what fixes it.
 
-`docs/errors.md` says the same; a test compares the two with the code. PostgreSQL's own reasons (its names of the
-conditions of SQLSTATE classes 22, 23 and 54) are many, and are listed on that page only.
+`docs/reference/errors.md` says the same; a test compares the two with the code. PostgreSQL's own reasons (its names of
+the conditions of SQLSTATE classes 22, 23 and 54) are many, and are listed on that page only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The OpenAPI document and docs/api.md describe what the API does."""
+"""The OpenAPI document and docs/how-to/api.md describe what the API does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import holded_pipeline as hp
 from holded_pipeline.api import Limits, Writing, create_app
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "api.md").read_text(encoding="utf-8")
 UNDESCRIBED = {404, 405}  # any route may answer these
 NOWHERE = hp.MinIO("http://127.0.0.1:1", bucket="b", access_key="a", secret_key="s")
 DOCUMENT = create_app(NOWHERE).openapi()
@@ -75,7 +75,7 @@ def test_each_call_and_each_error_has_an_example(path, method):
 
 
 def documented_codes():
-    """The codes of the table in docs/api.md, each with its status."""
+    """The codes of the table in docs/how-to/api.md, each with its status."""
     table = PAGE.partition("## Errors")[2].partition("## Limits")[0]
     found = {}
     for row in table.splitlines():

@@ -1,4 +1,4 @@
-"""docs/cli.md names every command, key and exit code, and no others."""
+"""docs/reference/cli.md names every command, key and exit code, and no others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from holded_pipeline.cli.exit_codes import ExitCode
 from holded_pipeline.cli.settings_file import SECTIONS, keys_of_section
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
 
 
 def table_of(heading: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The servers that environment variables name. A test whose server is not named is skipped, with the reason.
 
-`nox -s services` starts them, `nox -s integration` uses running ones (see docs/testing-services.md).
+`nox -s services` starts them, `nox -s integration` uses running ones (see docs/how-to/testing-services.md).
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from holded_pipeline.plugins import hookspecs
 from holded_pipeline.plugins.plugin_shape import HOOKS
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
-REFERENCE = (DOCS / "plugins-reference.md").read_text(encoding="utf-8")
-GUIDE = (DOCS / "plugins.md").read_text(encoding="utf-8")
+REFERENCE = (DOCS / "reference" / "hooks.md").read_text(encoding="utf-8")
+GUIDE = (DOCS / "tutorials" / "plugins.md").read_text(encoding="utf-8")
 EVENT = hp.Event(id="e", type="t", company_id="c", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), data={"a": 1})
 
 

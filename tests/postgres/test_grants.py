@@ -1,4 +1,4 @@
-"""A user of the database needs what docs/postgres.md grants, and no more; the error names a missing grant."""
+"""A user of the database needs what docs/how-to/postgres.md grants, and no more; the error names a missing grant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import holded_pipeline as hp
 from holded_pipeline.postgres.event_row import event_row
 from holded_pipeline.postgres.tables import business_events
 
-PAGE = (Path(__file__).parents[2] / "docs" / "postgres.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "postgres.md").read_text(encoding="utf-8")
 GRANTS = re.findall(r"^GRANT (.+) TO loader;", PAGE, re.MULTILINE)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
