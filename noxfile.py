@@ -24,6 +24,13 @@ _LOWEST_TESTS = (
     "tests/schemas/test_registry.py",
     "tests/transforms/test_id_conflicts.py",
 )
+_IMPORT_ALL = """
+import holded_pipeline as hp
+assert "site-packages" in hp.__file__, hp.__file__
+for name in hp.__all__:
+    getattr(hp, name)
+print(f"{len(hp.__all__)} public names")
+"""
 _PROJECT = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = [
     classifier.rsplit(" ", 1)[1]
@@ -75,6 +82,24 @@ def example(session: nox.Session) -> None:
     wheel = next(Path("dist").glob("*.whl"))
     session.install(f"{wheel}[local]")
     session.run("python", "examples/ingest_to_postgres.py", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Wheel and source distribution: built, checked, installed in a new environment, imported."""
+    folder = Path(session.create_tmp()).resolve()
+    dist, python = folder / "dist", folder / "installed" / "bin" / "python"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.install("build", "twine")
+    session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
+    session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
+    session.run("python", "-m", "venv", "--clear", str(folder / "installed"))
+    (wheel,) = dist.glob("*.whl")
+    session.chdir(dist)  # the tree is not on the path here
+    session.run(python, "-m", "pip", "install", "--quiet", str(wheel), external=True)
+    session.run(python, "-c", _IMPORT_ALL, external=True)
+    session.run(python, "-m", "pip", "install", "--quiet", f"{wheel}[cli]", external=True)
+    session.run(python.with_name("holded-pipeline"), "version", external=True)
 
 
 @nox.session

@@ -151,6 +151,6 @@ def contestants_of(names: Sequence[str], workers: int) -> dict[str, Work]:
     }
     for name, package in NEEDS.items():
         if name in names and importlib.util.find_spec(package) is None:
-            print(f"  {name} is skipped: {package} is not installed (pip install 'holded-pipeline[bench]')")
+            print(f"  {name} is skipped: {package} is not installed (pip install '.[bench]')")
             del every[name]
     return {name: work for name, work in every.items() if name in names}

@@ -7,7 +7,7 @@
     python benchmarks/side_by_side.py --smoke               tiny sizes, to see that it runs
 
 The contestants take turns; each figure is the median of `--rounds`. Databases and buckets are made outside the timed
-part, and after each turn the table must hold every event. `pip install 'holded-pipeline[bench]'` has what the
+part, and after each turn the table must hold every event. `pip install '.[bench]'` has what the
 contestants need; one whose packages are not installed is skipped. Compare the ratios: the figures depend on
 the machine.
 """

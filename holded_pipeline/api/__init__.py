@@ -1,7 +1,9 @@
 """The ingestion API: `POST /collect` and what belongs to it, as a FastAPI application.
 
-Needs the extra `api`: `pip install 'holded-pipeline[api]'`.
+Needs the extra `api`.
 """
+
+from holded_pipeline.model.install_lines import install_line
 
 try:
     import fastapi  # noqa: F401  asked for first, so that the error says what to install
@@ -10,7 +12,7 @@ try:
     import uvicorn  # noqa: F401  as above
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"the ingestion API needs {error.name}, which is not installed; run: pip install 'holded-pipeline[api]'",
+        f"the ingestion API needs {error.name}, which is not installed; run: {install_line('api')}",
         name=error.name,
     ) from error
 

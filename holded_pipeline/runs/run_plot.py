@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.install_lines import install_line
 
 _MOST_BARS = 15
 _LONGEST_LABEL = 48
@@ -16,7 +17,7 @@ def plot_run(title: str, accounts: Mapping[str, int], rejected: Mapping[str, int
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415  an optional package
     except ImportError as error:
-        raise ConfigurationError("plot needs matplotlib; pip install 'holded-pipeline[plot]'") from error
+        raise ConfigurationError(f"plot needs matplotlib; run: {install_line('plot')}") from error
     largest = dict(sorted(rejected.items(), key=lambda each: (-each[1], each[0]))[:_MOST_BARS])
     # A Figure without pyplot: no window, no global state, any backend.
     figure = Figure(figsize=(11, 1.6 + 0.34 * max(len(accounts), len(largest), 4)), layout="constrained")

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.install_lines import install_line
 from holded_pipeline.runs.run_report import RunReport
 
 
@@ -28,9 +29,7 @@ def run_span(provider: Any, name: str) -> Iterator[Callable[[RunReport], None]]:
     try:
         from opentelemetry.trace import StatusCode  # noqa: PLC0415  an extra
     except ImportError as error:
-        raise ConfigurationError(
-            "traces need OpenTelemetry; install it by pip install 'holded-pipeline[tracing]'"
-        ) from error
+        raise ConfigurationError(f"traces need OpenTelemetry; run: {install_line('tracing')}") from error
     tracer = provider.get_tracer("holded_pipeline")
     kept = {"record_exception": False, "set_status_on_exception": False}  # a traceback may show what is in variables
     with tracer.start_as_current_span(f"run {name}", attributes={"holded_pipeline.pipeline": name}, **kept) as span:

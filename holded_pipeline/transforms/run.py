@@ -60,7 +60,7 @@ def run(
         pipeline: the pipeline; it must not have been run.
         progress: whether progress is shown while it runs. None shows a bar on a terminal and in a notebook, and
             elsewhere a line to stderr every ten seconds; True also shows one for a shorter run. The bar needs
-            `pip install 'holded-pipeline[progress]'`; without it there are lines.
+            the extra `progress`; without it there are lines.
         name: what the report calls the pipeline; by default the name under which its runs are recorded.
 
     Returns:

@@ -52,8 +52,8 @@ def run_every(
         lease_wait: at most so many seconds for the lease; 0 ends at once where another process has it.
         on_report: is given the report of each run.
         metrics: counts the runs; by default new ones, if there is a port.
-        metrics_port: serves `/metrics` on 127.0.0.1; needs `pip install 'holded-pipeline[metrics]'`.
-        tracer_provider: of OpenTelemetry: a span for each run; needs `pip install 'holded-pipeline[tracing]'`.
+        metrics_port: serves `/metrics` on 127.0.0.1; needs the extra `metrics`.
+        tracer_provider: of OpenTelemetry: a span for each run; needs the extra `tracing`.
         progress: whether the progress of each run is shown.
 
     Returns:

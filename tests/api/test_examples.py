@@ -76,7 +76,7 @@ def test_without_fastapi_the_error_says_what_to_install():
     script = (
         "import sys\nsys.modules['fastapi'] = None\nimport holded_pipeline\n"
         "try:\n    import holded_pipeline.api\n"
-        "except ModuleNotFoundError as error:\n    assert \"pip install 'holded-pipeline[api]'\" in str(error), error\n"
+        "except ModuleNotFoundError as error:\n    assert \"pip install '.[api]'\" in str(error), error\n"
         "else:\n    raise AssertionError\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -101,9 +101,9 @@ def test_init_refuses_to_replace_a_file(place, tmp_path):
 @pytest.mark.parametrize(
     ("missing", "arguments", "code", "words"),
     [
-        ("click", ["version"], 2, "pip install 'holded-pipeline[cli]'"),
+        ("click", ["version"], 2, "pip install '.[cli]'"),
         ("rich", ["plugins"], 0, ""),
-        ("fastapi", ["up"], 2, "pip install 'holded-pipeline[api]'"),
+        ("fastapi", ["up"], 2, "pip install '.[api]'"),
     ],
     ids=["click", "rich", "fastapi"],
 )

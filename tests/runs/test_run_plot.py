@@ -28,5 +28,5 @@ def test_a_figure_is_drawn(counts):
 
 def test_the_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(hp.ConfigurationError, match=r"pip install 'holded-pipeline\[plot\]'"):
+    with pytest.raises(hp.ConfigurationError, match=r"pip install '\.\[plot\]'"):
         report_of(COUNTS).plot()

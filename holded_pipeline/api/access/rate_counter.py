@@ -15,6 +15,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 
 from holded_pipeline.api.problems import Problem
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.install_lines import install_line
 
 _STORAGE_SECONDS = 0.25
 _PAUSE_SECONDS = 5.0
@@ -95,8 +96,8 @@ def _open_storage(uri: str) -> StorageTypes:
     except StorageConfigurationError as error:
         raise ConfigurationError(
             f"Limits.rate_storage cannot be used: it is of the kind {scheme}, which the library limits does not know,"
-            " or the package that it needs is not installed; run: pip install 'holded-pipeline[rates]' for redis,"
-            " or memcachio for memcached"
+            f" or the package that it needs is not installed; for redis run: {install_line('rates')};"
+            " for memcached run: pip install memcachio"
         ) from error
 
 

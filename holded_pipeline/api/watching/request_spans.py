@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from holded_pipeline.api.watching.current_request import RequestNotes, current_request
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.install_lines import install_line
 
 _CONTEXT_HEADERS: Final = (b"traceparent", b"tracestate")
 _KEPT: Final = {
@@ -36,9 +37,7 @@ class RequestSpans:
             from opentelemetry import trace  # noqa: PLC0415  an extra
             from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
         except ImportError as error:
-            raise ConfigurationError(
-                "traces need OpenTelemetry; install it by pip install 'holded-pipeline[tracing]'"
-            ) from error
+            raise ConfigurationError(f"traces need OpenTelemetry; run: {install_line('tracing')}") from error
         self._trace = trace
         self._tracer = provider.get_tracer("holded_pipeline")
         self._propagator = TraceContextTextMapPropagator()

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.install_lines import install_line
 
 _NEEDED_IN_IPYTHON = "apache_beam.runners.interactive.interactive_environment"
 
@@ -31,8 +32,8 @@ def require_notebook_packages() -> None:
     except Exception as error:  # pandas of another version fails in many ways
         raise ConfigurationError(
             f"in a notebook Beam {_version_of('apache-beam')} needs a pandas that it knows, below 2.4; here is "
-            f"{_version_of('pandas')} ({type(error).__name__}: {error}). Run: pip install '.[notebook]' in a clone of "
-            "holded_pipeline, or pip install 'pandas<2.4', and restart the kernel"
+            f"{_version_of('pandas')} ({type(error).__name__}: {error}). Run: {install_line('notebook')}, "
+            "or pip install 'pandas<2.4', and restart the kernel"
         ) from error
 
 
