@@ -94,8 +94,7 @@ class Timestamps:
         """The time that `value` means.
 
         Raises:
-            ImplausibleTimestampError: it is too early or too late.
-            ValueError: it is not a time; see `parse_timestamp`.
+            ValueError: it is not a time, or it is too early or too late.
         """
         if type(value) is int and self._quick_from <= value < self._quick_end:
             return EPOCH + timedelta(0, 0, value * 1000)

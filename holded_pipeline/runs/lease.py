@@ -67,7 +67,7 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether it was renewed in time. Asks no server: the database agrees, or gives it away a little later."""
+        """Whether it was renewed in time; asks no server. The database agrees, or gives it away a little later."""
         return bool(self._holder) and _now() < self._until
 
     @property

@@ -56,13 +56,10 @@ def table_from_schema(
 ) -> SchemaTable:
     """Makes a SQLAlchemy table, and the row function for `WritePostgres`, from a JSON Schema.
 
-    | in the schema | column |
-    |---|---|
-    | `string` | `TEXT`; with `maxLength` `VARCHAR(n)`; with the format `date-time`, `date` or `uuid` that type |
-    | `integer` | `BIGINT`; `INTEGER` or `NUMERIC` where `minimum` and `maximum` say so |
-    | `number` | `NUMERIC`, which keeps every digit |
-    | `boolean` | `BOOLEAN` |
-    | `object`, `array`, several types | `JSONB` |
+    * `string` becomes `TEXT`; with `maxLength` `VARCHAR(n)`; with the format `date-time`, `date` or `uuid` that type.
+    * `integer` becomes `BIGINT`; `INTEGER` or `NUMERIC` where `minimum` and `maximum` say so.
+    * `number` becomes `NUMERIC`, which keeps every digit, and `boolean` `BOOLEAN`.
+    * `object`, `array` and several types become `JSONB`.
 
     A member that is required and cannot be null is `NOT NULL`. `$ref`, `allOf`, `anyOf` and `oneOf` are followed; of
     alternatives, each member of any has a column. What has none is listed in `notes` of the result, and logged.
