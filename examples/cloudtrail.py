@@ -3,9 +3,9 @@
     python examples/cloudtrail.py                       starts real servers and stops them at the end
     python examples/cloudtrail.py --keep data           the same, and keeps the data
 
-A log file is one JSON document, `{"Records": [...]}`, compressed. `records=` says where its records are, so a file of any
-size is streamed. The pattern takes the log files of every account and region, and leaves out the digest files that
-CloudTrail stores beside them.
+A log file is one JSON document, `{"Records": [...]}`, compressed. `records=` says where its records are, so that a file
+of any size is streamed. The pattern takes the log files of every account and region, and leaves out the digest files
+that CloudTrail stores beside them.
 """
 
 from __future__ import annotations

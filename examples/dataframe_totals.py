@@ -41,9 +41,9 @@ SAMPLE = [
         "event_type": "sale",
         "company_id": f"company-{number % 2}",
         "timestamp": f"2026-01-1{number % 3}T10:00:00Z",
-        "cents": -1 if number == 11 else 100 * number,  # the schema rejects the last one
+        "cents": cents,
     }
-    for number in range(12)
+    for number, cents in enumerate([*range(0, 1100, 100), -1])  # the schema rejects the last one
 ]
 
 

@@ -3,10 +3,10 @@
     python examples/webhooks.py                         starts real servers and stops them at the end
     python examples/webhooks.py --keep data             the same, and keeps the data
 
-The receiver checks each signature over the bytes of the request, before it stores anything: afterwards nobody can. Here
-it stored `{"headers": ..., "body": ...}`. The signature is no part of the event, so it does not reach the table; the
-object below raw/ still has it. One service (its events are like Stripe's) says in the body what happened, the other
-(like GitHub) in the headers.
+The receiver checks each signature over the bytes of the request before it stores anything; later those bytes are gone.
+Here it stored `{"headers": ..., "body": ...}`. The signature is no part of the event, so it does not reach the table;
+raw/ and dead letters still have it. One service (its events are like Stripe's) says in the body what happened, the
+other (like GitHub) in the headers.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def webhook(document: Any, source: hp.Source) -> hp.Event:
 
 
 def payment_event(body: Mapping[str, Any], source: hp.Source) -> hp.Event:
-    """Has its own id, type and time, in seconds. The service sends an event again, with the same id, until it is taken."""
+    """Has its own id, type and time, in seconds. An event that the service sends again has the same id."""
     return hp.Event(
         id=body["id"],
         type=f"pay.{body['type']}",

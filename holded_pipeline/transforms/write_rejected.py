@@ -24,8 +24,8 @@ from holded_pipeline.transforms.workers.write_objects import ObjectSettings, Wri
 class WriteRejected(SeveralInputs):
     """Writes rejected records as JSON lines, in a folder for each stage and day: `stage=validate/date=2026-11-23/…`.
 
-    Takes a PCollection of `Rejected`, or a tuple or list of them, and gives a PCollection of `WrittenObject`. It can also be
-    the consumer of Beam's `ErrorHandler`.
+    Takes a PCollection of `Rejected`, or a tuple or list of them, and gives a PCollection of `WrittenObject`. It can
+    also be the consumer of Beam's `ErrorHandler`.
 
     Args:
         lake: the store and its bucket.
