@@ -121,12 +121,11 @@ def schemas_of(arguments: argparse.Namespace) -> hp.SchemaRegistry | hp.SchemaDi
 @contextlib.contextmanager
 def servers(arguments: argparse.Namespace, *, keep: str | None = None) -> Iterator[tuple[hp.MinIO, hp.Postgres]]:
     """The user's own servers, and local ones instead of those that were not named."""
-    if arguments.minio and arguments.postgres:
-        yield store_of(arguments), database_of(arguments)
+    lake = store_of(arguments) if arguments.minio else None  # first, since a wrong URL needs no server to be seen
+    db = database_of(arguments) if arguments.postgres else None
+    if lake is not None and db is not None:
+        yield lake, db
         return
     print_status("starting local servers …")
     with hp.local.stack(keep) as local:
-        yield (
-            store_of(arguments) if arguments.minio else local.minio,
-            database_of(arguments) if arguments.postgres else local.postgres,
-        )
+        yield lake or local.minio, db or local.postgres

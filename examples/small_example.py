@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from botocore.exceptions import BotoCoreError
 from own_servers import add_database, add_store, exit_if, parser_for, servers, store_key_checks
 from plain_errors import exit_code_of, print_status
 
@@ -66,7 +67,7 @@ def store_sample(lake: hp.MinIO, key: str, body: bytes) -> None:
     print_status(f"storing a sample as {lake.bucket}/{key} …")
     try:
         lake.filesystem().pipe(f"{lake.bucket}/{key}", body)
-    except OSError as error:
+    except (OSError, BotoCoreError) as error:
         raise hp.ConfigurationError(
             f"{key} cannot be stored in the bucket {lake.bucket!r} of the {lake}: {error}; "
             "check URL, bucket, access key and secret key"
