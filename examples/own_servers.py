@@ -70,16 +70,20 @@ def add_schemas(parser: argparse.ArgumentParser, *, without: str) -> None:
     add("--subject", default="{type}", help='subject of the schemas, as text or template (default: "{type}")')
 
 
-def store_checks(a: argparse.Namespace) -> tuple[Check, ...]:
-    """Checks of the arguments: pairs of whether something is wrong, and the message."""
+def store_key_checks(a: argparse.Namespace) -> tuple[Check, ...]:
+    """Checks of the arguments that name a store: pairs of whether something is wrong, and the message."""
     return (
         (a.minio and not a.access_key, "--minio needs --access-key"),
         (
             a.minio and not os.environ.get("MINIO_SECRET_KEY"),
             "--minio needs the secret key in the environment variable MINIO_SECRET_KEY",
         ),
-        (a.schemas and a.registry, "--schemas and --registry exclude each other"),
     )
+
+
+def store_checks(a: argparse.Namespace) -> tuple[Check, ...]:
+    """Checks of the arguments that name a store and schemas, as in `store_key_checks`."""
+    return (*store_key_checks(a), (a.schemas and a.registry, "--schemas and --registry exclude each other"))
 
 
 def exit_if(parser: argparse.ArgumentParser, *checks: Check) -> None:
@@ -117,12 +121,11 @@ def schemas_of(arguments: argparse.Namespace) -> hp.SchemaRegistry | hp.SchemaDi
 @contextlib.contextmanager
 def servers(arguments: argparse.Namespace, *, keep: str | None = None) -> Iterator[tuple[hp.MinIO, hp.Postgres]]:
     """The user's own servers, and local ones instead of those that were not named."""
-    if arguments.minio and arguments.postgres:
-        yield store_of(arguments), database_of(arguments)
+    lake = store_of(arguments) if arguments.minio else None  # first, since a wrong URL needs no server to be seen
+    db = database_of(arguments) if arguments.postgres else None
+    if lake is not None and db is not None:
+        yield lake, db
         return
     print_status("starting local servers …")
     with hp.local.stack(keep) as local:
-        yield (
-            store_of(arguments) if arguments.minio else local.minio,
-            database_of(arguments) if arguments.postgres else local.postgres,
-        )
+        yield lake or local.minio, db or local.postgres

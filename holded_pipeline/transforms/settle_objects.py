@@ -27,6 +27,7 @@ from holded_pipeline.transforms.beam.accounted import (
     sink_of,
 )
 from holded_pipeline.transforms.beam.run_id import run_id_of
+from holded_pipeline.transforms.beam.several_inputs import SeveralInputs
 from holded_pipeline.transforms.workers.load_rows import LoadReceipt
 from holded_pipeline.transforms.workers.settle import NOWHERE, Counts, RecordAccounts, RecordOutputs, SettleRun, is_read
 from holded_pipeline.transforms.workers.write_objects import WrittenObject
@@ -38,10 +39,10 @@ Parts = tuple[tuple[beam.PCollection, Sink], ...]
 """The PCollections of one sink, each with what it is the output of."""
 
 
-class SettleObjects(beam.PTransform):
+class SettleObjects(SeveralInputs):
     """Settles the objects that `ReadMinIO(new_only=ledger)` read, when everything that came of them is durable.
 
-    Takes a tuple of what the sinks returned: `WriteMinIO`, `WritePostgres` (the `Outcome` or its `passed`) and
+    Takes a tuple or list of what the sinks returned: `WriteMinIO`, `WritePostgres` (the `Outcome` or its `passed`) and
     `WriteRejected`, in any order. A tuple in it, such as `(stored, (invoices, others), written)`, has the parts of one
     sink: each event is in one of them. Gives a PCollection of one `Settlement`.
 

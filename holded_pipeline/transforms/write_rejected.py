@@ -16,15 +16,16 @@ from holded_pipeline.store.object_names import rejected_partition
 from holded_pipeline.transforms.beam.accounted import ANY_LEDGER, CHECKED, Sink, remember_counts, remember_sink
 from holded_pipeline.transforms.beam.outcome import to_global_window
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+from holded_pipeline.transforms.beam.several_inputs import SeveralInputs
 from holded_pipeline.transforms.workers.error_budget import TALLY, CheckBudget, WriteAndTally
 from holded_pipeline.transforms.workers.write_objects import ObjectSettings, WriteObjects, WrittenObject
 
 
-class WriteRejected(beam.PTransform):
+class WriteRejected(SeveralInputs):
     """Writes rejected records as JSON lines, in a folder for each stage and day: `stage=validate/date=2026-11-23/…`.
 
-    Takes a PCollection of `Rejected`, or a tuple of them, and gives a PCollection of `WrittenObject`. It can also be
-    the consumer of Beam's `ErrorHandler`.
+    Takes a PCollection of `Rejected`, or a tuple or list of them, and gives a PCollection of `WrittenObject`. It can
+    also be the consumer of Beam's `ErrorHandler`.
 
     Args:
         lake: the store and its bucket.

@@ -70,6 +70,16 @@ def test_they_are_written_by_stage_and_day(run, lake):
     }
 
 
+def test_a_list_of_inputs_is_taken_as_a_tuple_is(lake, db):
+    ledger = hp.Ledger(db, "lists")
+    pipeline = beam.Pipeline(runner="FnApiRunner")  # Beam would run another one over a list, at once
+    raw = pipeline | hp.ReadMinIO(lake, "raw/", new_only=ledger)
+    loaded = raw.passed | hp.WritePostgres(db)
+    written = [raw.rejected, loaded.rejected] | hp.WriteRejected(lake, "rejected/")
+    settled = [[loaded], written] | hp.SettleObjects(ledger)
+    assert (written.pipeline, settled.pipeline) == (pipeline, pipeline)
+
+
 def test_rejections_of_every_kind_of_faulty_sample_fit_the_schema(run, lake, db):
     samples = hp.testing.sample_events(300, seed=5, faults=0.5)
     lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", hp.testing.sample_lines(samples))
