@@ -137,6 +137,15 @@ def normalize_pattern(pattern: str) -> str:
     Raises:
         ValueError: as for `validate_prefix`.
     """
+    if not isinstance(pattern, str):
+        raise ValueError(
+            f"pattern is one text such as 'raw/', got {type(pattern).__name__}; read several with several hp.ReadMinIO"
+        )
+    if "://" in pattern:
+        raise ValueError(
+            f"pattern is what keys begin with, such as 'raw/', got the URL {pattern!r}; give the bucket to hp.MinIO, and "
+            f"here {pattern.partition('://')[2].partition('/')[2]!r}"
+        )
     text = pattern.lstrip("/")
     if text.endswith("/"):
         text = text.rstrip("/") + "/"
