@@ -17,8 +17,8 @@ from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.runs.settled_objects import PAGE, SettledObject, SettledObjects
 from holded_pipeline.servers.argument_types import wrong_argument
 from holded_pipeline.store.client import ObjectStore
+from holded_pipeline.store.listed_pattern import normalize_pattern
 from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_names import normalize_pattern
 from holded_pipeline.store.read_plan import StoredObject
 
 

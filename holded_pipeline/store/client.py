@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import fsspec.asyn
 
-from holded_pipeline.model.errors import ObjectUnreadableError, ObjectVanishedError
+from holded_pipeline.model.errors import ObjectUnreadableError, ObjectVanishedError, TransientError
 from holded_pipeline.model.near_names import near_names
 from holded_pipeline.servers.background_call import call_in_background
 from holded_pipeline.store.bytes_file import BytesFile
@@ -28,6 +28,7 @@ from holded_pipeline.store.errors import (
     recognize_other_server,
     translate_store_error,
     unreadable_error,
+    with_tls_advice,
 )
 from holded_pipeline.store.listing import list_buckets, list_folder, list_one_key, list_page
 from holded_pipeline.store.minio import MinIO
@@ -215,6 +216,8 @@ class ObjectStore:
                 server=str(self._lake),
                 is_transient=is_transient_store_error,
             )
+        except TransientError as error:
+            raise with_tls_advice(error, self._lake) from error.__cause__
         except Exception as error:
             if key is not None and (object_error := _object_error(error, self._lake, key)) is not None:
                 raise object_error from error

@@ -16,6 +16,7 @@ import aiohttp
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionClosedError,
     HTTPClientError,
     SSLError,
 )
@@ -24,7 +25,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from holded_pipeline.model.errors import ConfigurationError, HoldedPipelineError, ObjectUnreadableError
+from holded_pipeline.model.errors import ConfigurationError, HoldedPipelineError, ObjectUnreadableError, TransientError
 from holded_pipeline.model.near_names import listed
 from holded_pipeline.servers.tls_errors import explain_tls_error
 from holded_pipeline.store.minio import MinIO
@@ -171,6 +172,14 @@ def unreadable_error(error: Exception, lake: MinIO, key: str) -> ObjectUnreadabl
     )
 
 
+def with_tls_advice(error: TransientError, lake: MinIO) -> TransientError:
+    """The error of an outage; where the server may expect TLS and got none, it says so."""
+    is_likely = isinstance(error.__cause__, ConnectionClosedError | NoStoreAnswerError)
+    if not is_likely or not lake.endpoint.lower().startswith("http:"):
+        return error
+    return TransientError(f"{error}. If the server speaks TLS, write https:// in endpoint")
+
+
 def translate_store_error(error: Exception, lake: MinIO, buckets: Sequence[str] = ()) -> Exception:
     """The error that the user gets; an error of neither the store nor the settings is returned unchanged.
 
@@ -183,7 +192,7 @@ def translate_store_error(error: Exception, lake: MinIO, buckets: Sequence[str] 
         code = _code(error)
         if code == "NoSuchBucket" and buckets:
             return ConfigurationError(
-                f"{lake} has no bucket {lake.bucket!r}; it has {listed(buckets)}: name one of them, or create the bucket"
+                f"{lake} has no bucket {lake.bucket!r}, but {listed(buckets)}: name one of them, or create the bucket"
             )
         advice = _ADVICE.get(code) or f"check endpoint, bucket and keys; the store said: {_message_of(error)}"
         return ConfigurationError(f"{lake} rejected {error.operation_name} on bucket {lake.bucket!r}: {code}; {advice}")

@@ -8,6 +8,7 @@ from holded_pipeline.store.errors import not_a_store_error
 
 
 async def list_page(client: Any, *, bucket: str, prefix: str, token: str | None, start_after: str) -> dict[str, Any]:
+    """One page of the objects whose keys begin with a prefix."""
     more = {} if token is None else {"ContinuationToken": token}
     if start_after:
         more["StartAfter"] = start_after
@@ -15,15 +16,18 @@ async def list_page(client: Any, *, bucket: str, prefix: str, token: str | None,
 
 
 async def list_buckets(client: Any) -> dict[str, Any]:
+    """The buckets that the key may list."""
     answer: dict[str, Any] = await client.list_buckets()
     return answer
 
 
 async def list_folder(client: Any, *, bucket: str, folder: str) -> dict[str, Any]:
+    """The first page of a folder, with the folders in it."""
     return check_page(await client.list_objects_v2(Bucket=bucket, Prefix=folder, Delimiter="/"))
 
 
 async def list_one_key(client: Any, *, bucket: str) -> None:
+    """Lists one key, to see that the bucket can be listed."""
     check_page(await client.list_objects_v2(Bucket=bucket, MaxKeys=1))
 
 

@@ -18,10 +18,11 @@ from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.reading.records import RecordReader
 from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.store.compression import checked_text, without_compression_ending
+from holded_pipeline.store.listed_pattern import normalize_pattern
 from holded_pipeline.store.manifest_objects import manifest_objects
 from holded_pipeline.store.minio import MinIO, require_minio
 from holded_pipeline.store.near_keys import describe_near_keys
-from holded_pipeline.store.object_names import is_manifest, normalize_pattern
+from holded_pipeline.store.object_names import is_manifest
 from holded_pipeline.store.read_plan import Slice, StoredObject
 from holded_pipeline.stored.objects import OpenChunks, open_store, read_objects
 from holded_pipeline.stored.tables import StoredValues, source_columns

@@ -16,8 +16,8 @@ from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader, describe_envelope
 from holded_pipeline.reading.records_path import RecordsPath
 from holded_pipeline.runs.ledger import Ledger, require_ledger
+from holded_pipeline.store.listed_pattern import normalize_pattern
 from holded_pipeline.store.minio import MinIO, require_minio
-from holded_pipeline.store.object_names import normalize_pattern
 from holded_pipeline.store.read_plan import ReadUnit, StoredObject
 from holded_pipeline.transforms.beam.accounted import READ, ReadPrefix, remember_counts, remember_prefix
 from holded_pipeline.transforms.beam.inputs import require_beginning
