@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import shlex
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -76,13 +78,21 @@ def _print_next(db: hp.Postgres, keep: str | None) -> None:
     _section("To look further")
     if keep:
         print(f"The data are in {keep}. Run the same command again: it finds only duplicates.")
-        print('To open them:  python -i -c "import holded_pipeline as hp')
-        print(f'               stack = hp.local.stack({keep!r}).__enter__(); print(stack.environment())"')
+        print("To open them, with their servers, in Python:")
+        print(f"    {opening_command(keep)}")
     elif "127.0.0.1" in db.url:
         print("These servers were temporary. Keep their data with --keep DIR, or name yours with")
         print("--minio and --postgres; see --help.")
     print("In the store: enriched/ has the events that passed, rejected/ the dead letters, with every reason.")
     print("In the database: business_events, company_analytics, event_type_summaries.")
+
+
+def opening_command(keep: str) -> str:
+    """A command for a shell that starts the servers over the data that were kept, until Python is left."""
+    folder = json.dumps(str(Path(keep).resolve()), ensure_ascii=False)
+    return (
+        f"python -i -c {shlex.quote(f'import holded_pipeline as hp; stack = hp.local.start({folder}); print(stack)')}"
+    )
 
 
 def _section(title: str) -> None:

@@ -9,6 +9,7 @@ import attrs
 
 from holded_pipeline.enriching.drafts import PROVENANCE
 from holded_pipeline.model.json_strings import is_storable
+from holded_pipeline.user_code.errors import name_of
 
 RESERVED: Final = frozenset({"schema", "headers", "correlation_id", "collected_at", "sender", "envelope", PROVENANCE})
 """Entries of `event.metadata` that other stages write."""
@@ -62,7 +63,8 @@ def validate_function(_: object, __: object, function: Any) -> None:
     if not callable(called):
         if is_context_manager(function):
             return  # what __enter__ returns is called, and is checked when it is opened
-        raise TypeError(f"an enricher is a function (event) -> mapping, or has enrich_batch; got {function!r}")
+        advice = "; give several one by one: hp.Enrich(*enrichers)" if isinstance(function, list | tuple) else ""
+        raise TypeError(f"an enricher is a function (event) -> mapping, or has enrich_batch; got {function!r}{advice}")
     if inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(getattr(called, "__call__", None)):  # noqa: B004
         raise TypeError(f"the enricher {function!r} is asynchronous; write a plain function")
     if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
@@ -80,7 +82,7 @@ def _validate_signature(function: Any, called: Any) -> None:
     except TypeError as error:
         raise TypeError(
             f"an enricher is called with one argument, the event or a list of events, "
-            f"and {function!r} takes {signature}: {error}"
+            f"and {name_of(function)} takes {signature}: {error}"
         ) from error
 
 

@@ -15,8 +15,8 @@ from holded_pipeline.enriching.open_lookup import OpenLookup, Row
 from holded_pipeline.enriching.reference_data import FORMATS, Format, ReferenceFormat, format_of, key_text
 from holded_pipeline.model.field_paths import EVERY, parse_path, values_at
 from holded_pipeline.model.values import Event
-from holded_pipeline.postgres.postgres import Postgres
-from holded_pipeline.store.minio import MinIO
+from holded_pipeline.postgres.postgres import Postgres, require_postgres
+from holded_pipeline.store.minio import MinIO, require_minio
 
 OnMissing = Literal["null", "skip", "reject"]
 KeySource = str | Callable[[Event], Any]
@@ -99,6 +99,7 @@ class Lookup:
         Raises:
             ValueError: an argument is wrong.
         """
+        require_postgres(db, "Lookup.table")
         for argument, name_given in (("table", table), ("key", key)):
             if not isinstance(name_given, str) or not name_given:
                 raise ValueError(f"{argument} is a name, got {name_given!r}")
@@ -148,6 +149,7 @@ class Lookup:
         Raises:
             ValueError: an argument is wrong.
         """
+        require_minio(lake, "Lookup.object")
         kind = format or format_of(object)
         if kind not in FORMATS:
             raise ValueError(f"format is one of {', '.join(FORMATS)}, got {kind!r}")

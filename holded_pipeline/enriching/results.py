@@ -32,7 +32,8 @@ def plain_result(returned: Any) -> PlainResult:
             return PlainResult(*json_codec.plain_copy(dict(returned), max_bytes=MAX_RESULT_BYTES))
     except Exception as error:
         raise not_json(error) from error
-    raise EnricherFault("enricher_output", f"returned {type(returned).__name__}; it must return a mapping")
+    found = "None, as a function without a return does" if returned is None else type(returned).__name__
+    raise EnricherFault("enricher_output", f"returned {found}; it must return a mapping")
 
 
 def not_json(error: BaseException) -> EnricherFault:

@@ -86,6 +86,6 @@ def _name_the_newest() -> None:
 
 def _text_of_file(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        return path.read_text(encoding="utf-8", errors="surrogateescape")  # any bytes, which are kept
+    except OSError:
         return ""

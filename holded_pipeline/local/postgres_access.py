@@ -7,7 +7,8 @@ import secrets
 from pathlib import Path
 
 from holded_pipeline.local.ports import HOST
-from holded_pipeline.local.private_files import open_private, write_private
+from holded_pipeline.local.private_files import describe_file_error, open_private, write_private
+from holded_pipeline.model.errors import ConfigurationError
 
 USER = "holded"
 """It owns its databases and may create databases and users. It is no superuser: it reads no file of the machine and
@@ -39,9 +40,19 @@ class PostgresAccess:
         return self._file.exists()
 
     def password(self, user: str) -> str:
-        """The password of a user."""
-        with open(self._file, encoding="utf-8", opener=open_private) as file:
-            return str(json.load(file)[user])
+        """The password of a user.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or has no password of that user.
+        """
+        try:
+            with open(self._file, encoding="utf-8", opener=open_private) as file:
+                return str(json.load(file)[user])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f"{self._file} has no password of the database's user {user} ({describe_file_error(error)}); restore "
+                "it, or remove it while the servers are stopped: the next start sets new passwords and keeps the data"
+            ) from error
 
     def forget(self) -> None:
         """Before a new cluster is created, which does not know the passwords of the old one."""

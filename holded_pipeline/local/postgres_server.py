@@ -29,6 +29,7 @@ _ATTEMPTS = 3
 _RESTART_SECONDS = 10.0
 _NOBODY_ID = 65534  # the user and group `nobody`
 _FOREIGN_VARIABLES = ("PG",)  # libpq's and the server's: settings of another server
+_DEMANDING_TLS = ("require", "verify-ca", "verify-full")
 _UNSHARE = ("unshare", "--user", f"--map-user={_NOBODY_ID}", f"--map-group={_NOBODY_ID}", "--")
 
 
@@ -45,7 +46,9 @@ class PostgresServer:
 
     def database(self, name: str, user: str = USER) -> Postgres:
         """The connection settings of one of its databases."""
-        return Postgres(f"postgresql://{user}@{HOST}:{self._port}/{name}", password=self._access.password(user))
+        demanded = os.environ.get("PGSSLMODE", "") in _DEMANDING_TLS  # by a variable that is for other servers
+        query = "?sslmode=disable" if demanded else ""
+        return Postgres(f"postgresql://{user}@{HOST}:{self._port}/{name}{query}", password=self._access.password(user))
 
     def create_database(self, name: str) -> Postgres:
         """Creates a database, unless there is one of this name; returns its connection settings."""

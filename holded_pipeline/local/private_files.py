@@ -18,13 +18,21 @@ def private_folder(folder: Path) -> Path:
         ConfigurationError: it belongs to another user, who could change what is in it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        folder.chmod(0o700)
-    except PermissionError:
+    owner = folder.stat().st_uid
+    if owner != os.geteuid():  # root could take it, and lock its owner out
         raise ConfigurationError(
-            f"{folder} belongs to another user, who could read and change what is in it; give a folder of your own"
-        ) from None
+            f"{folder} belongs to another user (id {owner}), who could read and change what is in it; give a folder of "
+            "your own, or a new one in it"
+        )
+    folder.chmod(0o700)
     return folder
+
+
+def describe_file_error(error: Exception) -> str:
+    """What is wrong with a file of JSON, without its content."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return "it is empty or damaged" if isinstance(error, ValueError) else "it is of another form"
 
 
 def open_private(path: str | Path, flags: int) -> int:
@@ -45,7 +53,7 @@ def write_private(path: Path, text: str, *, owner: int | None = None) -> None:
     """
     new = path.with_name(f"{path.name}.new")
     new.unlink(missing_ok=True)
-    with open(new, "x", encoding="utf-8", opener=open_private) as file:
+    with open(new, "x", encoding="utf-8", errors="surrogateescape", opener=open_private) as file:
         file.write(text)
         if owner is not None:
             os.fchown(file.fileno(), owner, owner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from holded_pipeline.local.private_files import UMASK, open_private
 from holded_pipeline.local.watchdog import started_at
 from holded_pipeline.model.errors import HoldedPipelineError
 
+_logger = logging.getLogger("holded_pipeline")
+_QUIET_SECONDS = 3.0  # that a server may take to end without a word
 _WATCHDOG_SCRIPT = Path(__file__).with_name("watchdog.py")
 
 
@@ -137,11 +140,24 @@ class Server:
         if not self.running:
             return
         self._process.send_signal(how)
-        try:
-            self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
+        if self._ends_within(min(_QUIET_SECONDS, seconds)):
+            return
+        _logger.warning(
+            "waiting for %s to end, for up to %g s more: it ends the calls of its clients and stores what is in memory",
+            self._name,
+            seconds - _QUIET_SECONDS,
+        )
+        if not self._ends_within(seconds - _QUIET_SECONDS):
+            _logger.warning("%s did not end in %g s and is killed; what it had confirmed is kept", self._name, seconds)
             self._process.kill()
             self._process.wait()
+
+    def _ends_within(self, seconds: float) -> bool:
+        try:
+            self._process.wait(max(seconds, 0.0))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def _log_tail(self, count: int = 12) -> str:
         lines = self._log.read_text(errors="replace").splitlines()[-count:]

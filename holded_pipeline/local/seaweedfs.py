@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 
 from holded_pipeline.local.ports import HOST, free_ports
-from holded_pipeline.local.private_files import private_folder, write_private
+from holded_pipeline.local.private_files import describe_file_error, private_folder, write_private
 from holded_pipeline.local.process import Server, StartError, Watchdog
 from holded_pipeline.local.store_certificate import StoreCertificate
 from holded_pipeline.local.watchdog import remove
@@ -159,7 +159,13 @@ def _load_secret_key(folder: Path) -> str:
         actions = ["Admin", "Read", "Write", "List", "Tagging"]
         text = json.dumps({"identities": [{"name": "holded", "credentials": credentials, "actions": actions}]})
         write_private(identities, text)
-    return str(json.loads(identities.read_text())["identities"][0]["credentials"][0]["secretKey"])
+    try:
+        return str(json.loads(identities.read_bytes())["identities"][0]["credentials"][0]["secretKey"])
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise ConfigurationError(
+            f"{identities} has no secret key of the store ({describe_file_error(error)}); restore it, or remove it "
+            "while the servers are stopped: the next start makes a new key and keeps the objects"
+        ) from error
 
 
 def _is_healthy(port: int) -> bool:

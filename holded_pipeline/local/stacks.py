@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 from sqlalchemy.engine import make_url
 
+from holded_pipeline.local.folder_lock import acquire_folder
 from holded_pipeline.local.password_file import passwords_for_libpq
 from holded_pipeline.local.postgres_access import SUPERUSER
 from holded_pipeline.local.postgres_server import PostgresServer
@@ -30,7 +29,6 @@ from holded_pipeline.model.html_tables import html_fields
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.store.minio import MinIO
 
-_LOCK_SECONDS = 10.0  # the watchdog of a killed stack holds the lock until it has cleaned up
 How = Literal["stop", "crash"]
 _SIGNALS: dict[How, signal.Signals] = {"stop": signal.SIGINT, "crash": signal.SIGKILL}
 
@@ -50,6 +48,7 @@ class Stack:
 
     def __init__(self, folder: Path, *, bucket: str, database: str, watchdog: Watchdog) -> None:
         self.folder = folder
+        self._is_stopped = False
         self._lock = threading.RLock()  # one start or stop at a time, whichever thread asks
         logs = private_folder(folder / "logs")
         self._seaweedfs = SeaweedFS(private_folder(folder / "minio"), logs, watchdog)
@@ -65,10 +64,12 @@ class Stack:
 
     def new_bucket(self) -> MinIO:
         """Creates an empty bucket on the same server, for example for one test."""
+        self._require_not_stopped()
         return self._create_bucket(f"bucket-{secrets.token_hex(6)}")
 
     def new_database(self) -> Postgres:
         """Creates an empty database on the same server, for example for one test."""
+        self._require_not_stopped()
         return self._postgres.create_database(f"database_{secrets.token_hex(6)}")
 
     def superuser(self, db: Postgres) -> Postgres:
@@ -110,6 +111,7 @@ class Stack:
     def start_minio(self) -> None:
         """Starts the store again, unless it runs: same endpoint, same keys, same objects."""
         with self._lock:
+            self._require_not_stopped()
             self._seaweedfs.start()
 
     def stop_postgres(self, how: How = "stop") -> None:
@@ -120,7 +122,15 @@ class Stack:
     def start_postgres(self) -> None:
         """Starts the database again, unless it runs: same URL, same rows."""
         with self._lock:
+            self._require_not_stopped()
             self._postgres.start()
+
+    def _require_not_stopped(self) -> None:
+        if self._is_stopped:
+            raise ConfigurationError(
+                f"these servers have been stopped, and do not start again; start others over {self.folder}, if you "
+                f'gave that folder: hp.local.start("{self.folder}")'
+            )
 
     def _create_bucket(self, name: str) -> MinIO:
         lake = self._seaweedfs.lake(name)
@@ -132,6 +142,7 @@ class Stack:
     def _stop(self, *, in_order: bool = False) -> None:
         """Stops both servers: in order if their data are kept, else at once."""
         with self._lock:
+            self._is_stopped = True
             try:
                 self._postgres.stop(signal.SIGINT if in_order else signal.SIGQUIT)
             finally:
@@ -165,8 +176,8 @@ def stack(
     private_folder(home)
     owner = os.getpid()
     with contextlib.ExitStack() as closing:
-        lock = closing.enter_context(open(home / ".lock", "w", opener=open_private))
-        _acquire(lock, home)
+        lock = closing.enter_context(open(home / ".lock", "a+", opener=open_private))
+        acquire_folder(lock, home)
         watchdog = Watchdog(keep_open=[lock.fileno()])
         closing.callback(watchdog.dismiss)
         if temporary:
@@ -208,18 +219,3 @@ def start(
     running.stop = closing.close  # type: ignore[method-assign]
     atexit.register(closing.close)
     return running
-
-
-def _acquire(lock: IO[str], folder: Path) -> None:
-    deadline = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise ConfigurationError(
-                    f"another stack is running over {folder}; stop it, or give this one another folder"
-                ) from None
-            time.sleep(0.1)
-        else:
-            return

@@ -18,6 +18,7 @@ def variables_of(lake: MinIO, db: Postgres) -> dict[str, str]:
         "PGUSER": str(url.username),
         "PGPASSWORD": "" if db.password is None else db.password.reveal(),
         "PGDATABASE": str(url.database),
+        "PGSSLMODE": "disable",
         "AWS_ENDPOINT_URL": lake.endpoint,
         "AWS_ACCESS_KEY_ID": lake.access_key,
         "AWS_SECRET_ACCESS_KEY": secret_key,

@@ -35,6 +35,20 @@ class Outcome(NamedTuple):
         )
 
 
+def _missing_attribute(_: Outcome, name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(f"'Outcome' object has no attribute {name!r}")
+    # What a transform of Beam asks for of the one PCollection that it is applied to.
+    raise AttributeError(
+        f"an Outcome has no {name!r}: it is two PCollections, .passed and .rejected; apply the transform to one of "
+        "them: outcome.passed | …"
+    )
+
+
+if not TYPE_CHECKING:  # for a type checker, a misspelt attribute must stay one
+    Outcome.__getattr__ = _missing_attribute
+
+
 @attrs.frozen
 class Source:
     """The position of a record in the store.

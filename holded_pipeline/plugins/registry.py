@@ -19,7 +19,9 @@ from holded_pipeline.plugins import builtin, hookspecs
 from holded_pipeline.plugins.installed import installed_plugins, loading
 from holded_pipeline.plugins.plugin_shape import check_shape
 from holded_pipeline.reading.envelopes import Envelope
+from holded_pipeline.reading.records_path import takes_outer
 from holded_pipeline.user_code.errors import describe_error, result_or_error
+from holded_pipeline.user_code.functions import require_function
 
 _OPTIONS = frozenset(EnricherOptions.__annotations__)
 
@@ -97,12 +99,12 @@ class PluginRegistry:
 
         Raises:
             ValueError: there is no envelope of that name; the message lists the known ones.
-            TypeError: it is neither a name nor a function.
+            TypeError: it is neither a name nor a function of a document and a source.
         """
         if isinstance(envelope, str):
             return _look_up("envelope", envelope, self._envelopes)
-        if not callable(envelope):
-            raise TypeError(f"an envelope is a name or a function (document, source) -> Event, got {envelope!r}")
+        names = ("outer",) if takes_outer(envelope) else ()
+        require_function(envelope, "an envelope", "(document, source) -> Event, or a name", arguments=2, names=names)
         return envelope
 
     def _add(self, plugin: Any, owner: str) -> None:

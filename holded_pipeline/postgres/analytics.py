@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import sqlalchemy as sa
 
-from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.postgres.postgres import Postgres, require_postgres
 from holded_pipeline.postgres.retried_call import call_postgres
 from holded_pipeline.postgres.time_limit import Deadline
 
@@ -67,6 +67,7 @@ def verify_analytics(db: Postgres) -> list[AnalyticsDifference]:
         ConfigurationError: the tables are missing.
         TransientError: the server did not answer within `db.retry`; counting very many events needs a longer deadline.
     """
+    require_postgres(db, "verify_analytics")
     engine = db.engine(poolclass=sa.NullPool, isolation_level="REPEATABLE READ")
 
     def attempt(deadline: Deadline) -> list[AnalyticsDifference]:

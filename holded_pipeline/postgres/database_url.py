@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import re
 
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 
+from holded_pipeline.servers.argument_types import described_argument
+
 _PASSWORD = "password"  # noqa: S105  a parameter's name
 _PREPARE_THRESHOLD = "prepare_threshold"
 _OTHER_SECRETS = {"sslpassword", "oauth_client_secret"}  # of libpq's parameters
 _DEFAULT_PORT = "5432"
+_EXAMPLE = "postgresql://user@host:5432/database"
 
 
 def parse_url(url: str) -> URL:
@@ -20,10 +24,12 @@ def parse_url(url: str) -> URL:
     Raises:
         ValueError: it is none of a PostgreSQL database, or has a secret other than the password.
     """
+    if not isinstance(url, str):
+        raise TypeError(f"the database URL is a text such as {_EXAMPLE}, got {described_argument(url)}")
     parsed = _url_or_none(url)
     if parsed is None:
         # The text may contain a password, so the message does not show it.
-        raise ValueError("the database URL must look like postgresql://user@host:5432/database")
+        raise ValueError(f"the database URL must look like {_EXAMPLE}{_other_form(url)}")
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise ValueError(f"a postgresql:// URL is needed, got one for {parsed.get_backend_name()!r}")
     threshold = parsed.query.get(_PREPARE_THRESHOLD, "none")
@@ -35,6 +41,15 @@ def parse_url(url: str) -> URL:
             "the service by ?service="
         )
     return parsed
+
+
+def _other_form(url: str) -> str:
+    """Which other form a text has, as the end of a message."""
+    if url.lower().startswith("jdbc:"):
+        return ", without jdbc: in front, and with the user before an @"
+    if re.match(r"\s*\w+\s*=", url):
+        return ", not host=… dbname=…"
+    return "" if "://" in url else "; write postgresql:// in front"
 
 
 def _url_or_none(url: str) -> URL | None:

@@ -6,6 +6,7 @@ import re
 
 import psycopg
 import sqlalchemy as sa
+from sqlalchemy.engine import make_url
 
 from holded_pipeline.model.errors import ConfigurationError, HoldedPipelineError
 from holded_pipeline.postgres.postgres import Postgres
@@ -73,7 +74,10 @@ def translate_postgres_error(error: Exception, db: Postgres) -> Exception:
         return error
     sqlstate = cause.sqlstate
     if sqlstate is None:
-        return ConfigurationError(f"{db} cannot be used as it is set up: {_first_line(cause)}; check url and password")
+        advice = _advise_database(db) if "does not exist" in str(cause) else None
+        return ConfigurationError(
+            f"{db} cannot be used as it is set up: {_first_line(cause)}; {advice or 'check url and password'}"
+        )
     message = cause.diag.message_primary or _first_line(cause)
     origin = classify_sqlstate(sqlstate)
     if origin in (ErrorOrigin.SETTING, ErrorOrigin.MAYBE_ROW):
@@ -85,6 +89,15 @@ def translate_postgres_error(error: Exception, db: Postgres) -> Exception:
             "see the server's log. A trigger rejects a row by SQLSTATE P0001, 22xxx or 23xxx"
         )
     return error
+
+
+def _advise_database(db: Postgres) -> str | None:
+    if make_url(db.url).database or "dbname" in make_url(db.url).query:
+        return None
+    return (
+        "the URL names no database, and PostgreSQL then takes the user's name for it: "
+        "postgresql://user@host:5432/database"
+    )
 
 
 def _advise_grant(message: str) -> str | None:

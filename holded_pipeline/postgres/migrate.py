@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from holded_pipeline import migrations
 from holded_pipeline.model.errors import ConfigurationError
-from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.postgres.postgres import Postgres, require_postgres
 from holded_pipeline.postgres.retried_call import call_postgres
 from holded_pipeline.postgres.time_limit import Deadline
 
@@ -30,6 +30,7 @@ def migrate(db: Postgres, revision: str = "head") -> None:
         ConfigurationError: the database was migrated by a newer version of this library, or a grant is missing.
         TransientError: the server did not answer within `db.retry`.
     """
+    require_postgres(db, "migrate")
     if revision == "base":
         raise ValueError("migrate goes forward only; drop the tables yourself, or by alembic.command.downgrade")
     engine = db.engine(poolclass=sa.NullPool)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from holded_pipeline.postgres.database_url import parse_url, server_names, split_passwords, split_prepare_threshold
+from holded_pipeline.servers.argument_types import url_without_password, wrong_argument
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
 
@@ -81,6 +82,19 @@ class Postgres:
 
     def __str__(self) -> str:
         return f"PostgreSQL {server_names(make_url(self.url))}"
+
+
+def require_postgres(given: Any, whose: str) -> None:
+    """Checks that an argument is a `Postgres`, where the argument is written.
+
+    Raises:
+        TypeError: it is not; the message says how to make one, and shows no secret.
+    """
+    if isinstance(given, Postgres):
+        return
+    url = url_without_password(given, "postgresql", "postgres") or "postgresql://user@localhost:5432/database"
+    example = f'hp.Postgres("{url}", password=hp.Secret.env("PGPASSWORD"))'
+    raise wrong_argument(whose, "an hp.Postgres, a database", given, example)
 
 
 def _remove_password(context: sa.engine.ExceptionContext) -> None:

@@ -19,6 +19,7 @@ from holded_pipeline.model.timestamp_rules import ANY_TIMESTAMPS, DEFAULT_TIMEST
 from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.common_message import read_common_message
 from holded_pipeline.reading.envelopes import ENVELOPES, STORED_LEVELS, Envelope, holded, stored_event
+from holded_pipeline.reading.fitting_envelope import ENVELOPE_REASONS, FirstRecords, fitting_envelope
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
 from holded_pipeline.reading.records_path import OuterReader, RecordsPath, takes_outer
 from holded_pipeline.user_code.errors import name_of, pipeline_error_for, result_or_error
@@ -63,6 +64,15 @@ class RecordReader:
     def takes_outer(self) -> bool:
         """Whether the envelope is given what stands around a record in its document."""
         return self._outer_of is not None
+
+    def first_records(self) -> FirstRecords:
+        """What finds out whether another envelope would read the first records."""
+        return FirstRecords(self._envelope)
+
+    def advise(self, fault: RejectRecord, record: Record) -> str:
+        """Which other envelope reads a record that this one rejected, as the end of a message."""
+        fitting = fitting_envelope(self._envelope, [record.raw]) if fault.reason in ENVELOPE_REASONS else None
+        return f'; envelope="{fitting}" reads it' if fitting else ""
 
     def at(self, now: datetime) -> Self:
         """The same reader, with `Timestamps.max_ahead` counted from `now`."""

@@ -6,17 +6,19 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from typing import Any
 
 import attrs
 
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.postgres.migrate import migrate
-from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.postgres.postgres import Postgres, require_postgres
 from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.runs.settled_objects import PAGE, SettledObject, SettledObjects
+from holded_pipeline.servers.argument_types import wrong_argument
 from holded_pipeline.store.client import ObjectStore
+from holded_pipeline.store.listed_pattern import normalize_pattern
 from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_names import normalize_pattern
 from holded_pipeline.store.read_plan import StoredObject
 
 
@@ -62,7 +64,7 @@ class Ledger:
     came of the object is durable. Each object that is not settled is found, at the latest after `list_all_every`.
     """
 
-    db: Postgres
+    db: Postgres = attrs.field(validator=lambda _, __, db: require_postgres(db, "Ledger"))
     name: str = attrs.field(validator=attrs.validators.min_len(1))
     keys_grow: bool = attrs.field(default=False, kw_only=True)
     list_all_every: timedelta = attrs.field(
@@ -186,3 +188,13 @@ class _Merged:
             self._current = next(self._others, None)
         current = self._current
         return current is not None and (current.key, current.etag) == (entry.key, entry.etag)
+
+
+def require_ledger(given: Any, whose: str) -> None:
+    """Checks that an argument is a `Ledger`, where the argument is written.
+
+    Raises:
+        TypeError: it is not; the message says how to make one.
+    """
+    if not isinstance(given, Ledger):
+        raise wrong_argument(whose, "an hp.Ledger", given, 'hp.Ledger(db, "a name for this pipeline")')

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from holded_pipeline.model.data_frames import data_frame
 from holded_pipeline.postgres.migrate import migrate
-from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.postgres.postgres import Postgres, require_postgres
 from holded_pipeline.postgres.run_tables import pipeline_run_objects, pipeline_runs
 from holded_pipeline.runs.run_database import in_transaction
 from holded_pipeline.runs.run_report import RunReport, RunState
@@ -196,6 +196,7 @@ def runs(db: Postgres, name: str | None = None, *, limit: int | None = None) -> 
     **Guarantees:** a run whose process ended without a word is shown as `killed` when it was not seen for a minute, by
     the database's clock. The tables are created if they do not exist.
     """
+    require_postgres(db, "runs")
     if limit is not None and limit < 0:
         raise ValueError(f"limit must be 0 or more, got {limit}")
     return RunRecords(db, name, limit)

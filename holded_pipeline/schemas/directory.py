@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.near_names import listed, near_names
 from holded_pipeline.schemas.iglu import IGLU_PATH, latest_versions
 from holded_pipeline.schemas.references import LocalResolver, LocalSchemas
 from holded_pipeline.schemas.schema_rules import SchemaRules, parse_draft
+
+_LISTED = 1_000  # entries of a directory that a misspelt path is compared with
 
 
 @attrs.frozen
@@ -67,9 +72,7 @@ class SchemaDirectory:
         """
         root = self.path.resolve()
         if not root.is_dir():
-            raise ConfigurationError(
-                f"the schema directory {self.path} does not exist; give the path of an existing directory"
-            )
+            raise self._missing(root)
         documents: dict[str, object] = {}
         paths: dict[str, str] = {}
         read: dict[Path, object] = {}  # by the file that links lead to
@@ -104,6 +107,19 @@ class SchemaDirectory:
                 yield file, path.removesuffix(".schema")
             elif (named := IGLU_PATH.fullmatch(path)) and file.is_file():
                 yield file, named["subject"]
+
+    def _missing(self, root: Path) -> ConfigurationError:
+        """The error for a path that is no directory."""
+        if root.is_file():
+            return ConfigurationError(f"{self.path} is a file; give hp.SchemaDirectory the directory that it is in")
+        above = next(each for each in root.parents if each.is_dir())
+        advice = f"give the path of an existing directory, from {Path.cwd()} on"
+        with contextlib.suppress(OSError):  # it may not be readable
+            names = sorted(f"{each.name}/" for each in islice(above.iterdir(), _LISTED) if each.is_dir())
+            near = near_names(f"{root.relative_to(above).parts[0]}/", names)
+            if names:
+                advice = f"{above} has {listed([*near, *(name for name in names if name not in near)])}"
+        return ConfigurationError(f"the schema directory {self.path} does not exist; {advice}")
 
     def _empty(self, root: Path) -> ConfigurationError:
         """The error for a directory that could only reject every event."""

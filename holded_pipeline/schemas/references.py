@@ -10,6 +10,7 @@ from urllib.parse import quote
 import attrs
 
 from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.model.near_names import listed, near_names
 from holded_pipeline.model.values import SchemaRef
 from holded_pipeline.schemas.referenced_subjects import ReferencedSubjects
 from holded_pipeline.schemas.schema_errors import naming_schema, unusable_schema
@@ -17,6 +18,8 @@ from holded_pipeline.schemas.schema_rules import SchemaRules
 from holded_pipeline.schemas.schema_source import ResolvedSchema, SchemaSource
 from holded_pipeline.schemas.shared_ids import require_own_uris
 from holded_pipeline.schemas.uris import BASE, references_in, rewrite_references, stated_id, uri_of
+
+_MOST_COMPARED = 100  # unknown subjects
 
 
 @attrs.frozen
@@ -144,13 +147,26 @@ class LocalResolver:
     def __init__(self, schemas: LocalSchemas) -> None:
         self._schemas = schemas
         self._resolved: dict[tuple[str, int | None], ResolvedSchema] = {}
+        self._near_unknown: dict[str, str] = {}
 
     def resolve(self, subject: str, version: int | None) -> ResolvedSchema:
         """See `LocalSchemas.resolve`."""
         key = subject, version
         if key not in self._resolved:
-            self._resolved[key] = self._schemas.resolve(subject, version)
+            try:
+                self._resolved[key] = self._schemas.resolve(subject, version)
+            except RejectRecord as error:
+                raise RejectRecord(error.reason, error.message + self._near(subject)) from None
         return self._resolved[key]
+
+    def _near(self, subject: str) -> str:
+        """The subjects that look like an unknown one, as the end of a message; of the first unknown ones alone."""
+        if subject not in self._near_unknown:
+            if len(self._near_unknown) == _MOST_COMPARED:  # types that a sender makes up must not take the time
+                return ""
+            near = near_names(subject, self._schemas.documents)
+            self._near_unknown[subject] = f". There are subjects like it: {listed(near)}" if near else ""
+        return self._near_unknown[subject]
 
     def close(self) -> None:
         """Does nothing: there is no connection."""

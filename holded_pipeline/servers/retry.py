@@ -74,8 +74,15 @@ class Retry:
                 raise
             raise TransientError(
                 f"{server} did not answer within {self.deadline:g} s; the last error was "
-                f"{_describe_last_error(error)}. Nothing was rejected for it: run again once it is back"
+                f"{_describe_last_error(error)}. {_advise(error)}"
             ) from error
+
+
+def _advise(error: BaseException) -> str:
+    text = str(error).lower()
+    if "refused" in text or "could not connect" in text:
+        return "Nothing listens at that address: start the server, or check host and port. Nothing was rejected for it"
+    return "Nothing was rejected for it: run again once it is back"
 
 
 def _warn(server: str, state: tenacity.RetryCallState) -> None:

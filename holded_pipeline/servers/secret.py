@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.servers.argument_types import described_argument
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
 class Secret:
@@ -20,20 +24,34 @@ class Secret:
     def __init__(self, _value: str | None = None, _variable: str | None = None) -> None:
         if (_value is None) == (_variable is None):
             raise ValueError('give a secret as Secret("value") or as Secret.env("NAME")')
+        if _value is not None and not isinstance(_value, str):
+            raise TypeError(f"a secret is a text, got {described_argument(_value)}")
         self._value = _value
         self._variable = _variable
 
     @classmethod
     def env(cls, variable: str) -> Secret:
         """The value of an environment variable, read when and on the machine where it is needed."""
-        if not variable:
-            raise ValueError("Secret.env needs the name of an environment variable")
+        if not isinstance(variable, str) or not _NAME.fullmatch(variable):
+            # A value may have been given instead of a name, so the message does not show it.
+            raise ValueError('Secret.env needs the name of an environment variable, e.g. Secret.env("PGPASSWORD")')
         return cls(None, variable)
 
     @classmethod
     def of(cls, value: str | Secret) -> Secret:
-        """A plain string becomes a secret; a secret stays as it is."""
-        return value if isinstance(value, Secret) else cls(value)
+        """A plain string becomes a secret; a secret stays as it is.
+
+        Raises:
+            TypeError: it is neither, such as None from an environment variable that is not set.
+        """
+        if isinstance(value, Secret):
+            return value
+        if not isinstance(value, str):
+            raise TypeError(
+                f"a secret is a text or an hp.Secret, and got {described_argument(value)}; "
+                'hp.Secret.env("NAME") reads an environment variable where it is needed, and names it if it is not set'
+            )
+        return cls(value)
 
     def reveal(self) -> str:
         """The value.

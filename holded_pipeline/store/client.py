@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -14,10 +15,12 @@ from typing import Any, TypeVar
 
 import fsspec.asyn
 
-from holded_pipeline.model.errors import ObjectUnreadableError, ObjectVanishedError
+from holded_pipeline.model.errors import ObjectUnreadableError, ObjectVanishedError, TransientError
+from holded_pipeline.model.near_names import near_names
 from holded_pipeline.servers.background_call import call_in_background
 from holded_pipeline.store.bytes_file import BytesFile
 from holded_pipeline.store.errors import (
+    is_missing_bucket,
     is_missing_key,
     is_transient_store_error,
     is_unreadable,
@@ -25,12 +28,15 @@ from holded_pipeline.store.errors import (
     recognize_other_server,
     translate_store_error,
     unreadable_error,
+    with_tls_advice,
 )
+from holded_pipeline.store.listing import list_buckets, list_folder, list_one_key, list_page
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import Slice, StoredObject
 from holded_pipeline.store.signed_gets import SignedGets
 
 T = TypeVar("T")
+_logger = logging.getLogger("holded_pipeline")
 
 ObjectError = ObjectUnreadableError | ObjectVanishedError
 """Why one object cannot be read, while others can."""
@@ -45,7 +51,8 @@ _CHUNKS_AHEAD = 2
 class ObjectStore:
     """One pooled connection to a bucket; opened in `setup()`, one per worker. Not for sharing between processes.
 
-    Only ListObjectsV2, GetObject, PutObject and DeleteObject are used, so that any S3-compatible store will do.
+    Only ListObjectsV2, GetObject, PutObject and DeleteObject are used, so that any S3-compatible store will do; where
+    the bucket is missing, ListBuckets too, for the message.
     """
 
     def __init__(self, lake: MinIO) -> None:
@@ -64,7 +71,7 @@ class ObjectStore:
         token: str | None = None
         while True:
             page = self._call(
-                partial(_list_page, bucket=self._lake.bucket, prefix=prefix, token=token, start_after=start_after)
+                partial(list_page, bucket=self._lake.bucket, prefix=prefix, token=token, start_after=start_after)
             )
             for entry in page.get("Contents", ()):
                 if entry["Size"] or not entry["Key"].endswith("/"):  # the empty object by which consoles mark a folder
@@ -72,6 +79,13 @@ class ObjectStore:
             if not page["IsTruncated"]:
                 return
             token = page["NextContinuationToken"]
+
+    def names_in(self, folder: str) -> list[str]:
+        """The folders, with a slash at the end, and the objects in a folder: of one page, and without retries."""
+        listing = partial(list_folder, bucket=self._lake.bucket, folder=folder)
+        page = self._attempt(listing, time.monotonic())
+        folders = [str(each["Prefix"]) for each in page.get("CommonPrefixes", ())]
+        return folders + [str(each["Key"]) for each in page.get("Contents", ()) if each["Key"] != folder]
 
     def check(self) -> None:
         """Lists one key of the bucket, without retries.
@@ -81,7 +95,7 @@ class ObjectStore:
             Exception: the store does not answer, as the driver's exception.
         """
         try:
-            self._attempt(partial(_list_one_key, bucket=self._lake.bucket), time.monotonic())
+            self._attempt(partial(list_one_key, bucket=self._lake.bucket), time.monotonic())
         except Exception as error:
             if is_transient_store_error(error):
                 raise
@@ -202,28 +216,23 @@ class ObjectStore:
                 server=str(self._lake),
                 is_transient=is_transient_store_error,
             )
+        except TransientError as error:
+            raise with_tls_advice(error, self._lake) from error.__cause__
         except Exception as error:
             if key is not None and (object_error := _object_error(error, self._lake, key)) is not None:
                 raise object_error from error
-            raise translate_store_error(error, self._lake) from error
+            near = self._near_buckets() if is_missing_bucket(error) else ()
+            raise translate_store_error(error, self._lake, near) from error
 
-
-async def _list_page(client: Any, *, bucket: str, prefix: str, token: str | None, start_after: str) -> dict[str, Any]:
-    more = {} if token is None else {"ContinuationToken": token}
-    if start_after:
-        more["StartAfter"] = start_after
-    return _check_page(await client.list_objects_v2(Bucket=bucket, Prefix=prefix, **more))
-
-
-async def _list_one_key(client: Any, *, bucket: str) -> None:
-    _check_page(await client.list_objects_v2(Bucket=bucket, MaxKeys=1))
-
-
-def _check_page(page: dict[str, Any]) -> dict[str, Any]:
-    """The page, if it is one of a listing; another answer would look like an empty bucket, or like the last page."""
-    if "IsTruncated" not in page or (page["IsTruncated"] and not page.get("NextContinuationToken")):
-        raise not_a_store_error("ListObjectsV2", page, "the end of a listing or its next page")
-    return page
+    def _near_buckets(self) -> list[str]:
+        """The buckets whose names are like the missing one's, or all of them; none where the key may not list them."""
+        try:
+            answer = self._attempt(list_buckets, time.monotonic())
+        except Exception as error:
+            _logger.debug("the buckets cannot be listed", exc_info=error)
+            return []
+        names = [str(each["Name"]) for each in answer.get("Buckets") or ()]
+        return near_names(self._lake.bucket, names) or names
 
 
 async def _get_slice(client: Any, bucket: str, part: Slice) -> bytes:

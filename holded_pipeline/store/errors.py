@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionClosedError,
     HTTPClientError,
     SSLError,
 )
@@ -24,7 +25,8 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from holded_pipeline.model.errors import ConfigurationError, HoldedPipelineError, ObjectUnreadableError
+from holded_pipeline.model.errors import ConfigurationError, HoldedPipelineError, ObjectUnreadableError, TransientError
+from holded_pipeline.model.near_names import listed
 from holded_pipeline.servers.tls_errors import explain_tls_error
 from holded_pipeline.store.minio import MinIO
 
@@ -145,6 +147,11 @@ def is_missing_key(error: Exception) -> bool:
     return isinstance(error, ClientError) and _code(error) in _MISSING_KEY_CODES
 
 
+def is_missing_bucket(error: Exception) -> bool:
+    """Whether there is no bucket of this name."""
+    return isinstance(error, ClientError) and _code(error) == "NoSuchBucket"
+
+
 def is_unreadable(error: Exception) -> bool:
     """Whether the store refuses to give out this object, whatever it does with others."""
     if not isinstance(error, ClientError) or is_missing_key(error) or is_transient_store_error(error):
@@ -165,10 +172,28 @@ def unreadable_error(error: Exception, lake: MinIO, key: str) -> ObjectUnreadabl
     )
 
 
-def translate_store_error(error: Exception, lake: MinIO) -> Exception:
-    """The error that the user gets; an error of neither the store nor the settings is returned unchanged."""
+def with_tls_advice(error: TransientError, lake: MinIO) -> TransientError:
+    """The error of an outage; where the server may expect TLS and got none, it says so."""
+    is_likely = isinstance(error.__cause__, ConnectionClosedError | NoStoreAnswerError)
+    if not is_likely or not lake.endpoint.lower().startswith("http:"):
+        return error
+    return TransientError(f"{error}. If the server speaks TLS, write https:// in endpoint")
+
+
+def translate_store_error(error: Exception, lake: MinIO, buckets: Sequence[str] = ()) -> Exception:
+    """The error that the user gets; an error of neither the store nor the settings is returned unchanged.
+
+    Args:
+        error: what the driver raised.
+        lake: the store.
+        buckets: those that it has instead of a missing one, as far as they are known.
+    """
     if isinstance(error, ClientError):
         code = _code(error)
+        if code == "NoSuchBucket" and buckets:
+            return ConfigurationError(
+                f"{lake} has no bucket {lake.bucket!r}, but {listed(buckets)}: name one of them, or create the bucket"
+            )
         advice = _ADVICE.get(code) or f"check endpoint, bucket and keys; the store said: {_message_of(error)}"
         return ConfigurationError(f"{lake} rejected {error.operation_name} on bucket {lake.bucket!r}: {code}; {advice}")
     if isinstance(error, SSLError) and (wrong := explain_tls_error(error, "endpoint")):

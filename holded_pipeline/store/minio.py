@@ -7,9 +7,11 @@ import functools
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import attrs
 
+from holded_pipeline.servers.argument_types import described_argument, url_without_password, wrong_argument
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
 from holded_pipeline.servers.server_url import parse_http_url
@@ -29,11 +31,26 @@ def _validate_endpoint(_: object, attribute: attrs.Attribute[str], value: str) -
         raise ValueError(f"MinIO.{attribute.name} is the URL of a server and must have nothing after ? or #")
 
 
+def _validate_bucket(minio: MinIO, attribute: attrs.Attribute[str], value: str) -> None:
+    _validate_text(minio, attribute, value)
+    if "/" in value or ":" in value:
+        name = value.partition("://")[2] if "://" in value else value
+        raise ValueError(
+            f"MinIO.bucket is the name of a bucket alone, got {value!r}; give bucket={name.partition('/')[0]!r}, and "
+            "the folder as the prefix of a transform, e.g. hp.ReadMinIO(lake, 'raw/')"
+        )
+    if urlsplit(minio.endpoint).path.strip("/") == value:
+        raise ValueError(f"MinIO.endpoint ends in the bucket {value!r}; give the URL of the server alone")
+
+
 def _to_secret(value: str | Secret) -> Secret:
     return Secret.of(value)
 
 
-def _validate_not_empty(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+def _validate_text(_: object, attribute: attrs.Attribute[str], value: str) -> None:
+    if not isinstance(value, str):
+        wrong = "an hp.Secret; only secret_key is one" if isinstance(value, Secret) else described_argument(value)
+        raise TypeError(f"MinIO.{attribute.name} is a text, and got {wrong}")
     if not value:
         raise ValueError(f"MinIO.{attribute.name} must not be empty")
 
@@ -97,10 +114,10 @@ class MinIO:
     """
 
     endpoint: str = attrs.field(validator=_validate_endpoint)
-    bucket: str = attrs.field(kw_only=True, validator=_validate_not_empty)
-    access_key: str = attrs.field(kw_only=True, validator=_validate_not_empty)
+    bucket: str = attrs.field(kw_only=True, validator=_validate_bucket)
+    access_key: str = attrs.field(kw_only=True, validator=_validate_text)
     secret_key: Secret = attrs.field(kw_only=True, converter=_to_secret)
-    region: str = attrs.field(kw_only=True, default="us-east-1", validator=_validate_not_empty)
+    region: str = attrs.field(kw_only=True, default="us-east-1", validator=_validate_text)
     addressing_style: str = attrs.field(
         kw_only=True, default="path", validator=attrs.validators.in_(("path", "virtual"))
     )
@@ -146,3 +163,18 @@ class MinIO:
 
     def __str__(self) -> str:
         return f"object store {self.endpoint}"
+
+
+def require_minio(given: Any, whose: str) -> None:
+    """Checks that an argument is a `MinIO`, where the argument is written.
+
+    Raises:
+        TypeError: it is not; the message says how to make one, and shows no secret.
+    """
+    if isinstance(given, MinIO):
+        return
+    endpoint, bucket = url_without_password(given, "http", "https") or "http://localhost:9000", "holded"
+    if (url := url_without_password(given, "s3", "s3a")) is not None:
+        bucket = url.partition("://")[2].partition("/")[0]
+    example = f'hp.MinIO("{endpoint}", bucket="{bucket}", access_key="…", secret_key=hp.Secret.env("MINIO_SECRET_KEY"))'
+    raise wrong_argument(whose, "an hp.MinIO, a store and its bucket", given, example)

@@ -22,7 +22,8 @@ _KEY_BYTES = 1024  # of a key in S3
 _LEVEL_BYTES = 255  # of one level: many stores keep objects as files
 RUN_BYTES = 160  # of the run's id in a name
 _DIGEST_BYTES = 33  # of the ~ and the digest that shortened text ends in
-_AMBIGUOUS_LEVELS = frozenset({"", ".", ".."})
+AMBIGUOUS_LEVELS = frozenset({"", ".", ".."})
+"""Levels of keys that some stores change or reject."""
 
 
 MANIFESTS = "_manifests"
@@ -131,28 +132,10 @@ def validate_prefix(prefix: str, *, name: str = "prefix") -> str:
     return prefix
 
 
-def normalize_pattern(pattern: str) -> str:
-    """A prefix or glob for listing keys, without leading slashes and with at most one at its end.
-
-    Raises:
-        ValueError: as for `validate_prefix`.
-    """
-    text = pattern.lstrip("/")
-    if text.endswith("/"):
-        text = text.rstrip("/") + "/"
-    *levels, _ = text.split("/")  # the last one may be the beginning of a name
-    if _AMBIGUOUS_LEVELS.intersection(levels):
-        raise ValueError(
-            f"pattern must be text such as 'raw/' or 'raw/**/*.json', without empty levels (//) and the levels . and "
-            f".., for which some stores list nothing; a wildcard, as in 'a/*/b/**', finds such keys; got {pattern!r}"
-        )
-    return text
-
-
 def has_ambiguous_level(text: str) -> bool:
     """Whether a part of a key has empty levels or the levels `.` and `..`; slashes around it make no difference."""
     levels = text.strip("/")
-    return bool(levels) and not _AMBIGUOUS_LEVELS.isdisjoint(levels.split("/"))
+    return bool(levels) and not AMBIGUOUS_LEVELS.isdisjoint(levels.split("/"))
 
 
 class ObjectIdentity:

@@ -18,9 +18,11 @@ from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.reading.records import RecordReader
 from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.store.compression import checked_text, without_compression_ending
+from holded_pipeline.store.listed_pattern import normalize_pattern
 from holded_pipeline.store.manifest_objects import manifest_objects
-from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_names import is_manifest, normalize_pattern
+from holded_pipeline.store.minio import MinIO, require_minio
+from holded_pipeline.store.near_keys import describe_near_keys
+from holded_pipeline.store.object_names import is_manifest
 from holded_pipeline.store.read_plan import Slice, StoredObject
 from holded_pipeline.stored.objects import OpenChunks, open_store, read_objects
 from holded_pipeline.stored.tables import StoredValues, source_columns
@@ -71,6 +73,7 @@ def events(
     **Guarantees:** each record of each object that is listed comes once, in the order of keys and lines. A few objects
     are in memory at a time.
     """
+    require_minio(lake, "events")
     if on_invalid not in ("fail", "skip"):
         raise ValueError(f'on_invalid must be "fail" or "skip", got {on_invalid!r}')
     resolved = (registry or default_registry()).envelope(envelope)
@@ -109,8 +112,15 @@ class StoredEvents(StoredValues[Event]):
     def _listed(self, store: ObjectStore) -> Iterator[StoredObject]:
         matches = re.compile(glob_regex(self._pattern)).match
         prefix = glob_prefix(self._pattern)
-        found = manifest_objects(store, self._lake.bucket, prefix) if self._manifest else store.objects(prefix)
-        return (each for each in found if matches(each.key) and not is_manifest(each.key))
+        listed = manifest_objects(store, self._lake.bucket, prefix) if self._manifest else store.objects(prefix)
+        found = 0
+        for each in listed:
+            if matches(each.key) and not is_manifest(each.key):
+                found += 1
+                yield each
+        if not found:
+            near = describe_near_keys(store, self._lake.bucket, prefix)
+            _logger.warning("no object of %s matches %r; %s", self._lake.bucket, self._pattern, near)
 
     def _read_object(
         self, reader: RecordReader, whole: Slice, open_chunks: OpenChunks
@@ -126,7 +136,7 @@ class StoredEvents(StoredValues[Event]):
             try:
                 yield reader.read(record, source)
             except RejectRecord as fault:
-                yield _at(source, fault)
+                yield _at(source, fault, reader.advise(fault, record))
 
     def _place(self) -> str:
         return f"{self._lake.bucket}/{self._pattern}"
@@ -144,5 +154,5 @@ class StoredEvents(StoredValues[Event]):
         }
 
 
-def _at(source: Source, fault: RejectRecord) -> RejectRecord:
-    return RejectRecord(fault.reason, f"{source}: {fault.message}", fault.violations)
+def _at(source: Source, fault: RejectRecord, advice: str = "") -> RejectRecord:
+    return RejectRecord(fault.reason, f"{source}: {fault.message}{advice}", fault.violations)

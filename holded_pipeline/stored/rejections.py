@@ -21,7 +21,7 @@ from holded_pipeline.rejected.dead_letter_store import (
 from holded_pipeline.rejected.selection import Selection
 from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.store.compression import decompress
-from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.minio import MinIO, require_minio
 from holded_pipeline.store.object_names import validate_prefix
 from holded_pipeline.stored.objects import open_store, read_objects
 from holded_pipeline.stored.tables import StoredValues, source_columns
@@ -74,6 +74,7 @@ def rejected(
     schema is named in the log, and the others come. With `open` the store is read twice, and the ids of all rejections
     are in memory.
     """
+    require_minio(lake, "rejected")
     if which not in ("open", "all"):
         raise ValueError(f'which must be "open" or "all", got {which!r}')
     selection = Selection(stage, reason, subject, event_type, since, until)

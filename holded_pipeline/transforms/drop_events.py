@@ -17,10 +17,12 @@ from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.rejected.rejections import raw_of, reject
 from holded_pipeline.transforms.beam.accounted import ANY_LEDGER, DROPPED, remember_counts
 from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW
+from holded_pipeline.transforms.beam.inputs import require_events
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
-from holded_pipeline.transforms.beam.pickling import check_picklable
+from holded_pipeline.transforms.beam.pickling import check_function_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.user_code.errors import name_of, pipeline_error_for, result_or_error
+from holded_pipeline.user_code.functions import require_function
 
 _STAGE = "drop"
 _OBJECTS: Final = "dropped_objects"
@@ -58,12 +60,14 @@ class DropEvents(RejectingTransform[Event]):
         super().__init__()
         if not _REASON.fullmatch(reason):
             raise ValueError(f"reason must be a short code in snake_case, such as 'test_company', got {reason!r}")
+        require_function(predicate, "predicate", "(event) -> bool")
         self._predicate = predicate
         self._reason = reason
 
     def expand(self, events: beam.PCollection) -> Outcome:
         """One ParDo."""
-        check_picklable(self._predicate, f"the function {name_of(self._predicate)}")
+        require_events(events, "DropEvents")
+        check_function_picklable(self._predicate, "function")
         drop_in = _Drop if events.windowing.is_default() else _DropWindowed
         drop = drop_in(self._predicate, self._reason, run_id_of(events.pipeline), step_of(events.pipeline))
         outputs = events | "DropEvents" >> beam.ParDo(drop).with_outputs(REJECTED, _OBJECTS, main=PASSED)

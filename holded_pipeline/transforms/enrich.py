@@ -14,6 +14,7 @@ from holded_pipeline.enriching.masking import require_keyed_fingerprints
 from holded_pipeline.enriching.quality_score import validate_minimum
 from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
+from holded_pipeline.transforms.beam.inputs import require_events
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_enricher_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
@@ -80,6 +81,7 @@ class Enrich(RejectingTransform[Event]):
 
     def expand(self, events: beam.PCollection) -> Outcome:
         """A ParDo for each batch enricher and for all those between two of them."""
+        require_events(events, "Enrich")
         run_id, step = run_id_of(events.pipeline), step_of(events.pipeline)
         enrichers = [enricher.for_run(run_id) for enricher in self._enrichers]
         for enricher in enrichers:

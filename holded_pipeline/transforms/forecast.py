@@ -20,7 +20,7 @@ from holded_pipeline.rejected.forecast import (
     ReplayOutcome,
     StageAndReason,
 )
-from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.minio import MinIO, require_minio
 from holded_pipeline.transforms.beam.counts import NAMESPACE
 from holded_pipeline.transforms.read_rejected import ReadRejected
 from holded_pipeline.transforms.settle_rejected import SettleRejected
@@ -69,6 +69,7 @@ def forecast(
         ConfigurationError: as `ReadRejected` and the steps.
         TransientError: as `ReadRejected` and the steps.
     """
+    require_minio(lake, "forecast")
     read = ReadRejected(lake, prefix, **selection)
     pipeline = beam.Pipeline(runner=runner, options=options or PipelineOptions([]))
     opened = pipeline | "OpenRejected" >> OpenRejected(lake, prefix, read.selection)

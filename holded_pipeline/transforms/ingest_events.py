@@ -12,13 +12,14 @@ from holded_pipeline.enriching.enricher_types import AnyEnricher
 from holded_pipeline.model.timestamp_rules import Timestamps
 from holded_pipeline.model.values import Event
 from holded_pipeline.plugins.registry import PluginRegistry
-from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.postgres.postgres import Postgres, require_postgres
 from holded_pipeline.reading.envelopes import Envelope
 from holded_pipeline.rejected.error_budget import MaxRejected
 from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.schemas.subjects import Subject
-from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.minio import MinIO, require_minio
+from holded_pipeline.transforms.beam.inputs import require_beginning
 from holded_pipeline.transforms.beam.notebook import require_notebook_packages
 from holded_pipeline.transforms.enrich import Enrich
 from holded_pipeline.transforms.read_minio import ReadMinIO
@@ -115,6 +116,8 @@ class IngestEvents(beam.PTransform):
     ) -> None:
         require_notebook_packages()
         super().__init__()
+        require_minio(lake, "IngestEvents")
+        require_postgres(db, "IngestEvents")
         if isinstance(enrichers, str):
             raise ValueError(f'enrichers must be several, got the text {enrichers!r}; pass ("{enrichers}",)')  # noqa: TRY004
         self._ledger = ledger or Ledger(db, f"{lake.bucket}/{raw}")
@@ -138,6 +141,7 @@ class IngestEvents(beam.PTransform):
 
     def expand(self, pipeline: beam.pvalue.PBegin) -> Ingested:
         """Reads, checks, enriches, stores, loads, and settles what was read."""
+        require_beginning(pipeline, "IngestEvents")
         raw = pipeline | "Read" >> self._read
         checked = raw.passed | "Validate" >> self._validate
         enriched = checked.passed | "Enrich" >> self._enrich

@@ -15,11 +15,12 @@ from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader, describe_envelope
 from holded_pipeline.reading.records_path import RecordsPath
-from holded_pipeline.runs.ledger import Ledger
-from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_names import normalize_pattern
+from holded_pipeline.runs.ledger import Ledger, require_ledger
+from holded_pipeline.store.listed_pattern import normalize_pattern
+from holded_pipeline.store.minio import MinIO, require_minio
 from holded_pipeline.store.read_plan import ReadUnit, StoredObject
 from holded_pipeline.transforms.beam.accounted import READ, ReadPrefix, remember_counts, remember_prefix
+from holded_pipeline.transforms.beam.inputs import require_beginning
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.recorded_runs import record_run
@@ -113,6 +114,7 @@ class ReadMinIO(RejectingTransform[Event]):
         registry: PluginRegistry | None = None,
     ) -> None:
         super().__init__()
+        require_minio(lake, "ReadMinIO")
         for name, choice in (("on_vanished", on_vanished), ("on_unreadable", on_unreadable)):
             if choice not in ("fail", "reject"):
                 raise ValueError(f'{name} must be "fail" or "reject", got {choice!r}')
@@ -125,6 +127,8 @@ class ReadMinIO(RejectingTransform[Event]):
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self._lake = lake
         self._pattern = normalize_pattern(pattern)
+        if new_only is not None:
+            require_ledger(new_only, "ReadMinIO(new_only=…)")
         glob_regex(self._pattern)  # raises for a wrong set
         self._layout = layout
         self._records = None if records is None else RecordsPath.parse(records)
@@ -152,7 +156,8 @@ class ReadMinIO(RejectingTransform[Event]):
 
     def expand(self, pipeline: beam.pvalue.PBegin) -> Outcome:
         """Lists, plans, shuffles the plan, reads."""
-        check_picklable(self._reader, describe_envelope(self._envelope))
+        require_beginning(pipeline, "ReadMinIO")
+        check_picklable(self._reader, describe_envelope(self._envelope), of=self._envelope)
         run_id, step = run_id_of(pipeline.pipeline), step_of(pipeline.pipeline)
         new_only = NewOnly(self._new_only, run_id) if self._new_only else None
         list_objects = ListObjects(

@@ -21,8 +21,9 @@ from holded_pipeline.reading.records import RecordReader, describe_envelope
 from holded_pipeline.rejected.dead_letter_store import is_replayable, store_prefix
 from holded_pipeline.rejected.rejections import reject
 from holded_pipeline.rejected.selection import Selection
-from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.minio import MinIO, require_minio
 from holded_pipeline.store.object_names import validate_prefix
+from holded_pipeline.transforms.beam.inputs import require_beginning
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of
@@ -108,6 +109,7 @@ class ReadRejected(RejectingTransform[Event]):
         registry: PluginRegistry | None = None,
     ) -> None:
         super().__init__()
+        require_minio(lake, "ReadRejected")
         if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
             raise ValueError(f"max_attempts must be at least 1, got {max_attempts!r}")
         self._lake = lake
@@ -122,11 +124,12 @@ class ReadRejected(RejectingTransform[Event]):
 
     def expand(self, pipeline: beam.pvalue.PBegin) -> Replayed:
         """Finds the open rejections, then reads events from them."""
+        require_beginning(pipeline, "ReadRejected")
         return self.replay(pipeline | "OpenRejected" >> OpenRejected(self._lake, self._prefix, self.selection))
 
     def replay(self, opened: beam.PCollection) -> Replayed:
         """Reads events from rejections that were read already: the second half of `expand`."""
-        check_picklable(self._reader, describe_envelope(self._envelope))
+        check_picklable(self._reader, describe_envelope(self._envelope), of=self._envelope)
         store = Source(self._lake.bucket, store_prefix(self._prefix), "", 1)
         run_id = run_id_of(opened.pipeline)
         replay = _ReplayRejected(self._reader, self._stored_reader, self._max_attempts, store, run_id)

@@ -11,7 +11,7 @@ from typing import Any
 import apache_beam as beam
 import attrs
 
-from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.postgres.postgres import Postgres, require_postgres
 from holded_pipeline.runs.lease import Lease
 from holded_pipeline.runs.metrics import RunMetrics
 from holded_pipeline.runs.run_loop import RunLoop, RunObserver, RunsSummary
@@ -82,6 +82,7 @@ def run_every(
     each time up to 5 min or `every`, with jitter. SIGTERM and Ctrl-C let the run end first, where this is called in the
     main thread; elsewhere use `stop`.
     """
+    require_postgres(db, "run_every")
     if not 0 < every < math.inf:
         raise ValueError(f"every must be more than 0 seconds, got {every}")
     if max_runs is not None and max_runs < 1:

@@ -12,7 +12,7 @@ from apache_beam.transforms.window import GlobalWindows
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.model.object_counts import ObjectCount, ObjectVersion
 from holded_pipeline.model.values import Outcome
-from holded_pipeline.runs.ledger import Ledger
+from holded_pipeline.runs.ledger import Ledger, require_ledger
 from holded_pipeline.runs.manifests import ManifestPlace
 from holded_pipeline.runs.settlement import RunSettlement, Settlement, StoredOutput
 from holded_pipeline.store.object_names import join_key
@@ -77,6 +77,7 @@ class SettleObjects(SeveralInputs):
 
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()
+        require_ledger(ledger, "SettleObjects")
         self._ledger = ledger
 
     def expand(self, written: Any) -> beam.PCollection:

@@ -14,9 +14,10 @@ from holded_pipeline.model.values import Event
 from holded_pipeline.rejected.dead_letter_store import SETTLED, Resolution
 from holded_pipeline.runs.manifests import ManifestPlace, write_manifest
 from holded_pipeline.store.manifest_objects import ManifestLine
-from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.minio import MinIO, require_minio
 from holded_pipeline.store.object_names import join_key, validate_prefix
 from holded_pipeline.transforms.beam.accounted import sink_of
+from holded_pipeline.transforms.beam.inputs import require_events
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.write_objects import ObjectSettings, WriteObjects, WrittenObject
 
@@ -55,6 +56,7 @@ class SettleRejected(beam.PTransform):
 
     def __init__(self, lake: MinIO, prefix: str, *, after: beam.PCollection | Iterable[beam.PCollection]) -> None:
         super().__init__()
+        require_minio(lake, "SettleRejected")
         self._lake = lake
         self._prefix = validate_prefix(prefix)
         self._after = (after,) if isinstance(after, beam.PCollection) else tuple(after)
@@ -66,6 +68,7 @@ class SettleRejected(beam.PTransform):
 
     def expand(self, events: beam.PCollection) -> beam.PCollection:
         """Ids wait for `after`, all of them in the global window: `WaitOn` waits for each window by itself."""
+        require_events(events, "SettleRejected")
         after = [
             each | f"AllWindows{number}" >> beam.WindowInto(GlobalWindows())
             for number, each in enumerate(self._after, 1)

@@ -13,11 +13,13 @@ from holded_pipeline.model.carried_text import with_entries
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.values import Event, Outcome, SchemaRef
 from holded_pipeline.rejected.rejections import reject
-from holded_pipeline.schemas.references import LocalSchemas
+from holded_pipeline.schemas.given_schemas import schema_source_of
 from holded_pipeline.schemas.schema_source import SchemaSource
-from holded_pipeline.schemas.subjects import Subject, is_user_code, subject_of
+from holded_pipeline.schemas.subjects import Subject, subject_of, user_function_of
 from holded_pipeline.transforms.beam.batches import BatchDoFn, Waiting, placed
+from holded_pipeline.transforms.beam.inputs import require_events
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
+from holded_pipeline.transforms.beam.pickling import check_function_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 
 _STAGE = "validate"
@@ -45,6 +47,7 @@ class ValidateSchema(RejectingTransform[Event]):
         ...     checked = raw.passed | hp.ValidateSchema(schemas, subject="{type}")
 
     Raises:
+        TypeError: `schemas` is no source of schemas, such as a path; the message says how to make one.
         ValueError: `version` is neither `latest` nor a number from 1, or `subject` is empty or not a valid template.
         ConfigurationError: (applying) the schema directory cannot be read or has no schema, or two schemas have one
             `$id`; (running) a schema is not valid, is not
@@ -68,15 +71,18 @@ class ValidateSchema(RejectingTransform[Event]):
         super().__init__()
         if version != "latest" and (isinstance(version, bool) or not isinstance(version, int) or version < 1):
             raise ValueError(f'version must be "latest" or a number from 1, got {version!r}')
-        self._schemas = LocalSchemas(dict(schemas)) if isinstance(schemas, Mapping) else schemas
+        self._schemas = schema_source_of(schemas, "ValidateSchema")
         self._subject = subject_of(subject)
         self._version = None if version == "latest" else version
 
     def expand(self, events: beam.PCollection) -> Outcome:
         """One ParDo."""
+        require_events(events, "ValidateSchema")
         run_id, step = run_id_of(events.pipeline), step_of(events.pipeline)
         # A user's function may be slow, and to be passed a window means to be called for each window.
-        in_batches = events.windowing.is_default() and not is_user_code(self._subject)
+        function = user_function_of(self._subject)
+        check_function_picklable(function, "subject function")
+        in_batches = events.windowing.is_default() and function is None
         kind = _CheckBatches if in_batches else _CheckEvents
         check = kind(self._schemas.prepare(), self._subject, self._version, run_id, step)
         outputs = events | "CheckEvents" >> beam.ParDo(check).with_outputs(REJECTED, main=PASSED)

@@ -12,9 +12,11 @@ from holded_pipeline.model.carried_text import data_text, metadata_text, occurre
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.model.values import Event
 from holded_pipeline.store.compression import Compression
-from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.minio import MinIO, require_minio
 from holded_pipeline.store.object_names import Partition, partition_template
 from holded_pipeline.transforms.beam.accounted import Sink, remember_sink
+from holded_pipeline.transforms.beam.inputs import require_collection, require_events
+from holded_pipeline.transforms.beam.pickling import check_function_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.write_objects import (
     ObjectSettings,
@@ -22,6 +24,7 @@ from holded_pipeline.transforms.workers.write_objects import (
     WriteWindowedObjects,
     WrittenObject,
 )
+from holded_pipeline.user_code.functions import require_function
 
 _BY_DATE = "date={date}"
 
@@ -74,10 +77,18 @@ class WriteMinIO(beam.PTransform):
         buffer_bytes: int = 128 << 20,
     ) -> None:
         super().__init__()
+        require_minio(lake, "WriteMinIO")
         if encode is not None and isinstance(partition, str):
             if partition != _BY_DATE:
                 raise ValueError("with encode=, partition must be a function or None: a template is for events")
             partition = None
+        for name, function, form in (
+            ("encode", encode, "(element) -> bytes"),
+            ("partition", None if isinstance(partition, str) else partition, "(element) -> str, or a template"),
+        ):
+            if function is not None:
+                require_function(function, name, form)
+        self._user_functions = {"encode": encode, "partition": None if isinstance(partition, str) else partition}
         self._lake = lake
         self._encode = encode_event_line if encode is None else _SingleLineEncoder(encode)
         self._settings = ObjectSettings(
@@ -91,6 +102,10 @@ class WriteMinIO(beam.PTransform):
 
     def expand(self, elements: beam.PCollection) -> beam.PCollection:
         """One ParDo: elements are written on the worker that has them, without a shuffle."""
+        require_input = require_events if self._encode is encode_event_line else require_collection
+        require_input(elements, "WriteMinIO")
+        for name, function in self._user_functions.items():
+            check_function_picklable(function, f"{name} function")
         kind = WriteObjects if elements.windowing.is_default() else WriteWindowedObjects
         write = kind(
             self._lake,

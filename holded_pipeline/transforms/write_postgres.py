@@ -14,11 +14,13 @@ from holded_pipeline.postgres.column_defaults import validate_defaults
 from holded_pipeline.postgres.conflict_columns import validate_conflict_columns
 from holded_pipeline.postgres.dialect import OWN_NAMES
 from holded_pipeline.postgres.event_row import EVENT_COLUMNS, PRODUCED_COLUMNS, event_line, event_row
-from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.postgres.postgres import Postgres, require_postgres
 from holded_pipeline.postgres.table_loader import Keep, OnConflict
 from holded_pipeline.postgres.tables import business_events
 from holded_pipeline.transforms.beam.accounted import Sink, remember_sink
+from holded_pipeline.transforms.beam.inputs import require_collection, require_events
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
+from holded_pipeline.transforms.beam.pickling import check_function_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.load_rows import (
     LoadReceipt,
@@ -27,6 +29,7 @@ from holded_pipeline.transforms.workers.load_rows import (
     LoadWindowedRows,
     RowFunction,
 )
+from holded_pipeline.user_code.functions import require_function
 
 _RENAMED_CHOICES = {("on_conflict", "error"): "reject", ("keep", "newest"): "last"}
 
@@ -103,9 +106,12 @@ class WritePostgres(RejectingTransform[LoadReceipt]):
         batch_seconds: float = 10.0,
     ) -> None:
         super().__init__()
+        require_postgres(db, "WritePostgres")
         on_conflict = _current_name("on_conflict", on_conflict)
         keep = _current_name("keep", keep)
         _validate_choices(table, row, on_conflict, keep)
+        if row is not None:
+            require_function(row, "row", "(element) -> {column: value}")
         columns = business_events if table is None else table
         validate_conflict_columns(columns, on_conflict, same=same, newer_by=newer_by, conflict_on=conflict_on)
         if same is None:
@@ -132,6 +138,10 @@ class WritePostgres(RejectingTransform[LoadReceipt]):
 
     def expand(self, elements: beam.PCollection) -> Outcome:
         """One ParDo; elements are not shuffled."""
+        require_input = require_collection if self._settings.line_of is None else require_events
+        require_input(elements, "WritePostgres")
+        if self._settings.line_of is None:
+            check_function_picklable(self._settings.row, "row function")
         loads_read_events = self._settings.line_of is not None and elements.windowing.is_default()
         kind = LoadRows if loads_read_events else LoadWindowedRows
         load = kind(self._db, self._settings, run_id_of(elements.pipeline), step_of(elements.pipeline))

@@ -11,9 +11,10 @@ from holded_pipeline.model.values import Outcome
 from holded_pipeline.rejected.error_budget import ErrorBudget, MaxRejected
 from holded_pipeline.rejected.rejections import to_line
 from holded_pipeline.store.compression import Compression
-from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.minio import MinIO, require_minio
 from holded_pipeline.store.object_names import rejected_partition
 from holded_pipeline.transforms.beam.accounted import ANY_LEDGER, CHECKED, Sink, remember_counts, remember_sink
+from holded_pipeline.transforms.beam.inputs import require_rejected
 from holded_pipeline.transforms.beam.outcome import to_global_window
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.beam.several_inputs import SeveralInputs
@@ -69,6 +70,7 @@ class WriteRejected(SeveralInputs):
         object_seconds: float = 60.0,
     ) -> None:
         super().__init__()
+        require_minio(lake, "WriteRejected")
         self._lake = lake
         self._budget = None if max_rejected is None else ErrorBudget.of(max_rejected)
         self._of = _collect_pcollections(of)
@@ -85,7 +87,10 @@ class WriteRejected(SeveralInputs):
 
     def expand(self, rejected: beam.PCollection | Iterable[beam.PCollection]) -> beam.PCollection:
         """Writes each input by itself; with a budget the inputs are joined first, to be counted together."""
-        given = (rejected,) if isinstance(rejected, beam.PCollection) else tuple(rejected)
+        is_tuple = isinstance(rejected, tuple | list) and not isinstance(rejected, Outcome)
+        given = tuple(rejected) if is_tuple else (rejected,)
+        for each in given:
+            require_rejected(each, "WriteRejected")
         parts = tuple(to_global_window(part, f"ToGlobalWindow{number}") for number, part in enumerate(given, 1))
         written = self._write(parts)
         remember_sink(written, Sink("rejected", step_of(written.pipeline), self._lake, self._settings.prefix))

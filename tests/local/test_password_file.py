@@ -21,11 +21,11 @@ def test_a_password_file_that_the_user_names_meanwhile_stays_named(tmp_path, mon
 
 
 def test_variables_for_another_server_are_named_where_they_keep_clients_out(tmp_path, monkeypatch):
-    monkeypatch.setenv("PGSSLMODE", "require")
+    monkeypatch.setenv("PGCHANNELBINDING", "require")
     monkeypatch.setitem(Server.wait_until.__kwdefaults__, "seconds", 3.0)
     watchdog = Watchdog()
     try:
-        with pytest.raises(ConfigurationError, match=r"does not support SSL, but SSL was required; unset .*PGSSLMODE"):
+        with pytest.raises(ConfigurationError, match=r"channel binding required.*; unset .*PGCHANNELBINDING"):
             PostgresServer(tmp_path / "postgres", tmp_path, watchdog).start()
     finally:
         watchdog.dismiss()

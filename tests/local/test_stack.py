@@ -131,12 +131,6 @@ def test_a_given_folder_keeps_its_data_for_the_next_stack(tmp_path):
             assert connection.execute(sa.text("SELECT n FROM t")).scalar_one() == 7
 
 
-def test_one_folder_has_one_stack_at_a_time(stack, monkeypatch):
-    monkeypatch.setattr("holded_pipeline.local.stacks._LOCK_SECONDS", 0.2)
-    with pytest.raises(ConfigurationError, match="another stack is running"), local.stack(stack.folder):
-        pass
-
-
 def test_two_stacks_run_side_by_side(stack):
     with local.stack() as other:
         assert other.minio.endpoint != stack.minio.endpoint

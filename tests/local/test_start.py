@@ -33,6 +33,9 @@ def test_servers_run_until_they_are_stopped(monkeypatch):
     assert servers.minio.endpoint in servers._repr_html_()
     servers.stop()
     servers.stop()
+    for call in (servers.start_postgres, servers.start_minio, servers.new_bucket, servers.new_database):
+        with pytest.raises(hp.ConfigurationError, match="have been stopped, and do not start again"):
+            call()
     assert not servers.folder.exists()
     assert str(servers.folder) not in os.environ.get("PGPASSFILE", "")
 
@@ -60,7 +63,8 @@ def test_a_password_file_of_the_user_is_left_alone(monkeypatch, tmp_path):
 def test_lines_of_the_users_own_file_go_on_counting(monkeypatch, tmp_path):
     monkeypatch.delenv("PGPASSFILE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / ".pgpass").write_text("db.example:5432:*:me:secret\n")
+    lines = "db.example:5432:*:me:Schlüssel\n".encode("latin-1")  # libpq takes any bytes
+    (tmp_path / ".pgpass").write_bytes(lines)
     with local.stack() as stack:
-        assert (stack.folder / "pgpass").read_text().endswith("db.example:5432:*:me:secret\n")
+        assert (stack.folder / "pgpass").read_bytes().endswith(lines)
         assert (stack.folder / "pgpass").stat().st_mode & 0o777 == 0o600

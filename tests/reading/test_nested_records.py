@@ -202,12 +202,15 @@ def test_the_memory_does_not_grow_with_the_document():
     assert peak < 15 << 20
 
 
+NOWHERE = hp.MinIO("http://127.0.0.1:1", bucket="b", access_key="a", secret_key="s")
+
+
 @pytest.mark.parametrize(
     "wrong", ["", "*", "/*", "/Records", "Records/*", "/a/*/b/*", "/*/a/*", "/a~2/*", "/Records/*/", 5, b"/a/*"]
 )
 def test_a_wrong_pointer_is_a_value_error_that_shows_a_right_one(wrong):
     with pytest.raises(ValueError, match="records"):
-        hp.ReadMinIO(None, "x/", records=wrong)
+        hp.ReadMinIO(NOWHERE, "x/", records=wrong)
 
 
 def with_owner(document, source, outer):

@@ -18,13 +18,13 @@ from holded_pipeline.model.values import Event, Rejected, Source
 from holded_pipeline.reading.envelopes import event_document
 from holded_pipeline.reading.key_patterns import glob_regex
 from holded_pipeline.rejected.rejections import reject, to_line
+from holded_pipeline.store.listed_pattern import normalize_pattern
 from holded_pipeline.store.object_names import (
     ObjectIdentity,
     ObjectNames,
     escape_key_level,
     has_ambiguous_level,
     join_key,
-    normalize_pattern,
     partition_template,
     rejected_partition,
     shorten_with_digest,

@@ -23,6 +23,7 @@ from holded_pipeline.runs.settlement import RunSettlement
 from holded_pipeline.store.compression import is_text, without_compression_ending
 from holded_pipeline.store.manifest_objects import manifest_objects
 from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.near_keys import describe_near_keys
 from holded_pipeline.store.object_names import is_manifest
 from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
 from holded_pipeline.transforms.beam.live_counts import count_live
@@ -129,7 +130,8 @@ class ListObjects(StoreDoFn):
 
     def _report_empty(self, pattern: str) -> None:
         found = f"is in a manifest below {pattern!r}" if self._manifest else f"matches {pattern!r}"
-        message = f"no object of {self._lake.bucket} {found}, so nothing is read"
+        near = describe_near_keys(self._store, self._lake.bucket, glob_prefix(pattern))
+        message = f"no object of {self._lake.bucket} {found}, so nothing is read{near and f'; {near}'}"
         if self._on_empty == "fail":
             raise ConfigurationError(f'{message}; check the bucket, prefix or pattern, or pass on_empty="warn"')
         _logger.warning("%s; check the bucket, prefix or pattern", message)

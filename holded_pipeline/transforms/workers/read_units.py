@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -43,6 +45,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+_logger = logging.getLogger("holded_pipeline")
+_warned: set[tuple[str, str]] = set()  # the runs and steps of this process that said which envelope fits
+_warned_lock = threading.Lock()
+
 RejectedObjects = frozenset[Literal["vanished", "unreadable"]]
 """Which objects that cannot be read are rejected; any other fails the run."""
 
@@ -74,6 +80,7 @@ class ReadUnits(StoreDoFn):
         self._step = step
         self._counters = Counters(_STAGE)
         self._records_of_slice = 0
+        self._first_records = reader.first_records()
 
     def start_bundle(self) -> None:
         self._reader = self._reader.at(datetime.now(UTC))
@@ -85,6 +92,7 @@ class ReadUnits(StoreDoFn):
         with rarer_collections():  # the steps that follow run within this one
             for unit_slice, open_chunks in self.bodies(unit):
                 yield from self._read_slice(unit_slice, open_chunks)
+        self._warn(self._first_records.advice())
         count_live(READ_UNITS)
 
     def _read_slice(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
@@ -147,6 +155,8 @@ class ReadUnits(StoreDoFn):
             unusual = events.count(None)
             self._count_records(len(events) - unusual)
             self._counters.add("passed", len(events) - unusual)
+            if unusual < len(events):
+                self._first_records.passed()
             for number, event in enumerate(events):
                 if event is not None:
                     yield _at_its_time(event)
@@ -166,6 +176,7 @@ class ReadUnits(StoreDoFn):
                     yield from self._read_one(read_object, value)
                 return
             self._count_records(1)
+            self._warn(self._first_records.rejected(fault, record.raw))
             read = self._reject(fault, record.raw, source, "record" if record.whole else "part")
         yield read
 
@@ -176,7 +187,16 @@ class ReadUnits(StoreDoFn):
     def _counted(self, event: Event) -> WindowedValue:
         self._count_records(1)
         self._counters.add("passed")
+        self._first_records.passed()
         return _at_its_time(event)
+
+    def _warn(self, advice: str | None) -> None:
+        """Logs what would read the records, for whoever forgot to name the envelope; once for a run."""
+        with _warned_lock:
+            if advice is None or (self._run_id, self._step) in _warned:
+                return
+            _warned.add((self._run_id, self._step))
+        _logger.warning("%s: %s", self._step, advice)
 
     def _reject_object(
         self, unit_slice: Slice, fault: RejectRecord, raw: bytes, kind: PayloadKind
