@@ -8,28 +8,29 @@ another process of the same user could take a part of the connections for itself
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
 import socket
-import stat
 import sys
-import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Final, NoReturn
 
 from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from holded_pipeline.api.app_recipe import AppSource, make_app, pickled_recipe
+from holded_pipeline.api.serving.shared_folder import (
+    hold_folder,
+    remove_folder_of_the_dead,
+    require_private_folder,
+    shared_folder,
+)
 from holded_pipeline.api.serving.supervisor import StartedWorker, Supervisor
 from holded_pipeline.api.this_worker import Worker, become_worker
 from holded_pipeline.api.watching.shared_metrics import share_metrics
@@ -37,7 +38,6 @@ from holded_pipeline.model.errors import HoldedPipelineError
 
 Run = Callable[[FastAPI, Sequence[socket.socket], Callable[[], None]], None]
 """Serves an app on listening sockets until a signal arrives; calls the function when it is ready."""
-_SOCKET_PATH_BYTES: Final = 90  # a Unix socket's path has at most 104 to 108, with the name of the socket
 _MAIN: Final = b"__main__"
 _logger = logging.getLogger("holded_pipeline.api")
 
@@ -72,7 +72,7 @@ def serve_with_workers(source: AppSource, run: Run, *, workers: int, listeners: 
         for each in listeners:
             each.close()
 
-    with _shared_folder() as folder:
+    with shared_folder() as folder:
         recipe = pickled_recipe(source)
 
         def start(number: int, is_replacement: bool) -> StartedWorker:  # noqa: FBT001  a protocol of two arguments
@@ -83,30 +83,6 @@ def serve_with_workers(source: AppSource, run: Run, *, workers: int, listeners: 
         ended_by = Supervisor(start, workers).run(close_listeners)
     with contextlib.suppress(KeyboardInterrupt):  # as with one process
         signal.raise_signal(ended_by)
-
-
-@contextlib.contextmanager
-def _shared_folder() -> Iterator[Path]:
-    """A temporary folder that only this user can open."""
-    place = tempfile.gettempdir()
-    with tempfile.TemporaryDirectory(
-        prefix="holded-api-",
-        dir=place if len(os.fsencode(place)) < _SOCKET_PATH_BYTES - 20 else "/tmp",  # noqa: S108
-    ) as folder:
-        yield Path(folder)
-
-
-def require_private_folder(folder: Path) -> None:
-    """Makes the shared folder again if it is gone: some systems remove temporary files that seem unused for days.
-
-    Raises:
-        OSError: it cannot be made, or another user has made it.
-    """
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise PermissionError(errno.EPERM, "it is not a folder of this user alone; remove it", str(folder))
 
 
 def _start_worker(worker: Worker, recipe: bytes, run: Run, listeners: Sequence[socket.socket]) -> StartedWorker:
@@ -152,6 +128,7 @@ def _run_worker(worker: Worker, recipe: bytes, run: Run, listeners: Sequence[soc
     os.setsid()  # uvicorn handles SIGINT; from its own session the terminal does not send any
     signal.signal(signal.SIGTERM, _exit_well)
     threading.Thread(target=_end_with_parent, name="holded-parent", daemon=True).start()
+    hold_folder(worker.folder)
     share_metrics(worker)
     become_worker(worker)
     try:
@@ -160,7 +137,7 @@ def _run_worker(worker: Worker, recipe: bytes, run: Run, listeners: Sequence[soc
         _logger.error("worker %d does not start: %s", worker.number, error)  # noqa: TRY400  the message says it all
         sys.exit(STARTUP_FAILURE)
     finally:
-        _remove_folder_of_the_dead(worker)
+        remove_folder_of_the_dead(worker)
 
 
 def _exit_well(_: int, __: object) -> NoReturn:
@@ -179,19 +156,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _remove_folder_of_the_dead(worker: Worker) -> None:
-    """Removes the shared folder if the supervisor was killed and this worker is the last one."""
-    parent = multiprocessing.parent_process()
-    if parent is None or parent.is_alive():
-        return
-    if not any(_has_listener(worker.socket_of(number)) for number in range(worker.count)):
-        shutil.rmtree(worker.folder, ignore_errors=True)
-
-
-def _has_listener(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
-        client.connect(str(path))
-        return True
-    return False
