@@ -33,11 +33,14 @@ from holded_pipeline.api.serving.shared_folder import (
 )
 from holded_pipeline.api.serving.supervisor import StartedWorker, Supervisor
 from holded_pipeline.api.this_worker import Worker, become_worker
+from holded_pipeline.api.watching.json_logging import LogFormat, process_logging
 from holded_pipeline.api.watching.shared_metrics import share_metrics
 from holded_pipeline.model.errors import HoldedPipelineError
 
 Run = Callable[[FastAPI, Sequence[socket.socket], Callable[[], None]], None]
 """Serves an app on listening sockets until a signal arrives; calls the function when it is ready."""
+_Work = tuple[bytes, Run, list[socket.socket], LogFormat]
+"""What makes the app, what serves it, the listening sockets, and how to log."""
 _MAIN: Final = b"__main__"
 _logger = logging.getLogger("holded_pipeline.api")
 
@@ -55,7 +58,14 @@ def require_no_import() -> None:
         )
 
 
-def serve_with_workers(source: AppSource, run: Run, *, workers: int, listeners: Sequence[socket.socket]) -> None:
+def serve_with_workers(
+    source: AppSource,
+    run: Run,
+    *,
+    workers: int,
+    listeners: Sequence[socket.socket],
+    log_format: LogFormat = "text",
+) -> None:
     """Serves an app by several processes until SIGTERM or Ctrl-C.
 
     Args:
@@ -63,6 +73,7 @@ def serve_with_workers(source: AppSource, run: Run, *, workers: int, listeners: 
         run: serves the app in a worker; it is pickled.
         workers: how many processes.
         listeners: the listening sockets; closed when it stops.
+        log_format: how a worker logs until it has made the app.
 
     Raises:
         ConfigurationError: the app cannot be made in another process, or the first worker does not start.
@@ -76,7 +87,8 @@ def serve_with_workers(source: AppSource, run: Run, *, workers: int, listeners: 
         recipe = pickled_recipe(source)
 
         def start(number: int, is_replacement: bool) -> StartedWorker:  # noqa: FBT001  a protocol of two arguments
-            return _start_worker(Worker(number, workers, folder, is_replacement), recipe, run, listeners)
+            worker = Worker(number, workers, folder, is_replacement)
+            return _start_worker(worker, (recipe, run, list(listeners), log_format))
 
         host, port = listeners[0].getsockname()[:2]
         _logger.info("listening on %s:%d with %d workers", host, port, workers)
@@ -85,15 +97,15 @@ def serve_with_workers(source: AppSource, run: Run, *, workers: int, listeners: 
         signal.raise_signal(ended_by)
 
 
-def _start_worker(worker: Worker, recipe: bytes, run: Run, listeners: Sequence[socket.socket]) -> StartedWorker:
+def _start_worker(worker: Worker, work: _Work) -> StartedWorker:
     require_private_folder(worker.folder)
     # Spawned, not forked: this process may have threads and event loops, which a fork would copy half.
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(
-        target=_run_worker, args=(worker, recipe, run, list(listeners), sending), name=f"api-worker-{worker.number}"
+        target=_run_worker, args=(worker, work, sending), name=f"api-worker-{worker.number}"
     )
-    with _no_terminal_signals(), contextlib.nullcontext() if _MAIN in recipe else _without_main():
+    with _no_terminal_signals(), contextlib.nullcontext() if _MAIN in work[0] else _without_main():
         process.start()
     sending.close()
     return StartedWorker(process, receiving)
@@ -120,8 +132,9 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = script
 
 
-def _run_worker(worker: Worker, recipe: bytes, run: Run, listeners: Sequence[socket.socket], ready: Connection) -> None:
+def _run_worker(worker: Worker, work: _Work, ready: Connection) -> None:
     """Runs in the worker process."""
+    recipe, run, listeners, log_format = work
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
@@ -131,13 +144,14 @@ def _run_worker(worker: Worker, recipe: bytes, run: Run, listeners: Sequence[soc
     hold_folder(worker.folder)
     share_metrics(worker)
     become_worker(worker)
-    try:
-        run(make_app(recipe), listeners, partial(_say_ready, ready))
-    except HoldedPipelineError as error:
-        _logger.error("worker %d does not start: %s", worker.number, error)  # noqa: TRY400  the message says it all
-        sys.exit(STARTUP_FAILURE)
-    finally:
-        remove_folder_of_the_dead(worker)
+    with process_logging(log_format, "warning"):
+        try:
+            run(make_app(recipe), listeners, partial(_say_ready, ready))
+        except HoldedPipelineError as error:
+            _logger.error("worker %d does not start: %s", worker.number, error)  # noqa: TRY400  the message says it all
+            sys.exit(STARTUP_FAILURE)
+        finally:
+            remove_folder_of_the_dead(worker)
 
 
 def _exit_well(_: int, __: object) -> NoReturn:
