@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from holded_pipeline.api.watching.current_request import current_request, note_problem
 
@@ -30,6 +31,7 @@ _TITLES = {
     504: "Search timeout",
 }
 
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _AGAIN = ", and send the same request again in 5 s"
 _RETRY = "; send the same request again in 5 s"
 EXAMPLES = {
@@ -88,6 +90,16 @@ EXAMPLES = {
     "internal_error": (
         500,
         "this server failed; report the id 4f1c2a9b5d3e7a60 to its operators, whose log has the error",
+    ),
+    "metrics_removed": (
+        500,
+        "the files in which the workers of this server count were removed; restart the server, and let what cleans "
+        "temporary files leave out holded-api-*",
+    ),
+    "not_started": (
+        500,
+        "the application that this API is mounted in does not run its lifespan, so it has no store: run it in that of "
+        "the application, `async with app.router.lifespan_context(app)`; see docs/api.md",
     ),
     "busy": (503, f"the store is slower than the incoming requests{_RETRY}"),
     "store_unavailable": (503, f"the store cannot be read, or has not confirmed the events{_RETRY}"),
@@ -148,13 +160,24 @@ async def _handle_problem(_: Request, error: Exception) -> Response:
     return error.response()
 
 
-async def _handle_http_error(_: Request, error: Exception) -> Response:
+async def _handle_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  as above
     codes = {404: "no_such_path", 405: "method_not_allowed"}
     details = {404: "the API has no such path; see /docs", 405: "the path does not support this method; see /docs"}
     status = error.status_code
     detail = details.get(status, str(error.detail))
-    return Problem(status, codes.get(status, "rejected"), detail, error.headers).response()
+    headers = {"Allow": ", ".join(_methods_of_path(request))} if status == 405 else error.headers
+    return Problem(status, codes.get(status, "rejected"), detail, headers).response()
+
+
+def _methods_of_path(request: Request) -> list[str]:
+    """All methods of the requested path: starlette names those of the first route alone, and HEAD has its own."""
+
+    def is_answered(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+    return [method for method in _METHODS if is_answered(method)]
 
 
 async def _handle_invalid_parameter(_: Request, error: Exception) -> Response:

@@ -30,6 +30,7 @@ _KEY_PROBLEMS = (
     "no_keys_set_up",
     "too_many_requests",
     "internal_error",
+    "not_started",
 )
 _SEARCH_PROBLEMS = ("invalid_parameter", "over_share", "busy", "store_unavailable", "took_too_long")
 router = APIRouter()
@@ -203,7 +204,7 @@ async def health(request: Request) -> Response:
             "description": "The store can be reached, or the spool can take events until it can.",
             "content": {"application/json": {"example": {"status": "ready"}}},
         },
-        **problem_responses("not_ready", "internal_error"),
+        **problem_responses("not_ready", "internal_error", "not_started"),
     },
 )
 async def ready(request: Request) -> Response:
@@ -227,7 +228,7 @@ async def ready(request: Request) -> Response:
             "description": "The Prometheus text format.",
             "content": {"text/plain": {"schema": {"type": "string"}, "example": response_models.EXAMPLE_METRICS}},
         },
-        **problem_responses(*_KEY_PROBLEMS),
+        **problem_responses(*_KEY_PROBLEMS, "metrics_removed"),
     },
 )
 async def metrics(request: Request, _: MetricsReader) -> Response:

@@ -23,7 +23,7 @@ from holded_pipeline.api.collecting.request_budget import MemoryBudget
 from holded_pipeline.api.collecting.schema_check import SchemaCheck, Schemas
 from holded_pipeline.api.collecting.senders import Senders
 from holded_pipeline.api.collecting.spool import Spool, SpoolingStore, add_spool_gauges
-from holded_pipeline.api.problems import unavailable
+from holded_pipeline.api.problems import EXAMPLES, Problem, unavailable
 from holded_pipeline.api.received.archive import Archive
 from holded_pipeline.api.received.recent_events import RecentEvents
 from holded_pipeline.api.settings import Limits, Writing
@@ -253,10 +253,14 @@ def service_of(request: Request) -> Service:
     """The service of the app that a request is for.
 
     Raises:
-        ConfigurationError: the app's lifespan does not run.
+        Problem: 500; the app's lifespan does not run.
     """
     service: Service = request.app.state.service
-    service.require_open()
+    try:
+        service.require_open()
+    except ConfigurationError as error:
+        _logger.error("%s %s: %s", request.method, request.url.path, error)  # noqa: TRY400  the message says it all
+        raise Problem(500, "not_started", EXAMPLES["not_started"][1]) from error
     return service
 
 

@@ -24,11 +24,12 @@ from holded_pipeline.model.errors import HoldedPipelineError
 )
 @shared_options()
 def check_command(context: CommandContext, *, deadline: float) -> None:
-    """Check servers, grants, schemas, plugins and clocks: a line each, and what to do.
+    """Check servers, grants, schemas, plugins, clocks and the API: a line each, and what to do.
 
     All checks are made, also after one that failed, but for those of a server that cannot be used. To see whether it
     may write, it writes an empty object below the prefixes `enriched` and `rejected`, and deletes it; where it may not
-    delete, the object stays and does no harm.
+    delete, the object stays and does no harm. With an API key, or an [api] that differs from the defaults, also below
+    `raw`, and it checks keys, certificate and ports.
     Nothing in the database is changed. With --json there is a line of JSON for each check.
     """
     if not click.get_current_context().find_root().params.get("debug"):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import click
 
 from holded_pipeline.cli.api_keys import KEY_VARIABLE, LogFormat, build_app, require_api
-from holded_pipeline.cli.exit_codes import ExitCode
+from holded_pipeline.cli.exit_codes import ExitCode, exit_code_of
+from holded_pipeline.cli.failures import sentence_of
 from holded_pipeline.cli.flow import Flow
 from holded_pipeline.cli.options import CommandContext, shared_options
+from holded_pipeline.cli.settings import Settings
 from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.transforms.beam.run_errors import error_for_user
 
 
 @click.command("serve")
@@ -39,33 +43,59 @@ def serve_command(
     """  # noqa: D301  \b keeps the lines of the example as they are
     require_api()
     settings = context.settings
-    host = host or settings.api.host
-    port = settings.api.port if port is None else port
-    app = build_app(Flow.of(settings), log_format=log_format)
+    log_format = log_format or settings.api.log_format
+    from holded_pipeline.api.watching.json_logging import process_logging  # noqa: PLC0415  it needs the extra `api`
+
+    with process_logging(log_format, "warning"), _as_json_too(log_format):
+        say = context.out.say if log_format == "text" else _log
+        _serve(settings, host or settings.api.host, port, workers or settings.api.workers, log_format, say)
+
+
+def _serve(
+    settings: Settings, host: str, port: int | None, workers: int, log_format: LogFormat, say: Callable[[str], None]
+) -> None:
     from holded_pipeline.api import serve  # noqa: PLC0415  it needs the extra `api`
 
-    port = require_free_port(host, port)
+    api = settings.api
+    app = build_app(Flow.of(settings), log_format=log_format)
+    port = require_free_port(host, api.port if port is None else port)
     if not app.state.service.authenticator.has_keys:
-        context.out.say(
-            f"no key is set in {KEY_VARIABLE} or [api] key_file: requests from this machine alone are answered"
-        )
+        say(f"no key is set in {KEY_VARIABLE} or [api] key_file: requests from this machine alone are answered")
     certificate, private_key = (
-        None if file is None else settings.folder / file
-        for file in (settings.api.certificate, settings.api.private_key)
+        None if file is None else settings.folder / file for file in (api.certificate, api.private_key)
     )
-    context.out.say(f"http{'' if certificate is None else 's'}://{host}:{port}/docs shows the calls")
+    say(f"http{'' if certificate is None else 's'}://{host}:{port}/docs shows the calls")
     with _ending_well():
         serve(
             app,
             host=host,
             port=port,
-            proxy=settings.api.proxy,
+            proxy=api.proxy,
             certificate=certificate,
             private_key=private_key,
-            health_port=settings.api.health_port,
-            workers=workers or settings.api.workers,
+            health_port=api.health_port,
+            workers=workers,
             log_level="warning",
         )
+
+
+@contextlib.contextmanager
+def _as_json_too(log_format: LogFormat) -> Iterator[None]:
+    """With `json` the error that ends the command is a log line, too."""
+    try:
+        yield
+    except Exception as error:
+        if log_format == "text" or click.get_current_context().find_root().params.get("debug"):
+            raise
+        cause = error_for_user(error)
+        _log(sentence_of(cause), logging.ERROR)
+        click.get_current_context().exit(exit_code_of(cause))
+
+
+def _log(text: str, level: int = logging.INFO) -> None:
+    """Logs a line of any level: what people are said is no detail."""
+    name = "holded_pipeline.api"
+    logging.getLogger().handle(logging.LogRecord(name, level, __file__, 0, text, None, None))
 
 
 @contextlib.contextmanager

@@ -18,10 +18,11 @@ from psycopg.abc import AdaptContext
 from psycopg.adapt import AdaptersMap, Dumper, PyFormat, Transformer
 
 from holded_pipeline.model import json_codec
-from holded_pipeline.model.errors import ConfigurationError
+from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.model.json_numbers import MAX_STORED_GROWTH, written_digits
 from holded_pipeline.postgres.column_defaults import client_default_columns, default_value
 from holded_pipeline.postgres.dialect import DIALECT
+from holded_pipeline.postgres.written_size import MAX_WRITTEN_BYTES, SMALL_ROW_BYTES, written_bytes
 from holded_pipeline.user_code.errors import pipeline_error_for
 
 _CONTROL_ESCAPES = (("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"), ("\b", "\\b"), ("\f", "\\f"), ("\v", "\\013"))
@@ -133,7 +134,20 @@ class RowFormat:
         values += [
             self._value(column.name, default_value(column, "default")) for column in self._default_columns(columns)
         ]
-        return b"\t".join(values) + b"\n"
+        line = b"\t".join(values) + b"\n"
+        if len(line) > SMALL_ROW_BYTES:
+            self._check_written(columns, values)
+        return line
+
+    def _check_written(self, columns: Sequence[str], values: Sequence[bytes]) -> None:
+        """Checks that a query can read a large row again; behind the values of `columns` are those of defaults."""
+        size = written_bytes(values, [self._columns[name].type for name in columns])
+        if size > MAX_WRITTEN_BYTES:
+            raise RejectRecord(
+                "invalid_value",
+                f"the row for {self.table.name} takes {size:,} bytes when it is written out, and PostgreSQL writes "
+                f"{MAX_WRITTEN_BYTES:,} at most; send smaller exponents, or less",
+            )
 
     def literal(self, name: str, value: Any) -> str:
         """A value as an SQL literal, which a column reads as it reads a copied value.

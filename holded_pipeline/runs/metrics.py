@@ -64,10 +64,11 @@ class RunMetrics:
         True
 
     Raises:
-        ConfigurationError: prometheus_client is not installed, or the file is there and cannot be read.
+        ConfigurationError: prometheus_client is not installed, or the file is there and this user cannot read it.
 
     **Guarantees:** nothing is registered in prometheus_client's global registry. A file is replaced at once, never
-    half-written. A file or a gateway that cannot be written is logged and does not fail the run.
+    half-written. A file or a gateway that cannot be written is logged and does not fail the run. A damaged file is
+    logged and kept as `….prom.damaged`; the counters begin at 0, which Prometheus takes for a restart.
     """
 
     def __init__(self, name: str, *, textfile: str | Path | None = None, pushgateway: str | None = None) -> None:
@@ -154,30 +155,55 @@ class RunMetrics:
         self._metrics[key].labels(pipeline=self.name).set(value)
 
     def _restore_from(self, path: Path) -> None:
+        """Takes over the counters and the times of an older file; sets a damaged one aside."""
         try:
-            self._restore(path.read_text(encoding="utf-8"))
-        except Exception as error:  # whatever is in a damaged file
+            content = path.read_bytes()
+        except OSError as error:
             raise ConfigurationError(
-                f"the metrics of {self.name} cannot be read from {path}: {error}; repair or remove the file, without "
-                "which the counters begin at 0"
+                f"the metrics of {self.name} cannot be read from {path}: {error}; let this user read the file, or give "
+                "another one"
             ) from error
+        try:
+            values = list(self._values_of(content.decode("utf-8")))
+        except Exception as error:  # noqa: BLE001  whatever is in a damaged file: metrics must not keep runs from running
+            aside = path.with_name(f"{path.name}.damaged")  # the collector reads names that end in .prom only
+            _logger.warning(
+                "the metrics of %s in %s are damaged: %s; the counters begin at 0, and the file is kept as %s",
+                self.name,
+                path,
+                error,
+                aside,
+            )
+            with contextlib.suppress(OSError):
+                path.replace(aside)
+            return
+        for key, labels, value in values:
+            if key in GAUGES:
+                self._set(key, value)
+            else:
+                self._add(key, value, **labels)
 
-    def _restore(self, text: str) -> None:
-        """Takes over the counters and the times of an older file."""
+    def _values_of(self, text: str) -> Iterator[tuple[str, dict[str, str], float]]:
+        """This pipeline's series in a text: the key of the metric, the labels beside `pipeline`, the value."""
         from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415  an extra
 
+        seen = set()
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                key = sample.name.removeprefix(_PREFIX)
                 labels = dict(sample.labels)
                 if sample.name not in METRIC_NAMES or labels.pop("pipeline", None) != self.name:
                     continue
-                if not math.isfinite(sample.value):  # which a counter would stay for ever
+                key = sample.name.removeprefix(_PREFIX).removesuffix("_total")
+                series = sample.name, *sorted(labels.items())
+                if series in seen:
+                    raise ValueError(f"{sample.name} is there twice with the labels {labels}")
+                seen.add(series)
+                names = () if key in GAUGES else COUNTERS[key][1]
+                if set(labels) != set(names):
+                    raise ValueError(f"{sample.name} has the labels {sorted(labels)} instead of {sorted(names)}")
+                if not math.isfinite(sample.value) or sample.value < 0:  # which a counter would stay for ever
                     raise ValueError(f"{sample.name} is {sample.value}")
-                if key in GAUGES:
-                    self._set(key, sample.value)
-                else:
-                    self._add(key.removesuffix("_total"), sample.value, **labels)
+                yield key, labels, sample.value
 
     def _publish(self) -> None:
         try:

@@ -19,7 +19,7 @@ from holded_pipeline.runs.ledger import Ledger, require_ledger
 from holded_pipeline.store.listed_pattern import normalize_pattern
 from holded_pipeline.store.minio import MinIO, require_minio
 from holded_pipeline.store.read_plan import ReadUnit, StoredObject
-from holded_pipeline.transforms.beam.accounted import READ, ReadPrefix, remember_counts, remember_prefix
+from holded_pipeline.transforms.beam.accounted import READ, ReadPrefix, other_prefixes, remember_counts, remember_prefix
 from holded_pipeline.transforms.beam.inputs import require_beginning
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
@@ -77,8 +77,8 @@ class ReadMinIO(RejectingTransform[Event]):
     Raises:
         ValueError: an argument is wrong, or no envelope has that name; the message lists the known ones.
         ConfigurationError: (applying) the envelope cannot be pickled, or two steps read one prefix with one ledger;
-            (running) the bucket, the keys or the
-            endpoint are wrong; or no object matches, see `on_empty`.
+            (running) the bucket, the keys or the endpoint are wrong; no object matches, see `on_empty`; or two steps
+            would read one new object with one ledger.
         ObjectVanishedError: (running) see `on_vanished`.
         ObjectUnreadableError: (running) see `on_unreadable`.
         TransientError: (running) the store did not answer within `lake.retry`.
@@ -159,7 +159,7 @@ class ReadMinIO(RejectingTransform[Event]):
         require_beginning(pipeline, "ReadMinIO")
         check_picklable(self._reader, describe_envelope(self._envelope), of=self._envelope)
         run_id, step = run_id_of(pipeline.pipeline), step_of(pipeline.pipeline)
-        new_only = NewOnly(self._new_only, run_id) if self._new_only else None
+        new_only = self._new_objects(pipeline.pipeline, self._new_only, run_id) if self._new_only else None
         list_objects = ListObjects(
             self._lake,
             self._unit_bytes,
@@ -199,14 +199,17 @@ class ReadMinIO(RejectingTransform[Event]):
             | "ReadUnits" >> beam.ParDo(read_units).with_outputs(REJECTED, READ_OBJECTS, main=PASSED)
         )
         outputs[READ_OBJECTS].element_type = ObjectCount
-        if self._new_only is not None:
-            ledger = self._new_only.db.url, self._new_only.name
-            place = self._lake.endpoint, self._lake.bucket
-            remember_prefix(outputs[READ_OBJECTS], ReadPrefix(step, ledger, place, self._pattern))
-            remember_counts(READ, ledger, outputs[READ_OBJECTS])
-            remember_counts(READ, ledger, listed[EMPTY])
-            creates_tables = self._new_only.migrate
-            record_run(pipeline.pipeline, self._new_only.db, self._new_only.name, creates_tables=creates_tables)
-            require_settled(outputs[READ_OBJECTS], self._new_only.name)
+        if new_only is not None:
+            ledger = new_only.ledger
+            remember_prefix(outputs[READ_OBJECTS], new_only.prefix)
+            remember_counts(READ, new_only.prefix.ledger, outputs[READ_OBJECTS])
+            remember_counts(READ, new_only.prefix.ledger, listed[EMPTY])
+            record_run(pipeline.pipeline, ledger.db, ledger.name, creates_tables=ledger.migrate)
+            require_settled(outputs[READ_OBJECTS], ledger.name)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
         return outcome
+
+    def _new_objects(self, pipeline: beam.Pipeline, ledger: Ledger, run_id: str) -> NewOnly:
+        place = self._lake.endpoint, self._lake.bucket
+        prefix = ReadPrefix(step_of(pipeline), (ledger.db.url, ledger.name), place, self._pattern)
+        return NewOnly(ledger, run_id, prefix, other_prefixes(pipeline, prefix))

@@ -217,4 +217,8 @@ def test_another_method_of_collect_is_counted_by_its_route(api):
     client = api()
     answer = client.get("/collect")
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    for path in ("/health", "/ready", "/metrics", "/docs", "/openapi.json"):
+        answer = client.post(path)
+        assert (path, answer.status_code, answer.headers["allow"]) == (path, 405, "GET, HEAD")
+        assert client.get(f"{path}/", follow_redirects=False).status_code == 200
     assert 'holded_api_requests_total{method="GET",route="/collect",status="405"} 1.0' in client.get("/metrics").text

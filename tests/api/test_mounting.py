@@ -22,12 +22,19 @@ def client_of(mounted, lifespan=None):
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/collect"), ("GET", "/events"), ("GET", "/events/x?date=2026-01-01"), ("GET", "/ready")],
+    [
+        ("POST", "/collect"),
+        ("GET", "/events"),
+        ("GET", "/events/x?date=2026-01-01"),
+        ("GET", "/ready"),
+        ("GET", "/metrics"),
+    ],
 )
-def test_without_its_lifespan_the_log_says_what_to_do(nowhere, caplog, method, path):
+def test_without_its_lifespan_the_answer_and_the_log_say_what_to_do(nowhere, caplog, method, path):
     with client_of(create_app(nowhere)) as client:
         answer = client.request(method, f"/ingest{path}", headers={"Content-Type": "application/json"}, content="{}")
-    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert (answer.status_code, answer.json()["code"]) == (500, "not_started")
+    assert "run it in that of the application" in answer.json()["detail"]
     assert "the lifespan of the ingestion API does not run" in caplog.text
     assert "app.router.lifespan_context(app)" in caplog.text
 

@@ -22,7 +22,7 @@ from api_load import Load
 
 import holded_pipeline as hp
 from holded_pipeline.api import create_app, serve
-from holded_pipeline.api.serving.workers import require_private_folder
+from holded_pipeline.api.serving.shared_folder import hold_folder, remove_left_folders, require_private_folder
 
 DEADLINE = 120.0
 
@@ -100,6 +100,30 @@ def test_kill_9_of_a_worker_loses_nothing_and_counters_do_not_fall(process, stor
     assert list(temporary.iterdir()) == []
 
 
+def test_kill_9_of_all_processes_leaves_a_folder_that_the_next_start_removes(process, temporary):
+    api = process("--workers", "2")
+    api.wait_until_ready()
+    workers = children_of(api.process.pid)
+    for kind in ("counter_0.db", "counter_1.db"):
+        wait_until(lambda kind=kind: list(temporary.glob(f"*/{kind}")), f"{kind} is not there")
+    (folder,) = temporary.iterdir()
+    for each in folder.glob("counter_*.db"):
+        each.unlink()
+    answer = httpx.get(f"{api.url}/metrics", timeout=10)
+    assert (answer.status_code, answer.json()["code"]) == (500, "metrics_removed")
+    assert httpx.post(f"{api.url}/collect", json={"n": 1}, timeout=30).status_code == 202
+    for each in workers:
+        os.kill(each, signal.SIGSTOP)  # so that none is the last one, which removes the folder
+    api.end(signal.SIGKILL)
+    for each in workers:
+        os.kill(each, signal.SIGKILL)
+    wait_until(lambda: not any(map(is_running, workers)), "the workers go on")
+    assert list(temporary.iterdir()) == [folder]
+    os.utime(folder, (0, 0))
+    process("--workers", "2").wait_until_ready()
+    assert folder not in list(temporary.iterdir())
+
+
 def test_kill_9_of_the_supervisor_ends_its_workers_when_all_is_stored(process, stored, temporary):
     api = process("--workers", "2", "--max-wait", "0.3")
     api.wait_until_ready()
@@ -127,6 +151,24 @@ def test_a_shared_folder_that_was_removed_is_made_again_and_nobody_elses_is_take
     folder.symlink_to(tmp_path)
     with pytest.raises(OSError, match="not a folder of this user alone"):
         require_private_folder(folder)
+
+
+def test_folders_that_killed_servers_have_left_are_removed_and_no_others(tmp_path):
+    left, held, new, mine, others = (tmp_path / f"holded-api-{name}" for name in ("left", "held", "new", "mine", "open"))
+    for folder in (left, held, new, mine, others):
+        folder.mkdir(mode=0o700)
+        (folder / "counter_0.db").touch()
+        os.utime(folder, (0, 0))
+    os.utime(new)
+    (mine / "notes.txt").touch()
+    os.utime(mine, (0, 0))
+    others.chmod(0o755)
+    descriptor = hold_folder(held)
+    remove_left_folders(tmp_path)
+    assert set(tmp_path.iterdir()) == {held, new, mine, others}
+    os.close(descriptor)
+    remove_left_folders(tmp_path)
+    assert set(tmp_path.iterdir()) == {new, mine, others}
 
 
 def test_a_script_without_its_guard_is_named(nowhere, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 from cli_place import store_samples
@@ -41,6 +42,27 @@ def test_check_makes_all_checks_and_says_what_to_do(place):
     assert "known are: business_context" in outcomes["enricher qualitty"]["detail"]
     assert outcomes["database"]["ok"]
     assert outcomes["schemas"]["ok"]
+
+
+def test_check_looks_at_the_api_where_it_is_set_up(place, tmp_path):
+    file = tmp_path / "keys.toml"
+    file.write_text("keys = []", encoding="utf-8")
+    file.chmod(0o622)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        own = {"HOLDED_API_PORT": str(taken.getsockname()[1]), "HOLDED_API_HOST": "127.0.0.1"}
+        result = place.run("check", "--json", HOLDED_API_KEY_FILE=str(file), **own)
+    outcomes = {each["check"]: (each["ok"], each["detail"]) for each in map(json.loads, result.stdout.splitlines())}
+    assert outcomes["api keys"][0] is False
+    assert "others may write the key file" in outcomes["api keys"][1]
+    assert outcomes["api ports"][1].endswith("is in use, which is right while the API runs")
+    assert outcomes["write raw/"] == (True, "written and deleted")
+    assert outcomes["api certificate"][0]
+    file.chmod(0o600)
+    wrong = {"HOLDED_API_HOST": "192.0.2.1", "HOLDED_API_CERTIFICATE": str(file)}
+    result = place.run("check", "--json", HOLDED_API_KEY_FILE=str(file), **wrong)
+    outcomes = {each["check"]: (each["ok"], each["detail"]) for each in map(json.loads, result.stdout.splitlines())}
+    assert [outcomes[f"api {name}"][0] for name in ("keys", "certificate", "ports")] == [True, False, False]
+    assert "give another [api] host or port" in outcomes["api ports"][1]
 
 
 def test_a_run_is_accounted_for_and_a_second_one_reads_nothing(place, report):

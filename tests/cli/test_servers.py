@@ -104,6 +104,31 @@ def test_serve_stores_what_it_accepted_and_sigterm_ends_it_with_0(make_place):
     assert [event.id for event in hp.events(place.lake, "raw/", envelope="holded")] == [event_id]
 
 
+def test_serve_with_json_logs_writes_json_alone(make_place, tmp_path):
+    place = make_place()
+    port = free_ports(1)[0]
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "holded_pipeline.cli.main", "serve", "--config", str(place.file)]
+    command += ["--workers", "2", "--log-format", "json", "--port", str(port)]
+    environment = os.environ | place.environment
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(command, stdout=out, stderr=out, env=environment) as process,
+    ):
+        try:
+            post_when_it_listens(f"http://127.0.0.1:{port}")
+            taken = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        finally:
+            process.send_signal(signal.SIGTERM)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    messages = [line["message"] for line in lines]
+    assert "no key is set in HOLDED_API_KEY" in messages[0]
+    assert "/docs shows the calls" in messages[1]
+    (error,) = map(json.loads, (taken.stdout + taken.stderr).splitlines())
+    assert (error["level"], taken.returncode) == ("ERROR", 2)
+    assert f"cannot listen on localhost:{port}" in error["message"]
+
+
 def post_when_it_listens(url: str) -> str:
     deadline = time.monotonic() + DEADLINE
     while True:

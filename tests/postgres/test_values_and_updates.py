@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, NUMERIC
 from table_contents import load_rows, rows_of
 
 from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.postgres.copy_format import RowFormat
 
 
 class TypeByName(sa.types.UserDefinedType):
@@ -126,3 +127,25 @@ def test_a_document_whose_numbers_python_could_not_read_again_is_not_stored(db, 
     with pytest.raises(RejectRecord, match="more than 4,300 digits before its point"):
         load_last(db, table, {"k": 1, "v": {"n": Decimal("9" * 4_301)}})
     assert load_last(db, table, {"k": 1, "v": {"n": Decimal("-" + "9" * 4_300), "t": "9" * 9_000}}) == ((1, 0, 0), [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "bomb"),
+    [(JSONB, [Decimal("1e4000")] * 53_700), (ARRAY(NUMERIC), ["1e131071"] * 1_640)],
+    ids=["documents", "arrays"],
+)
+def test_a_row_that_no_query_could_write_out_is_rejected_alone(kind, bomb):
+    """Each column has 215 million digits, which is allowed; five of them are over a gigabyte."""
+    columns = [sa.Column(f"c{number}", kind) for number in range(5)]
+    form = RowFormat(sa.Table("t", sa.MetaData(), *columns))
+    names = [column.name for column in columns]
+    with pytest.raises(RejectRecord, match=r"the row for t takes 1,0\d\d,.* bytes when it is written out") as caught:
+        form.line(dict.fromkeys(names, bomb), names)
+    assert caught.value.reason == "invalid_value"
+    assert form.line(dict.fromkeys(names, bomb) | {"c4": [1]}, names)
+
+
+def test_texts_that_look_like_long_numbers_do_not_grow():
+    form = RowFormat(sa.Table("t", sa.MetaData(), sa.Column("t", sa.Text), sa.Column("v", JSONB)))
+    texts = ["1e131071 \\ \" \\"] * 9_000
+    assert form.line({"t": " ".join(texts), "v": texts}, ["t", "v"])

@@ -200,13 +200,24 @@ def test_an_answer_of_a_gateway_that_nobody_can_read_does_not_fail_the_run(caplo
         b'holded_pipeline_runs_total{pipeline="load",state="failed"} -1',
         b'holded_pipeline_runs_total{pipeline="load",colour="red"} 1',
         b'holded_pipeline_runs_total{pipeline="load",state="failed"} NaN',
+        b'holded_pipeline_read_bytes_total{pipeline="load"} 7\n' * 2,
     ],
 )
-def test_a_damaged_file_is_named(tmp_path, content):
+def test_a_damaged_file_is_set_aside_and_counters_begin_at_0(tmp_path, caplog, content):
     path = tmp_path / "load.prom"
-    path.write_bytes(content + b"\n")
-    with pytest.raises(hp.ConfigurationError, match=r"cannot be read from .*load\.prom.*remove the file"):
-        hp.RunMetrics("load", textfile=path)
+    damaged = b'holded_pipeline_records_read_total{pipeline="load"} 5\n' + content + b"\n"
+    path.write_bytes(damaged)
+    metrics = hp.RunMetrics("load", textfile=path)
+    assert "load.prom are damaged" in caplog.text
+    assert (tmp_path / "load.prom.damaged").read_bytes() == damaged
+    assert value(metrics, "records_read_total") == 0  # nothing of it is taken over
+    metrics.observe(GOOD)
+    assert value(path.read_bytes(), "records_read_total") == 10
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(hp.ConfigurationError, match=f"cannot be read from {tmp_path}.*give another one"):
+        hp.RunMetrics("load", textfile=tmp_path)
 
 
 def test_a_port_that_is_none_is_named(metrics):

@@ -6,10 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import prometheus_client
 import promql_parser
 import pytest
 import yaml
 
+from holded_pipeline.api.watching.metrics import Metrics
 from holded_pipeline.runs.metrics import COUNTERS, METRIC_NAMES
 
 FOLDER = Path(__file__).parent.parent.parent / "examples" / "monitoring"
@@ -22,6 +24,9 @@ DASHBOARD = json.loads((FOLDER / "grafana_dashboard.json").read_text(encoding="u
 TARGETS = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 EXPRESSIONS = [rule["expr"] for rule in RULES] + TARGETS
 LABELS = {"pipeline", "job", "instance"}.union(*(labels for _, labels in COUNTERS.values()))
+API_COUNTERS = {
+    f"{each._name}_total": set(each._labelnames) for each in vars(Metrics()).values()
+    if isinstance(each, prometheus_client.Counter)}
 
 
 def names_in(text):
@@ -33,9 +38,11 @@ def test_an_expression_parses_and_its_metrics_and_labels_exist(expression):
     plain = expression.replace("$__rate_interval", "5m")
     promql_parser.parse(plain)
     assert names_in(plain) <= METRIC_NAMES
+    api_names = set(re.findall(r"holded_api_\w+_total", plain))
+    assert api_names <= API_COUNTERS.keys()
     labels = [label.strip() for listed in re.findall(r"by \(([^)]*)\)", plain) for label in listed.split(",")]
     labels += re.findall(r"(\w+)=~?\"", plain)
-    assert set(labels) <= LABELS
+    assert set(labels) <= LABELS.union(*(API_COUNTERS[name] for name in api_names))
 
 
 def test_the_dashboard_shows_every_metric():
@@ -71,7 +78,14 @@ def test_an_alert_says_what_happened_and_what_to_do(rule):
 
 
 def test_there_is_an_alert_for_each_thing_that_can_go_wrong():
-    assert len({rule["alert"] for rule in RULES}) == len(RULES) == 8
+    assert len({rule["alert"] for rule in RULES}) == len(RULES) == 14
+
+
+def test_each_job_of_an_alert_is_scraped():
+    settings = yaml.safe_load((FOLDER / "prometheus.yml").read_text(encoding="utf-8"))
+    asked = {name for rule in RULES for name in re.findall(r'job="(\w+)"', rule["expr"])}
+    assert {"holded_pipeline", "holded_api"} == asked
+    assert asked <= {job["job_name"] for job in settings["scrape_configs"]}
 
 
 def test_prometheus_loads_the_rules():

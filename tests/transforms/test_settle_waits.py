@@ -289,3 +289,25 @@ def test_other_prefixes_ledgers_and_buckets_are_read_beside_each_other(lake, led
         ]
     ):
         pipeline | f"Read{number}" >> hp.ReadMinIO(place, prefix, new_only=used)
+
+
+def test_an_object_that_two_globs_match_is_not_read_twice(run, lake, ledger):
+    put(lake, "raw/a.jsonl", "a")
+    put(lake, "raw/b.jsonl", "b")
+
+    def build(second):
+        def both(p):
+            first = "First" >> hp.ReadMinIO(lake, "raw/*.jsonl", envelope="flat", new_only=ledger)
+            raw = p | first, p | "Second" >> hp.ReadMinIO(lake, second, envelope="flat", new_only=ledger)
+            stored = [each.passed for each in raw] | beam.Flatten() | hp.WriteMinIO(lake, "enriched/")
+            return {"settled": stored | hp.SettleObjects(ledger)}
+
+        return both
+
+    with pytest.raises(
+        hp.ConfigurationError, match=r"Second and First both read raw/b\.jsonl of .* twice; read"
+    ):
+        run(build("raw/b*"))
+    assert rows_of(ledger.db, pipeline_settled_objects) == []
+    assert [each.records for each in run(build("raw/c*"))["settled"]] == [2]
+    assert [each.records for each in run(build("raw/b*"))["settled"]] == [0]  # nothing new is read twice

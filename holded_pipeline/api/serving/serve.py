@@ -88,4 +88,4 @@ def serve(
             run(built, listeners, lambda: None)
             return
         with process_logging(built.state.log_format, log_level):
-            serve_with_workers(app, run, workers=workers, listeners=listeners)
+            serve_with_workers(app, run, workers=workers, listeners=listeners, log_format=built.state.log_format)

@@ -8,36 +8,39 @@ another process of the same user could take a part of the connections for itself
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
 import socket
-import stat
 import sys
-import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Final, NoReturn
 
 from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from holded_pipeline.api.app_recipe import AppSource, make_app, pickled_recipe
+from holded_pipeline.api.serving.shared_folder import (
+    hold_folder,
+    remove_folder_of_the_dead,
+    require_private_folder,
+    shared_folder,
+)
 from holded_pipeline.api.serving.supervisor import StartedWorker, Supervisor
 from holded_pipeline.api.this_worker import Worker, become_worker
+from holded_pipeline.api.watching.json_logging import LogFormat, process_logging
 from holded_pipeline.api.watching.shared_metrics import share_metrics
 from holded_pipeline.model.errors import HoldedPipelineError
 
 Run = Callable[[FastAPI, Sequence[socket.socket], Callable[[], None]], None]
 """Serves an app on listening sockets until a signal arrives; calls the function when it is ready."""
-_SOCKET_PATH_BYTES: Final = 90  # a Unix socket's path has at most 104 to 108, with the name of the socket
+_Work = tuple[bytes, Run, list[socket.socket], LogFormat]
+"""What makes the app, what serves it, the listening sockets, and how to log."""
 _MAIN: Final = b"__main__"
 _logger = logging.getLogger("holded_pipeline.api")
 
@@ -55,7 +58,14 @@ def require_no_import() -> None:
         )
 
 
-def serve_with_workers(source: AppSource, run: Run, *, workers: int, listeners: Sequence[socket.socket]) -> None:
+def serve_with_workers(
+    source: AppSource,
+    run: Run,
+    *,
+    workers: int,
+    listeners: Sequence[socket.socket],
+    log_format: LogFormat = "text",
+) -> None:
     """Serves an app by several processes until SIGTERM or Ctrl-C.
 
     Args:
@@ -63,6 +73,7 @@ def serve_with_workers(source: AppSource, run: Run, *, workers: int, listeners: 
         run: serves the app in a worker; it is pickled.
         workers: how many processes.
         listeners: the listening sockets; closed when it stops.
+        log_format: how a worker logs until it has made the app.
 
     Raises:
         ConfigurationError: the app cannot be made in another process, or the first worker does not start.
@@ -72,11 +83,12 @@ def serve_with_workers(source: AppSource, run: Run, *, workers: int, listeners: 
         for each in listeners:
             each.close()
 
-    with _shared_folder() as folder:
+    with shared_folder() as folder:
         recipe = pickled_recipe(source)
 
         def start(number: int, is_replacement: bool) -> StartedWorker:  # noqa: FBT001  a protocol of two arguments
-            return _start_worker(Worker(number, workers, folder, is_replacement), recipe, run, listeners)
+            worker = Worker(number, workers, folder, is_replacement)
+            return _start_worker(worker, (recipe, run, list(listeners), log_format))
 
         host, port = listeners[0].getsockname()[:2]
         _logger.info("listening on %s:%d with %d workers", host, port, workers)
@@ -85,39 +97,15 @@ def serve_with_workers(source: AppSource, run: Run, *, workers: int, listeners: 
         signal.raise_signal(ended_by)
 
 
-@contextlib.contextmanager
-def _shared_folder() -> Iterator[Path]:
-    """A temporary folder that only this user can open."""
-    place = tempfile.gettempdir()
-    with tempfile.TemporaryDirectory(
-        prefix="holded-api-",
-        dir=place if len(os.fsencode(place)) < _SOCKET_PATH_BYTES - 20 else "/tmp",  # noqa: S108
-    ) as folder:
-        yield Path(folder)
-
-
-def require_private_folder(folder: Path) -> None:
-    """Makes the shared folder again if it is gone: some systems remove temporary files that seem unused for days.
-
-    Raises:
-        OSError: it cannot be made, or another user has made it.
-    """
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise PermissionError(errno.EPERM, "it is not a folder of this user alone; remove it", str(folder))
-
-
-def _start_worker(worker: Worker, recipe: bytes, run: Run, listeners: Sequence[socket.socket]) -> StartedWorker:
+def _start_worker(worker: Worker, work: _Work) -> StartedWorker:
     require_private_folder(worker.folder)
     # Spawned, not forked: this process may have threads and event loops, which a fork would copy half.
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(
-        target=_run_worker, args=(worker, recipe, run, list(listeners), sending), name=f"api-worker-{worker.number}"
+        target=_run_worker, args=(worker, work, sending), name=f"api-worker-{worker.number}"
     )
-    with _no_terminal_signals(), contextlib.nullcontext() if _MAIN in recipe else _without_main():
+    with _no_terminal_signals(), contextlib.nullcontext() if _MAIN in work[0] else _without_main():
         process.start()
     sending.close()
     return StartedWorker(process, receiving)
@@ -144,23 +132,26 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = script
 
 
-def _run_worker(worker: Worker, recipe: bytes, run: Run, listeners: Sequence[socket.socket], ready: Connection) -> None:
+def _run_worker(worker: Worker, work: _Work, ready: Connection) -> None:
     """Runs in the worker process."""
+    recipe, run, listeners, log_format = work
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})
     os.setsid()  # uvicorn handles SIGINT; from its own session the terminal does not send any
     signal.signal(signal.SIGTERM, _exit_well)
     threading.Thread(target=_end_with_parent, name="holded-parent", daemon=True).start()
+    hold_folder(worker.folder)
     share_metrics(worker)
     become_worker(worker)
-    try:
-        run(make_app(recipe), listeners, partial(_say_ready, ready))
-    except HoldedPipelineError as error:
-        _logger.error("worker %d does not start: %s", worker.number, error)  # noqa: TRY400  the message says it all
-        sys.exit(STARTUP_FAILURE)
-    finally:
-        _remove_folder_of_the_dead(worker)
+    with process_logging(log_format, "warning"):
+        try:
+            run(make_app(recipe), listeners, partial(_say_ready, ready))
+        except HoldedPipelineError as error:
+            _logger.error("worker %d does not start: %s", worker.number, error)  # noqa: TRY400  the message says it all
+            sys.exit(STARTUP_FAILURE)
+        finally:
+            remove_folder_of_the_dead(worker)
 
 
 def _exit_well(_: int, __: object) -> NoReturn:
@@ -179,19 +170,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _remove_folder_of_the_dead(worker: Worker) -> None:
-    """Removes the shared folder if the supervisor was killed and this worker is the last one."""
-    parent = multiprocessing.parent_process()
-    if parent is None or parent.is_alive():
-        return
-    if not any(_has_listener(worker.socket_of(number)) for number in range(worker.count)):
-        shutil.rmtree(worker.folder, ignore_errors=True)
-
-
-def _has_listener(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
-        client.connect(str(path))
-        return True
-    return False

@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from holded_pipeline.api.this_worker import this_worker
+from holded_pipeline.api.watching.shared_metrics import require_shared_files
 from holded_pipeline.model.errors import ConfigurationError, TransientError
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -123,10 +124,14 @@ class Metrics:
 
         Args:
             gauges_of_others: the gauges of the other workers.
+
+        Raises:
+            Problem: 500; the files in which this worker counts were removed.
         """
         worker = this_worker()
         counts = generate_latest(self._registry)
         if worker is not None:
+            require_shared_files(worker)
             shared = CollectorRegistry()
             MultiProcessCollector(shared, path=str(worker.folder))  # type: ignore[no-untyped-call]
             counts = generate_latest(shared)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_PATHS = ("/collect/", "/events/", "/health/", "/ready/", "/metrics/")
+_PATHS = ("/collect/", "/events/", "/health/", "/ready/", "/metrics/", "/docs/", "/openapi.json/")
 
 
 class TrailingSlashMiddleware:

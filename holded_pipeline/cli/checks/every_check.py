@@ -9,6 +9,7 @@ from typing import Final
 
 import attrs
 
+from holded_pipeline.cli.checks.api_checks import check_api_certificate, check_api_keys, check_api_ports, has_api
 from holded_pipeline.cli.checks.database_checks import check_database, check_database_clock, check_tables
 from holded_pipeline.cli.checks.schema_checks import check_schemas
 from holded_pipeline.cli.checks.store_checks import check_bucket, check_raw, check_store_clock, check_writable
@@ -56,6 +57,9 @@ def all_checks(settings: Settings, deadline: float) -> Iterator[Check]:
     yield Check(f"envelope {flow.envelope}", partial(_check_envelope, flow.envelope))
     for name in flow.enrichers:
         yield Check(f"enricher {name}", partial(_check_enricher, name))
+    if has_api(settings):
+        for name, look in (("keys", check_api_keys), ("certificate", check_api_certificate), ("ports", check_api_ports)):
+            yield Check(f"api {name}", partial(look, settings))
 
 
 def _store_checks(settings: Settings, deadline: float) -> Iterator[Check]:
@@ -72,6 +76,8 @@ def _store_checks(settings: Settings, deadline: float) -> Iterator[Check]:
     yield check(f"read {flow.raw}", partial(check_raw, raw=flow.raw))
     yield check(f"write {flow.enriched}", partial(check_writable, prefix=flow.enriched))
     yield check(f"write {flow.rejected}", partial(check_writable, prefix=flow.rejected))
+    if has_api(settings):
+        yield check(f"write {flow.raw}", partial(check_writable, prefix=flow.raw))
 
 
 def _database_checks(settings: Settings, deadline: float) -> Iterator[Check]:

@@ -57,6 +57,14 @@ class ReadPrefix:
         is_prefix = glob_prefix(other.pattern) == other.pattern
         return self.pattern == other.pattern or (is_prefix and head.startswith(other.pattern))
 
+    def read_twice(self, other: ReadPrefix, what: str) -> ConfigurationError:
+        """The error if both steps read the same."""
+        return ConfigurationError(
+            f"{self.step} and {other.step} both read {what} with the ledger {self.ledger[1]!r}, so each would be read "
+            "and counted twice; read prefixes or globs that have no object in common, or read once and use the events "
+            "in several places"
+        )
+
 
 _sinks: WeakKeyDictionary[beam.PCollection, Sink] = WeakKeyDictionary()
 # By PCollection, too: one that was a value of its pipeline's entry would keep the pipeline, and so the entry, for ever.
@@ -80,25 +88,27 @@ def sink_of(written: beam.PCollection) -> Sink | None:
     return _sinks.get(written)
 
 
-def remember_prefix(read: beam.PCollection, prefix: ReadPrefix) -> None:
-    """Remembers what is read with a ledger.
+def other_prefixes(pipeline: beam.Pipeline, prefix: ReadPrefix) -> tuple[ReadPrefix, ...]:
+    """What other steps of a pipeline read of the same bucket with the same ledger.
 
-    Globs that only may match the same objects are not noticed.
+    Whether globs match the same objects is known when they are listed.
 
     Raises:
-        ConfigurationError: another step of the pipeline reads some of the same objects with it. Each would read them,
-            since the run settles them only at its end, and count them.
+        ConfigurationError: one of them certainly reads some of the same objects. Each step would read them, since the
+            run settles them only at its end, and count them.
     """
-    for other, known in _prefixes.items():
-        is_nested = known.is_inside(prefix) or prefix.is_inside(known)
-        same_place = (known.ledger, known.bucket) == (prefix.ledger, prefix.bucket)
-        if other.pipeline is read.pipeline and same_place and is_nested:
-            raise ConfigurationError(
-                f"{prefix.step} and {known.step} both read the objects of {prefix.bucket[1]} below "
-                f"{max(known.pattern, prefix.pattern, key=len)!r} with the ledger {prefix.ledger[1]!r}, so each would "
-                "be read and counted twice; read prefixes that are not inside each other, or read once and use the "
-                "events in several places"
-            )
+    others = []
+    for read, known in _prefixes.items():
+        if read.pipeline is pipeline and (known.ledger, known.bucket) == (prefix.ledger, prefix.bucket):
+            if known.is_inside(prefix) or prefix.is_inside(known):
+                below = max(known.pattern, prefix.pattern, key=len)
+                raise prefix.read_twice(known, f"the objects of {prefix.bucket[1]} below {below!r}")
+            others.append(known)
+    return tuple(others)
+
+
+def remember_prefix(read: beam.PCollection, prefix: ReadPrefix) -> None:
+    """Remembers what is read with a ledger."""
     _prefixes[read] = prefix
 
 

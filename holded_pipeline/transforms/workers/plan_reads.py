@@ -26,6 +26,7 @@ from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.near_keys import describe_near_keys
 from holded_pipeline.store.object_names import is_manifest
 from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
+from holded_pipeline.transforms.beam.accounted import ReadPrefix
 from holded_pipeline.transforms.beam.live_counts import count_live
 from holded_pipeline.transforms.beam.store_access import StoreDoFn
 
@@ -43,10 +44,32 @@ LARGE: Final = "large"
 
 @attrs.frozen
 class NewOnly:
-    """A ledger whose settled objects are left out, and the run that reads the others."""
+    """A ledger whose settled objects are left out, and the run that reads the others.
+
+    Attributes:
+        ledger: the ledger.
+        run_id: the run.
+        prefix: what this step reads.
+        others: what other steps of the pipeline read with the ledger: no object may be read by two of them.
+    """
 
     ledger: Ledger
     run_id: str
+    prefix: ReadPrefix
+    others: tuple[ReadPrefix, ...] = ()
+
+    def require_one_reader(self, objects: Iterable[StoredObject]) -> Iterator[StoredObject]:
+        """The same objects.
+
+        Raises:
+            ConfigurationError: another step reads one of them, too.
+        """
+        matches = [(other, re.compile(glob_regex(other.pattern)).match) for other in self.others]
+        for stored in objects:
+            for other, is_match in matches:
+                if is_match(stored.key):
+                    raise self.prefix.read_twice(other, f"{stored.key} of {self.prefix.bucket[1]}")
+            yield stored
 
 
 class ListObjects(StoreDoFn):
@@ -118,7 +141,7 @@ class ListObjects(StoreDoFn):
         ledger.create_tables()
         RunSettlement(ledger.db, ledger.name, new_only.run_id).begin()
         new_objects = NewObjects(ledger, self._lake.bucket, pattern)
-        yield from new_objects.find(partial(self._matching, pattern))
+        yield from new_only.require_one_reader(new_objects.find(partial(self._matching, pattern)))
         _logger.info(
             "listed %d objects of %s for %r, of which %d are new to the ledger %r",
             new_objects.listed,
