@@ -99,7 +99,7 @@ EXAMPLES = {
     "not_started": (
         500,
         "the application that this API is mounted in does not run its lifespan, so it has no store: run it in that of "
-        "the application, `async with app.router.lifespan_context(app)`; see docs/api.md",
+        "the application, `async with app.router.lifespan_context(app)`; see docs/how-to/api.md",
     ),
     "busy": (503, f"the store is slower than the incoming requests{_RETRY}"),
     "store_unavailable": (503, f"the store cannot be read, or has not confirmed the events{_RETRY}"),
