@@ -85,17 +85,18 @@ def change(op: str, lsn: int, before: Any, after: Any) -> dict[str, Any]:
 
 
 def sample() -> list[Any]:
-    """Seven changes in the wrong order, one of them twice, one that breaks the schema, and a tombstone."""
-    ada, new_ada = {"id": 1, "email": "ada@example.com"}, {"id": 1, "email": "ada@example.org"}
+    """Changes in the wrong order, one of them twice, one that breaks the schema, and a tombstone."""
+    ada, ada_moved, ada_now = ({"id": 1, "email": f"ada@example.{domain}"} for domain in ("com", "net", "org"))
     bob = {"id": 2, "email": "bob@example.com"}
-    updated = {"schema": {"type": "struct"}, "payload": change("u", 300, ada, new_ada)}  # with Connect's schema
+    created = change("c", 210, None, bob)
     return [
-        updated,
-        change("r", 100, None, ada),  # older than the update: changes nothing
-        updated,
+        change("r", 100, None, ada),
+        {"schema": {"type": "struct"}, "payload": change("u", 300, ada_moved, ada_now)},  # with Connect's schema
+        change("u", 200, ada, ada_moved),  # older: changes nothing
+        created,
         change("d", 400, bob, None),
         None,
-        change("c", 200, None, bob),  # older than the deletion: does not bring Bob back
+        created,  # older than the deletion: does not bring Bob back
         change("c", 500, None, {"id": 3}),  # the schema rejects it: no address
     ]
 

@@ -43,7 +43,9 @@ SCHEMAS: Mapping[str, Mapping[str, Any]] = {
     "note": {"type": "object"},
 }
 
-INVOICES = hp.table_from_schema(SCHEMAS, "invoice", name="example_invoices", key="number", nested="flatten")
+INVOICES = hp.table_from_schema(
+    SCHEMAS, "invoice", name="example_invoices", key="number", nested="flatten", rest="more"
+)
 PAYMENTS = hp.table_from_schema(SCHEMAS, "payment", name="example_payments", key="id", rest="more")
 OTHERS = sa.Table(
     "example_other_events",
