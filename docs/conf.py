@@ -1,4 +1,4 @@
-"""How Sphinx builds the site: `nox -s docs`, or `python -m sphinx -W -n -b html docs build/site`."""
+"""How Sphinx builds the site: `nox -s docs`, or `python -m sphinx -W -n -b html docs build/site`. It needs no network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 project = "holded_pipeline"
 author = "the holded_pipeline developers"
 version = release = version_of("holded-pipeline")
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click", "name_links", "self_contained"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_click",
+    "name_links",
+    "page_titles",
+    "self_contained",
+]
 exclude_patterns = ["extensions"]
 default_role = "name"  # see extensions/name_links.py
 
@@ -36,7 +44,10 @@ add_module_names = False
 napoleon_use_ivar = True
 nitpick_ignore_regex = [
     # Types of other packages are named, not linked: no inventory is fetched when the site is built.
-    ("py:.*", r"(apache_beam|beam|collections|contextlib|datetime|fastapi|os|pathlib|s3fs|sa|sqlalchemy|threading)\..*"),
+    (
+        "py:.*",
+        r"(apache_beam|beam|collections|contextlib|datetime|fastapi|os|pathlib|s3fs|sa|sqlalchemy|threading)\..*",
+    ),
     # Types that only the library makes; a public class has a name of its own in the package.
     ("py:class", r"(holded_pipeline(\.\w+){3,}|holded_pipeline\.plugins\.hookspecs\.\w+|DocumentRow)"),
     ("py:class", r"'.*'"),  # the parts of a Literal
