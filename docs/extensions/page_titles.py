@@ -1,4 +1,4 @@
-"""Shows the title of a page where a link names its file, as `[faults.md](faults.md)` does for those without the site."""
+"""Shows the title of a page where a link names its file, as `[faults.md](faults.md)` does for readers of the file."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def _box(name: str, middle: int, row: int, about: str) -> str:
 
 
 def _arrow(upper: str, lower: str) -> str:
-    """A curve from the lower edge of one box to the upper edge of another; arrows of one box are spread over its edge."""
+    """A curve from the lower edge of a box to the upper edge of another; arrows of one box are spread over its edge."""
     (from_middle, from_row, _), (to_middle, to_row, _) = ROOMS[upper], ROOMS[lower]
     lowers = sorted(ARROWS[upper], key=lambda name: ROOMS[name][0])
     uppers = sorted((each for each in ARROWS if lower in ARROWS[each]), key=lambda name: ROOMS[name][0])
