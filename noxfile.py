@@ -31,6 +31,7 @@ for name in hp.__all__:
     getattr(hp, name)
 print(f"{len(hp.__all__)} public names")
 """
+_STRICT = ("-q", "-W", "-n", "--keep-going")
 _PROJECT = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
 PYTHONS = [
     classifier.rsplit(" ", 1)[1]
@@ -120,6 +121,13 @@ def integration(session: nox.Session) -> None:
         )
     session.install(*_INTEGRATION)
     session.run("pytest", "-n0", "tests/integration", "-rs", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, in build/site. A warning, a link that leads nowhere, and a script of another host are errors."""
+    session.install("-e", ".[docs]")
+    session.run("python", "-m", "sphinx", *_STRICT, "-E", "-b", "html", "docs", "build/site", *session.posargs)
 
 
 @nox.session

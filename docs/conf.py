@@ -1,4 +1,4 @@
-"""How Sphinx builds the site: `nox -s docs`, or `python -m sphinx -W -n -b html docs build/site`."""
+"""How Sphinx builds the site, without a network: `nox -s docs`, or `python -m sphinx -W -n -b html docs build/site`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_click",
     "name_links",
+    "page_titles",
     "self_contained",
 ]
 exclude_patterns = ["extensions"]
+smartquotes = False  # `--json` in a help stays as it is
 default_role = "name"  # see extensions/name_links.py
 
 html_theme = "furo"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -210,3 +211,16 @@ def test_an_old_word_is_found_in_every_spelling(text, word):
 @pytest.mark.parametrize("text", ["compiled", "recommended", "planes", "handouts", "indoors", "at handshake"])
 def test_a_word_that_only_contains_an_old_one_is_not_found(text):
     assert old_words_in(text) == []
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_code():
+    root = PACKAGE.parent
+    path = root / "docs" / "extensions" / "rooms_picture.py"
+    spec = importlib.util.spec_from_file_location("rooms_picture", path)
+    drawing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(drawing)
+    assert {room: set(below) for room, below in drawing.ARROWS.items()} == {
+        room: set(below) for room, below in BELOW.items()
+    }
+    made = drawing.picture()
+    assert made == drawing.FILE.read_text(encoding="utf-8"), f"run python {path.relative_to(root)}"

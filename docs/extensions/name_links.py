@@ -15,7 +15,7 @@ _CLASSES = frozenset(name for name in hp.__all__ if name[0].isupper() and not na
 _NAME = re.compile(r"(?:hp\.)?(\w+)")
 
 
-def _name_role(name: str, rawtext: str, text: str, lineno: int, inliner: Any, **options: Any) -> Any:
+def _name_role(_name: str, rawtext: str, text: str, lineno: int, inliner: Any, **options: Any) -> Any:
     found = _NAME.fullmatch(text)
     if found and found[1] in _CLASSES:
         return PyXRefRole()("py:obj", rawtext, f"{text} <holded_pipeline.{found[1]}>", lineno, inliner, **options)
