@@ -17,7 +17,10 @@ _MOST_ROWS: Final = 200  # of a table
 _MOST_ITEMS: Final = 100  # of a value in a value
 _DEEPEST: Final = 12
 _LARGEST: Final = 10**30
-_LEFT = "text-align:left;vertical-align:top;overflow-wrap:anywhere"
+_LONGEST_WORD: Final = 60  # characters; a longer one is broken where the cell ends
+_LEFT = "text-align:left;vertical-align:top"
+_CAPTION = "text-align:left;white-space:nowrap"
+_PRE = "margin:0;white-space:pre-wrap;overflow-wrap:anywhere;background:none"
 
 
 def html_table(rows: Iterable[Sequence[object]], *, header: Sequence[str] = (), caption: str = "") -> str:
@@ -29,7 +32,11 @@ def html_table(rows: Iterable[Sequence[object]], *, header: Sequence[str] = (), 
         body += f"<tr><td style='{_LEFT}'>… and more</td></tr>"
     return (
         "<div style='overflow-x:auto'><table>"
-        + (f"<caption style='text-align:left'>{html.escape(_shortened(caption))}</caption>" if caption else "")
+        + (
+            f"<caption style='{_CAPTION}'>{html.escape(_shortened(caption))}</caption>"
+            if caption
+            else ""
+        )
         + (f"<thead><tr>{head}</tr></thead>" if header else "")
         + f"<tbody>{body}</tbody></table></div>"
     )
@@ -37,7 +44,13 @@ def html_table(rows: Iterable[Sequence[object]], *, header: Sequence[str] = (), 
 
 def html_fields(caption: str, fields: Mapping[str, object]) -> str:
     """A table with a line for each field that has a value."""
-    return html_table(((name, value) for name, value in fields.items() if not _is_empty(value)), caption=caption)
+    rows = ((name, _field(value)) for name, value in fields.items() if not _is_empty(value))
+    return html_table(rows, caption=caption)
+
+
+def _field(value: object) -> object:
+    """A number as text, which stands left as the texts below and above it."""
+    return str(_plain_leaf(value)) if isinstance(value, int | float) else value
 
 
 def _is_empty(value: object) -> bool:
@@ -47,11 +60,12 @@ def _is_empty(value: object) -> bool:
 def _table_cell(value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) > _LARGEST:
         return f"<td>{value:,}</td>"
-    text = _shown_text(value)
-    shown = html.escape(_shortened(text))
+    text = _shortened(_shown_text(value))
+    shown = html.escape(text)
     if "\n" in text:
-        shown = f"<pre style='margin:0;white-space:pre-wrap'>{shown}</pre>"
-    return f"<td style='{_LEFT}'>{shown}</td>"
+        shown = f"<pre style='{_PRE}'>{shown}</pre>"
+    breaks = ";overflow-wrap:anywhere" if any(len(word) > _LONGEST_WORD for word in text.split()) else ""
+    return f"<td style='{_LEFT}{breaks}'>{shown}</td>"
 
 
 def _shortened(text: str) -> str:

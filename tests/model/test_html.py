@@ -102,7 +102,7 @@ def test_a_large_integer_is_shown_by_its_size():
 def test_many_violations_are_a_table_that_ends():
     many = tuple(hp.Violation(f"/{number}", "type", "is wrong") for number in range(1_000))
     html = hp.Rejected("1", "s", "r", "m", b"{}", WHEN, "run", violations=many)._repr_html_()
-    assert "<caption style='text-align:left'>Violations (1,000)</caption>" in html
+    assert "<caption style='text-align:left;white-space:nowrap'>Violations (1,000)</caption>" in html
     assert html.count("<tr>") < 250
     assert "and more" in html
 
