@@ -56,6 +56,7 @@ from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import ReadPlan
+from holded_pipeline.stored.columns import columns_of
 from holded_pipeline.stored.events import StoredEvents, events
 from holded_pipeline.stored.rejections import StoredRejections, rejected
 from holded_pipeline.transforms.drop_events import DropEvents
@@ -151,6 +152,7 @@ __all__ = [
     "WritePostgres",
     "WriteRejected",
     "WrittenObject",
+    "columns_of",
     "events",
     "evolve",
     "forecast",

@@ -156,6 +156,9 @@ class Violation:
     keyword: str
     message: str
 
+    def _repr_html_(self) -> str:
+        return violations_table((self,))
+
 
 @attrs.frozen
 class SchemaRef:
@@ -216,4 +219,5 @@ class Rejected:
 def violations_table(violations: Sequence[Violation]) -> str:
     """Violations as a table in HTML."""
     rows = ((each.pointer or "(the document)", each.keyword, each.message) for each in violations)
-    return html_table(rows, header=("where", "keyword", "what is wrong"), caption="Violations")
+    caption = f"Violations ({len(violations):,})" if len(violations) > 1 else "Violation"
+    return html_table(rows, header=("where", "keyword", "what is wrong"), caption=caption)

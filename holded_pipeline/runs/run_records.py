@@ -114,7 +114,10 @@ class RunRecord:
         return f"<RunRecord {self.run_id} of {self.name}: {self.state}, {self.report.records:,} read>"
 
     def _columns(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in attrs.fields(RunRecord) if field.name != "_db"}
+        return {name: getattr(self, name) for name in _COLUMNS}
+
+
+_COLUMNS = tuple(field.name for field in attrs.fields(RunRecord) if field.name != "_db")
 
 
 class RunRecords(Sequence[RunRecord]):
@@ -159,7 +162,7 @@ class RunRecords(Sequence[RunRecord]):
         Raises:
             ImportError: pandas is not installed.
         """
-        return data_frame(record._columns() for record in self)  # noqa: SLF001  of this file
+        return data_frame((record._columns() for record in self), _COLUMNS)  # noqa: SLF001  of this file
 
     def __repr__(self) -> str:
         return f"[{', '.join(map(repr, self))}]"

@@ -14,6 +14,7 @@ import tenacity
 from holded_pipeline.model.errors import TransientError
 
 T = TypeVar("T")
+_WRAPPED = 10  # errors around one of the system, at most
 _logger = logging.getLogger("holded_pipeline")
 
 
@@ -78,9 +79,18 @@ class Retry:
             ) from error
 
 
+def is_caused_by(error: BaseException, kind: type[BaseException]) -> bool:
+    """Whether an error, or one that it was raised for, is of a kind: drivers wrap those of the system in their own."""
+    cause: BaseException | None = error
+    for _ in range(_WRAPPED):
+        if cause is None or isinstance(cause, kind):
+            break
+        cause = cause.__cause__ or cause.__context__
+    return isinstance(cause, kind)
+
+
 def _advise(error: BaseException) -> str:
-    text = str(error).lower()
-    if "refused" in text or "could not connect" in text:
+    if is_caused_by(error, ConnectionRefusedError) or "connection refused" in str(error).lower():
         return "Nothing listens at that address: start the server, or check host and port. Nothing was rejected for it"
     return "Nothing was rejected for it: run again once it is back"
 

@@ -27,6 +27,7 @@ from botocore.parsers import ResponseParserError
 
 from holded_pipeline.model.errors import ConfigurationError, HoldedPipelineError, ObjectUnreadableError, TransientError
 from holded_pipeline.model.near_names import listed
+from holded_pipeline.servers.retry import is_caused_by
 from holded_pipeline.servers.tls_errors import explain_tls_error
 from holded_pipeline.store.minio import MinIO
 
@@ -174,7 +175,9 @@ def unreadable_error(error: Exception, lake: MinIO, key: str) -> ObjectUnreadabl
 
 def with_tls_advice(error: TransientError, lake: MinIO) -> TransientError:
     """The error of an outage; where the server may expect TLS and got none, it says so."""
-    is_likely = isinstance(error.__cause__, ConnectionClosedError | NoStoreAnswerError)
+    cause = error.__cause__
+    is_closed = cause is not None and is_caused_by(cause, ConnectionResetError)
+    is_likely = is_closed or isinstance(cause, ConnectionClosedError | NoStoreAnswerError)
     if not is_likely or not lake.endpoint.lower().startswith("http:"):
         return error
     return TransientError(f"{error}. If the server speaks TLS, write https:// in endpoint")

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.timestamp_rules import Timestamps
@@ -24,8 +24,9 @@ from holded_pipeline.store.minio import MinIO, require_minio
 from holded_pipeline.store.near_keys import describe_near_keys
 from holded_pipeline.store.object_names import is_manifest
 from holded_pipeline.store.read_plan import Slice, StoredObject
+from holded_pipeline.stored.columns import COLUMNS_OF_EVENTS
 from holded_pipeline.stored.objects import OpenChunks, open_store, read_objects
-from holded_pipeline.stored.tables import StoredValues, source_columns
+from holded_pipeline.stored.tables import StoredValues
 
 _logger = logging.getLogger("holded_pipeline")
 _LOGGED = 20  # records that are skipped and named in the log; all are counted
@@ -84,6 +85,8 @@ def events(
 class StoredEvents(StoredValues[Event]):
     """The events under a prefix; see `events`."""
 
+    _columns = COLUMNS_OF_EVENTS
+
     def __init__(self, lake: MinIO, pattern: str, reader: RecordReader, *, skips: bool, manifest: bool) -> None:
         self._lake = lake
         self._pattern = pattern
@@ -140,18 +143,6 @@ class StoredEvents(StoredValues[Event]):
 
     def _place(self) -> str:
         return f"{self._lake.bucket}/{self._pattern}"
-
-    def _columns_of(self, value: Event) -> dict[str, Any]:
-        return {
-            "id": value.id,
-            "type": value.type,
-            "company_id": value.company_id,
-            "user_id": value.user_id,
-            "occurred_at": value.occurred_at,
-            "data": dict(value.data),
-            "metadata": dict(value.metadata),
-            **source_columns(value.source),
-        }
 
 
 def _at(source: Source, fault: RejectRecord, advice: str = "") -> RejectRecord:

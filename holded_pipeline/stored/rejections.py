@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.model.values import Rejected
@@ -23,8 +23,9 @@ from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.store.compression import decompress
 from holded_pipeline.store.minio import MinIO, require_minio
 from holded_pipeline.store.object_names import validate_prefix
+from holded_pipeline.stored.columns import COLUMNS_OF_REJECTIONS
 from holded_pipeline.stored.objects import open_store, read_objects
-from holded_pipeline.stored.tables import StoredValues, source_columns
+from holded_pipeline.stored.tables import StoredValues
 
 _logger = logging.getLogger("holded_pipeline")
 _Position = tuple[str, int]  # key and line
@@ -84,6 +85,8 @@ def rejected(
 class StoredRejections(StoredValues[Rejected]):
     """The rejections of a dead-letter store; see `rejected`."""
 
+    _columns = COLUMNS_OF_REJECTIONS
+
     def __init__(self, lake: MinIO, prefix: str, selection: Selection, *, only_open: bool) -> None:
         self._lake = lake
         self._prefix = prefix
@@ -137,24 +140,3 @@ class StoredRejections(StoredValues[Rejected]):
                         yield (whole.key, number), line, f"{name}, line {number},"
             except RejectRecord as fault:
                 raise ConfigurationError(f"{name} is damaged: {fault.message}; restore it, or move it away") from fault
-
-    def _columns_of(self, value: Rejected) -> dict[str, Any]:
-        schema = value.schema
-        return {
-            "id": value.id,
-            "stage": value.stage,
-            "reason": value.reason,
-            "message": value.message,
-            "rejected_at": value.rejected_at,
-            "run_id": value.run_id,
-            "event_id": value.event_id,
-            "event_type": value.event_type,
-            **source_columns(value.source),
-            "subject": None if schema is None else schema.subject,
-            "schema_version": None if schema is None else schema.version,
-            "violations": [f"{each.pointer}: {each.message}" for each in value.violations],
-            "attempts": value.attempts,
-            "replay_of": value.replay_of,
-            "payload_kind": value.payload_kind,
-            "raw": value.raw,
-        }

@@ -7,21 +7,20 @@ from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 from holded_pipeline.model.data_frames import data_frame
-from holded_pipeline.model.values import Source
+from holded_pipeline.model.values import Event, Rejected
+from holded_pipeline.stored.columns import columns_of
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Event | Rejected)
 
 
 class StoredValues(ABC, Generic[T]):
     """What is stored, to be iterated as often as needed; each time it is read from the store again."""
 
+    _columns: tuple[str, ...]
+
     @abstractmethod
     def __iter__(self) -> Iterator[T]:
         """Reads the values, one after the other."""
-
-    @abstractmethod
-    def _columns_of(self, value: T) -> dict[str, Any]:
-        """The columns of one value."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._place()}: iterate over it, or call to_pandas(); each reads the store>"
@@ -36,11 +35,4 @@ class StoredValues(ABC, Generic[T]):
         Raises:
             ImportError: pandas is not installed.
         """
-        return data_frame(self._columns_of(value) for value in self)
-
-
-def source_columns(source: Source | None) -> dict[str, Any]:
-    """Where a record was read, as columns."""
-    if source is None:
-        return dict.fromkeys(("bucket", "key", "line", "item"))
-    return {"bucket": source.bucket, "key": source.key, "line": source.line, "item": source.item}
+        return data_frame(map(columns_of, self), self._columns)

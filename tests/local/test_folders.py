@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import subprocess
 import sys
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,6 +19,7 @@ from holded_pipeline.local.postgres_access import PostgresAccess
 from holded_pipeline.local.process import Server, Watchdog
 from holded_pipeline.model.errors import ConfigurationError
 
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 IGNORES_SIGINT = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('ready', flush=True); "
 
 
@@ -34,6 +37,26 @@ def test_damaged_secrets_are_named_and_without_them_the_data_are_kept(tmp_path):
         assert stack.minio.filesystem().cat("holded/k") == b"v"
         with stack.postgres.engine().connect() as connection:
             assert connection.execute(sa.text("SELECT n FROM t")).scalar_one() == 7
+
+
+def test_the_command_that_the_main_job_prints_opens_what_it_kept(tmp_path):
+    folder = tmp_path / 'it\'s a "folder" of Ü'
+    with local.stack(folder) as stack:
+        stack.minio.filesystem().pipe("holded/enriched/k", b"v")
+    printed = subprocess.run(
+        [sys.executable, "-c", "import sys, ingest_report; print(ingest_report.opening_command(sys.argv[1]))", folder],
+        cwd=EXAMPLES,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # where `python` is
+    typed = "print(stack.minio.filesystem().find('holded'))\n"
+    done = subprocess.run(
+        printed, shell=True, input=typed, capture_output=True, text=True, check=True, env=os.environ | {"PATH": path}
+    )
+    assert f"data in {folder}>" in done.stdout
+    assert "['holded/enriched/k']" in done.stdout
 
 
 @pytest.mark.parametrize("content", [b"{}", b"[]", b"\xff", b'{"holded"'])
