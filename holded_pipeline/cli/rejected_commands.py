@@ -80,7 +80,7 @@ def show_rejected(context: CommandContext, rejection_id: str) -> None:
     if len(found) > 1:
         listed = ", ".join(itertools.islice(sorted(found), 3))
         raise ConfigurationError(
-            f"{len(found)} rejected records have ids that begin with {rejection_id!r}, such as {listed}; give more of it"
+            f"{len(found)} rejected records have ids that begin with {rejection_id!r}: {listed}; give more of one"
         )
     if not found:
         raise ConfigurationError(f"no rejected record has the id {rejection_id!r}; `rejected list` lists them")

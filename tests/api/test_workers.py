@@ -154,7 +154,9 @@ def test_a_shared_folder_that_was_removed_is_made_again_and_nobody_elses_is_take
 
 
 def test_folders_that_killed_servers_have_left_are_removed_and_no_others(tmp_path):
-    left, held, new, mine, others = (tmp_path / f"holded-api-{name}" for name in ("left", "held", "new", "mine", "open"))
+    left, held, new, mine, others = (
+        tmp_path / f"holded-api-{name}" for name in ("left", "held", "new", "mine", "open")
+    )
     for folder in (left, held, new, mine, others):
         folder.mkdir(mode=0o700)
         (folder / "counter_0.db").touch()

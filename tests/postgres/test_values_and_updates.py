@@ -147,5 +147,5 @@ def test_a_row_that_no_query_could_write_out_is_rejected_alone(kind, bomb):
 
 def test_texts_that_look_like_long_numbers_do_not_grow():
     form = RowFormat(sa.Table("t", sa.MetaData(), sa.Column("t", sa.Text), sa.Column("v", JSONB)))
-    texts = ["1e131071 \\ \" \\"] * 9_000
+    texts = ['1e131071 \\ " \\'] * 9_000
     assert form.line({"t": " ".join(texts), "v": texts}, ["t", "v"])

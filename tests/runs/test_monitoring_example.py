@@ -25,8 +25,10 @@ TARGETS = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["
 EXPRESSIONS = [rule["expr"] for rule in RULES] + TARGETS
 LABELS = {"pipeline", "job", "instance"}.union(*(labels for _, labels in COUNTERS.values()))
 API_COUNTERS = {
-    f"{each._name}_total": set(each._labelnames) for each in vars(Metrics()).values()
-    if isinstance(each, prometheus_client.Counter)}
+    f"{each._name}_total": set(each._labelnames)
+    for each in vars(Metrics()).values()
+    if isinstance(each, prometheus_client.Counter)
+}
 
 
 def names_in(text):

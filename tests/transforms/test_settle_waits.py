@@ -304,9 +304,7 @@ def test_an_object_that_two_globs_match_is_not_read_twice(run, lake, ledger):
 
         return both
 
-    with pytest.raises(
-        hp.ConfigurationError, match=r"Second and First both read raw/b\.jsonl of .* twice; read"
-    ):
+    with pytest.raises(hp.ConfigurationError, match=r"Second and First both read raw/b\.jsonl of .* twice; read"):
         run(build("raw/b*"))
     assert rows_of(ledger.db, pipeline_settled_objects) == []
     assert [each.records for each in run(build("raw/c*"))["settled"]] == [2]

@@ -102,9 +102,7 @@ def _start_worker(worker: Worker, work: _Work) -> StartedWorker:
     # Spawned, not forked: this process may have threads and event loops, which a fork would copy half.
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
-    process = context.Process(
-        target=_run_worker, args=(worker, work, sending), name=f"api-worker-{worker.number}"
-    )
+    process = context.Process(target=_run_worker, args=(worker, work, sending), name=f"api-worker-{worker.number}")
     with _no_terminal_signals(), contextlib.nullcontext() if _MAIN in work[0] else _without_main():
         process.start()
     sending.close()

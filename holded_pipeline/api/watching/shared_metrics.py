@@ -33,9 +33,7 @@ def require_shared_files(worker: Worker) -> None:
     Raises:
         Problem: 500; some are missing.
     """
-    missing = [
-        kind for kind in ("counter", "histogram") if not (worker.folder / f"{kind}_{worker.number}.db").exists()
-    ]
+    missing = [kind for kind in ("counter", "histogram") if not (worker.folder / f"{kind}_{worker.number}.db").exists()]
     if missing:
         _logger.error(
             "the metrics of this worker in %s were removed; restart this server, and let what cleans temporary files "

@@ -58,7 +58,11 @@ def all_checks(settings: Settings, deadline: float) -> Iterator[Check]:
     for name in flow.enrichers:
         yield Check(f"enricher {name}", partial(_check_enricher, name))
     if has_api(settings):
-        for name, look in (("keys", check_api_keys), ("certificate", check_api_certificate), ("ports", check_api_ports)):
+        for name, look in (
+            ("keys", check_api_keys),
+            ("certificate", check_api_certificate),
+            ("ports", check_api_ports),
+        ):
             yield Check(f"api {name}", partial(look, settings))
 
 
