@@ -11,6 +11,7 @@ import pytest
 from cli_place import store_samples
 
 from holded_pipeline.cli.exit_codes import ExitCode
+from holded_pipeline.cli.main import main
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +82,16 @@ def test_a_run_without_stderr_ends_as_others(make_place):
     closed = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command]
     done = subprocess.run(closed, stdout=subprocess.PIPE, env=os.environ | made.environment, check=False)
     assert (done.returncode, json.loads(done.stdout)["records"]) == (0, 3)
+
+
+def test_ctrl_c_before_a_command_has_begun_is_one_word(monkeypatch, capsys):
+    def interrupt(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("holded_pipeline.cli.commands.commands", interrupt)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert (caught.value.code, capsys.readouterr().err) == (ExitCode.INTERRUPTED, "interrupted\n")
 
 
 def test_debug_shows_the_traceback(place):
