@@ -93,13 +93,11 @@ EXAMPLES = {
     ),
     "metrics_removed": (
         500,
-        "the files in which the workers of this server count were removed; restart the server, and let what cleans "
-        "temporary files leave out holded-api-*",
+        "the workers' files of metrics were removed; restart the server, and let cleaners leave out holded-api-*",
     ),
     "not_started": (
         500,
-        "the application that this API is mounted in does not run its lifespan, so it has no store: run it in that of "
-        "the application, `async with app.router.lifespan_context(app)`; see docs/how-to/api.md",
+        "the lifespan of this API does not run: run it in that of the application around it; see docs/how-to/api.md",
     ),
     "busy": (503, f"the store is slower than the incoming requests{_RETRY}"),
     "store_unavailable": (503, f"the store cannot be read, or has not confirmed the events{_RETRY}"),
@@ -166,8 +164,9 @@ async def _handle_http_error(request: Request, error: Exception) -> Response:
     details = {404: "the API has no such path; see /docs", 405: "the path does not support this method; see /docs"}
     status = error.status_code
     detail = details.get(status, str(error.detail))
-    headers = {"Allow": ", ".join(_methods_of_path(request))} if status == 405 else error.headers
-    return Problem(status, codes.get(status, "rejected"), detail, headers).response()
+    code = codes.get(status, "rejected")
+    headers = error.headers if code != "method_not_allowed" else {"Allow": ", ".join(_methods_of_path(request))}
+    return Problem(status, code, detail, headers).response()
 
 
 def _methods_of_path(request: Request) -> list[str]:

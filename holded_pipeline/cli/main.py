@@ -14,9 +14,13 @@ def main() -> None:
     except ModuleNotFoundError:
         sys.stderr.write(f"error: the command needs click, which is not installed; run: {install_line('cli')}\n")
         sys.exit(2)
-    from holded_pipeline.cli.commands import commands  # noqa: PLC0415  it needs click
+    try:
+        from holded_pipeline.cli.commands import commands  # noqa: PLC0415  it needs click
 
-    commands(prog_name="holded-pipeline")
+        commands(prog_name="holded-pipeline")
+    except KeyboardInterrupt:  # before a command has begun
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -68,13 +68,24 @@ def list_rejected(context: CommandContext, **options: Any) -> None:
 @click.argument("rejection_id")
 @shared_options()
 def show_rejected(context: CommandContext, rejection_id: str) -> None:
-    """Show one rejected record: why it was rejected, and the record itself."""
+    """Show one rejected record: why it was rejected, and the record itself. The beginning of its id suffices."""
     flow = Flow.of(context.settings)
+    found: dict[str, Rejected] = {}
     for each in rejected(flow.lake, flow.settings.flow.rejected, which="all"):
         if each.id == rejection_id:
-            context.out.document(to_document(each), _describe_rejected(each))
-            return
-    raise ConfigurationError(f"no rejected record has the id {rejection_id!r}; `rejected list` lists them")
+            found = {each.id: each}
+            break
+        if rejection_id and each.id.startswith(rejection_id):
+            found.setdefault(each.id, each)
+    if len(found) > 1:
+        listed = ", ".join(itertools.islice(sorted(found), 3))
+        raise ConfigurationError(
+            f"{len(found)} rejected records have ids that begin with {rejection_id!r}: {listed}; give more of one"
+        )
+    if not found:
+        raise ConfigurationError(f"no rejected record has the id {rejection_id!r}; `rejected list` lists them")
+    (each,) = found.values()
+    context.out.document(to_document(each), _describe_rejected(each))
 
 
 @rejected_commands.command("forecast")

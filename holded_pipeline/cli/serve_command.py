@@ -48,15 +48,22 @@ def serve_command(
 
     with process_logging(log_format, "warning"), _as_json_too(log_format):
         say = context.out.say if log_format == "text" else _log
-        _serve(settings, host or settings.api.host, port, workers or settings.api.workers, log_format, say)
+        _serve(settings, say, host=host, port=port, workers=workers, log_format=log_format)
 
 
 def _serve(
-    settings: Settings, host: str, port: int | None, workers: int, log_format: LogFormat, say: Callable[[str], None]
+    settings: Settings,
+    say: Callable[[str], None],
+    *,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    log_format: LogFormat,
 ) -> None:
     from holded_pipeline.api import serve  # noqa: PLC0415  it needs the extra `api`
 
     api = settings.api
+    host = host or api.host
     app = build_app(Flow.of(settings), log_format=log_format)
     port = require_free_port(host, api.port if port is None else port)
     if not app.state.service.authenticator.has_keys:
@@ -74,7 +81,7 @@ def _serve(
             certificate=certificate,
             private_key=private_key,
             health_port=api.health_port,
-            workers=workers,
+            workers=workers or api.workers,
             log_level="warning",
         )
 

@@ -78,7 +78,7 @@ def up_command(context: CommandContext, **options: Any) -> None:
                 flow.db,
                 name=flow.settings.flow.name,
                 every=options["every"],
-                on_report=lambda report: _show(report, out),
+                on_report=lambda report: show_run(report, out),
             )
         out.say("stopping …")
 
@@ -127,7 +127,7 @@ def announce(local: Stack, port: int, settings: Settings, variables: Path, out: 
     }
     words = (
         f"API       {api}/docs",
-        f"store     {lake.endpoint}, bucket {lake.bucket}",
+        f"store     {lake.endpoint}, bucket {lake.bucket}, access key {lake.access_key}",
         f"database  {local.postgres.url}",
         f"data      {local.folder}",
         "schemas   none: EVENTS ARE NOT CHECKED; give --schemas DIR to check them"
@@ -161,6 +161,12 @@ def example_event() -> str:
     return json.dumps({"data": {"id": "my-contact", "companyId": _COMPANY, "name": "Ada"}, "headers": headers})
 
 
-def _show(report: RunReport, out: Output) -> None:
+def show_run(report: RunReport, out: Output) -> None:
+    """Prints a run that read something or failed, and why records were rejected."""
     if report.records or report.state == "failed":
-        out.line(report.to_dict(), line_of(report))
+        reasons = [
+            f"  {number:,} rejected by {stage}: {reason}"
+            for stage, numbers in report.rejected.items()
+            for reason, number in numbers.items()
+        ]
+        out.line(report.to_dict(), "\n".join([line_of(report), *reasons]))

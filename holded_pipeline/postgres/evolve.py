@@ -85,6 +85,7 @@ def evolve(db: Postgres, table: sa.Table, *, apply: bool = False) -> list[TableD
     integer column is rewritten under a lock that readers wait for; other changes take no longer for a large table.
     """
     engine = db.engine(poolclass=sa.NullPool)
+    changed: list[TableDifference] = []  # by an attempt that may have been committed, though its answer was lost
 
     def attempt(deadline: Deadline) -> list[TableDifference]:
         limit = deadline.time_limit()
@@ -93,7 +94,11 @@ def evolve(db: Postgres, table: sa.Table, *, apply: bool = False) -> list[TableD
             if apply:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             found = _differences(connection, table)
-            return [_applied(connection, table, each) for each in found] if apply else found
+            places = {(each.column, each.message) for each in found}
+            committed = [each for each in changed if (each.column, each.message) not in places]
+            done = [_applied(connection, table, each) for each in found] if apply else found
+            changed[:] = committed + [each for each in done if each.applied]
+            return committed + done
 
     differences = call_postgres(db, attempt)
     for difference in differences:

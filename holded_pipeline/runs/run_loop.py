@@ -83,6 +83,7 @@ class RunLoop:
         max_runs: ends it after so many runs.
         lease_wait: seconds to wait for the lease.
         observers: are given each report.
+        failed_run_id: gives the id of the run that failed; empty if it has none.
     """
 
     run: Callable[[], RunReport]
@@ -92,6 +93,7 @@ class RunLoop:
     max_runs: float = math.inf
     lease_wait: float = math.inf
     observers: tuple[RunObserver, ...] = ()
+    failed_run_id: Callable[[], str] = str
     summary: RunsSummary = attrs.field(factory=RunsSummary, init=False)
     _failed_in_a_row: int = attrs.field(default=0, init=False)
 
@@ -145,7 +147,7 @@ class RunLoop:
             failure = error
             seconds = time.monotonic() - began
             text = f"{type(error).__name__}: {error}"
-            report = RunReport("", self.lease.name, "failed", began_at, seconds, {}, error=text)
+            report = RunReport(self.failed_run_id(), self.lease.name, "failed", began_at, seconds, {}, error=text)
             _logger.debug("the run failed", exc_info=error)
         self.summary = self.summary.add(report, failure)
         self._failed_in_a_row = self._failed_in_a_row + 1 if report.state == "failed" else 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
+from itertools import chain, count
 from typing import Literal
 
 from holded_pipeline.model.errors import RejectRecord
@@ -13,9 +15,13 @@ from holded_pipeline.model.timestamp_rules import Timestamps
 from holded_pipeline.model.values import Event, Source
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.reading.envelopes import Envelope
+from holded_pipeline.reading.framed_records import Record
 from holded_pipeline.reading.framing import frame
+from holded_pipeline.reading.framing_under_path import frame_under_path
 from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
+from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader
+from holded_pipeline.reading.records_path import RecordsPath
 from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.store.compression import checked_text, without_compression_ending
 from holded_pipeline.store.listed_pattern import normalize_pattern
@@ -37,6 +43,8 @@ def events(
     pattern: str,
     *,
     envelope: str | Envelope = "event",
+    layout: Layout | None = None,
+    records: str | None = None,
     on_invalid: Literal["fail", "skip"] = "fail",
     max_record_bytes: int = 16 << 20,
     max_depth: int = 100,
@@ -50,6 +58,8 @@ def events(
         lake: the store and its bucket.
         pattern: a key prefix or a glob, as for `ReadMinIO`.
         envelope: as for `ReadMinIO`, but by default `event`, which is what `WriteMinIO` writes.
+        layout: as for `ReadMinIO`.
+        records: where the records are inside each document, as for `ReadMinIO`.
         on_invalid: what happens at a record that `ReadMinIO` would reject: `fail` raises, `skip` logs it and goes on.
         max_record_bytes: as for `ReadMinIO`.
         max_depth: as for `ReadMinIO`.
@@ -77,9 +87,23 @@ def events(
     require_minio(lake, "events")
     if on_invalid not in ("fail", "skip"):
         raise ValueError(f'on_invalid must be "fail" or "skip", got {on_invalid!r}')
-    resolved = (registry or default_registry()).envelope(envelope)
-    reader = RecordReader(resolved, max_record_bytes=max_record_bytes, max_depth=max_depth, timestamps=timestamps)
-    return StoredEvents(lake, normalize_pattern(pattern), reader, skips=on_invalid == "skip", manifest=manifest)
+    if layout not in (None, "lines", "values"):
+        raise ValueError(f'layout must be "lines", "values" or None, got {layout!r}')
+    path = None if records is None else RecordsPath.parse(records)
+    reader = RecordReader(
+        (registry or default_registry()).envelope(envelope),
+        max_record_bytes=max_record_bytes,
+        max_depth=max_depth,
+        timestamps=timestamps,
+        records=path,
+    )
+    framing = partial(_frame, layout=layout, path=path, with_outer=reader.takes_outer)
+    skips = on_invalid == "skip"
+    return StoredEvents(lake, normalize_pattern(pattern), reader, framing, skips=skips, manifest=manifest)
+
+
+Framing = Callable[[Iterator[bytes], OpenChunks, str], Iterator[Record]]
+"""Frames the records of an object: its text, what reads it again, and its key."""
 
 
 class StoredEvents(StoredValues[Event]):
@@ -87,10 +111,13 @@ class StoredEvents(StoredValues[Event]):
 
     _columns = COLUMNS_OF_EVENTS
 
-    def __init__(self, lake: MinIO, pattern: str, reader: RecordReader, *, skips: bool, manifest: bool) -> None:
+    def __init__(
+        self, lake: MinIO, pattern: str, reader: RecordReader, framing: Framing, *, skips: bool, manifest: bool
+    ) -> None:
         self._lake = lake
         self._pattern = pattern
         self._reader = reader
+        self._frame = framing
         self._skips = skips
         self._manifest = manifest
 
@@ -134,7 +161,7 @@ class StoredEvents(StoredValues[Event]):
         except RejectRecord as fault:
             yield _at(first, fault)
             return
-        for record in frame(text, key=without_compression_ending(whole.key)):
+        for record in self._frame(text, open_chunks, without_compression_ending(whole.key)):
             source = Source(self._lake.bucket, whole.key, whole.etag, record.line, record.item)
             try:
                 yield reader.read(record, source)
@@ -143,6 +170,21 @@ class StoredEvents(StoredValues[Event]):
 
     def _place(self) -> str:
         return f"{self._lake.bucket}/{self._pattern}"
+
+
+def _frame(
+    text: Iterator[bytes],
+    open_chunks: OpenChunks,
+    key: str,
+    *,
+    layout: Layout | None,
+    path: RecordsPath | None,
+    with_outer: bool,
+) -> Iterator[Record]:
+    if path is None:
+        return frame(text, key=key, layout=layout)
+    texts = chain([text], (checked_text(open_chunks) for _ in count()))
+    return frame_under_path(partial(next, texts), path, key=key, layout=layout, with_outer=with_outer)
 
 
 def _at(source: Source, fault: RejectRecord, advice: str = "") -> RejectRecord:

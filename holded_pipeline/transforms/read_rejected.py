@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -30,6 +31,7 @@ from holded_pipeline.transforms.beam.run_id import run_id_of
 from holded_pipeline.transforms.workers.open_rejected import OpenRejected
 
 _STAGE = "read"
+_logger = logging.getLogger("holded_pipeline")
 _PARKED = "parked"
 
 
@@ -39,7 +41,8 @@ class Replayed(NamedTuple):
     Attributes:
         passed: PCollection of `Event`, as `ReadMinIO` would give them, with `attempts` and `replay_of`.
         rejected: PCollection of `Rejected`: those that cannot be read as an event this time either.
-        parked: PCollection of `Rejected`, unchanged: those tried `max_attempts` times or that cannot be replayed.
+        parked: PCollection of `Rejected`, unchanged: those tried `max_attempts` times or that cannot be replayed, such
+            as all whose envelope has a parameter `outer`.
     """
 
     passed: Any
@@ -85,7 +88,8 @@ class ReadRejected(RejectingTransform[Event]):
 
     **Guarantees:** each open rejection that matches comes out once, in one of the three. The same rejection makes the
     same event, and a rejection of that event has the same id, however often it is replayed. Records of which only a
-    part is kept, damaged objects and vanished ones are parked, never replayed as if whole. A rejection that breaks its
+    part is kept, damaged objects and vanished ones are parked, never replayed as if whole; so are those whose envelope
+    asks for the document around them (`outer`), which a dead letter does not have. A rejection that breaks its
     schema stays in the store, is counted (`replay.broken`) and named in the log, and the others are replayed. No
     order. The objects are read twice, once for the ids; only ids and positions are shuffled.
     """
@@ -154,16 +158,26 @@ class _ReplayRejected(beam.DoFn):
         self._store = store
         self._run_id = run_id
         self._counters = Counters("replay")
+        self._lacking_outer = 0
 
     def start_bundle(self) -> None:
+        self._lacking_outer = 0
         self._reader = self._reader.at(datetime.now(UTC))
 
     def finish_bundle(self) -> None:
         self._counters.flush()
+        if self._lacking_outer:
+            _logger.warning(
+                "%d dead letters are parked: their envelope asks for what stood around them (outer), and a dead letter "
+                "has the record alone; read their objects again by hp.ReadMinIO(..., records=...)",
+                self._lacking_outer,
+            )
 
     def process(self, rejected: Rejected) -> Iterator[Any]:
         self._counters.add("records")
-        if not is_replayable(rejected, self._max_attempts):
+        lacks_outer = self._reader.takes_outer and rejected.payload_kind != "event"
+        self._lacking_outer += lacks_outer
+        if lacks_outer or not is_replayable(rejected, self._max_attempts):
             self._counters.add("parked")
             yield beam.pvalue.TaggedOutput(_PARKED, rejected)
             return

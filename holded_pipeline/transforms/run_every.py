@@ -18,6 +18,7 @@ from holded_pipeline.runs.run_loop import RunLoop, RunObserver, RunsSummary
 from holded_pipeline.runs.run_report import RunReport
 from holded_pipeline.runs.stop_signals import stopping_on_signals
 from holded_pipeline.runs.tracing import run_span
+from holded_pipeline.transforms.beam.run_id import RunOptions
 from holded_pipeline.transforms.run import run
 
 BuildPipeline = Callable[[], beam.Pipeline]
@@ -90,14 +91,16 @@ def run_every(
     stop = stop or threading.Event()
     if metrics is None and metrics_port is not None:
         metrics = RunMetrics(name)
+    builder = _Builder(build)
     loop = RunLoop(
-        partial(_run_once, _Builder(build), name, tracer_provider, progress),
+        partial(_run_once, builder, name, tracer_provider, progress),
         Lease(db, name, seconds=lease_seconds),
         every=every,
         stop=stop,
         max_runs=math.inf if max_runs is None else max_runs,
         lease_wait=lease_wait,
         observers=_observers(metrics, on_report),
+        failed_run_id=builder.run_id,
     )
     with stopping_on_signals(stop):
         if metrics is None or metrics_port is None:
@@ -112,15 +115,23 @@ class _Builder:
 
     build: BuildPipeline
     _last: beam.Pipeline | None = None
+    _is_built: bool = False
 
     def __call__(self) -> beam.Pipeline:
+        self._is_built = False
         pipeline = self.build()
         if not isinstance(pipeline, beam.Pipeline):
             raise TypeError(f"build must return the pipeline that it built, a beam.Pipeline; got {pipeline!r}")
         if pipeline is self._last:
             raise TypeError("build returned the pipeline of the run before; build a new one each time")
-        self._last = pipeline
+        self._last, self._is_built = pipeline, True
         return pipeline
+
+    def run_id(self) -> str:
+        """The id of the run of the last pipeline; empty if that could not be built."""
+        if self._last is None or not self._is_built:
+            return ""
+        return str(self._last.options.view_as(RunOptions).run_id or "")
 
 
 def _run_once(build: _Builder, name: str, tracer_provider: Any, progress: bool) -> RunReport:  # noqa: FBT001

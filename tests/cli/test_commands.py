@@ -98,6 +98,13 @@ def test_rejected_records_are_listed_and_shown(place, report):
     first = listed[0]
     assert place.json("rejected", "show", first["id"])["record"] == first["record"]
     assert first["message"] in place.run("rejected", "show", first["id"]).stdout
+    assert place.json("rejected", "show", first["id"][:12])["id"] == first["id"]
+    sharing = sum(each["id"][0] == first["id"][0] for each in listed)
+    by_one_letter = place.run("rejected", "show", first["id"][0])
+    assert (by_one_letter.exit_code, "give more of one" in by_one_letter.stderr) == (
+        (2, True) if sharing > 1 else (0, False)
+    )
+    assert "no rejected record has the id ''" in place.run("rejected", "show", "").stderr
     assert place.json("rejected", "list", "--reason", "no_such_reason") == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pytest
 from cli_place import store_samples
 
 from holded_pipeline.cli.exit_codes import ExitCode
+from holded_pipeline.cli.main import main
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,26 @@ def test_an_error_is_one_sentence_with_its_code_and_no_traceback(place, name):
 def test_runs_that_end_have_the_code_of_the_last_one(place):
     result = place.run("run", "--every", "1s", "--max-runs", "1", "--max-rejected", "10%")
     assert result.exit_code == ExitCode.TOO_MANY_REJECTED, result.output
+
+
+def test_a_run_without_stderr_ends_as_others(make_place):
+    """A daemon may close stderr."""
+    made = make_place()
+    store_samples(made, 3)
+    command = [sys.executable, "-m", "holded_pipeline.cli.main", "run", "--config", str(made.file), "--json"]
+    closed = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command]
+    done = subprocess.run(closed, stdout=subprocess.PIPE, env=os.environ | made.environment, check=False)
+    assert (done.returncode, json.loads(done.stdout)["records"]) == (0, 3)
+
+
+def test_ctrl_c_before_a_command_has_begun_is_one_word(monkeypatch, capsys):
+    def interrupt(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("holded_pipeline.cli.commands.commands", interrupt)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert (caught.value.code, capsys.readouterr().err) == (ExitCode.INTERRUPTED, "interrupted\n")
 
 
 def test_debug_shows_the_traceback(place):

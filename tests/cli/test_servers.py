@@ -22,7 +22,7 @@ from click.testing import CliRunner
 import holded_pipeline as hp
 from holded_pipeline.cli.commands import commands
 from holded_pipeline.cli.output import Output
-from holded_pipeline.cli.up_command import announce, example_event, flow_over
+from holded_pipeline.cli.up_command import announce, example_event, flow_over, show_run
 from holded_pipeline.cli.way_in import way_in
 from holded_pipeline.local.ports import free_ports
 
@@ -139,6 +139,15 @@ def post_when_it_listens(url: str) -> str:
             time.sleep(0.1)
 
 
+def test_up_says_why_records_were_rejected(capsys):
+    counts = {"read.records": 3, "read.rejected.invalid_json": 2, "validate.rejected.schema_violation": 1}
+    show_run(hp.RunReport("run-1", "ingest", "succeeded", None, 1.0, counts), Output())
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  2 rejected by read: invalid_json",
+        "  1 rejected by validate: schema_violation",
+    ]
+
+
 @pytest.mark.parametrize("shown", [False, True])
 def test_up_says_what_is_not_checked_and_shows_secrets_only_when_asked(stack, shown):
     printed = io.StringIO()
@@ -151,6 +160,7 @@ def test_up_says_what_is_not_checked_and_shows_secrets_only_when_asked(stack, sh
     text = printed.getvalue()
     assert "EVENTS ARE NOT CHECKED" in text
     assert "rejected list" in text
+    assert f"access key {stack.minio.access_key}" in text
     assert f"  . {variables}\n" in text
     secrets = (stack.postgres.password.reveal(), stack.minio.secret_key.reveal())
     assert [secret in text for secret in secrets] == [shown, shown]

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from table_contents import rows_of, run_statements
 
 import holded_pipeline as hp
+from holded_pipeline.postgres.retried_call import call_postgres
 
 STORED_TYPES = (
     "SELECT column_name, format_type(atttypid, atttypmod), is_nullable FROM information_schema.columns "
@@ -195,3 +196,16 @@ def test_a_schema_that_grew_evolves_its_table(db):
     with db.engine().begin() as connection:
         connection.execute(table.insert(), [row({"id": "longer", "total": Decimal("1.5")})])
     assert rows_of(db, "SELECT * FROM s") == [("longer", Decimal("1.5"))]
+
+
+def test_changes_whose_commit_was_not_answered_are_returned(db, monkeypatch, capsys):
+    run_statements(db, "CREATE TABLE orders (id int PRIMARY KEY, old text)")
+
+    def call_twice(server, attempt):
+        """As if the connection broke after the commit of the first attempt."""
+        return call_postgres(server, lambda deadline: (attempt(deadline), attempt(deadline))[1])
+
+    monkeypatch.setattr("holded_pipeline.postgres.evolve.call_postgres", call_twice)
+    found = hp.evolve(db, orders(sa.Column("note", sa.Text)), apply=True)
+    assert {each.column: each.applied for each in found} == {"note": True, "old": False}
+    assert "orders.note: the database has no such column; done: ALTER TABLE" in capsys.readouterr().out

@@ -54,6 +54,28 @@ def test_every_layout_and_compression_is_read(lake):
     assert (found[1].source.key, found[1].source.item) == ("raw/a", 2)
 
 
+def test_records_inside_documents_are_read_with_the_members_around_them(lake):
+    def owned(document, source, outer):
+        return hp.Event(document["id"], "t", outer["owner"], datetime.now(UTC), document, source=source)
+
+    document = json.dumps({"a": {"items": [{"id": "1"}, {"id": "2"}]}, "owner": "me"}).encode()
+    put(lake, **{"a.json": document, "b.json.gz": gzip.compress(document), "c.json": b"{}"})
+    found = list(hp.events(lake, "raw/", records="/a/items/*", envelope=owned, on_invalid="skip"))
+    assert [(event.id, event.company_id, event.source.item) for event in found] == [("1", "me", 1), ("2", "me", 2)] * 2
+    with pytest.raises(hp.RejectRecord, match="c.json"):
+        list(hp.events(lake, "raw/", records="/a/items/*", envelope=owned))
+    with pytest.raises(ValueError, match="records must be a JSON Pointer"):
+        hp.events(lake, "raw/", records="Records")
+
+
+def test_a_known_layout_is_not_sniffed(lake):
+    put(lake, a=b'{"event_id": "broken"\n' + json.dumps(flat(1)).encode())
+    found = hp.events(lake, "raw/", envelope="flat", layout="lines", on_invalid="skip")
+    assert [event.id for event in found] == ["e1"]
+    with pytest.raises(ValueError, match="layout must be"):
+        hp.events(lake, "raw/", layout="csv")
+
+
 def test_a_glob_chooses_objects(lake):
     put(lake, **{"a.jsonl": json.dumps(flat(0)).encode(), "b.txt": json.dumps(flat(1)).encode()})
     assert [event.id for event in hp.events(lake, "raw/*.jsonl", envelope="flat")] == ["e0"]

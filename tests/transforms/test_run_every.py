@@ -155,3 +155,18 @@ def test_a_run_that_fails_is_a_span_with_an_error(db):
     assert span.status.description == "TransientError: the store is away"
     assert span.attributes["error.type"] == "TransientError"
     assert not span.events
+
+
+def test_the_report_of_a_run_that_failed_has_its_id_where_it_was_built(db):
+    reports = []
+
+    def build():
+        if reports:
+            raise hp.TransientError("the catalogue is away")
+        pipeline = beam.Pipeline(runner="FnApiRunner", argv=["--run_id=mine"])
+        _ = pipeline | beam.Create([0]) | beam.Map(lambda number: 1 // number)
+        return pipeline
+
+    for _ in range(2):
+        hp.run_every(build, db, name="load", every=1, max_runs=1, on_report=reports.append)
+    assert [(report.run_id, report.state) for report in reports] == [("mine", "failed"), ("", "failed")]
