@@ -48,5 +48,5 @@ def _run_as_main(words: list[str], env: dict[str, str], outputs: tuple[Path, Pat
     os.environ.clear()
     os.environ.update(env)
     sys.argv = words
-    sys.path[0] = str(Path(words[0]).parent)
+    sys.path.insert(0, str(Path(words[0]).parent))
     runpy.run_path(words[0], run_name="__main__")
