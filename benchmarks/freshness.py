@@ -144,7 +144,7 @@ def main() -> int:
     add("--smoke", action="store_true", help="a few seconds, to see that it runs")
     arguments = parser.parse_args()
     if arguments.smoke:
-        arguments.rate, arguments.seconds = 100.0, 3.0
+        arguments.rate, arguments.seconds, arguments.every = 100.0, 1.0, 0.5
     with hp.local.stack() as stack:
         seen = measure(arguments, stack)
     waits = seen.waits()

@@ -20,6 +20,7 @@ import multiprocessing
 import random
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -39,9 +40,10 @@ MOST_KILLS = 3  # of a round
 TABLES = ("business_events", "company_analytics", "event_type_summaries", "event_type_companies")
 
 
-def run_flow(lake: hp.MinIO, db: hp.Postgres, prefix: str, begun: Connection) -> None:
+def run_flow(lake: hp.MinIO, db: hp.Postgres, prefix: str, begun: Connection, folder: str) -> None:
     """Runs the main flow in this process; sends True when it starts."""
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    tempfile.tempdir = folder  # a killed process cannot remove what Beam made in it
     p = beam.Pipeline(runner="FnApiRunner", options=PipelineOptions([]))
     raw = p | hp.ReadMinIO(lake, prefix)
     checked = raw.passed | hp.ValidateSchema(hp.SchemaDirectory(SCHEMAS), subject="{type}")
@@ -68,15 +70,16 @@ class Tally:
 class Runs:
     """Runs the flow in processes that start quickly, since their parent has imported everything."""
 
-    def __init__(self, lake: hp.MinIO, db: hp.Postgres) -> None:
+    def __init__(self, lake: hp.MinIO, db: hp.Postgres, folder: str) -> None:
         self._servers = lake, db
+        self._folder = folder
         self._context: Any = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["__main__", "holded_pipeline"])
 
     def begin(self, prefix: str) -> Any:
         """Starts a process; returns when it begins to run the flow."""
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=run_flow, args=(*self._servers, prefix, theirs))
+        process = self._context.Process(target=run_flow, args=(*self._servers, prefix, theirs, self._folder))
         process.start()
         theirs.close()
         ours.recv()
@@ -176,9 +179,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     kills = 1 if arguments.smoke else arguments.kills
     chance = random.Random(arguments.seed)  # noqa: S311  no secret
     tally = Tally()
-    with hp.local.stack() as stack:
+    with tempfile.TemporaryDirectory() as folder, hp.local.stack() as stack:
         lake, db = stack.minio, stack.postgres
-        runs = Runs(lake, db)
+        runs = Runs(lake, db, folder)
         duration = runs.finish(store_events(lake, 0, tally))
         turn = 0
         while tally.tried < kills:

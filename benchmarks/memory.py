@@ -3,7 +3,7 @@
     python benchmarks/memory.py                         300 MB of JSON lines in one object, events of 3 KB
     python benchmarks/memory.py --megabytes 100 400     two sizes, one after the other
     python benchmarks/memory.py --events small          events of 250 bytes, 300 MB are 1.2 million
-    python benchmarks/memory.py --smoke                 small ones of both kinds, to see that it runs
+    python benchmarks/memory.py --smoke                 a small one, to see that it runs
 
 Each figure is the peak resident memory of one process so far: after it imported the library, after it read the object,
 and after it ran the main flow over it. With Beam's FnApiRunner, all of it is in that process.
@@ -106,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, nargs="+", default=[300])
     parser.add_argument("--events", choices=sorted(RANDOM_BYTES), default="large")
-    parser.add_argument("--smoke", action="store_true", help="small objects, to see that it runs")
+    parser.add_argument("--smoke", action="store_true", help="a small one, to see that it runs")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -118,9 +118,8 @@ def main() -> None:
             peaks[what] = peak()
         print(json.dumps(peaks))
         return
-    for kind in sorted(RANDOM_BYTES) if arguments.smoke else [arguments.events]:
-        for megabytes in [1] if arguments.smoke else arguments.megabytes:
-            measure(megabytes, kind)
+    for megabytes in [1] if arguments.smoke else arguments.megabytes:
+        measure(megabytes, arguments.events)
 
 
 if __name__ == "__main__":

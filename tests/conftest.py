@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import settings
+from nothing_left import pytest_configure, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401  hooks
+from quick_part import pytest_collection_modifyitems  # noqa: F401  a hook
 
 import holded_pipeline as hp
 from holded_pipeline import local

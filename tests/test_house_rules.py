@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from quick_part import QUICK
 
 TESTS = Path(__file__).parent
 FILES = sorted(TESTS.rglob("*.py"))
@@ -39,3 +40,7 @@ def test_no_helper_is_written_again_where_a_shared_one_serves():
                 files[node.name].append(str(path.relative_to(TESTS)))
     copies = [f"{name}: {', '.join(where)}; use {SHARED[name]}" for name, where in files.items() if len(where) > 2]
     assert not copies, "\n".join(copies)
+
+
+def test_the_quick_part_names_folders_and_files_that_exist():
+    assert [name for name in QUICK if not (TESTS / name).exists()] == []

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from preloaded import run_script
 
 from holded_pipeline.local.ports import free_ports
 
@@ -16,14 +17,7 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 def run_example(name, *arguments, **env):
     clean = {key: value for key, value in os.environ.items() if not key.startswith("HOLDED_API_KEY")}
-    return subprocess.run(
-        [sys.executable, str(EXAMPLES / name), *arguments],
-        env=clean | env,
-        capture_output=True,
-        text=True,
-        timeout=170,
-        check=False,
-    )
+    return run_script(EXAMPLES / name, *arguments, env=clean | env)
 
 
 def test_each_acknowledged_event_is_in_postgresql_once():

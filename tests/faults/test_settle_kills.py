@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import apache_beam as beam
 import pytest
@@ -22,14 +18,9 @@ from store_contents import documents_below, objects_below, put_object
 import holded_pipeline as hp
 from holded_pipeline.postgres.run_tables import pipeline_runs
 
+pytestmark = pytest.mark.xdist_group("settle_kills")  # one worker makes what several tests look at
+
 AFTER_COMMIT = ("settled", "manifest")
-
-
-def run_in_process(step, lake, db, tmp_path):
-    places = tmp_path / "places"
-    places.write_bytes(pickle.dumps((lake, db)))
-    command = [sys.executable, Path(settled_flow.__file__), step, str(places), "killed"]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 def scalars(db, query):
@@ -42,12 +33,11 @@ def ids_of(lake, **how):
 
 
 @pytest.mark.parametrize("step", settled_flow.STEPS)
-def test_a_run_killed_at_a_step_and_repeated_ends_balanced(lake, db, tmp_path, step):
+def test_a_run_killed_at_a_step_and_repeated_ends_balanced(lake, db, step):
     put_object(lake, "raw/1.jsonl", settled_flow.event_lines("a", "b", broken=1))
     put_object(lake, "raw/2.jsonl", settled_flow.event_lines("b", "c"))
     put_object(lake, "raw/3.jsonl", settled_flow.event_lines("d"))
-    killed = run_in_process(step, lake, db, tmp_path)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2_000:]
+    assert settled_flow.run_until(step, lake, db) == -signal.SIGKILL
     settled = len(scalars(db, "SELECT key FROM pipeline_settled_objects"))
     assert settled == (3 if step in AFTER_COMMIT else 0)
     put_object(lake, "raw/4.jsonl", settled_flow.event_lines("e"))
@@ -70,11 +60,12 @@ def record_run(db, run_id, state, last_sign):
         connection.execute(statement.on_conflict_do_update(index_elements=["run_id"], set_=row))
 
 
-@pytest.fixture
-def with_leftovers(lake, db, tmp_path):
+@pytest.fixture(scope="module")
+def with_leftovers(stack):
     """A store with events of a run that was killed, of one that settled, and of a pipeline that does not settle."""
+    lake, db = stack.new_bucket(), stack.new_database()
     put_object(lake, "raw/1.jsonl", settled_flow.event_lines("a", "b"))
-    run_in_process("counted", lake, db, tmp_path)
+    assert settled_flow.run_until("counted", lake, db) == -signal.SIGKILL
     for run_id in ("settled", "no-ledger"):
         with beam.Pipeline(runner="FnApiRunner", options=PipelineOptions([f"--run_id={run_id}"])) as p:
             if run_id == "settled":
@@ -88,7 +79,7 @@ def with_leftovers(lake, db, tmp_path):
     while time.monotonic() < deadline:  # until the objects are as old as the tests ask for
         record_run(db, "killed", "killed", timedelta(days=2))
         if len(list(hp.leftovers(db, lake, "enriched/", older_than=OLD))) == 2:
-            return
+            return lake, db
         time.sleep(0.2)
     pytest.fail("no leftovers were found")
 
@@ -96,7 +87,39 @@ def with_leftovers(lake, db, tmp_path):
 OLD = timedelta(seconds=1)
 
 
-def test_what_a_killed_run_has_left_is_found_and_removed(lake, db, with_leftovers):
+@pytest.mark.parametrize(
+    ("state", "last_sign"),
+    [("running", timedelta(0)), ("failed", timedelta(0)), ("succeeded", timedelta(days=2))],
+)
+def test_objects_that_may_be_wanted_are_no_leftovers(with_leftovers, state, last_sign):
+    lake, db = with_leftovers
+    record_run(db, "killed", state, last_sign)
+    found = hp.leftovers(db, lake, "enriched/", older_than=OLD if last_sign else timedelta(hours=1))
+    before = objects_below(lake, "")
+    assert any("/killed-" in key for key in before)
+    assert found.remove() == 0
+    assert objects_below(lake, "") == before
+
+
+def test_a_run_that_died_without_a_word_has_left_leftovers(with_leftovers):
+    lake, db = with_leftovers
+    record_run(db, "killed", "running", timedelta(days=2))
+    assert len(list(hp.leftovers(db, lake, "enriched/", older_than=OLD))) == 2
+
+
+def test_a_prefix_without_manifests_has_no_leftovers_to_remove(with_leftovers):
+    lake, db = with_leftovers
+    for prefix in ("rejected/", "raw/", ""):
+        with pytest.raises(hp.ConfigurationError, match="there is no manifest in"):
+            hp.leftovers(db, lake, prefix).remove()
+    with pytest.raises(ValueError, match="older_than must be more than 0"):
+        hp.leftovers(db, lake, "enriched/", older_than=timedelta(0))
+
+
+def test_what_a_killed_run_has_left_is_found_and_removed(with_leftovers):
+    """The last test of the leftovers, since it removes them."""
+    lake, db = with_leftovers
+    record_run(db, "killed", "killed", timedelta(days=2))
     by_manifest = {line["key"] for line in documents_below(lake, "enriched/_manifests/")}
     assert ids_of(lake) == {"a": 3, "b": 3}
     found = hp.leftovers(db, lake, "enriched/", older_than=OLD)
@@ -107,28 +130,3 @@ def test_what_a_killed_run_has_left_is_found_and_removed(lake, db, with_leftover
     left = {key for key in objects_below(lake, "enriched/") if "/no-ledger-" not in key}
     assert {key for key in left if "_manifests/" not in key} == by_manifest
     assert ids_of(lake) == {"a": 2, "b": 2}  # the pipeline without a ledger wrote them as well
-
-
-@pytest.mark.parametrize(
-    ("state", "last_sign"),
-    [("running", timedelta(0)), ("failed", timedelta(0)), ("succeeded", timedelta(days=2))],
-)
-def test_objects_that_may_be_wanted_are_no_leftovers(lake, db, with_leftovers, state, last_sign):
-    record_run(db, "killed", state, last_sign)
-    found = hp.leftovers(db, lake, "enriched/", older_than=OLD if last_sign else timedelta(hours=1))
-    before = objects_below(lake, "")
-    assert found.remove() == 0
-    assert objects_below(lake, "") == before
-
-
-def test_a_run_that_died_without_a_word_has_left_leftovers(lake, db, with_leftovers):
-    record_run(db, "killed", "running", timedelta(days=2))
-    assert len(list(hp.leftovers(db, lake, "enriched/", older_than=OLD))) == 2
-
-
-def test_a_prefix_without_manifests_has_no_leftovers_to_remove(lake, db, with_leftovers):
-    for prefix in ("rejected/", "raw/", ""):
-        with pytest.raises(hp.ConfigurationError, match="there is no manifest in"):
-            hp.leftovers(db, lake, prefix).remove()
-    with pytest.raises(ValueError, match="older_than must be more than 0"):
-        hp.leftovers(db, lake, "enriched/", older_than=timedelta(0))

@@ -81,6 +81,8 @@ def test_no_socket_of_the_servers_gives_or_takes_anything_without_a_key(stack, k
     ports = {each[1] for each in sockets if not isinstance(each, str)}
     assert ports == {*stack._seaweedfs._ports, make_url(stack.postgres.url).port}
     assert {each[0] for each in sockets if not isinstance(each, str)} == {"127.0.0.1"}
+    if os.geteuid() != 0:  # this user may open its own Unix sockets; whether others may only root can try
+        sockets = [each for each in sockets if not isinstance(each, str)]
     asked = [(each, question) for each in sockets for question in questions(kept.bucket)]
     answers = as_other_user(lambda: [ask(*each) for each in asked])
     assert [(*each, answer) for each, answer in zip(asked, answers, strict=True) if gives_something(answer)] == []

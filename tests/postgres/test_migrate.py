@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import subprocess
-import sys
 from pathlib import Path
 
 import alembic.autogenerate
@@ -14,6 +12,7 @@ import alembic.config
 import pytest
 import sqlalchemy as sa
 from alembic.migration import MigrationContext
+from preloaded import run_script
 
 import holded_pipeline as hp
 from holded_pipeline import migrations
@@ -47,9 +46,10 @@ def names(db):
     return set(sa.inspect(db.engine()).get_table_names())
 
 
-def test_eight_processes_at_once_create_the_tables_once(db):
-    command = [sys.executable, "-c", EIGHT_TIMES, db.url]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+def test_eight_processes_at_once_create_the_tables_once(db, tmp_path):
+    script = tmp_path / "eight_times.py"
+    script.write_text(EIGHT_TIMES, encoding="utf-8")
+    done = run_script(script, db.url)
     assert done.returncode == 0, done.stderr
     assert names(db) == {*tables.metadata.tables, VERSION_TABLE}
     assert {"business_events", "company_analytics", "event_type_summaries", "event_type_companies"} < names(db)

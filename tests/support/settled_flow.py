@@ -1,17 +1,16 @@
-"""A flow that settles its objects; as a program, one that ends itself by kill -9 at a chosen step."""
+"""A flow that settles its objects, and a process that runs it and is ended by kill -9 at a chosen step."""
 
 from __future__ import annotations
 
 import json
 import os
-import pickle
 import signal
-import sys
-from pathlib import Path
+import tempfile
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from preloaded import run_in_process
 
 import holded_pipeline as hp
 from holded_pipeline.runs import manifests
@@ -71,14 +70,14 @@ def kill_in_settling(step: str) -> None:
         manifests._mark_written = kill_this_process
 
 
-def main() -> None:
-    """Runs the flow: `python settled_flow.py STEP FILE RUN_ID`; the file has a pickled store and database."""
-    step, places, run_id = sys.argv[1:]
-    lake, db = pickle.loads(Path(places).read_bytes())
+def run_until(step: str, lake: hp.MinIO, db: hp.Postgres) -> int:
+    """Runs the flow as the run `killed`, in a process that is ended at a step; returns its exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        return run_in_process(_run_until, step, lake, db, folder)
+
+
+def _run_until(step: str, lake: hp.MinIO, db: hp.Postgres, folder: str) -> None:
+    tempfile.tempdir = folder  # a killed process cannot remove what Beam made in it
     kill_in_settling(step)
-    with beam.Pipeline(runner="FnApiRunner", options=PipelineOptions([f"--run_id={run_id}"])) as p:
+    with beam.Pipeline(runner="FnApiRunner", options=PipelineOptions(["--run_id=killed"])) as p:
         settled_flow(p, lake, db, step)
-
-
-if __name__ == "__main__":
-    main()

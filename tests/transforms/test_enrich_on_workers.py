@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from plain_path import needs_plain_path
 
 import holded_pipeline as hp
 
@@ -156,7 +157,7 @@ def run_script(tmp_path, lake, db, options, *, failing):
     return done.stdout
 
 
-@pytest.mark.parametrize("runner", [worker_processes, portable_runner])
+@pytest.mark.parametrize("runner", [pytest.param(worker_processes, marks=needs_plain_path), portable_runner])
 def test_functions_and_objects_of_main_enrich_rows_on_other_processes(tmp_path, lake, db, runner):
     samples = hp.testing.sample_events(40, seed=3)
     lake.filesystem().pipe(f"{lake.bucket}/raw/events.jsonl", hp.testing.sample_lines(samples))

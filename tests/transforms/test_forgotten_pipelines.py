@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from pathlib import Path
 
 import apache_beam as beam
 import pytest
@@ -25,10 +26,12 @@ def test_a_pipeline_with_a_ledger_is_forgotten(lake, db, is_run):
         _ = (stored, loaded, written) | hp.SettleObjects(ledger)
         if is_run:
             hp.run(p, progress=False)
-        return weakref.ref(p)
+        return weakref.ref(p), Path(p.local_tempdir)
 
     ledger = hp.Ledger(db, "load")
     put_object(lake, "raw/a.jsonl", hp.testing.sample_lines(hp.testing.sample_events(5)))
-    pipeline = build()
+    pipeline, folder = build()
+    assert folder.exists() is not is_run
     gc.collect()
     assert pipeline() is None
+    assert not folder.exists()

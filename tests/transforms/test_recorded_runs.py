@@ -19,6 +19,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineResult, PipelineRunner, PipelineState
 from beam_processes import local_job_service
+from plain_path import needs_plain_path
 from store_contents import put_object
 from table_contents import rows_of
 
@@ -76,12 +77,13 @@ def test_a_run_that_succeeds_is_recorded(lake, db, how):
     assert record.versions["apache-beam"] == beam.__version__
 
 
+@needs_plain_path
 def test_a_run_in_worker_processes_is_recorded(lake, db):
     build(lake, db, direct_running_mode="multi_processing", direct_num_workers=2).run()
     assert (the_only_run(db).state, the_only_run(db).counts["read.records"]) == ("succeeded", 51)
 
 
-@pytest.mark.parametrize("mode", ["in_memory", "multi_processing"])
+@pytest.mark.parametrize("mode", ["in_memory", pytest.param("multi_processing", marks=needs_plain_path)])
 def test_a_run_that_fails_is_recorded_with_its_error(lake, db, mode):
     p = build(lake, db, direct_running_mode=mode)
     _ = p | "Nowhere" >> hp.ReadMinIO(attrs.evolve(lake, bucket="nowhere"), "raw/")

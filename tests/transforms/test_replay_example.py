@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from preloaded import run_script
 
 import holded_pipeline as hp
 
@@ -14,14 +13,7 @@ EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "replay_rejected.py
 
 
 def example(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, EXAMPLE, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=170,
-        env={"PATH": "", **environment},
-    )
+    return run_script(EXAMPLE, *arguments, env={"PATH": "", **environment})
 
 
 def test_it_shows_that_a_fixed_schema_leaves_nothing_to_replay():

@@ -7,12 +7,11 @@ import gzip
 import importlib.util
 import logging
 import re
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from preloaded import run_script
 from store_contents import documents_below, put_object
 from table_contents import rows_of
 
@@ -108,15 +107,8 @@ def test_the_bytes_stored_are_those_that_were_sent(run, lake, db):
     assert values == ["dé1/", "1.50", str(10**30), "0.1234567890123456789", "a\tb\\N"]
 
 
-def example(*arguments, name="ingest_to_postgres.py", timeout=170, **options):
-    return subprocess.run(
-        [sys.executable, ROOT / "examples" / name, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=timeout,
-        **options,
-    )
+def example(*arguments, **options):
+    return run_script(ROOT / "examples" / "ingest_to_postgres.py", *arguments, **options)
 
 
 @pytest.fixture

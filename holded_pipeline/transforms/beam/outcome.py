@@ -15,6 +15,7 @@ from holded_pipeline.transforms.beam import (
 )
 from holded_pipeline.transforms.beam.counts import NAMESPACE
 from holded_pipeline.transforms.beam.notebook import require_notebook_packages
+from holded_pipeline.transforms.beam.temporary_folder import remove_folder_with
 from holded_pipeline.transforms.beam.unread_outputs import require_reader
 
 REJECTED = "rejected"
@@ -45,6 +46,7 @@ class RejectingTransform(beam.PTransform, Generic[T]):
     def _outcome(self, passed: beam.PCollection, rejected: beam.PCollection, element_type: Any) -> Any:
         passed.element_type = element_type
         rejected.element_type = Rejected
+        remove_folder_with(passed.pipeline)
         if self._error_handler is None:
             require_reader(rejected)
             return Outcome(passed, rejected)

@@ -1,0 +1,26 @@
+"""What `pytest -m quick` runs: every room without servers, and the files of others that show most for their time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent.parent
+QUICK = (
+    *("enriching", "model", "reading", "rejected", "schema_tables", "schemas", "servers", "store", "user_code"),
+    *("api/test_collect.py", "api/test_package_parsing.py", "plugins/test_hooks.py", "plugins/test_registry.py"),
+    *("postgres/test_event_line.py", "postgres/test_poison_rows.py", "postgres/test_table_loader.py"),
+    *("runs/test_ledger.py", "stored", "transforms/test_ingest_events.py", "transforms/test_write_postgres.py"),
+    *("test_architecture.py", "test_docstrings.py", "test_errors_page.py", "test_house_rules.py"),
+    *("test_install_lines.py", "test_public_names.py"),
+)
+_PATHS = [TESTS / name for name in QUICK]
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks them."""
+    for item in items:
+        if any(item.path.is_relative_to(path) for path in _PATHS):
+            item.add_marker(pytest.mark.quick)
