@@ -32,7 +32,8 @@ _EVENT_TYPE_SUMMARIES = """
 _EVENT_IDS = """
     SELECT stored.event_id, events.event_id, stored.occurred_at, events.occurred_at
     FROM business_event_ids AS stored FULL JOIN business_events AS events USING (event_id)
-    WHERE stored.occurred_at IS DISTINCT FROM events.occurred_at ORDER BY event_id, 4"""
+    WHERE stored.occurred_at IS DISTINCT FROM events.occurred_at
+    ORDER BY coalesce(stored.event_id, events.event_id), events.occurred_at"""
 
 _CHECKS = (
     (
