@@ -22,7 +22,7 @@ RunPage RunRecord RunReport RunsSummary STANDARD_ENRICHERS SchemaDirectory Schem
 SchemaSource SchemaTable Secret SettleObjects SettleRejected Settlement Source StartError StoredEvents
 StoredRejections TableDifference Timestamps TooManyRejectedError TransientError UnbalancedError ValidateSchema
 Violation WriteMinIO WritePostgres WriteRejected WrittenObject events evolve forecast hookimpl leftovers local migrate
-rejected report run run_every run_page runs table_from_schema testing verify_analytics
+pause_analytics rebuild_analytics rejected report run run_every run_page runs table_from_schema testing verify_analytics
 """.split()  # noqa: SIM905  a list of forty lines says no more
 TRANSFORMS = [value for value in vars(hp).values() if inspect.isclass(value) and issubclass(value, beam.PTransform)]
 

@@ -44,6 +44,8 @@ UNION SELECT 'the trigger ' || tgname FROM pg_trigger JOIN events ON tgrelid = e
 WHERE NOT tgisinternal AND tgname NOT IN (
     'holded_events_inserted', 'holded_events_updated', 'holded_events_deleted', 'holded_events_truncated'
 )
+UNION SELECT 'paused summaries (hp.rebuild_analytics(db) ends the pause)'
+FROM pg_trigger JOIN events ON tgrelid = events.oid WHERE tgname = 'holded_events_inserted' AND tgenabled = 'D'
 UNION SELECT 'the rule ' || rulename FROM pg_rewrite JOIN events ON ev_class = events.oid
 UNION SELECT 'the policy ' || polname FROM pg_policy JOIN events ON polrelid = events.oid
 UNION SELECT 'row-level security' FROM events WHERE relrowsecurity

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from holded_pipeline import migrations
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.postgres.event_months import add_months, add_months_ahead, check_can_partition, is_partitioned
+from holded_pipeline.postgres.paused_analytics import warn_if_paused
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.retried_call import call_postgres
 from holded_pipeline.postgres.time_limit import Deadline
@@ -57,6 +58,7 @@ def migrate(db: Postgres, revision: str = "head", *, partition_by: Literal["mont
             _upgrade(connection, db, _MAIN_LINE if revision == "head" else revision)
             if partition_by is None:
                 add_months_ahead(connection, db)
+                warn_if_paused(connection, db)
                 return
             if not is_partitioned(connection):
                 check_can_partition(connection, db)

@@ -252,3 +252,41 @@ def test_a_dropped_month_without_its_ids_is_no_silent_duplicate(by_month):
         assert "its partition was dropped" in rejection.message
     run_statements(by_month, "DELETE FROM business_event_ids WHERE event_id = 'a'")
     assert load_rows(by_month, business_events, [event("a")]).inserted == 1
+
+
+def test_paused_summaries_are_rebuilt_from_the_events(tables, caplog):
+    load(tables, [event("a"), event("b", company_id="gone")])
+    hp.pause_analytics(tables)
+    rows = [
+        event(f"e{n}", MARCH + timedelta(days=n), company_id=f"c{n % 7}", event_type=f"t{n % 3}") for n in range(60)
+    ]
+    rows += [event("x", business_context="y", data_quality_score=None), event("y", data_quality_score="0.123")]
+    assert load_rows(tables, business_events, rows).inserted == len(rows)
+    run_statements(tables, "DELETE FROM business_events WHERE event_id = 'b'")
+    assert hp.verify_analytics(tables) != []
+    hp.migrate(tables)
+    assert "the summaries are paused" in caplog.text
+    for _ in range(2):
+        hp.rebuild_analytics(tables)
+        assert hp.verify_analytics(tables) == []
+    assert load(tables, [event("new"), event("a")]) == ((1, 0, 1), {})
+
+
+def test_a_month_is_dropped_with_its_ids_and_the_summaries_are_rebuilt(by_month):
+    load(by_month, [event("a"), event("b", MARCH + timedelta(days=40))])
+    run_statements(
+        by_month,
+        "ALTER TABLE business_events DETACH PARTITION business_events_2026_03",
+        "DELETE FROM business_event_ids AS k USING business_events_2026_03 AS old WHERE k.event_id = old.event_id",
+        "DROP TABLE business_events_2026_03",
+    )
+    hp.rebuild_analytics(by_month)
+    assert hp.verify_analytics(by_month) == []
+    assert load(by_month, [event("a"), event("b", MARCH + timedelta(days=40))]) == ((1, 0, 1), {})
+
+
+def test_a_pause_has_to_end_before_the_events_are_partitioned(db):
+    hp.migrate(db)
+    hp.pause_analytics(db)
+    with pytest.raises(hp.ConfigurationError, match="paused summaries"):
+        hp.migrate(db, partition_by="month")

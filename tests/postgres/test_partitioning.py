@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import signal
-import subprocess
-import sys
+import multiprocessing
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +23,7 @@ from holded_pipeline.postgres.migrate import VERSION_TABLE
 from holded_pipeline.postgres.table_loader import TableLoader
 from holded_pipeline.postgres.tables import business_events
 
-MIGRATE = 'import sys, holded_pipeline as hp; hp.migrate(hp.Postgres(sys.argv[1]), partition_by="month")'
+FORK = multiprocessing.get_context("fork")  # all that it needs is imported
 EVERYTHING = "SELECT * FROM business_events ORDER BY event_id"
 PARTITIONS = (
     "SELECT relname, pg_get_expr(relpartbound, pg_class.oid) FROM pg_inherits "
@@ -106,25 +104,32 @@ def test_killed_and_disconnected_after_the_rows_were_copied_it_has_changed_nothi
         "AND query LIKE '%holded_event_ids%'"
     )
 
+    def start():
+        migration = FORK.Process(target=hp.migrate, args=(stored,), kwargs={"partition_by": "month"}, daemon=True)
+        migration.start()
+        return migration
+
     def wait_for_the_copy(migration):
         while rows_of(stored, f"SELECT count(*) {waiting}") == [(0,)]:
-            assert migration.poll() is None
+            assert migration.is_alive()
             time.sleep(0.05)
 
     with stored.engine(poolclass=sa.NullPool).connect() as blocking:
         blocking.exec_driver_sql("CREATE TABLE business_event_ids (n int)")
-        with subprocess.Popen([sys.executable, "-c", MIGRATE, stored.url]) as migration:
-            wait_for_the_copy(migration)
-            migration.send_signal(signal.SIGKILL)
+        migration = start()
+        wait_for_the_copy(migration)
+        migration.kill()
+        migration.join()
         blocking.rollback()
         assert rows_of(stored, EVERYTHING) == before
         assert rows_of(stored, "SELECT relkind::text FROM pg_class WHERE relname = 'business_events'") == [("r",)]
         blocking.exec_driver_sql("CREATE TABLE business_event_ids (n int)")
-        with subprocess.Popen([sys.executable, "-c", MIGRATE, stored.url]) as migration:
-            wait_for_the_copy(migration)
-            rows_of(stored, f"SELECT pg_terminate_backend(pid) {waiting}")
-            blocking.rollback()
-            assert migration.wait(60) == 0  # it has connected again
+        migration = start()
+        wait_for_the_copy(migration)
+        rows_of(stored, f"SELECT pg_terminate_backend(pid) {waiting}")
+        blocking.rollback()
+        migration.join(60)
+        assert migration.exitcode == 0  # it has connected again
     assert rows_of(stored, EVERYTHING) == before
     assert rows_of(stored, "SELECT relkind::text FROM pg_class WHERE relname = 'business_events'") == [("p",)]
     assert hp.verify_analytics(stored) == []
