@@ -35,6 +35,7 @@ from holded_pipeline.plugins.registry import PluginRegistry
 from holded_pipeline.postgres.analytics import AnalyticsDifference, verify_analytics
 from holded_pipeline.postgres.evolve import TableDifference, evolve
 from holded_pipeline.postgres.migrate import migrate
+from holded_pipeline.postgres.paused_analytics import pause_analytics, rebuild_analytics
 from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.rejected.forecast import Forecast
 from holded_pipeline.runs.lease import Lease
@@ -161,6 +162,8 @@ __all__ = [
     "local",
     "migrate",
     "plan",
+    "pause_analytics",
+    "rebuild_analytics",
     "rejected",
     "report",
     "run",

@@ -49,6 +49,7 @@ _COMPANY = "b5fb12e0d9090b8906555096"
     metavar="DIR",
     help="Check events by the schemas there.",
 )
+@click.option("--partition-by", type=click.Choice(["month"]), help="Keep the events in partitions.")
 @click.option("--show-secrets", is_flag=True, help="Print the password and the secret key, too.")
 @shared_options(config=False)
 def up_command(context: CommandContext, **options: Any) -> None:
@@ -69,7 +70,7 @@ def up_command(context: CommandContext, **options: Any) -> None:
     out.say("starting a store and a database …")
     with stack(options["keep"]) as local:
         flow = flow_over(local, options["schemas"])
-        migrate(flow.db)
+        migrate(flow.db, partition_by=options["partition_by"])
         _store_samples(flow, options["samples"])
         with _serving(flow, port), way_in(local, flow.settings) as variables:
             announce(local, port, flow.settings, variables, out, show_secrets=options["show_secrets"])

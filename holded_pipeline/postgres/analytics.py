@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import sqlalchemy as sa
 
+from holded_pipeline.postgres.event_months import is_partitioned
 from holded_pipeline.postgres.postgres import Postgres, require_postgres
 from holded_pipeline.postgres.retried_call import call_postgres
 from holded_pipeline.postgres.time_limit import Deadline
@@ -26,6 +27,13 @@ _EVENT_TYPE_SUMMARIES = """
     SELECT event_type AS key, count(*) AS total_count, count(DISTINCT company_id) AS unique_companies,
         avg(data_quality_score) AS avg_quality_score, max(occurred_at) AS last_occurrence
     FROM business_events GROUP BY event_type"""
+
+# Of events in partitions by month: each id has its row in business_event_ids, with the time of its event.
+_EVENT_IDS = """
+    SELECT stored.event_id, events.event_id, stored.occurred_at, events.occurred_at
+    FROM business_event_ids AS stored FULL JOIN business_events AS events USING (event_id)
+    WHERE stored.occurred_at IS DISTINCT FROM events.occurred_at
+    ORDER BY coalesce(stored.event_id, events.event_id), events.occurred_at"""
 
 _CHECKS = (
     (
@@ -55,7 +63,7 @@ class AnalyticsDifference:
 
 
 def verify_analytics(db: Postgres) -> list[AnalyticsDifference]:
-    """Computes the summaries again from the events, in one snapshot, and compares.
+    """Computes the summaries again from the events, in one snapshot, and compares; and ids of events in partitions.
 
     Args:
         db: a database with the business tables.
@@ -74,9 +82,19 @@ def verify_analytics(db: Postgres) -> list[AnalyticsDifference]:
         limit = deadline.time_limit()
         with limit.connect(engine) as connection:
             connection.exec_driver_sql(limit.set_timeouts_sql())
-            return [difference for check in _CHECKS for difference in _compare(connection, *check)]
+            found = [difference for check in _CHECKS for difference in _compare(connection, *check)]
+            return found + _compare_ids(connection)
 
     return call_postgres(db, attempt)
+
+
+def _compare_ids(connection: sa.Connection) -> list[AnalyticsDifference]:
+    if not is_partitioned(connection):
+        return []
+    return [
+        AnalyticsDifference("business_event_ids", stored_id or event_id, "occurred_at", stored, expected)
+        for stored_id, event_id, stored, expected in connection.execute(sa.text(_EVENT_IDS))
+    ]
 
 
 def _compare(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from holded_pipeline.postgres.dialect import quote_name
 from holded_pipeline.postgres.load_transaction import Cursor
 from holded_pipeline.postgres.merge_sql import chosen_rows
 from holded_pipeline.postgres.merged_rows import MergedRows
@@ -21,8 +20,7 @@ def find_changed(rows: MergedRows, target: str, keep: str, cursor: Cursor, stage
     identity = rows.target
     if identity is None:
         return frozenset()
-    names = [quote_name(name) for name in identity.columns]
-    same_key = " AND ".join(f"stored.{name} = incoming.{name}" for name in names)
+    same_key = " AND ".join(f"stored.{name} = incoming.{name}" for name in identity.lookup)
     cursor.execute(
         f"SELECT hp$position FROM ({chosen_rows(rows, identity, staged, keep)}) AS incoming WHERE EXISTS (SELECT FROM "
         f"{target} AS stored WHERE {same_key} AND stored.xmin = pg_catalog.pg_current_xact_id()::pg_catalog.xid)"

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.postgres.dialect import quote_name, quote_table
+from holded_pipeline.postgres.tables import business_events
 from holded_pipeline.postgres.time_limit import Deadline
 
 # Of each unique index: its name, the columns of its key (NULL for an expression), its key as SQL, all columns that it
@@ -39,6 +40,10 @@ SELECT attname, CASE WHEN attgenerated = '' THEN pg_get_expr(adbin, adrelid) END
 FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
 WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 AND NOT attisdropped"""
 
+_FACTS = """
+SELECT relkind, CAST(current_setting('server_version_num') AS int), to_regclass(:ids) IS NOT NULL
+FROM pg_class WHERE oid = CAST(:table AS regclass)"""
+
 _RETURNS_OLD = 180_000  # the first version whose RETURNING has the old row
 
 
@@ -53,6 +58,9 @@ class ConflictTarget:
         nulls_conflict: whether NULL equals NULL; otherwise a row with NULL in its key conflicts with none.
         is_primary: it is the primary key, which has no NULL.
         defaults: what is stored in columns that a row omits, as SQL; only where `condition` or `keys` may read them.
+        ids: the table that keeps the key unique over the partitions of its table, quoted; None of any other table.
+            It has the columns of the key and `partition_key`.
+        partition_key: with `ids`, the column that the primary key has besides the key, quoted.
     """
 
     columns: tuple[str, ...]
@@ -61,6 +69,8 @@ class ConflictTarget:
     nulls_conflict: bool = False
     is_primary: bool = False
     defaults: Mapping[str, str] = attrs.field(factory=dict)
+    ids: str | None = None
+    partition_key: str = ""
 
     @property
     def is_plain(self) -> bool:
@@ -72,7 +82,13 @@ class ConflictTarget:
     def inferred(self) -> str:
         """What ON CONFLICT names."""
         where = "" if self.condition is None else f" WHERE {self.condition}"
-        return f"({', '.join(self.keys)}){where}"
+        return f"({', '.join(self.keys if self.ids is None else (*self.keys, self.partition_key))}){where}"
+
+    @property
+    def lookup(self) -> tuple[str, ...]:
+        """The columns by which a row that may be stored is looked up, quoted."""
+        named = tuple(quote_name(name) for name in self.columns)
+        return named if self.ids is None else (*named, self.partition_key)
 
     def can_conflict(self, values: Mapping[str, str]) -> str | None:
         """Whether a row may conflict at all, as SQL; None where each may. `values` are what is inserted, quoted."""
@@ -93,6 +109,13 @@ def primary_key(table: sa.Table) -> ConflictTarget | None:
     """The primary key; None of a table without one."""
     columns = tuple(column.name for column in table.primary_key.columns)
     return ConflictTarget(columns, tuple(map(quote_name, columns)), is_primary=True) if columns else None
+
+
+_IDS = quote_name("business_event_ids")
+_EVENT_ID = ConflictTarget(
+    ("event_id",), (quote_name("event_id"),), is_primary=True, ids=_IDS, partition_key=quote_name("occurred_at")
+)
+"""What events conflict on where they are in partitions by month; see `migrations/versions/0003_events_by_month.sql`."""
 
 
 @attrs.frozen
@@ -126,14 +149,9 @@ def table_facts(
     """
     where = {"table": quote_table(table)}
     with deadline.time_limit().connect(engine) as connection:
-        kind, version = connection.execute(
-            sa.text(
-                "SELECT relkind, CAST(current_setting('server_version_num') AS int) FROM pg_class "
-                "WHERE oid = CAST(:table AS regclass)"
-            ),
-            where,
-        ).one()
-        facts = TableFacts(primary_key(table), kind == "r", version >= _RETURNS_OLD)
+        kind, version, has_ids = connection.execute(sa.text(_FACTS), where | {"ids": _IDS}).one()
+        by_month = table is business_events and kind == "p" and has_ids
+        facts = TableFacts(_EVENT_ID if by_month else primary_key(table), kind == "r", version >= _RETURNS_OLD)
         if conflict_on is None:
             return facts
         indexes = connection.execute(sa.text(_UNIQUE_INDEXES), where).all()

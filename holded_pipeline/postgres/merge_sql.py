@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from holded_pipeline.postgres.conflict_target import ConflictTarget
 from holded_pipeline.postgres.dialect import quote_name
+from holded_pipeline.postgres.event_ids import is_elsewhere, update_elsewhere
 from holded_pipeline.postgres.merged_rows import MergedRows
 from holded_pipeline.postgres.update_clause import filled_map, update_clause
 
@@ -42,16 +43,18 @@ def merge_statement(rows: MergedRows, target: str, staged: str, *, on_conflict: 
         order = ", ".join((*(identity.keys if identity else ()), "hp$position"))
         return _count_merged(f"INSERT INTO {target} ({names}) SELECT {values} FROM {staged} ORDER BY {order}")
     changes = update_clause(rows, identity) if on_conflict == "update" else None
-    action = "DO NOTHING" if changes is None else f"DO UPDATE SET {changes}"
+    action = "DO NOTHING" if changes is None else "DO UPDATE SET {} WHERE {}".format(*changes)
     chosen = f"WITH hp$rows AS ({chosen_rows(rows, identity, staged, keep)})"
     if changes is not None and rows.lookup == "map":
         chosen += f", {filled_map([quote_name(name) for name in identity.columns])}"
     by_key = ", ".join(identity.keys)
     order = by_key if identity.is_primary else f"{by_key}, hp$position"
+    elsewhere = "" if identity.ids is None else f" WHERE NOT {is_elsewhere(identity)}"
     return _count_merged(
-        f"{chosen} INSERT INTO {target} AS stored ({names}) SELECT {values} FROM hp$rows ORDER BY {order} "
+        f"{chosen} INSERT INTO {target} AS stored ({names}) SELECT {values} FROM hp$rows{elsewhere} ORDER BY {order} "
         f"ON CONFLICT {identity.inferred} {action}",
         "true AS is_new" if changes is None else _is_new(rows, identity, target),
+        "" if identity.ids is None or changes is None else f"{chosen} {update_elsewhere(identity, target, *changes)}",
     )
 
 
@@ -75,11 +78,16 @@ def _is_new(rows: MergedRows, identity: ConflictTarget, target: str) -> str:
     if rows.facts.returns_old:
         return "WITH (OLD AS hp$old) hp$old IS NULL AS is_new"
     # The statement does not see what it inserted, so a row that it sees by this key is one that it updated.
-    columns = map(quote_name, identity.columns)
-    same_key = " AND ".join(f"known.{name} = stored.{name}" for name in columns)
+    same_key = " AND ".join(f"known.{name} = stored.{name}" for name in identity.lookup)
     return f"NOT EXISTS (SELECT FROM {target} AS known WHERE {same_key}) AS is_new"
 
 
-def _count_merged(insert: str, returning: str = "true AS is_new") -> str:
-    merged = f"{insert} RETURNING {returning}"
-    return f"WITH merged AS ({merged}) SELECT count(*) FILTER (WHERE is_new), count(*) FROM merged"
+def _count_merged(insert: str, returning: str = "true AS is_new", update: str = "") -> str:
+    merged = f"WITH merged AS ({insert} RETURNING {returning})"
+    if not update:
+        return f"{merged} SELECT count(*) FILTER (WHERE is_new), count(*) FROM merged"
+    both = "(SELECT is_new FROM merged UNION ALL SELECT is_new FROM hp$moved) AS hp$both"
+    return (
+        f"{merged}, hp$moved AS ({update} RETURNING false AS is_new) "
+        f"SELECT count(*) FILTER (WHERE is_new), count(*) FROM {both}"
+    )

@@ -49,7 +49,7 @@ class MergedRows:
         """What the rows may conflict on; None if nothing identifies them: they lack a part of the key."""
         target = self.facts.target
         inserted = self.inserted()
-        if target is None or any(inserted.get(name) != name for name in map(quote_name, target.columns)):
+        if target is None or any(inserted.get(name) != name for name in target.lookup):
             return None
         return target
 

@@ -18,6 +18,7 @@ from holded_pipeline.model.json_pointer import json_pointer
 from holded_pipeline.model.values import Violation
 from holded_pipeline.postgres.dialect import quote_name
 from holded_pipeline.postgres.differing_values import differing_values
+from holded_pipeline.postgres.event_ids import find_ids_without_row, stored_by_key
 from holded_pipeline.postgres.load_transaction import Cursor
 from holded_pipeline.postgres.merged_rows import MergedRows
 
@@ -26,11 +27,12 @@ REASON = "id_conflict"
 
 def find_conflicts(rows: MergedRows, target: str, cursor: Cursor, staged: str) -> tuple[tuple[int, RejectRecord], ...]:
     """The positions of merged rows whose stored row has another content, with their rejections."""
+    lost = find_ids_without_row(rows.target, target, cursor, staged)
     statement = conflicts_statement(rows, target, staged)
     if statement is None:
-        return ()
+        return lost
     cursor.execute(statement)
-    return tuple((position, _rejection(rows, *found)) for position, *found in cursor.fetchall())
+    return lost + tuple((position, _rejection(rows, *found)) for position, *found in cursor.fetchall())
 
 
 def conflicts_statement(rows: MergedRows, target: str, staged: str) -> str | None:
@@ -43,7 +45,8 @@ def conflicts_statement(rows: MergedRows, target: str, staged: str) -> str | Non
     #               AS columns,
     #           jsonb_build_array(CASE WHEN <n differs> THEN <where and how> END, …) AS differing
     #       FROM (SELECT *, "k" AS hp$key_1 FROM holded_stage_1) AS incoming
-    #       JOIN LATERAL (SELECT "n", "v" FROM "t" AS known WHERE "k" = incoming.hp$key_1 LIMIT 1) AS stored ON true
+    #       JOIN LATERAL (SELECT known."n", known."v" FROM "t" AS known WHERE "k" = incoming.hp$key_1 LIMIT 1)
+    #           AS stored ON true
     #       WHERE ROW(incoming."n", incoming."v")::record *<> ROW(stored."n", stored."v")::record
     #   ) AS found WHERE columns <> '{}' ORDER BY position
     identity = rows.target
@@ -52,14 +55,15 @@ def conflicts_statement(rows: MergedRows, target: str, staged: str) -> str | Non
         return None
     names = [quote_name(column.name) for column in compared]
     place = _place_column(rows.table)
-    read = dict.fromkeys([*names, *([quote_name(place)] if place else [])])
+    read = dict.fromkeys(f"known.{name}" for name in [*names, *([quote_name(place)] if place else [])])
     keys = [f"hp$key_{number}" for number in range(1, len(identity.keys) + 1)]
     incoming = ", ".join(f"{sql} AS {key}" for sql, key in zip(identity.keys, keys, strict=True))
     can_conflict = identity.can_conflict(rows.inserted())
     where = "" if can_conflict is None else f" WHERE {can_conflict}"
     # With a limit it stays a lookup in the index for each row, whatever the planner believes of the staging table.
     equal = "IS NOT DISTINCT FROM" if identity.nulls_conflict else "="
-    known = [f"{sql} {equal} incoming.{key}" for sql, key in zip(identity.keys, keys, strict=True)]
+    by = "" if identity.ids is None else "hp$known."
+    known = [f"{by}{sql} {equal} incoming.{key}" for sql, key in zip(identity.keys, keys, strict=True)]
     known += [f"({identity.condition})"] if identity.condition else []
     differing = ", ".join(f"CASE WHEN {_differs(rows, column)} THEN {_literal(column.name)} END" for column in compared)
     values = ", ".join(f"CASE WHEN {_differs(rows, column)} THEN {_differences_in(column)} END" for column in compared)
@@ -70,7 +74,7 @@ def conflicts_statement(rows: MergedRows, target: str, staged: str) -> str | Non
         f"ARRAY[{', '.join(f'incoming.{key}::text' for key in keys)}] AS keys, "
         f"{f'stored.{quote_name(place)}::text' if place else 'NULL::text'} AS place "
         f"FROM (SELECT *, {incoming} FROM {staged}{where}) AS incoming JOIN LATERAL (SELECT {', '.join(read)} "
-        f"FROM {target} AS known WHERE {' AND '.join(known)} LIMIT 1) AS stored ON true "
+        f"FROM {stored_by_key(identity, target)} WHERE {' AND '.join(known)} LIMIT 1) AS stored ON true "
         f"WHERE {_image('incoming', names)} OPERATOR(pg_catalog.*<>) {_image('stored', names)}"
         ") AS found WHERE columns <> '{}' ORDER BY position"
     )

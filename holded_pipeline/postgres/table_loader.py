@@ -20,7 +20,7 @@ from typing import Literal
 import attrs
 import sqlalchemy as sa
 
-from holded_pipeline.model.errors import RejectRecord
+from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.postgres.changed_rows import find_changed
 from holded_pipeline.postgres.column_sets import (
     LineLayout,
@@ -45,6 +45,7 @@ from holded_pipeline.postgres.row_errors import RowRejectedError
 from holded_pipeline.postgres.row_policies import check_policies
 from holded_pipeline.postgres.same_content import find_conflicts
 from holded_pipeline.postgres.staging_table import FILLED, StagingTable
+from holded_pipeline.postgres.tables import business_events
 
 OnConflict = Literal["ignore", "update", "reject"]
 Keep = Literal["first", "last"]
@@ -93,7 +94,8 @@ class TableLoader:
         self._conflict_on = conflict_on
         self._tells_duplicates = tells_duplicates
         self._known_facts: TableFacts | None = None
-        if conflict_on is None and on_conflict != "update":  # then only the table's definition matters
+        is_own = table is not business_events  # which may be in partitions
+        if is_own and conflict_on is None and on_conflict != "update":  # then only the table's definition matters
             self._known_facts = TableFacts(primary_key(table))
 
     def close(self) -> None:
@@ -149,7 +151,18 @@ class TableLoader:
             TransientError: the server did not answer within the deadline.
             ConfigurationError: a grant, the table, a column or a constraint is missing.
         """
-        return self._load(self._staging_tables_of(columns), lines)
+        try:
+            return self._load(self._staging_tables_of(columns), lines)
+        except ConfigurationError:
+            if not self._have_facts_changed():
+                raise
+            return self._load(self._staging_tables_of(columns), lines)  # the events were partitioned meanwhile
+
+    def _have_facts_changed(self) -> bool:
+        if self._table is not business_events:
+            return False
+        known, self._known_facts = self._known_facts, None
+        return self._facts() != known
 
     def _load(self, staging: StagingTables, lines: Sequence[bytes]) -> LoadResult:
         # Rows 0 and 1 refer to each other, and row 2 is bad:

@@ -22,8 +22,8 @@ def filled_map(key: Sequence[str]) -> str:
     return f"hp$map AS MATERIALIZED (SELECT {bits} AS bits FROM hp$rows)"
 
 
-def update_clause(rows: MergedRows, identity: ConflictTarget) -> str | None:
-    """What an update sets, and its condition; None if nothing is set.
+def update_clause(rows: MergedRows, identity: ConflictTarget) -> tuple[str, str] | None:
+    """What an update sets after SET, and its condition; None if nothing is set.
 
     The rows differ in more than volatile columns, and the new one is newer where a column says which is. A row that
     omits this column is not newer, nor is one with NULL in it; any value is newer than NULL.
@@ -70,7 +70,7 @@ def update_clause(rows: MergedRows, identity: ConflictTarget) -> str | None:
     else:
         changes = [f"{name} = {value}" for name, value in zip(names, values, strict=True)]
     changes += [f"{quote_name(name)} = {sql}" for name, sql in onupdate.items() if name not in rows.columns]
-    return f"{', '.join(changes)} WHERE {differs}"
+    return ", ".join(changes), differs
 
 
 def _new_value(rows: MergedRows, key: Sequence[str], name: str, otherwise: str) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
+from table_contents import rows_of
 
 import holded_pipeline as hp
 from holded_pipeline.cli.commands import commands
@@ -61,7 +62,7 @@ def processes_over(folder: str) -> list[str]:
 def test_an_event_that_is_posted_becomes_a_row_and_ctrl_c_leaves_no_process(tmp_path):
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "holded_pipeline.cli.main", "up", "--json", "--every", "200ms"]
-    command += ["--port", str(port), "--keep", str(tmp_path / "data")]
+    command += ["--port", str(port), "--keep", str(tmp_path / "data"), "--partition-by", "month"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDED_")}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -70,7 +71,9 @@ def test_an_event_that_is_posted_becomes_a_row_and_ctrl_c_leaves_no_process(tmp_
             place = json.loads(process.stdout.readline())
             event_id = post(place["api"], example_event())
             variables = variables_in(place["environment"])
-            wait_for_row(hp.Postgres(place["database"], password=variables["PGPASSWORD"]), event_id)
+            db = hp.Postgres(place["database"], password=variables["PGPASSWORD"])
+            wait_for_row(db, event_id)
+            assert rows_of(db, "SELECT event_id FROM business_event_ids") == [(event_id,)]
             assert stat.S_IMODE(Path(place["environment"]).stat().st_mode) == 0o600
         finally:
             process.send_signal(signal.SIGINT)

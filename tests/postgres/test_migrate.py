@@ -38,6 +38,7 @@ VERSIONS = Path(migrations.__path__[0]) / "versions"
 RELEASED = {
     "0001": "d535c335046b23e7952afb03322a08f20048e5f9cc982c74abc74443decb8e60",
     "0002": "750c45669cfac8c66a7966a70506813185c435535c3c7228694e6042c1c49cf4",
+    "0003": "ef6625a3e59f85a57650b977d02716c66a7815664670e42f96c9a038fd91fb34",
 }
 """Of each released revision the SHA-256 of its files, those whose names begin with its number."""
 

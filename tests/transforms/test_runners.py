@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
 import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import (
+    FlinkRunnerOptions,
+    PortableOptions,
+    SparkRunnerOptions,
+    StandardOptions,
+)
 from beam_processes import local_job_service, worker_pool
 from store_contents import documents_below, put_object
 from table_contents import rows_of
@@ -20,6 +28,7 @@ from holded_pipeline.rejected.rejections import from_document
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "ingest_to_postgres.py"
+PAGE = (ROOT / "docs" / "how-to" / "runners.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +100,18 @@ def test_the_example_passes_on_the_options_of_a_job_server(monkeypatch):
     assert (str(passed["checkpointing_interval"]), passed["parallelism"]) == ("1000", 2)
 
 
+def test_the_page_names_options_and_versions_of_flink_that_beam_takes():
+    section = PAGE.partition("## Flink\n")[2].partition("## Dataflow")[0]
+    kinds = FlinkRunnerOptions, SparkRunnerOptions, PortableOptions, StandardOptions
+    parser = argparse.ArgumentParser()
+    for kind in kinds:
+        kind._add_argparse_args(parser)
+    named = set(re.findall(r"--(?!service_port|worker_pool)[a-z]+_[a-z_]+", section))
+    assert len(named) > 8
+    assert named <= set(parser._option_string_actions)
+    assert ", ".join(FlinkRunnerOptions.PUBLISHED_FLINK_VERSIONS).replace(", 2.2", " and 2.2") in section
+
+
 class DaskRunner(beam.runners.PipelineRunner):
     """Has the name of Beam's own, whose package is not installed here."""
 
@@ -116,5 +137,7 @@ def apply_rejecting(pipeline, lake, db):
 def test_each_transform_rejects_a_runner_that_loses_records_and_names_another(apply, runner):
     lake = hp.MinIO("http://127.0.0.1:1", bucket="b", access_key="a", secret_key="s")
     db = hp.Postgres("postgresql://a@127.0.0.1:1/b")
-    with pytest.raises(hp.ConfigurationError, match='loses the rejected records.*use runner="FnApiRunner"'):
+    with pytest.raises(hp.ConfigurationError, match='loses the rejected records.*use runner="FnApiRunner"') as caught:
         apply(beam.Pipeline(runner=runner), lake, db)
+    reasons = ("runs only the last", "tags and timestamps", "finish_bundle")
+    assert [reason for reason in reasons if reason not in str(caught.value) or reason not in PAGE] == []

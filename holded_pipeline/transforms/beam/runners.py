@@ -19,6 +19,7 @@ def validate_runner(runner: Any) -> None:
     """
     if any(base.__name__ == _LOSSY_RUNNER for base in type(runner).__mro__):
         raise ConfigurationError(
-            f"Beam's {_LOSSY_RUNNER} loses the rejected records and other branches of a pipeline without an error; "
-            'use runner="FnApiRunner" on one machine, or see docs/how-to/runners.md for many'
+            f"Beam's {_LOSSY_RUNNER} loses the rejected records and other branches of a pipeline without an error: "
+            "of several consumers of one PCollection it runs only the last, it loses tags and timestamps, and it drops "
+            'what finish_bundle outputs; use runner="FnApiRunner" on one machine, or see docs/how-to/runners.md for many'
         )
