@@ -27,9 +27,9 @@ def migrate(db: Postgres, revision: str = "head", *, partition_by: Literal["mont
     Safe to call from many processes at once: one migrates, the others wait for it. All or nothing.
 
     With `partition_by="month"`, `business_events` becomes a table that is partitioned by the month of `occurred_at` in
-    UTC, with the rows that it has, and stays one; see docs/how-to/postgres.md. The rows are copied while readers and writers
-    wait, within `db.retry`. Called again, it makes partitions for months of events that have none. Any later call by
-    the owner of the tables, such as that of a run that begins, makes the partitions of the next three months.
+    UTC, with the rows that it has, and stays one; see docs/how-to/postgres.md. The rows are copied while readers and
+    writers wait, within `db.retry`. Called again, it makes partitions for months of events that have none. Any later
+    call by the owner of the tables, such as that of a run that begins, makes the partitions of the next three months.
 
     Args:
         db: the database. The tables are created in the first schema of its search path.
