@@ -41,6 +41,7 @@ from holded_pipeline.runs.lease import Lease
 from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.runs.leftovers import Leftover, Leftovers, leftovers
 from holded_pipeline.runs.metrics import RunMetrics
+from holded_pipeline.runs.plan import plan
 from holded_pipeline.runs.run_loop import RunsSummary
 from holded_pipeline.runs.run_page import RunPage, run_page
 from holded_pipeline.runs.run_records import RunObject, RunRecord, runs
@@ -54,6 +55,7 @@ from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.servers.retry import Retry
 from holded_pipeline.servers.secret import Secret
 from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.read_plan import ReadPlan
 from holded_pipeline.stored.events import StoredEvents, events
 from holded_pipeline.stored.rejections import StoredRejections, rejected
 from holded_pipeline.transforms.drop_events import DropEvents
@@ -113,6 +115,7 @@ __all__ = [
     "Quality",
     "QualityRule",
     "ReadMinIO",
+    "ReadPlan",
     "ReadRejected",
     "RejectRecord",
     "Rejected",
@@ -157,6 +160,7 @@ __all__ = [
     "leftovers",
     "local",
     "migrate",
+    "plan",
     "rejected",
     "report",
     "run",

@@ -7,6 +7,9 @@ from datetime import datetime
 
 import attrs
 
+from holded_pipeline.model.html_tables import html_fields
+from holded_pipeline.store.balanced_shares import divide_evenly
+
 
 @attrs.frozen
 class StoredObject:
@@ -37,12 +40,126 @@ class Slice:
         """How many bytes it has."""
         return (self.size if self.end is None else self.end) - self.start
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of its object."""
+        return self.length == self.size
+
 
 @attrs.frozen
 class ReadUnit:
     """What one worker reads at a time."""
 
     slices: tuple[Slice, ...]
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes it has."""
+        return sum(part.length for part in self.slices)
+
+
+@attrs.frozen(repr=False)
+class ReadPlan:
+    """What is to be read: versions of objects, in units. Made by `plan`, read by `ReadMinIO(units=...)`.
+
+    It can be pickled, holds no secret, and depends on no connection.
+
+    Attributes:
+        bucket: the bucket of all objects.
+        pattern: the prefix or glob that was listed.
+        units: the read units: some small objects, or a slice of a large line file. Each byte is in exactly one.
+        empty: the objects without a byte, which a ledger settles, too.
+
+    **Guarantees:** each object is read at the version that was listed, or not at all, see `on_vanished` of `ReadMinIO`.
+    """
+
+    bucket: str
+    pattern: str
+    units: tuple[ReadUnit, ...] = ()
+    empty: tuple[StoredObject, ...] = ()
+
+    @property
+    def objects(self) -> int:
+        """How many objects it has a part of, the empty ones included."""
+        return len({(part.key, part.etag) for unit in self.units for part in unit.slices}) + len(self.empty)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes it has, as they are stored."""
+        return sum(unit.bytes for unit in self.units)
+
+    def shares(self, n: int, *, whole_objects: bool = False) -> list[ReadPlan]:
+        """Divides the plan into plans of about as many bytes; each unit is in exactly one of them.
+
+        The largest has at most one unit, with `whole_objects` one object, more than the smallest. If there are fewer
+        units than shares, some are empty: make the plan with a smaller `unit_bytes` or `unit_objects`.
+
+        Args:
+            n: how many.
+            whole_objects: whether the slices of an object stay in one share. A run with a ledger needs that, since it
+                settles whole objects.
+
+        Raises:
+            ValueError: `n` is less than 1.
+        """
+        if n < 1:
+            raise ValueError(f"a plan is divided into at least 1 share, got {n}")
+        groups = self._groups_of_units() if whole_objects else [[unit] for unit in self.units]
+        divided = divide_evenly([sum(unit.bytes for unit in group) for group in groups], n)
+        return [
+            attrs.evolve(
+                self,
+                units=tuple(unit for place in places for unit in groups[place]),
+                empty=self.empty[number::n],
+            )
+            for number, places in enumerate(divided)
+        ]
+
+    def _groups_of_units(self) -> list[list[ReadUnit]]:
+        """The units, those with slices of one object together."""
+        groups: dict[tuple[str, ...] | int, list[ReadUnit]] = {}
+        for number, unit in enumerate(self.units):
+            first = unit.slices[0]
+            groups.setdefault(number if first.is_whole else (first.key, first.etag), []).append(unit)
+        return list(groups.values())
+
+    def __repr__(self) -> str:
+        return (
+            f"<ReadPlan {self.bucket}/{self.pattern}: {self.objects:,} objects, {len(self.units):,} units, "
+            f"{self.bytes:,} bytes>"
+        )
+
+    def _repr_html_(self) -> str:
+        fields = {
+            "bucket": self.bucket,
+            "pattern": self.pattern,
+            "objects": self.objects,
+            "of them empty": len(self.empty),
+            "units": len(self.units),
+            "bytes": self.bytes,
+            "largest unit": max((unit.bytes for unit in self.units), default=0),
+        }
+        return html_fields("ReadPlan", fields)
+
+
+def divide_objects(
+    objects: Iterable[StoredObject], *, unit_bytes: int, unit_objects: int
+) -> Iterator[ReadUnit | StoredObject]:
+    """Units of small objects, as `group_small` makes them, and the others as they are: large ones, and empty ones."""
+    others: list[StoredObject] = []
+
+    def small() -> Iterator[StoredObject]:
+        for stored in objects:
+            if 0 < stored.size <= unit_bytes:
+                yield stored
+            else:
+                others.append(stored)
+
+    for unit in group_small(small(), unit_bytes=unit_bytes, unit_objects=unit_objects):
+        yield unit
+        yield from others
+        others.clear()
+    yield from others
 
 
 def group_small(objects: Iterable[StoredObject], *, unit_bytes: int, unit_objects: int) -> Iterator[ReadUnit]:

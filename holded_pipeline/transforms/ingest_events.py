@@ -16,6 +16,7 @@ from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.reading.envelopes import Envelope
 from holded_pipeline.rejected.error_budget import MaxRejected
 from holded_pipeline.runs.ledger import Ledger
+from holded_pipeline.runs.read_planner import OnEmpty
 from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.schemas.subjects import Subject
 from holded_pipeline.store.minio import MinIO
@@ -24,7 +25,6 @@ from holded_pipeline.transforms.enrich import Enrich
 from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.settle_objects import SettleObjects
 from holded_pipeline.transforms.validate_schema import ValidateSchema
-from holded_pipeline.transforms.workers.plan_reads import OnEmpty
 from holded_pipeline.transforms.write_minio import WriteMinIO
 from holded_pipeline.transforms.write_postgres import WritePostgres
 from holded_pipeline.transforms.write_rejected import WriteRejected

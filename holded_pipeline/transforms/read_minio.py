@@ -11,21 +11,21 @@ from holded_pipeline.model.timestamp_rules import Timestamps
 from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
 from holded_pipeline.reading.envelopes import Envelope
-from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
 from holded_pipeline.reading.layout import Layout
 from holded_pipeline.reading.records import RecordReader, describe_envelope
 from holded_pipeline.reading.records_path import RecordsPath
 from holded_pipeline.runs.ledger import Ledger
+from holded_pipeline.runs.plan_checks import require_fitting_plan
+from holded_pipeline.runs.read_planner import UNIT_BYTES, UNIT_OBJECTS, OnEmpty, ReadPlanner, require_choice
 from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_names import normalize_pattern
-from holded_pipeline.store.read_plan import ReadUnit, StoredObject
+from holded_pipeline.store.read_plan import ReadPlan
 from holded_pipeline.transforms.beam.accounted import READ, ReadPrefix, remember_counts, remember_prefix
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.recorded_runs import record_run
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.beam.unread_outputs import require_settled
-from holded_pipeline.transforms.workers.plan_reads import EMPTY, LARGE, ListObjects, NewOnly, OnEmpty, SplitLarge
+from holded_pipeline.transforms.workers.plan_reads import NewOnly, plan_reads
 from holded_pipeline.transforms.workers.read_units import READ_OBJECTS, ReadUnits, RejectedObjects
 
 
@@ -39,6 +39,8 @@ class ReadMinIO(RejectingTransform[Event]):
     Args:
         lake: the store and its bucket.
         pattern: a key prefix such as `raw/`, or a glob: `*` and `?` stay within one level, `**` does not.
+        units: instead of `pattern`, a plan that `hp.plan` made, or a share of it: just its units are read, without a
+            listing. What says how to plan (`on_empty`, `unit_bytes`, `unit_objects`, `manifest`) was given to `plan`.
         envelope: how a JSON document becomes an event: `holded`, `flat`, `event` (what `WriteMinIO` wrote), the
             name of one that a plugin registered, or a function `(document, source) -> Event`.
         layout: `lines` (a record a line) or `values` (JSON values over any number of lines) if it is known; None finds
@@ -95,16 +97,17 @@ class ReadMinIO(RejectingTransform[Event]):
     def __init__(
         self,
         lake: MinIO,
-        pattern: str,
+        pattern: str | None = None,
         *,
+        units: ReadPlan | None = None,
         envelope: str | Envelope = "holded",
         layout: Layout | None = None,
         records: str | None = None,
         on_empty: OnEmpty = "warn",
         on_vanished: Literal["fail", "reject"] = "fail",
         on_unreadable: Literal["fail", "reject"] = "fail",
-        unit_bytes: int = 16 << 20,
-        unit_objects: int = 500,
+        unit_bytes: int = UNIT_BYTES,
+        unit_objects: int = UNIT_OBJECTS,
         max_record_bytes: int = 16 << 20,
         max_depth: int = 100,
         timestamps: Timestamps | None = None,
@@ -113,34 +116,34 @@ class ReadMinIO(RejectingTransform[Event]):
         registry: PluginRegistry | None = None,
     ) -> None:
         super().__init__()
-        for name, choice in (("on_vanished", on_vanished), ("on_unreadable", on_unreadable)):
-            if choice not in ("fail", "reject"):
-                raise ValueError(f'{name} must be "fail" or "reject", got {choice!r}')
-        if on_empty not in ("warn", "fail", "ignore"):
-            raise ValueError(f'on_empty must be "warn", "fail" or "ignore", got {on_empty!r}')
-        if layout not in (None, "lines", "values"):
-            raise ValueError(f'layout must be "lines", "values" or None, got {layout!r}')
-        for name, value in (("unit_bytes", unit_bytes), ("unit_objects", unit_objects)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+        require_choice("on_vanished", on_vanished, "fail", "reject")
+        require_choice("on_unreadable", on_unreadable, "fail", "reject")
+        require_choice("layout", layout, "lines", "values", None)
+        if (pattern is None) == (units is None):
+            raise ValueError("ReadMinIO takes a prefix or pattern, or units=hp.plan(...), and not both")
         self._lake = lake
-        self._pattern = normalize_pattern(pattern)
-        glob_regex(self._pattern)  # raises for a wrong set
         self._layout = layout
         self._records = None if records is None else RecordsPath.parse(records)
-        self._on_empty: OnEmpty = on_empty
+        self._new_only = new_only
+        has_path = self._records is not None
+        self._planned = (
+            require_fitting_plan(units, lake, layout=layout, has_records_path=has_path, ledger=new_only)
+            if pattern is None
+            else ReadPlanner(
+                lake=lake,
+                pattern=pattern,
+                layout=layout,
+                has_records_path=has_path,
+                on_empty=on_empty,
+                unit_bytes=unit_bytes,
+                unit_objects=unit_objects,
+                manifest=manifest,
+                ledger=new_only,
+            )
+        )
         choices: dict[Literal["vanished", "unreadable"], str] = {"vanished": on_vanished, "unreadable": on_unreadable}
         self._rejected_objects: RejectedObjects = frozenset(what for what in choices if choices[what] == "reject")
-        self._unit_bytes = unit_bytes
-        self._unit_objects = unit_objects
         self._envelope = envelope
-        self._new_only = new_only
-        self._manifest = manifest
-        if manifest and (glob_prefix(self._pattern) != self._pattern or (new_only and new_only.keys_grow)):
-            raise ValueError(
-                "with manifest=True the pattern is the prefix that WriteMinIO was given, without wildcards, and a "
-                "ledger has no keys_grow: manifests are in no order"
-            )
         resolved = (registry or default_registry()).envelope(envelope)
         self._reader = RecordReader(
             resolved,
@@ -155,29 +158,7 @@ class ReadMinIO(RejectingTransform[Event]):
         check_picklable(self._reader, describe_envelope(self._envelope))
         run_id, step = run_id_of(pipeline.pipeline), step_of(pipeline.pipeline)
         new_only = NewOnly(self._new_only, run_id) if self._new_only else None
-        list_objects = ListObjects(
-            self._lake,
-            self._unit_bytes,
-            self._unit_objects,
-            on_empty=self._on_empty,
-            new_only=new_only,
-            manifest=self._manifest,
-        )
-        listed = (
-            pipeline
-            | "NamePattern" >> beam.Create([self._pattern])
-            | "ListObjects" >> beam.ParDo(list_objects).with_outputs(LARGE, EMPTY, main="units")
-        )
-        listed[EMPTY].element_type = ObjectCount
-        listed.units.element_type = ReadUnit
-        listed[LARGE].element_type = StoredObject
-        # A document with its records must not be cut.
-        split_large = SplitLarge(self._lake, self._unit_bytes, "values" if self._records else self._layout)
-        split = (
-            listed[LARGE]
-            | "SpreadLarge" >> beam.Reshuffle()
-            | "SplitLarge" >> beam.ParDo(split_large).with_output_types(ReadUnit)
-        )
+        planned, empty = plan_reads(pipeline, self._planned, new_only)
         read_units = ReadUnits(
             self._lake,
             self._reader,
@@ -188,8 +169,7 @@ class ReadMinIO(RejectingTransform[Event]):
             records=self._records,
         )
         outputs = (
-            (listed.units, split)
-            | "JoinPlan" >> beam.Flatten()
+            planned
             | "SpreadPlan" >> beam.Reshuffle()
             | "ReadUnits" >> beam.ParDo(read_units).with_outputs(REJECTED, READ_OBJECTS, main=PASSED)
         )
@@ -197,9 +177,9 @@ class ReadMinIO(RejectingTransform[Event]):
         if self._new_only is not None:
             ledger = self._new_only.db.url, self._new_only.name
             place = self._lake.endpoint, self._lake.bucket
-            remember_prefix(outputs[READ_OBJECTS], ReadPrefix(step, ledger, place, self._pattern))
+            remember_prefix(outputs[READ_OBJECTS], ReadPrefix(step, ledger, place, self._planned.pattern))
             remember_counts(READ, ledger, outputs[READ_OBJECTS])
-            remember_counts(READ, ledger, listed[EMPTY])
+            remember_counts(READ, ledger, empty)
             creates_tables = self._new_only.migrate
             record_run(pipeline.pipeline, self._new_only.db, self._new_only.name, creates_tables=creates_tables)
             require_settled(outputs[READ_OBJECTS], self._new_only.name)

@@ -1,40 +1,26 @@
-"""From a key pattern to read units: listing the objects, and splitting the large ones."""
+"""From a key pattern, or from a plan, to the read units of a run."""
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Iterable, Iterator
-from functools import partial
-from itertools import chain, pairwise
-from typing import Any, Final, Literal
+from collections.abc import Iterator
+from typing import Any, Final
 
 import apache_beam as beam
 import attrs
 
-from holded_pipeline.model.errors import ConfigurationError, ObjectUnreadableError, ObjectVanishedError
 from holded_pipeline.model.object_counts import ObjectCount
-from holded_pipeline.reading.key_patterns import glob_prefix, glob_regex
-from holded_pipeline.reading.layout import SNIFF_BYTES, Layout, sniff_layout
 from holded_pipeline.runs.ledger import Ledger
-from holded_pipeline.runs.new_objects import NewObjects
 from holded_pipeline.runs.progress import PLANNED_UNITS
+from holded_pipeline.runs.read_planner import ReadPlanner
+from holded_pipeline.runs.settled_objects import PAGE, SettledObjects
 from holded_pipeline.runs.settlement import RunSettlement
-from holded_pipeline.store.compression import is_text, without_compression_ending
-from holded_pipeline.store.manifest_objects import manifest_objects
-from holded_pipeline.store.minio import MinIO
-from holded_pipeline.store.object_names import is_manifest
-from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, group_small, split_lines
+from holded_pipeline.store.planned_objects import keep_objects
+from holded_pipeline.store.read_plan import ReadPlan, ReadUnit, StoredObject
 from holded_pipeline.transforms.beam.live_counts import count_live
 from holded_pipeline.transforms.beam.store_access import StoreDoFn
 
-_logger = logging.getLogger("holded_pipeline")
-
-OnEmpty = Literal["warn", "fail", "ignore"]
-"""What happens if no object matches a pattern."""
-
 EMPTY: Final = "empty"
-"""The output of `ListObjects` with an `ObjectCount` for each new object without a byte, for a ledger."""
+"""The output with an `ObjectCount` for each new object without a byte, for a ledger."""
 
 LARGE: Final = "large"
 """The output of `ListObjects` for objects that may be worth splitting."""
@@ -47,129 +33,107 @@ class NewOnly:
     ledger: Ledger
     run_id: str
 
+    def begin(self) -> None:
+        """Creates the ledger's tables, and forgets what an attempt of the run wrote down that died."""
+        self.ledger.create_tables()
+        RunSettlement(self.ledger.db, self.ledger.name, self.run_id).begin()
+
 
 class ListObjects(StoreDoFn):
-    """A key pattern to read units; objects above `unit_bytes` go to the output `LARGE`.
+    """Whatever it is given, it lists: read units; objects above `unit_bytes` go to the output `LARGE`.
 
     With a ledger, without the objects that are settled in it; with `manifest`, those that manifests name.
     """
 
-    def __init__(
-        self,
-        lake: MinIO,
-        unit_bytes: int,
-        unit_objects: int,
-        *,
-        on_empty: OnEmpty,
-        new_only: NewOnly | None = None,
-        manifest: bool = False,
-    ) -> None:
-        super().__init__(lake)
-        self._manifest = manifest
+    def __init__(self, planner: ReadPlanner, new_only: NewOnly | None = None) -> None:
+        super().__init__(planner.lake)
+        self._planner = planner
         self._new_only = new_only
-        self._on_empty = on_empty
-        self._unit_bytes = unit_bytes
-        self._unit_objects = unit_objects
 
-    def process(self, pattern: str) -> Iterator[Any]:
-        large: list[StoredObject] = []
-        empty: list[StoredObject] = []
-        small = self._small_objects(pattern, large, empty)
-        units = group_small(small, unit_bytes=self._unit_bytes, unit_objects=self._unit_objects)
-        for unit in units:
-            count_live(PLANNED_UNITS)
-            yield unit
-            while large:
-                yield beam.pvalue.TaggedOutput(LARGE, large.pop())
-        for stored in large:
-            yield beam.pvalue.TaggedOutput(LARGE, stored)
-        for stored in empty:
-            count = ObjectCount(self._lake.bucket, stored.key, stored.etag, 0)
-            yield beam.pvalue.TaggedOutput(EMPTY, count)
-
-    def _small_objects(
-        self, pattern: str, large: list[StoredObject], empty: list[StoredObject]
-    ) -> Iterator[StoredObject]:
-        for stored in self._matching(pattern) if self._new_only is None else self._new(pattern, self._new_only):
-            if stored.size > self._unit_bytes:
-                large.append(stored)
-            elif stored.size:
-                yield stored
+    def process(self, _: object) -> Iterator[Any]:
+        if self._new_only is not None:
+            self._new_only.begin()
+        for found in self._planner.list_units(self._store):
+            if isinstance(found, ReadUnit):
+                count_live(PLANNED_UNITS)
+                yield found
+            elif found.size:
+                yield beam.pvalue.TaggedOutput(LARGE, found)
             elif self._new_only is not None:
-                empty.append(stored)
-
-    def _matching(self, pattern: str, start_after: str = "") -> Iterator[StoredObject]:
-        matches = re.compile(glob_regex(pattern)).match
-        found_any = False
-        if self._manifest:
-            listed = manifest_objects(self._store, self._lake.bucket, pattern)
-        else:
-            listed = self._store.objects(glob_prefix(pattern), start_after=start_after)
-        for stored in listed:
-            if matches(stored.key) and not is_manifest(stored.key):
-                found_any = True
-                yield stored
-        if not found_any and not start_after and self._on_empty != "ignore":
-            self._report_empty(pattern)
-
-    def _new(self, pattern: str, new_only: NewOnly) -> Iterator[StoredObject]:
-        ledger = new_only.ledger
-        ledger.create_tables()
-        RunSettlement(ledger.db, ledger.name, new_only.run_id).begin()
-        new_objects = NewObjects(ledger, self._lake.bucket, pattern)
-        yield from new_objects.find(partial(self._matching, pattern))
-        _logger.info(
-            "listed %d objects of %s for %r, of which %d are new to the ledger %r",
-            new_objects.listed,
-            self._lake.bucket,
-            pattern,
-            new_objects.new,
-            ledger.name,
-        )
-
-    def _report_empty(self, pattern: str) -> None:
-        found = f"is in a manifest below {pattern!r}" if self._manifest else f"matches {pattern!r}"
-        message = f"no object of {self._lake.bucket} {found}, so nothing is read"
-        if self._on_empty == "fail":
-            raise ConfigurationError(f'{message}; check the bucket, prefix or pattern, or pass on_empty="warn"')
-        _logger.warning("%s; check the bucket, prefix or pattern", message)
+                yield _empty_object(self._lake.bucket, found)
 
 
 class SplitLarge(StoreDoFn):
     """A large object to slices if it is a plain line file, to one unit otherwise."""
 
-    def __init__(self, lake: MinIO, unit_bytes: int, layout: Layout | None = None) -> None:
-        super().__init__(lake)
-        self._layout = layout
-        self._unit_bytes = unit_bytes
+    def __init__(self, planner: ReadPlanner) -> None:
+        super().__init__(planner.lake)
+        self._planner = planner
 
     def process(self, stored: StoredObject) -> Iterator[ReadUnit]:
-        whole = Slice(stored.key, stored.etag, stored.size)
-        try:
-            is_split = self._is_plain_lines(stored)
-        except (ObjectVanishedError, ObjectUnreadableError):
-            is_split = False  # ReadUnits meets it again, and decides
-        for unit in self._slices(stored, whole) if is_split else [ReadUnit((whole,))]:
+        for unit in self._planner.split(self._store, stored):
             count_live(PLANNED_UNITS)
             yield unit
 
-    def _is_plain_lines(self, stored: StoredObject) -> bool:
-        heads = self._head_chunks(stored)
-        first = next(heads)
-        key = without_compression_ending(stored.key)
-        if self._layout is not None or not is_text(first):
-            return self._layout == "lines" and is_text(first)
-        return sniff_layout(chain([first], heads), key)[0] == "lines"
 
-    def _head_chunks(self, stored: StoredObject) -> Iterator[bytes]:
-        """The object's first bytes, read as they are asked for: most layouts show in the first 64 KiB."""
-        for start, end in pairwise((0, *SNIFF_BYTES)):
-            if start < stored.size:
-                yield self._store.read(Slice(stored.key, stored.etag, stored.size, start, min(end, stored.size)))
+class TakeUnits(beam.DoFn):
+    """Whatever it is given, it gives the units of a plan.
 
-    def _slices(self, stored: StoredObject, whole: Slice) -> Iterable[ReadUnit]:
-        try:
-            # A list, so that an object which vanishes in the middle is not read in half of its slices.
-            return list(split_lines(stored, self._store.stream(whole), unit_bytes=self._unit_bytes))
-        except (ObjectVanishedError, ObjectUnreadableError):
-            return [ReadUnit((whole,))]
+    With a ledger, without the objects that were settled in it since the plan was made.
+    """
+
+    def __init__(self, plan: ReadPlan, new_only: NewOnly | None = None) -> None:
+        self._plan = plan
+        self._new_only = new_only
+
+    def process(self, _: object) -> Iterator[Any]:
+        plan = self._plan
+        if self._new_only is not None:
+            self._new_only.begin()
+            plan = _without_settled(plan, self._new_only.ledger)
+            for stored in plan.empty:
+                yield _empty_object(plan.bucket, stored)
+        for unit in plan.units:
+            count_live(PLANNED_UNITS)
+            yield unit
+
+
+def _without_settled(plan: ReadPlan, ledger: Ledger) -> ReadPlan:
+    settled = SettledObjects(ledger.db, ledger.name, plan.bucket)
+    try:
+        return keep_objects(plan, settled.new_of, at_once=PAGE)
+    finally:
+        settled.close()
+
+
+def _empty_object(bucket: str, stored: StoredObject) -> beam.pvalue.TaggedOutput:
+    return beam.pvalue.TaggedOutput(EMPTY, ObjectCount(bucket, stored.key, stored.etag, 0))
+
+
+def plan_reads(
+    pipeline: beam.pvalue.PBegin, planned: ReadPlanner | ReadPlan, new_only: NewOnly | None
+) -> tuple[beam.PCollection, beam.PCollection]:
+    """The read units, and an `ObjectCount` for each empty object if there is a ledger."""
+    if isinstance(planned, ReadPlan):
+        taken = (
+            pipeline
+            | "Start" >> beam.Impulse()
+            | "TakeUnits" >> beam.ParDo(TakeUnits(planned, new_only)).with_outputs(EMPTY, main="units")
+        )
+        taken[EMPTY].element_type = ObjectCount
+        taken.units.element_type = ReadUnit
+        return taken.units, taken[EMPTY]
+    listed = (
+        pipeline
+        | "NamePattern" >> beam.Create([planned.pattern])
+        | "ListObjects" >> beam.ParDo(ListObjects(planned, new_only)).with_outputs(LARGE, EMPTY, main="units")
+    )
+    listed[EMPTY].element_type = ObjectCount
+    listed.units.element_type = ReadUnit
+    listed[LARGE].element_type = StoredObject
+    split = (
+        listed[LARGE]
+        | "SpreadLarge" >> beam.Reshuffle()
+        | "SplitLarge" >> beam.ParDo(SplitLarge(planned)).with_output_types(ReadUnit)
+    )
+    return (listed.units, split) | "JoinPlan" >> beam.Flatten(), listed[EMPTY]
