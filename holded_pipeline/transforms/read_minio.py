@@ -24,6 +24,7 @@ from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingT
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.recorded_runs import record_run
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+from holded_pipeline.transforms.beam.share_of_run import attempt_of, require_fitting_share
 from holded_pipeline.transforms.beam.unread_outputs import require_settled
 from holded_pipeline.transforms.workers.plan_reads import NewOnly, plan_reads
 from holded_pipeline.transforms.workers.read_units import READ_OBJECTS, ReadUnits, RejectedObjects
@@ -157,7 +158,9 @@ class ReadMinIO(RejectingTransform[Event]):
         """Lists, plans, shuffles the plan, reads."""
         check_picklable(self._reader, describe_envelope(self._envelope))
         run_id, step = run_id_of(pipeline.pipeline), step_of(pipeline.pipeline)
-        new_only = NewOnly(self._new_only, run_id) if self._new_only else None
+        if self._new_only is not None:
+            require_fitting_share(pipeline.pipeline, self._planned)
+        new_only = NewOnly(self._new_only, run_id, attempt_of(pipeline.pipeline)) if self._new_only else None
         planned, empty = plan_reads(pipeline, self._planned, new_only)
         read_units = ReadUnits(
             self._lake,

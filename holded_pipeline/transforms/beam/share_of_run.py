@@ -10,9 +10,11 @@ import apache_beam as beam
 import attrs
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.runs.manifests import ManifestPlace
 from holded_pipeline.runs.share_results import ShareAttempt
+from holded_pipeline.store.read_plan import ReadPlan
 from holded_pipeline.transforms.beam.run_id import RunOptions
 
 
@@ -45,6 +47,25 @@ def attempt_of(pipeline: beam.Pipeline) -> ShareAttempt | None:
         return None
     share, _, token = str(text).partition(".")
     return ShareAttempt(str(options.view_as(RunOptions).run_id), int(share), token)
+
+
+def require_fitting_share(pipeline: beam.Pipeline, planned: object) -> None:
+    """Checks that a share, and nothing else, reads with a ledger what `run_shares` gave it.
+
+    Raises:
+        ConfigurationError: a share reads something else, or a pipeline that is no share would settle a part of a run.
+    """
+    is_given = isinstance(planned, ReadPlan) and planned.is_settled_with_others
+    if attempt_of(pipeline) is not None and not is_given:
+        raise ConfigurationError(
+            "every share of the run would read the same with the ledger: let the function read "
+            "hp.ReadMinIO(lake, units=share, new_only=ledger), with the share that it is given"
+        )
+    if is_given and attempt_of(pipeline) is None:
+        raise ConfigurationError(
+            "the share is of a run that is settled as a whole, so no other pipeline may settle it; apply the "
+            "transforms to the pipeline that the function is given, or divide the plan by hp.plan(...).shares(n)"
+        )
 
 
 @attrs.frozen

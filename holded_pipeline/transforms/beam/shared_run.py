@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Self
 
+import attrs
 from apache_beam.internal import pickler
 
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.runs.ledger import Ledger
-from holded_pipeline.runs.progress import PLANNED_UNITS
+from holded_pipeline.runs.progress import PLANNED_UNITS, READ_UNITS
 from holded_pipeline.runs.run_report import RunReport
 from holded_pipeline.runs.share_results import (
     ShareFailure,
@@ -72,7 +73,11 @@ class SharedRun:
         self._ledger = ledger
         self._results: dict[int, ShareResult] = {}
         self._live: dict[int, Mapping[str, int]] = {}
-        parts = [part for part in plan.shares(shares) if part.units or part.empty]
+        parts = [
+            attrs.evolve(part, is_settled_with_others=ledger is not None)
+            for part in plan.shares(shares)
+            if part.units or part.empty
+        ]
         pickled = pickler.dumps(build)
         names = None if ledger is None else (ledger.db.url, ledger.name)
         self.tasks = tuple(
@@ -125,7 +130,7 @@ class SharedRun:
         share = outcome.attempt.share
         if not self.is_done(share):
             self._results[share] = outcome
-            self.see_counts(share, outcome.counts)
+            self.see_counts(share, {**outcome.counts, READ_UNITS: len(self.tasks[share].plan.units)})
             check_budgets(self._results.values(), is_complete=False)
 
     def finish(self) -> RunReport:

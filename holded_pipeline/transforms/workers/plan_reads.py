@@ -14,6 +14,7 @@ from holded_pipeline.runs.progress import PLANNED_UNITS
 from holded_pipeline.runs.read_planner import ReadPlanner
 from holded_pipeline.runs.settled_objects import PAGE, SettledObjects
 from holded_pipeline.runs.settlement import RunSettlement
+from holded_pipeline.runs.share_results import ShareAttempt
 from holded_pipeline.store.planned_objects import keep_objects
 from holded_pipeline.store.read_plan import ReadPlan, ReadUnit, StoredObject
 from holded_pipeline.transforms.beam.live_counts import count_live
@@ -28,13 +29,19 @@ LARGE: Final = "large"
 
 @attrs.frozen
 class NewOnly:
-    """A ledger whose settled objects are left out, and the run that reads the others."""
+    """A ledger whose settled objects are left out, and the run, or the share of it, that reads the others."""
 
     ledger: Ledger
     run_id: str
+    attempt: ShareAttempt | None = None
 
     def begin(self) -> None:
-        """Creates the ledger's tables, and forgets what an attempt of the run wrote down that died."""
+        """Creates the ledger's tables, and forgets what an attempt of the run wrote down that died.
+
+        Of a share, whoever placed the shares has done so.
+        """
+        if self.attempt is not None:
+            return
         self.ledger.create_tables()
         RunSettlement(self.ledger.db, self.ledger.name, self.run_id).begin()
 
