@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,18 @@ class Once:
         if self.how == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         raise hp.TransientError("PostgreSQL did not answer")
+
+
+@attrs.frozen
+class Hold:
+    """Makes a file when a batch is committed, and then waits."""
+
+    marker: Path
+    seconds: float
+
+    def __call__(self) -> None:
+        self.marker.touch()
+        time.sleep(self.seconds)
 
 
 class CallAt(beam.DoFn):

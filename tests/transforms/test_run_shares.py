@@ -82,9 +82,9 @@ def test_without_a_retry_an_outage_fails_the_run_and_settles_nothing(flow, lake,
         run_flow(failing, retries=0, run_id="r1")
     assert "of 3 of the run r1" in raised.value.__notes__[0]
     assert rows_of(db, "SELECT count(*) FROM pipeline_settled_objects") == [(0,)]
-    assert [(each.state, each.error) for each in hp.runs(db)] == [
-        ("failed", "TransientError: PostgreSQL did not answer")
-    ]
+    (record,) = hp.runs(db)
+    assert record.state == "failed"
+    assert record.error.startswith("TransientError: PostgreSQL did not answer")
     # The same run again, as a job that is started again with its id: what the first attempt committed is counted.
     assert figures(run_flow(flow, run_id="r1")) == ALL
 

@@ -74,9 +74,7 @@ class SharedRun:
         self._results: dict[int, ShareResult] = {}
         self._live: dict[int, Mapping[str, int]] = {}
         parts = [
-            attrs.evolve(part, is_settled_with_others=True)
-            for part in plan.shares(shares)
-            if part.units or part.empty
+            attrs.evolve(part, is_settled_with_others=True) for part in plan.shares(shares) if part.units or part.empty
         ]
         pickled = pickler.dumps(build)
         names = None if ledger is None else (ledger.db.url, ledger.name)
