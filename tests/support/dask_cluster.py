@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,14 @@ _SUPPORT = Path(__file__).parent
 class DaskCluster:
     """Processes of Dask; each can be killed, and others started."""
 
-    def __init__(self, folder: Path, allowed_failures: int = 2) -> None:
+    def __init__(self, folder: Path, allowed_failures: int = 2, host: str = "127.0.0.1", **settings: str) -> None:
         self._folder = folder
-        self._settings = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures)}
+        self._host = host
+        self._settings = {
+            "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures),
+            "DASK_TEMPORARY_DIRECTORY": str(folder),
+            **settings,
+        }
         self._number = 0
         self.workers: list[subprocess.Popen[bytes]] = []
         self.start_scheduler()
@@ -31,13 +36,15 @@ class DaskCluster:
     def start_scheduler(self) -> None:
         """Starts a scheduler; workers that are started later belong to it."""
         self._file = self._folder / f"scheduler-{self._next()}.json"
-        self.scheduler = self._start("dask_scheduler", "--scheduler-file", str(self._file), "--port", "0")
+        self.scheduler = self._start("dask_scheduler", self._host, "--scheduler-file", str(self._file), "--port", "0")
 
-    def start_workers(self, number: int) -> None:
-        """Starts workers, which load this library before they say that they are there."""
+    def start_workers(self, number: int, *, host: str = "", command: Sequence[str] = (), **environment: str) -> None:
+        """Starts workers, by a command if there is one, which load this library before they say that they are there."""
         for _ in range(number):
             arguments = ["--scheduler-file", str(self._file), "--nthreads", "1", "--no-nanny"]
-            self.workers.append(self._start("dask_worker", *arguments, "--preload", "holded_pipeline"))
+            arguments += ["--preload", "holded_pipeline"]
+            started = self._start("dask_worker", host or self._host, *arguments, command=command, **environment)
+            self.workers.append(started)
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Client]:
@@ -65,11 +72,24 @@ class DaskCluster:
         self._number += 1
         return self._number
 
-    def _start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", f"distributed.cli.{program}", "--host", "127.0.0.1", "--no-dashboard"]
-        environment = os.environ | self._settings | {"PYTHONPATH": str(_SUPPORT)}
+    def _start(
+        self, program: str, host: str, *arguments: str, command: Sequence[str] = (), **environment: str
+    ) -> subprocess.Popen[bytes]:
+        whole = [
+            *command,
+            sys.executable,
+            "-m",
+            f"distributed.cli.{program}",
+            "--no-dashboard",
+            "--host",
+            host,
+            *arguments,
+        ]
+        settings = os.environ | self._settings | {"PYTHONPATH": str(_SUPPORT)} | environment
         with (self._folder / f"{program}-{self._next()}.log").open("wb") as log:
-            return subprocess.Popen([*command, *arguments], stdout=log, stderr=log, env=environment, cwd=self._folder)
+            return subprocess.Popen(
+                [*command, *module, *arguments], stdout=log, stderr=log, env=settings, cwd=self._folder
+            )
 
 
 def wait_until(condition: Any, seconds: float = 120) -> None:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from holded_pipeline.model.errors import HoldedPipelineError
+from holded_pipeline.model.errors import TransientError
 
 _given_up = threading.Event()
-
-
-class ShareGivenUpError(HoldedPipelineError):
-    """Whoever placed this share wants it no more: the run failed, or another worker has it. Nothing is lost."""
 
 
 def expect_share() -> None:
@@ -27,7 +23,7 @@ def require_wanted() -> None:
     """Raises if the share that runs in this process is not wanted any more.
 
     Raises:
-        ShareGivenUpError: it is not.
+        TransientError: it is not: the run failed, or another worker has the share.
     """
     if _given_up.is_set():
-        raise ShareGivenUpError("nobody waits for this share any more, so it ends here; what it stored is kept")
+        raise TransientError("nobody waits for this share any more, so it ends here; what it stored is kept")

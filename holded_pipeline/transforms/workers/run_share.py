@@ -17,7 +17,7 @@ from holded_pipeline.runs.share_results import ShareAccounts, ShareAttempt, Shar
 from holded_pipeline.store.read_plan import ReadPlan
 from holded_pipeline.transforms.beam.accounted import LedgerName, ledgers_read
 from holded_pipeline.transforms.beam.collected import Collected, collecting
-from holded_pipeline.transforms.beam.given_up import ShareGivenUpError, expect_share
+from holded_pipeline.transforms.beam.given_up import expect_share
 from holded_pipeline.transforms.beam.live_counts import LiveCounts
 from holded_pipeline.transforms.beam.share_of_run import new_attempt, options_of_attempt, settling_of
 from holded_pipeline.transforms.run import run
@@ -79,7 +79,7 @@ def run_share(task: ShareTask, *, beat: Beat | None = None) -> ShareOutcome:
                 return _run(task, attempt, collected)
         except Exception as error:  # noqa: BLE001  it is raised again by whoever placed the share
             _logger.warning("%s failed: %s", task, error)
-            return ShareFailure(attempt, _picklable(error), isinstance(error, TransientError | ShareGivenUpError))
+            return ShareFailure(attempt, _picklable(error), isinstance(error, TransientError))
 
 
 def _run(task: ShareTask, attempt: ShareAttempt, collected: Collected) -> ShareResult:
