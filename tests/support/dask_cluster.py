@@ -75,21 +75,11 @@ class DaskCluster:
     def _start(
         self, program: str, host: str, *arguments: str, command: Sequence[str] = (), **environment: str
     ) -> subprocess.Popen[bytes]:
-        whole = [
-            *command,
-            sys.executable,
-            "-m",
-            f"distributed.cli.{program}",
-            "--no-dashboard",
-            "--host",
-            host,
-            *arguments,
-        ]
+        module = [sys.executable, "-m", f"distributed.cli.{program}", "--no-dashboard", "--host", host]
+        command = [*command, *module, *arguments]
         settings = os.environ | self._settings | {"PYTHONPATH": str(_SUPPORT)} | environment
         with (self._folder / f"{program}-{self._next()}.log").open("wb") as log:
-            return subprocess.Popen(
-                [*command, *module, *arguments], stdout=log, stderr=log, env=settings, cwd=self._folder
-            )
+            return subprocess.Popen(command, stdout=log, stderr=log, env=settings, cwd=self._folder)
 
 
 def wait_until(condition: Any, seconds: float = 120) -> None:
