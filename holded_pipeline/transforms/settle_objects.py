@@ -10,7 +10,6 @@ import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindows
 
 from holded_pipeline.model.errors import ConfigurationError
-from holded_pipeline.model.object_counts import ObjectCount, ObjectVersion
 from holded_pipeline.model.values import Outcome
 from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.runs.manifests import ManifestPlace
@@ -19,11 +18,8 @@ from holded_pipeline.runs.object_accounts import (
     DEAD_LETTERS_AT,
     DROPPED_AT,
     FIRST_SINK_AT,
-    NOWHERE,
     READ_AT,
-    Counts,
     add_counts,
-    is_read,
 )
 from holded_pipeline.runs.settlement import RunSettlement, Settlement, StoredOutput
 from holded_pipeline.runs.share_results import sink_name
@@ -41,7 +37,14 @@ from holded_pipeline.transforms.beam.accounted import (
 )
 from holded_pipeline.transforms.beam.run_id import run_id_of
 from holded_pipeline.transforms.beam.share_of_run import Settling, attempt_of, remember_settling
-from holded_pipeline.transforms.workers.load_rows import LoadReceipt
+from holded_pipeline.transforms.workers.counts_by_object import (
+    AddAll,
+    by_object,
+    counted_at,
+    objects_at,
+    read_at,
+    received_at,
+)
 from holded_pipeline.transforms.workers.settle import (
     Accounts,
     AccountsOfRun,
@@ -104,17 +107,17 @@ class SettleObjects(beam.PTransform):
         size = FIRST_SINK_AT + COUNTS_PER_SINK * len(sinks)
         dropped = counts_of(pipeline, DROPPED)
         entries = [
-            *_by_object(read, "Read", partial(_read_at, READ_AT, size)),
-            *_by_object(dropped, "Dropped", partial(_counted_at, DROPPED_AT, size)),
-            *_by_object([part for part, _ in dead_letters], "Rejected", partial(_objects_at, DEAD_LETTERS_AT, size)),
+            *by_object(read, "Read", partial(read_at, READ_AT, size)),
+            *by_object(dropped, "Dropped", partial(counted_at, DROPPED_AT, size)),
+            *by_object([part for part, _ in dead_letters], "Rejected", partial(objects_at, DEAD_LETTERS_AT, size)),
         ]
         for number, parts in enumerate(sinks):
             place = FIRST_SINK_AT + COUNTS_PER_SINK * number
-            entries += _by_object([part for part, _ in parts], f"Sink{number}", partial(_received_at, place, size))
+            entries += by_object([part for part, _ in parts], f"Sink{number}", partial(received_at, place, size))
         accounts_go_to = self._accounts(pipeline, sinks)
-        by_object = entries | "JoinCounts" >> beam.Flatten() | "AddCounts" >> beam.CombinePerKey(add_counts)
-        sums = by_object | "AddAll" >> beam.CombineGlobally(_AddAll())
-        accounts = by_object | "RecordAccounts" >> beam.ParDo(
+        summed = entries | "JoinCounts" >> beam.Flatten() | "AddCounts" >> beam.CombinePerKey(add_counts)
+        sums = summed | "AddAll" >> beam.CombineGlobally(AddAll())
+        accounts = summed | "RecordAccounts" >> beam.ParDo(
             RecordAccounts(accounts_go_to), beam.pvalue.AsSingleton(sums)
         ).with_output_types(int)
         outputs = self._outputs(sinks, accounts_go_to, sums)
@@ -215,69 +218,6 @@ def _parts_of(given: Any) -> Iterator[tuple[beam.PCollection, Sink]]:
             yield from _parts_of(each)
     else:
         raise TypeError(f"SettleObjects takes PCollections of sinks, got {type(given).__name__}")
-
-
-Keyed = tuple[ObjectVersion, Counts]
-
-
-def _by_object(parts: Iterable[beam.PCollection], name: str, keyed: Any) -> list[beam.PCollection]:
-    return [
-        part
-        | f"AllWindowsOf{name}{number}" >> beam.WindowInto(GlobalWindows())
-        | f"{name}ByObject{number}"
-        >> beam.FlatMap(keyed).with_output_types(tuple[tuple[str, str, str], tuple[int, ...]])
-        for number, part in enumerate(parts)
-    ]
-
-
-def _entry(count: ObjectCount, place: int, size: int, values: Counts) -> Keyed:
-    counts = [0] * size
-    counts[place : place + len(values)] = values
-    return (count.bucket, count.key, count.etag), tuple(counts)
-
-
-def _read_at(place: int, size: int, count: ObjectCount) -> Iterator[Keyed]:
-    yield _entry(count, place, size, (count.records, 1))
-
-
-def _counted_at(place: int, size: int, count: ObjectCount) -> Iterator[Keyed]:
-    yield _entry(count, place, size, (count.records,))
-
-
-def _objects_at(place: int, size: int, written: WrittenObject) -> Iterator[Keyed]:
-    for count in written.objects:
-        yield _entry(count, place, size, (count.records,))
-
-
-def _received_at(place: int, size: int, received: WrittenObject | LoadReceipt) -> Iterator[Keyed]:
-    for count in received.objects:
-        yield _entry(count, place, size, (count.records, count.duplicates, count.rejected))
-    total = received.records if isinstance(received, WrittenObject) else received.rows
-    if without_source := total - sum(count.records for count in received.objects):
-        yield _entry(ObjectCount(*NOWHERE, without_source), place, size, (without_source, 0, 0))
-
-
-class _AddAll(beam.CombineFn):
-    """The sums over all objects, and those of what has no source."""
-
-    def create_accumulator(self) -> tuple[Counts, Counts]:
-        return (), ()
-
-    def add_input(self, sums: tuple[Counts, Counts], element: Keyed) -> tuple[Counts, Counts]:
-        version, counts = element
-        of_objects, without_source = sums
-        if version == NOWHERE:
-            return of_objects, add_counts([without_source, counts])
-        if not is_read(element):
-            return sums
-        return add_counts([of_objects, counts]), without_source
-
-    def merge_accumulators(self, several: Iterable[tuple[Counts, Counts]]) -> tuple[Counts, Counts]:
-        of_objects, without_source = zip(*several, strict=True)
-        return add_counts(of_objects), add_counts(without_source)
-
-    def extract_output(self, sums: tuple[Counts, Counts]) -> tuple[Counts, Counts]:
-        return sums
 
 
 def _output_of(place: ManifestPlace, written: WrittenObject) -> StoredOutput:

@@ -36,7 +36,8 @@ class DaskCluster:
     def start_scheduler(self) -> None:
         """Starts a scheduler; workers that are started later belong to it."""
         self._file = self._folder / f"scheduler-{self._next()}.json"
-        self.scheduler = self._start("dask_scheduler", self._host, "--scheduler-file", str(self._file), "--port", "0")
+        arguments = ["--scheduler-file", str(self._file), "--port", "0", "--preload", "holded_pipeline"]
+        self.scheduler = self._start("dask_scheduler", self._host, *arguments)
 
     def start_workers(self, number: int, *, host: str = "", command: Sequence[str] = (), **environment: str) -> None:
         """Starts workers, by a command if there is one, which load this library before they say that they are there."""

@@ -20,5 +20,5 @@ def validate_runner(runner: Any) -> None:
     if any(base.__name__ == _LOSSY_RUNNER for base in type(runner).__mro__):
         raise ConfigurationError(
             f"Beam's {_LOSSY_RUNNER} loses the rejected records and other branches of a pipeline without an error; "
-            'use runner="FnApiRunner" on one machine, or see docs/runners.md for many'
+            'use runner="FnApiRunner" on one machine, or hp.run_on_dask for a Dask cluster'
         )
