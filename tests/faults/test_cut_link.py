@@ -20,7 +20,6 @@ import holded_pipeline as hp
 
 pytestmark = pytest.mark.timeout(600)
 
-HERE, THERE = "10.203.77.1", "10.203.77.2"
 SETTINGS = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "15s", "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "30s"}
 
 
@@ -28,26 +27,34 @@ def ip(*arguments):
     return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
 
 
+@attrs.frozen
+class FarHost:
+    name: str
+    here: str
+    there: str
+
+
 @pytest.fixture
 def far_host():
-    """The name of a network namespace, and of the link to it: addresses of the link, and nothing else."""
+    """A network namespace, and a link of the same name to it, with addresses on both ends."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("only root makes network namespaces, with the program ip")
-    name = f"hp{secrets.token_hex(3)}"
+    name, subnet = f"hp{secrets.token_hex(3)}", secrets.randbelow(256)
+    host = FarHost(name, f"10.203.{subnet}.1", f"10.203.{subnet}.2")
     if (made := ip("netns", "add", name)).returncode:
         pytest.skip(f"no network namespace can be made here: {made.stderr.strip()}")
     try:
         for command in (
             f"link add {name} type veth peer name far netns {name}",
-            f"addr add {HERE}/30 dev {name}",
+            f"addr add {host.here}/30 dev {name}",
             f"link set {name} up",
-            f"-n {name} addr add {THERE}/30 dev far",
+            f"-n {name} addr add {host.there}/30 dev far",
             f"-n {name} link set far up",
             f"-n {name} link set lo up",
         ):
             if (done := ip(*command.split())).returncode:
                 pytest.skip(f"ip {command}: {done.stderr.strip()}")
-        yield name
+        yield host
     finally:
         ip("link", "del", name)
         ip("netns", "del", name)
@@ -57,12 +64,12 @@ def far_host():
 def reachable(store, database, far_host):
     """The store and the database by addresses that the far host reaches."""
     url = make_url(database.url)
-    to_store, to_database = Proxy(store.endpoint, HERE), Proxy(f"http://127.0.0.1:{url.port}", HERE)
+    to_store, to_database = Proxy(store.endpoint, far_host.here), Proxy(f"http://127.0.0.1:{url.port}", far_host.here)
     port = urlsplit(to_database.endpoint).port
     retry = hp.Retry(20, first_wait=0.05)
     yield (
         attrs.evolve(store, endpoint=to_store.endpoint, retry=retry),
-        attrs.evolve(database, url=url.set(host=HERE, port=port).render_as_string(), retry=retry),
+        attrs.evolve(database, url=url.set(host=far_host.here, port=port).render_as_string(), retry=retry),
     )
     to_store.close()
     to_database.close()
@@ -74,15 +81,15 @@ def test_a_worker_behind_a_cut_link_is_replaced_and_counts_nothing(
     plain = plain_facts(stack.new_bucket(), stack.new_database())
     put_input(store)
     flow = SharedFlow(*reachable, at_commit=Hold(tmp_path / "committed", 5, "FAR_HOST"))
-    cluster = DaskCluster(tmp_path, host=HERE, **SETTINGS)
+    cluster = DaskCluster(tmp_path, host=far_host.here, **SETTINGS)
     try:
         cluster.start_workers(1)
-        cluster.start_workers(1, host=THERE, command=["ip", "netns", "exec", far_host], FAR_HOST="1")
+        cluster.start_workers(1, host=far_host.there, command=["ip", "netns", "exec", far_host.name], FAR_HOST="1")
         with cluster.client() as client:
-            report = run_and_cut(client, flow, tmp_path / "committed", far_host)
+            report = run_and_cut(client, flow, tmp_path / "committed", far_host.name)
             assert figures(report) == (119, 111, 4, 4, True)
             assert facts(store, database) == plain
-            ip("link", "set", far_host, "up")
+            ip("link", "set", far_host.name, "up")
             wait_until(lambda: cluster.workers[1].poll() is not None or len(client.nthreads()) == 2)
         assert facts(store, database) == plain
     finally:
