@@ -68,6 +68,8 @@ from holded_pipeline.transforms.read_minio import ReadMinIO
 from holded_pipeline.transforms.read_rejected import ReadRejected, Replayed
 from holded_pipeline.transforms.run import report, run
 from holded_pipeline.transforms.run_every import run_every
+from holded_pipeline.transforms.run_on_dask import run_on_dask
+from holded_pipeline.transforms.run_shares import run_shares
 from holded_pipeline.transforms.settle_objects import SettleObjects
 from holded_pipeline.transforms.settle_rejected import SettleRejected
 from holded_pipeline.transforms.validate_schema import ValidateSchema
@@ -168,7 +170,9 @@ __all__ = [
     "report",
     "run",
     "run_every",
+    "run_on_dask",
     "run_page",
+    "run_shares",
     "runs",
     "table_from_schema",
     "testing",

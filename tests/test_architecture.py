@@ -50,6 +50,8 @@ ONLY_IN = {
     "fastapi": {"api"},
     "uvicorn": {"api"},
 }
+ONLY_IN_FILE = {"distributed": "transforms/run_on_dask.py"}
+"""Packages that one file alone knows."""
 SAME_IDEA = {
     "main": "the entry point of a module that runs as a process",
     "upgrade": "Alembic finds the function of a migration by its name",
@@ -142,6 +144,8 @@ def test_a_room_imports_only_what_it_may(path):
             assert allowed, f"{room} may not import {name}"
         if parts[0] in ONLY_IN:
             assert room in ONLY_IN[parts[0]], f"{parts[0]} belongs in {ONLY_IN[parts[0]]}, not in {room}"
+        allowed_file = ONLY_IN_FILE.get(parts[0], str(path.relative_to(PACKAGE)))
+        assert allowed_file == str(path.relative_to(PACKAGE)), f"{parts[0]} belongs in {allowed_file}"
 
 
 def test_every_folder_is_a_room():

@@ -115,7 +115,7 @@ _IDS = quote_name("business_event_ids")
 _EVENT_ID = ConflictTarget(
     ("event_id",), (quote_name("event_id"),), is_primary=True, ids=_IDS, partition_key=quote_name("occurred_at")
 )
-"""What events conflict on where they are in partitions by month; see `migrations/versions/0003_events_by_month.sql`."""
+"""What events conflict on where they are in partitions by month; see `migrations/versions/0004_events_by_month.sql`."""
 
 
 @attrs.frozen

@@ -55,6 +55,9 @@ FindChanged = Callable[[Cursor, str], frozenset[int]]
 LoadLines = Callable[[Cursor, Sequence[bytes]], LoadResult]
 """Loads lines in an open transaction."""
 
+NoteLoad = Callable[[Cursor, LoadResult, Sequence[int]], None]
+"""Notes the result of the lines at some positions of a batch, in the open transaction that loaded them."""
+
 
 @attrs.frozen
 class _PendingCommit:
@@ -79,11 +82,13 @@ class LoadTransaction:
     Args:
         engine: of the database.
         load_lines: loads the lines.
+        note: notes what the transaction did, within it; None for no note.
     """
 
-    def __init__(self, engine: sa.Engine, load_lines: LoadLines) -> None:
+    def __init__(self, engine: sa.Engine, load_lines: LoadLines, note: NoteLoad | None = None) -> None:
         self._engine = engine
         self._load_lines = load_lines
+        self._note = note
         self._pending: _PendingCommit | None = None
 
     def run(self, lines: Sequence[bytes], deadline: Deadline) -> LoadResult:
@@ -102,6 +107,8 @@ class LoadTransaction:
                 cursor.execute("SET LOCAL client_min_messages = warning; SET LOCAL array_nulls = on")
                 cursor.execute(deadline.time_limit().set_timeouts_sql())
                 result = self._load_lines(cursor, lines)
+                if self._note is not None:
+                    self._note(cursor, result, range(len(lines)))
                 if self._pending is not None and not result.inserted + result.updated:
                     result = self._pending.result  # every row is there already: the first attempt was committed
                 cursor.execute(f"SELECT pg_current_xact_id()::text, {_STATISTICS_RESET}")

@@ -106,3 +106,18 @@ pipeline_leases = sa.Table(
     sa.Column("expires_at", _TIME, nullable=False),
 )
 """Who may run at the moment, one over all machines; the holder renews it."""
+
+pipeline_run_loads = sa.Table(
+    "pipeline_run_loads",
+    metadata,
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("attempt", sa.Text, nullable=False),
+    sa.Column("step", sa.Text, nullable=False),
+    sa.Column("inserted", sa.BigInteger, nullable=False),
+    sa.Column("updated", sa.BigInteger, nullable=False),
+    sa.Column("objects", JSONB, nullable=False),
+    sa.Column("loaded_at", _TIME, nullable=False, server_default=_NOW),
+    sa.Index("ix_pipeline_run_loads_run_id", "run_id"),
+    sa.Index("ix_pipeline_run_loads_loaded_at", "loaded_at"),
+)
+"""What one transaction of an attempt at a share has loaded; there until the run is settled, or for a week."""

@@ -35,7 +35,7 @@ from holded_pipeline.postgres.column_sets import (
 from holded_pipeline.postgres.conflict_target import TableFacts, primary_key, table_facts
 from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.dialect import quote_name, quote_table
-from holded_pipeline.postgres.load_transaction import LoadLines, LoadResult, LoadTransaction
+from holded_pipeline.postgres.load_transaction import LoadLines, LoadResult, LoadTransaction, NoteLoad
 from holded_pipeline.postgres.merge_sql import merge_statement
 from holded_pipeline.postgres.merged_rows import MergedRows
 from holded_pipeline.postgres.poison_rows import TextStagingTable
@@ -43,6 +43,7 @@ from holded_pipeline.postgres.postgres import Postgres
 from holded_pipeline.postgres.retried_call import call_postgres
 from holded_pipeline.postgres.row_errors import RowRejectedError
 from holded_pipeline.postgres.row_policies import check_policies
+from holded_pipeline.postgres.run_loads import noted_at
 from holded_pipeline.postgres.same_content import find_conflicts
 from holded_pipeline.postgres.staging_table import FILLED, StagingTable
 from holded_pipeline.postgres.tables import business_events
@@ -102,24 +103,32 @@ class TableLoader:
         """Closes the connection."""
         self._engine.dispose()
 
-    def load_mixed(self, filled: Sequence[tuple[str, ...]], lines: Sequence[bytes]) -> LoadResult:
+    def load_mixed(
+        self, filled: Sequence[tuple[str, ...]], lines: Sequence[bytes], note: NoteLoad | None = None
+    ) -> LoadResult:
         """Loads lines of rows that may have different columns; `filled` has the columns of each line.
+
+        `note` is called at the end of each transaction, before it is committed.
 
         Raises:
             TransientError, ConfigurationError: as `load`.
         """
         if filled.count(filled[0]) == len(filled):
-            return self.load(filled[0], lines)
+            return self.load(filled[0], lines, note)
         total = LoadResult()
         for columns, positions in group_by_columns(self._table, filled, self._omissible_columns().defaults).items():
             layout = LineLayout(self._table, columns)
             group_filled = [filled[position] for position in positions]
             group_lines = [layout.line(lines[position], filled[position]) for position in positions]
-            total += self._load_group(columns, group_filled, group_lines).at(positions)
+            total += self._load_group(columns, group_filled, group_lines, noted_at(note, positions)).at(positions)
         return attrs.evolve(total, rejected=tuple(sorted(total.rejected, key=itemgetter(0))))
 
     def _load_group(
-        self, columns: tuple[str, ...], filled: Sequence[tuple[str, ...]], lines: Sequence[bytes]
+        self,
+        columns: tuple[str, ...],
+        filled: Sequence[tuple[str, ...]],
+        lines: Sequence[bytes],
+        note: NoteLoad | None,
     ) -> LoadResult:
         """Loads lines that fill all of `columns`, by rows that have only `filled`."""
         sets = set(filled)
@@ -131,20 +140,21 @@ class TableLoader:
         updates = self._on_conflict == "update" and set(key) <= set(names)
         compares = not self._same.isdisjoint(omitted)
         if not (defaults or compares or (updates and omitted)):
-            return self.load(columns, lines)
+            return self.load(columns, lines, note)
         bits = {each: filled_bits(columns, each) for each in sets}
         marked = [b"%b\t%b" % (bits[each], line) for each, line in zip(filled, lines, strict=True)]
         staging = self._staging_tables_of(columns, defaults)
         if not updates:
-            return self._load(staging, marked)
+            return self._load(staging, marked, note)
         total = LoadResult()
         keys = fields_at(lines, [names.index(name) for name in key])
         is_plain = self._omissible_columns().key_is_plain
         for positions in rounds_by_key(keys if is_plain else None, filled, in_order=self._keep == "last"):
-            total += self._load(staging, [marked[position] for position in positions]).at(positions)
+            chosen = [marked[position] for position in positions]
+            total += self._load(staging, chosen, noted_at(note, positions)).at(positions)
         return total
 
-    def load(self, columns: Sequence[str], lines: Sequence[bytes]) -> LoadResult:
+    def load(self, columns: Sequence[str], lines: Sequence[bytes], note: NoteLoad | None = None) -> LoadResult:
         """Loads lines that `RowFormat.line` made of rows with these columns.
 
         Raises:
@@ -152,11 +162,11 @@ class TableLoader:
             ConfigurationError: a grant, the table, a column or a constraint is missing.
         """
         try:
-            return self._load(self._staging_tables_of(columns), lines)
+            return self._load(self._staging_tables_of(columns), lines, note)
         except ConfigurationError:
             if not self._have_facts_changed():
                 raise
-            return self._load(self._staging_tables_of(columns), lines)  # the events were partitioned meanwhile
+            return self._load(self._staging_tables_of(columns), lines, note)  # the events were partitioned meanwhile
 
     def _have_facts_changed(self) -> bool:
         if self._table is not business_events:
@@ -164,7 +174,7 @@ class TableLoader:
         known, self._known_facts = self._known_facts, None
         return self._facts() != known
 
-    def _load(self, staging: StagingTables, lines: Sequence[bytes]) -> LoadResult:
+    def _load(self, staging: StagingTables, lines: Sequence[bytes], note: NoteLoad | None) -> LoadResult:
         # Rows 0 and 1 refer to each other, and row 2 is bad:
         #   first round, rows 0, 1, 2: none is good by itself; 0 and 1 are rejected as foreign_key_violation
         #   second round, rows 0, 1, whose reason depends on other rows: loaded together
@@ -172,7 +182,7 @@ class TableLoader:
         rejected: dict[int, RejectRecord] = {}
         positions: Sequence[int] = range(len(lines))
         while positions:
-            result = self._load_positions(staging, lines, positions)
+            result = self._load_positions(staging, lines, positions, note)
             total += attrs.evolve(result, rejected=())
             tried = set(positions)
             rejected = {position: each for position, each in rejected.items() if position not in tried}
@@ -182,14 +192,16 @@ class TableLoader:
             positions = retry if result.inserted + result.updated or len(retry) < len(tried) else ()
         return total + LoadResult(rejected=tuple(sorted(rejected.items())))
 
-    def _load_positions(self, staging: StagingTables, lines: Sequence[bytes], positions: Sequence[int]) -> LoadResult:
+    def _load_positions(
+        self, staging: StagingTables, lines: Sequence[bytes], positions: Sequence[int], note: NoteLoad | None
+    ) -> LoadResult:
         """Loads the lines at some positions; where they are good only in part, each half by itself."""
         total = LoadResult()
         pending = [positions]
         while pending:
             chunk = pending.pop()
             try:
-                result = self._load_chunk(staging, [lines[position] for position in chunk])
+                result = self._load_chunk(staging, [lines[position] for position in chunk], noted_at(note, chunk))
             except RowRejectedError:
                 middle = len(chunk) // 2
                 pending += [chunk[middle:], chunk[:middle]]
@@ -197,24 +209,24 @@ class TableLoader:
                 total += result.at(chunk)
         return total
 
-    def _load_chunk(self, staging: StagingTables, lines: Sequence[bytes]) -> LoadResult:
+    def _load_chunk(self, staging: StagingTables, lines: Sequence[bytes], note: NoteLoad | None) -> LoadResult:
         typed, texts = staging
         try:
-            return self._run_transaction(typed.load, lines)
+            return self._run_transaction(typed.load, lines, note)
         except RowRejectedError as error:
             if error.rejection.reason == "insufficient_privilege":
                 self._check_policies()
             if len(lines) == 1:
                 return LoadResult(rejected=((0, error.rejection),))
-        return self._run_transaction(texts.load_good_rows, lines)
+        return self._run_transaction(texts.load_good_rows, lines, note)
 
     def _check_policies(self) -> None:
         target, updates = quote_table(self._table), self._on_conflict == "update"
         check = partial(check_policies, self._engine, self._db, target, updates=updates)
         call_postgres(self._db, lambda deadline: check(deadline=deadline))
 
-    def _run_transaction(self, load_lines: LoadLines, lines: Sequence[bytes]) -> LoadResult:
-        transaction = LoadTransaction(self._engine, load_lines)
+    def _run_transaction(self, load_lines: LoadLines, lines: Sequence[bytes], note: NoteLoad | None) -> LoadResult:
+        transaction = LoadTransaction(self._engine, load_lines, note)
         return call_postgres(self._db, partial(transaction.run, lines))
 
     def _omissible_columns(self) -> OmissibleColumns:

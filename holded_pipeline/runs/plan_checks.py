@@ -32,7 +32,7 @@ def require_fitting_plan(
     if split is not None and (has_records_path or layout == "values"):
         option = "records" if has_records_path else 'layout="values"'
         raise ValueError(f"units cuts {split!r} between lines, which {option} does not allow; give {option} to hp.plan")
-    if ledger is not None:
+    if ledger is not None and not plan.is_settled_with_others:
         for key, (planned, size) in incomplete_objects(plan).items():
             raise ValueError(
                 f"units has only {planned:,} of the {size:,} bytes of {key!r}, so a run with a ledger cannot settle "

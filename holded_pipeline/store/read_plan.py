@@ -69,6 +69,8 @@ class ReadPlan:
         pattern: the prefix or glob that was listed.
         units: the read units: some small objects, or a slice of a large line file. Each byte is in exactly one.
         empty: the objects without a byte, which a ledger settles, too.
+        is_settled_with_others: whether it is a share that `run_shares` settles together with the others, so that it may
+            have a part of an object.
 
     **Guarantees:** each object is read at the version that was listed, or not at all, see `on_vanished` of `ReadMinIO`.
     """
@@ -77,6 +79,7 @@ class ReadPlan:
     pattern: str
     units: tuple[ReadUnit, ...] = ()
     empty: tuple[StoredObject, ...] = ()
+    is_settled_with_others: bool = False
 
     @property
     def objects(self) -> int:

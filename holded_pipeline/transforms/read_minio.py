@@ -26,6 +26,7 @@ from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingT
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.recorded_runs import record_run
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+from holded_pipeline.transforms.beam.share_of_run import attempt_of, require_fitting_share
 from holded_pipeline.transforms.beam.unread_outputs import require_settled
 from holded_pipeline.transforms.workers.plan_reads import NewOnly, plan_reads
 from holded_pipeline.transforms.workers.read_units import READ_OBJECTS, ReadUnits, RejectedObjects
@@ -173,6 +174,8 @@ class ReadMinIO(RejectingTransform[Event]):
         require_beginning(pipeline, "ReadMinIO")
         check_picklable(self._reader, describe_envelope(self._envelope), of=self._envelope)
         run_id, step = run_id_of(pipeline.pipeline), step_of(pipeline.pipeline)
+        if self._new_only is not None:
+            require_fitting_share(pipeline.pipeline, self._planned)
         new_only = self._new_objects(pipeline.pipeline, self._new_only, run_id) if self._new_only else None
         planned, empty = plan_reads(pipeline, self._planned, new_only)
         read_units = ReadUnits(
@@ -204,4 +207,4 @@ class ReadMinIO(RejectingTransform[Event]):
     def _new_objects(self, pipeline: beam.Pipeline, ledger: Ledger, run_id: str) -> NewOnly:
         place = self._lake.endpoint, self._lake.bucket
         prefix = ReadPrefix(step_of(pipeline), (ledger.db.url, ledger.name), place, self._planned.pattern)
-        return NewOnly(ledger, run_id, prefix, other_prefixes(pipeline, prefix))
+        return NewOnly(ledger, run_id, prefix, other_prefixes(pipeline, prefix), attempt_of(pipeline))

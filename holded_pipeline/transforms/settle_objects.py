@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindows
 
 from holded_pipeline.model.errors import ConfigurationError
-from holded_pipeline.model.object_counts import ObjectCount, ObjectVersion
 from holded_pipeline.model.values import Outcome
 from holded_pipeline.runs.ledger import Ledger, require_ledger
 from holded_pipeline.runs.manifests import ManifestPlace
+from holded_pipeline.runs.object_accounts import (
+    COUNTS_PER_SINK,
+    DEAD_LETTERS_AT,
+    DROPPED_AT,
+    FIRST_SINK_AT,
+    READ_AT,
+    add_counts,
+)
 from holded_pipeline.runs.settlement import RunSettlement, Settlement, StoredOutput
+from holded_pipeline.runs.share_results import sink_name
+from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import join_key
 from holded_pipeline.transforms.beam.accounted import (
     CHECKED,
@@ -28,12 +37,24 @@ from holded_pipeline.transforms.beam.accounted import (
 )
 from holded_pipeline.transforms.beam.run_id import run_id_of
 from holded_pipeline.transforms.beam.several_inputs import SeveralInputs
-from holded_pipeline.transforms.workers.load_rows import LoadReceipt
-from holded_pipeline.transforms.workers.settle import NOWHERE, Counts, RecordAccounts, RecordOutputs, SettleRun, is_read
+from holded_pipeline.transforms.beam.share_of_run import Settling, attempt_of, remember_settling
+from holded_pipeline.transforms.workers.counts_by_object import (
+    AddAll,
+    by_object,
+    counted_at,
+    objects_at,
+    read_at,
+    received_at,
+)
+from holded_pipeline.transforms.workers.settle import (
+    Accounts,
+    AccountsOfRun,
+    AccountsOfShare,
+    RecordAccounts,
+    RecordOutputs,
+    SettleRun,
+)
 from holded_pipeline.transforms.workers.write_objects import WrittenObject
-
-_READ, _, _DROPPED, _DEAD_LETTERS, _FIRST_SINK = range(5)  # places in the counts of an object
-_PER_SINK = 3
 
 Parts = tuple[tuple[beam.PCollection, Sink], ...]
 """The PCollections of one sink, each with what it is the output of."""
@@ -85,32 +106,42 @@ class SettleObjects(SeveralInputs):
         sinks, dead_letters = _divide(written)
         pipeline = sinks[0][0][0].pipeline
         read = self._reads(pipeline)
-        settlement = RunSettlement(self._ledger.db, self._ledger.name, run_id_of(pipeline))
-        size = _FIRST_SINK + _PER_SINK * len(sinks)
+        size = FIRST_SINK_AT + COUNTS_PER_SINK * len(sinks)
         dropped = counts_of(pipeline, DROPPED)
         entries = [
-            *_by_object(read, "Read", partial(_read_at, _READ, size)),
-            *_by_object(dropped, "Dropped", partial(_counted_at, _DROPPED, size)),
-            *_by_object([part for part, _ in dead_letters], "Rejected", partial(_objects_at, _DEAD_LETTERS, size)),
+            *by_object(read, "Read", partial(read_at, READ_AT, size)),
+            *by_object(dropped, "Dropped", partial(counted_at, DROPPED_AT, size)),
+            *by_object([part for part, _ in dead_letters], "Rejected", partial(objects_at, DEAD_LETTERS_AT, size)),
         ]
         for number, parts in enumerate(sinks):
-            place = _FIRST_SINK + _PER_SINK * number
-            entries += _by_object([part for part, _ in parts], f"Sink{number}", partial(_received_at, place, size))
-        names = tuple(" and ".join(sink.step for _, sink in parts) for parts in sinks)
-        by_object = entries | "JoinCounts" >> beam.Flatten() | "AddCounts" >> beam.CombinePerKey(_add_counts)
-        sums = by_object | "AddAll" >> beam.CombineGlobally(_AddAll())
-        accounts = by_object | "RecordAccounts" >> beam.ParDo(
-            RecordAccounts(settlement, names), beam.pvalue.AsSingleton(sums)
+            place = FIRST_SINK_AT + COUNTS_PER_SINK * number
+            entries += by_object([part for part, _ in parts], f"Sink{number}", partial(received_at, place, size))
+        accounts_go_to = self._accounts(pipeline, sinks)
+        summed = entries | "JoinCounts" >> beam.Flatten() | "AddCounts" >> beam.CombinePerKey(add_counts)
+        sums = summed | "AddAll" >> beam.CombineGlobally(AddAll())
+        accounts = summed | "RecordAccounts" >> beam.ParDo(
+            RecordAccounts(accounts_go_to), beam.pvalue.AsSingleton(sums)
         ).with_output_types(int)
-        outputs, places = self._outputs(sinks, settlement, sums)
+        outputs = self._outputs(sinks, accounts_go_to, sums)
         settled = (
             (accounts, *outputs, *counts_of(pipeline, CHECKED))
             | "JoinRecorded" >> beam.Flatten()
             | "AwaitAll" >> beam.CombineGlobally(sum)
-            | "Settle" >> beam.ParDo(SettleRun(settlement, places)).with_output_types(Settlement)
+            | "Settle" >> beam.ParDo(SettleRun(accounts_go_to)).with_output_types(Settlement)
         )
         remember_counts(SETTLED, self._names, settled)
         return settled
+
+    def _accounts(self, pipeline: beam.Pipeline, sinks: list[Parts]) -> Accounts:
+        """Where the accounts go; those of a share of a run are added up with the others'."""
+        steps = tuple(tuple(sink.step for _, sink in parts) for parts in sinks)
+        places = tuple(_place_of(sink) for parts in sinks for _, sink in parts if sink.lake is not None)
+        attempt = attempt_of(pipeline)
+        if attempt is not None:
+            remember_settling(pipeline, Settling(self._ledger, steps, places))
+            return AccountsOfShare(attempt)
+        settlement = RunSettlement(self._ledger.db, self._ledger.name, run_id_of(pipeline))
+        return AccountsOfRun(settlement, tuple(map(sink_name, steps)), places)
 
     @property
     def _names(self) -> tuple[str, str]:
@@ -133,23 +164,25 @@ class SettleObjects(SeveralInputs):
         return read
 
     def _outputs(
-        self, sinks: Iterable[Parts], settlement: RunSettlement, sums: beam.PCollection
-    ) -> tuple[list[beam.PCollection], tuple[ManifestPlace, ...]]:
-        """What records the objects with events, and where their manifests belong."""
-        recorded, places = [], []
+        self, sinks: Iterable[Parts], accounts_go_to: Accounts, sums: beam.PCollection
+    ) -> list[beam.PCollection]:
+        """What records the objects with events."""
+        recorded = []
         stored = [(part, sink) for parts in sinks for part, sink in parts if sink.lake is not None]
         for number, (part, sink) in enumerate(stored):
-            if sink.lake is not None:
-                place = ManifestPlace(sink.lake, join_key(sink.prefix, "", ""))
-                places.append(place)
-                recorded.append(
-                    part
-                    | f"AllWindowsOfOutputs{number}" >> beam.WindowInto(GlobalWindows())
-                    | f"Outputs{number}" >> beam.Map(partial(_output_of, place)).with_output_types(StoredOutput)
-                    | f"RecordOutputs{number}"
-                    >> beam.ParDo(RecordOutputs(settlement), beam.pvalue.AsSingleton(sums)).with_output_types(int)
-                )
-        return recorded, tuple(places)
+            recorded.append(
+                part
+                | f"AllWindowsOfOutputs{number}" >> beam.WindowInto(GlobalWindows())
+                | f"Outputs{number}" >> beam.Map(partial(_output_of, _place_of(sink))).with_output_types(StoredOutput)
+                | f"RecordOutputs{number}"
+                >> beam.ParDo(RecordOutputs(accounts_go_to), beam.pvalue.AsSingleton(sums)).with_output_types(int)
+            )
+        return recorded
+
+
+def _place_of(sink: Sink) -> ManifestPlace:
+    """Where the manifests of a sink belong that has a store."""
+    return ManifestPlace(cast("MinIO", sink.lake), join_key(sink.prefix, "", ""))
 
 
 def _divide(written: Any) -> tuple[list[Parts], Parts]:
@@ -187,76 +220,6 @@ def _parts_of(given: Any) -> Iterator[tuple[beam.PCollection, Sink]]:
             yield from _parts_of(each)
     else:
         raise TypeError(f"SettleObjects takes PCollections of sinks, got {type(given).__name__}")
-
-
-Keyed = tuple[ObjectVersion, Counts]
-
-
-def _by_object(parts: Iterable[beam.PCollection], name: str, keyed: Any) -> list[beam.PCollection]:
-    return [
-        part
-        | f"AllWindowsOf{name}{number}" >> beam.WindowInto(GlobalWindows())
-        | f"{name}ByObject{number}"
-        >> beam.FlatMap(keyed).with_output_types(tuple[tuple[str, str, str], tuple[int, ...]])
-        for number, part in enumerate(parts)
-    ]
-
-
-def _entry(count: ObjectCount, place: int, size: int, values: Counts) -> Keyed:
-    counts = [0] * size
-    counts[place : place + len(values)] = values
-    return (count.bucket, count.key, count.etag), tuple(counts)
-
-
-def _read_at(place: int, size: int, count: ObjectCount) -> Iterator[Keyed]:
-    yield _entry(count, place, size, (count.records, 1))
-
-
-def _counted_at(place: int, size: int, count: ObjectCount) -> Iterator[Keyed]:
-    yield _entry(count, place, size, (count.records,))
-
-
-def _objects_at(place: int, size: int, written: WrittenObject) -> Iterator[Keyed]:
-    for count in written.objects:
-        yield _entry(count, place, size, (count.records,))
-
-
-def _received_at(place: int, size: int, received: WrittenObject | LoadReceipt) -> Iterator[Keyed]:
-    for count in received.objects:
-        yield _entry(count, place, size, (count.records, count.duplicates, count.rejected))
-    total = received.records if isinstance(received, WrittenObject) else received.rows
-    if without_source := total - sum(count.records for count in received.objects):
-        yield _entry(ObjectCount(*NOWHERE, without_source), place, size, (without_source, 0, 0))
-
-
-def _add_counts(counts: Iterable[Counts]) -> Counts:
-    totals: list[int] = []
-    for each in filter(None, counts):
-        totals = [total + value for total, value in zip(totals, each, strict=True)] if totals else list(each)
-    return tuple(totals)
-
-
-class _AddAll(beam.CombineFn):
-    """The sums over all objects, and those of what has no source."""
-
-    def create_accumulator(self) -> tuple[Counts, Counts]:
-        return (), ()
-
-    def add_input(self, sums: tuple[Counts, Counts], element: Keyed) -> tuple[Counts, Counts]:
-        version, counts = element
-        of_objects, without_source = sums
-        if version == NOWHERE:
-            return of_objects, _add_counts([without_source, counts])
-        if not is_read(element):
-            return sums
-        return _add_counts([of_objects, counts]), without_source
-
-    def merge_accumulators(self, several: Iterable[tuple[Counts, Counts]]) -> tuple[Counts, Counts]:
-        of_objects, without_source = zip(*several, strict=True)
-        return _add_counts(of_objects), _add_counts(without_source)
-
-    def extract_output(self, sums: tuple[Counts, Counts]) -> tuple[Counts, Counts]:
-        return sums
 
 
 def _output_of(place: ManifestPlace, written: WrittenObject) -> StoredOutput:

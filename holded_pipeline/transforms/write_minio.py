@@ -14,10 +14,11 @@ from holded_pipeline.model.values import Event
 from holded_pipeline.store.compression import Compression
 from holded_pipeline.store.minio import MinIO, require_minio
 from holded_pipeline.store.object_names import Partition, partition_template
-from holded_pipeline.transforms.beam.accounted import Sink, remember_sink
+from holded_pipeline.transforms.beam.accounted import Sink, ledgers_read, remember_sink
 from holded_pipeline.transforms.beam.inputs import require_collection, require_events
 from holded_pipeline.transforms.beam.pickling import check_function_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+from holded_pipeline.transforms.beam.share_of_run import attempt_of
 from holded_pipeline.transforms.workers.write_objects import (
     ObjectSettings,
     WriteObjects,
@@ -114,10 +115,17 @@ class WriteMinIO(beam.PTransform):
             run_id=run_id_of(elements.pipeline),
             step=step_of(elements.pipeline),
             stage="write_minio",
+            attempt=_attempt_in_names(elements.pipeline),
         )
         written = elements | "WriteObjects" >> beam.ParDo(write).with_output_types(WrittenObject)
         remember_sink(written, Sink("events", step_of(elements.pipeline), self._lake, self._settings.prefix))
         return written
+
+
+def _attempt_in_names(pipeline: beam.Pipeline) -> str:
+    """Of a share that is settled, the attempt: its manifest then names objects that no other attempt overwrites."""
+    attempt = attempt_of(pipeline)
+    return attempt.name if attempt is not None and ledgers_read(pipeline) else ""
 
 
 class _SingleLineEncoder:

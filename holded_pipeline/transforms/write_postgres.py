@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
+import attrs
 import sqlalchemy as sa
 
 from holded_pipeline.model.values import Outcome
@@ -15,13 +16,15 @@ from holded_pipeline.postgres.conflict_columns import validate_conflict_columns
 from holded_pipeline.postgres.dialect import OWN_NAMES
 from holded_pipeline.postgres.event_row import EVENT_COLUMNS, PRODUCED_COLUMNS, event_line, event_row
 from holded_pipeline.postgres.postgres import Postgres, require_postgres
+from holded_pipeline.postgres.run_loads import LoadNotes
 from holded_pipeline.postgres.table_loader import Keep, OnConflict
 from holded_pipeline.postgres.tables import business_events
-from holded_pipeline.transforms.beam.accounted import Sink, remember_sink
+from holded_pipeline.transforms.beam.accounted import Sink, ledgers_read, remember_sink
 from holded_pipeline.transforms.beam.inputs import require_collection, require_events
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_function_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+from holded_pipeline.transforms.beam.share_of_run import attempt_of
 from holded_pipeline.transforms.workers.load_rows import (
     LoadReceipt,
     LoadRows,
@@ -144,11 +147,19 @@ class WritePostgres(RejectingTransform[LoadReceipt]):
             check_function_picklable(self._settings.row, "row function")
         loads_read_events = self._settings.line_of is not None and elements.windowing.is_default()
         kind = LoadRows if loads_read_events else LoadWindowedRows
-        load = kind(self._db, self._settings, run_id_of(elements.pipeline), step_of(elements.pipeline))
+        settings = attrs.evolve(self._settings, notes=self._notes(elements.pipeline))
+        load = kind(self._db, settings, run_id_of(elements.pipeline), step_of(elements.pipeline))
         outputs = elements | "LoadRows" >> beam.ParDo(load).with_outputs(REJECTED, main=PASSED)
         remember_sink(outputs[PASSED], Sink("rows", step_of(elements.pipeline)))
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], LoadReceipt)
         return outcome
+
+    def _notes(self, pipeline: beam.Pipeline) -> LoadNotes | None:
+        """Of a share of a run: what notes what is new, if the tables of the ledger are in this database."""
+        attempt = attempt_of(pipeline)
+        if attempt is None or self._db.url not in {url for url, _ in ledgers_read(pipeline)}:
+            return None
+        return LoadNotes(attempt.run_id, attempt.name, step_of(pipeline))
 
 
 def _current_name(argument: str, choice: Any) -> Any:

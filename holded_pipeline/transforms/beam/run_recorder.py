@@ -31,9 +31,23 @@ class RunRecorder:
     """Records one run: a thread shows every ten seconds that it is alive.
 
     Only `begin` raises. What cannot be recorded later is logged, since the run itself is what counts.
+
+    Args:
+        db: the database.
+        run: the run.
+        creates_tables: whether `begin` creates and migrates the tables.
+        counts: gives what the run has counted so far; by default what this process has.
     """
 
-    def __init__(self, db: Postgres, run: BegunRun, *, creates_tables: bool = True) -> None:
+    def __init__(
+        self,
+        db: Postgres,
+        run: BegunRun,
+        *,
+        creates_tables: bool = True,
+        counts: Callable[[], dict[str, int]] | None = None,
+    ) -> None:
+        self._given_counts = counts
         self._db = db
         self._run = run
         self._lock = threading.Lock()
@@ -51,7 +65,7 @@ class RunRecorder:
     def begin(self) -> None:
         """Writes the row; raises what `begin_run` raises."""
         begin_run(self._db, self._run, creates_tables=self._creates_tables)
-        self._counts = LiveCounts()
+        self._counts = self._given_counts or LiveCounts()
         self._thread.start()
         self._catch_termination()
 
@@ -74,6 +88,10 @@ class RunRecorder:
         is_done = result.state == PipelineState.DONE
         error = None if is_done else f"the run ended in state {result.state}"
         self._write(EndedRun("succeeded" if is_done else "failed", counts, rejected_by_reason(counts), error))
+
+    def succeed(self, counts: dict[str, int]) -> None:
+        """Writes that the run succeeded, and what it has counted in all."""
+        self._write(EndedRun("succeeded", counts, rejected_by_reason(counts)))
 
     def _counts_of(self, result: Any) -> dict[str, int]:
         try:

@@ -21,5 +21,5 @@ def validate_runner(runner: Any) -> None:
         raise ConfigurationError(
             f"Beam's {_LOSSY_RUNNER} loses the rejected records and other branches of a pipeline without an error: "
             "of several consumers of one PCollection it runs only the last, it loses tags and timestamps, and it drops "
-            'what finish_bundle outputs; use runner="FnApiRunner" on one machine; for many see docs/how-to/runners.md'
+            'what finish_bundle outputs; use runner="FnApiRunner" on one machine, or hp.run_on_dask for a Dask cluster'
         )

@@ -12,6 +12,10 @@ from apache_beam.utils.windowed_value import WindowedValue
 from holded_pipeline.model.errors import TooManyRejectedError
 from holded_pipeline.model.values import Rejected
 from holded_pipeline.rejected.error_budget import ErrorBudget, Tally
+from holded_pipeline.runs.share_results import BudgetUse, ShareAttempt
+from holded_pipeline.transforms.beam.collected import collected_by
+from holded_pipeline.transforms.beam.run_id import step_of
+from holded_pipeline.transforms.beam.share_of_run import attempt_of
 from holded_pipeline.transforms.workers.write_objects import WriteWindowedObjects
 
 TALLY = "tally"
@@ -64,7 +68,7 @@ class CheckBudget(beam.PTransform):
             tallies | "AllWindows" >> beam.WindowInto(GlobalWindows()) | "SumUp" >> beam.CombineGlobally(_SumTallies())
         )
         if not self._of:
-            return summed | "Check" >> beam.ParDo(_CheckTally(self._budget)).with_output_types(int)
+            return summed | "Check" >> beam.ParDo(self._check(tallies)).with_output_types(int)
         counts = tuple(
             records
             | f"AllWindows{number}" >> beam.WindowInto(GlobalWindows())
@@ -72,8 +76,14 @@ class CheckBudget(beam.PTransform):
             for number, records in enumerate(self._of, 1)
         )
         total = counts | "JoinCounts" >> beam.Flatten() | "Total" >> beam.CombineGlobally(sum)
-        check = beam.ParDo(_CheckTally(self._budget), beam.pvalue.AsSingleton(total)).with_output_types(int)
+        check = beam.ParDo(self._check(tallies), beam.pvalue.AsSingleton(total)).with_output_types(int)
         return summed | "Check" >> check
+
+    def _check(self, tallies: beam.PCollection) -> beam.DoFn:
+        attempt = attempt_of(tallies.pipeline)
+        if attempt is None:
+            return _CheckTally(self._budget)
+        return _CollectTally(self._budget, attempt, step_of(tallies.pipeline))
 
 
 class _SumTallies(beam.CombineFn):
@@ -102,3 +112,15 @@ class _CheckTally(beam.DoFn):
         breach = self._budget.breach(tally, records)
         if breach is not None:
             raise TooManyRejectedError(breach)
+
+
+class _CollectTally(beam.DoFn):
+    """Checks nothing: the budget is that of all shares of the run together."""
+
+    def __init__(self, budget: ErrorBudget, attempt: ShareAttempt, step: str) -> None:
+        self._budget = budget
+        self._attempt = attempt
+        self._step = step
+
+    def process(self, tally: Tally, records: int | None = None) -> None:
+        collected_by(self._attempt).add_budget(BudgetUse(self._step, self._budget, tally, records))

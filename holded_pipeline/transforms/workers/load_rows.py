@@ -23,6 +23,7 @@ from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.load_transaction import LoadResult
 from holded_pipeline.postgres.migrate import migrate
 from holded_pipeline.postgres.postgres import Postgres
+from holded_pipeline.postgres.run_loads import LoadNotes
 from holded_pipeline.postgres.stored_columns import missing_columns
 from holded_pipeline.postgres.table_loader import Keep, OnConflict, TableLoader
 from holded_pipeline.rejected.rejections import raw_of, reject
@@ -72,6 +73,7 @@ class LoadSettings:
         line_of: a fast way beside `row`, asked first: the element's line for COPY, which fills `line_columns` and has
             its line end; or None for an element that `row` is to be asked for.
         line_columns: the columns that a line of `line_of` fills, by their names, in the table's order.
+        notes: notes in each transaction what is new; for a share of a run.
     """
 
     table: sa.Table
@@ -87,6 +89,7 @@ class LoadSettings:
     conflict_on: str | tuple[str, ...] | None = None
     line_of: LineFunction | None = None
     line_columns: tuple[str, ...] = ()
+    notes: LoadNotes | None = None
 
 
 class LoadRows(BatchDoFn):
@@ -211,7 +214,8 @@ class LoadRows(BatchDoFn):
         rows, self._rows = self._rows, PendingRows(time.monotonic())
         while len(self._loading) >= _MAX_LOADING:
             yield from self._finish_oldest()
-        self._loading.append((rows, self._writer.submit(self._loader.load_mixed, rows.columns, rows.lines)))
+        note = rows.noted_by(self._settings.notes)
+        self._loading.append((rows, self._writer.submit(self._loader.load_mixed, rows.columns, rows.lines, note)))
 
     def _finish_oldest(self) -> Iterator[Any]:
         """Waits for the oldest batch; if it failed, the bundle fails."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from apache_beam.transforms.window import BoundedWindow
@@ -9,9 +10,10 @@ from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.carried_text import event_of_held, object_of_held
-from holded_pipeline.model.object_counts import ObjectCount, SourceTally
+from holded_pipeline.model.object_counts import ObjectCount, ObjectVersion, SourceTally
 from holded_pipeline.model.values import Event
-from holded_pipeline.postgres.load_transaction import LoadResult
+from holded_pipeline.postgres.load_transaction import Cursor, LoadResult, NoteLoad
+from holded_pipeline.postgres.run_loads import LoadNotes
 
 Place = tuple[Timestamp | None, BoundedWindow]
 """The timestamp of an element, None in the global window, and its window."""
@@ -58,6 +60,30 @@ class PendingRows:
             )
             for version, count in records.records().items()
         )
+
+    def noted_by(self, notes: LoadNotes | None) -> NoteLoad | None:
+        """Notes what is new of these rows; None without notes."""
+        if notes is None:
+            return None
+
+        def note(cursor: Cursor, result: LoadResult, positions: Sequence[int]) -> None:
+            notes.write(cursor, result, self._new_by_object(result, positions))
+
+        return note
+
+    def _new_by_object(self, result: LoadResult, positions: Sequence[int]) -> dict[ObjectVersion, int]:
+        """Rows at these positions that were inserted or updated, by object, where the result says which they are."""
+        unchanged = {*result.duplicates_at, *(position for position, _ in result.rejected)}
+        says_which = len(result.duplicates_at) == result.duplicates
+        of_all, of_new = SourceTally(), SourceTally()
+        items = [(position, *self.items[position][:2]) for position in positions]
+        read_from = [(position, object_of_held(held) if is_event else None) for position, is_event, held in items]
+        of_all.add(found for _, found in read_from)
+        of_new.add(found for position, found in read_from if position not in unchanged)
+        if says_which:
+            return dict(of_new.records())
+        alone = [version for version, count in of_all.records().items() if count == len(positions)]
+        return dict.fromkeys(alone, result.inserted + result.updated)
 
     def is_full(self, most_rows: int, most_bytes: int) -> bool:
         return len(self.lines) >= most_rows or self.size >= most_bytes

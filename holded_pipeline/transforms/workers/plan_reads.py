@@ -16,6 +16,7 @@ from holded_pipeline.runs.progress import PLANNED_UNITS
 from holded_pipeline.runs.read_planner import ReadPlanner
 from holded_pipeline.runs.settled_objects import PAGE, SettledObjects
 from holded_pipeline.runs.settlement import RunSettlement
+from holded_pipeline.runs.share_results import ShareAttempt
 from holded_pipeline.store.planned_objects import keep_objects
 from holded_pipeline.store.read_plan import ReadPlan, ReadUnit, StoredObject
 from holded_pipeline.transforms.beam.accounted import ReadPrefix
@@ -38,12 +39,14 @@ class NewOnly:
         run_id: the run.
         prefix: what this step reads.
         others: what other steps of the pipeline read with the ledger: no object may be read by two of them.
+        attempt: the attempt at a share, if the pipeline is one.
     """
 
     ledger: Ledger
     run_id: str
     prefix: ReadPrefix
     others: tuple[ReadPrefix, ...] = ()
+    attempt: ShareAttempt | None = None
 
     def require_one_reader(self, objects: Iterable[StoredObject]) -> Iterator[StoredObject]:
         """The same objects.
@@ -59,7 +62,12 @@ class NewOnly:
             yield stored
 
     def begin(self) -> None:
-        """Creates the ledger's tables, and forgets what an attempt of the run wrote down that died."""
+        """Creates the ledger's tables, and forgets what an attempt of the run wrote down that died.
+
+        Of a share, whoever placed the shares has done so.
+        """
+        if self.attempt is not None:
+            return
         self.ledger.create_tables()
         RunSettlement(self.ledger.db, self.ledger.name, self.run_id).begin()
 

@@ -32,6 +32,7 @@ from holded_pipeline.store.compression import checked_text, without_compression_
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import ReadUnit, Slice
 from holded_pipeline.transforms.beam.garbage import rarer_collections
+from holded_pipeline.transforms.beam.given_up import require_wanted
 from holded_pipeline.transforms.beam.live_counts import count_live
 from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.transforms.beam.store_access import OpenChunks, StoreDoFn
@@ -96,6 +97,7 @@ class ReadUnits(StoreDoFn):
         count_live(READ_UNITS)
 
     def _read_slice(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
+        require_wanted()
         self._counters.add("slices")
         self._counters.add("bytes", unit_slice.length)
         self._records_of_slice = 0

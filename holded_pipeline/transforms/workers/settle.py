@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import apache_beam as beam
+import attrs
 
 from holded_pipeline.model.object_counts import ObjectVersion
-from holded_pipeline.runs.balance import ObjectAccount, SinkCount
 from holded_pipeline.runs.manifests import ManifestPlace, write_manifests
+from holded_pipeline.runs.object_accounts import Counts, accounts_of, is_read
 from holded_pipeline.runs.settlement import RunSettlement, Settlement, StoredOutput
+from holded_pipeline.runs.share_results import ShareAttempt
 from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW
+from holded_pipeline.transforms.beam.collected import collected_by
 from holded_pipeline.transforms.beam.outcome import Counters
 
 _logger = logging.getLogger("holded_pipeline")
@@ -20,11 +23,69 @@ _AT_ONCE = 2_000
 _STAGE = "settle"
 
 
+class Accounts(Protocol):
+    """Where the accounts of a pipeline go, and what is done with them at its end."""
+
+    def add_counts(self, elements: Sequence[tuple[ObjectVersion, Counts]], sums: tuple[Counts, Counts]) -> None:
+        """Adds the counts of objects; `sums` are those of all objects, and those of `NOWHERE`."""
+
+    def add_outputs(self, outputs: Sequence[StoredOutput]) -> None:
+        """Adds objects with events that were stored."""
+
+    def settle(self) -> Iterator[Settlement]:
+        """Ends the accounts, when everything is durable."""
+
+
+@attrs.frozen
+class AccountsOfRun:
+    """Accounts of a whole run: they go to the ledger's database, and the run is settled."""
+
+    settlement: RunSettlement
+    sinks: tuple[str, ...]
+    places: tuple[ManifestPlace, ...]
+
+    def add_counts(self, elements: Sequence[tuple[ObjectVersion, Counts]], sums: tuple[Counts, Counts]) -> None:
+        """Adds the counts of objects."""
+        self.settlement.add_objects(*accounts_of(elements, sums, self.sinks))
+
+    def add_outputs(self, outputs: Sequence[StoredOutput]) -> None:
+        """Adds objects with events."""
+        self.settlement.add_outputs(outputs)
+
+    def settle(self) -> Iterator[Settlement]:
+        """Settles the run, and writes the manifests that are due."""
+        settled = self.settlement.settle()
+        write_manifests(self.settlement.db, self.settlement.ledger, self.places)
+        _logger.info(
+            "settled %d objects with %d records in the ledger %r", settled.objects, settled.records, settled.ledger
+        )
+        yield settled
+
+
+@attrs.frozen
+class AccountsOfShare:
+    """Accounts of a share of a run: whoever placed the shares adds them up, and settles."""
+
+    attempt: ShareAttempt
+
+    def add_counts(self, elements: Sequence[tuple[ObjectVersion, Counts]], sums: tuple[Counts, Counts]) -> None:
+        """Adds the counts of objects."""
+        collected_by(self.attempt).add_counts(elements, sums)
+
+    def add_outputs(self, outputs: Sequence[StoredOutput]) -> None:
+        """Adds objects with events."""
+        collected_by(self.attempt).add_outputs(outputs)
+
+    def settle(self) -> Iterator[Settlement]:
+        """Settles nothing."""
+        return iter(())
+
+
 class _RecordInBatches(beam.DoFn):
     """Writes elements down some at a time; gives how many for each time."""
 
-    def __init__(self, settlement: RunSettlement) -> None:
-        self._settlement = settlement
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
         self._counters = Counters(_STAGE)
 
     def record(self, elements: list[Any]) -> None:
@@ -51,25 +112,8 @@ class _RecordInBatches(beam.DoFn):
         return len(waiting)
 
 
-Counts = tuple[int, ...]
-"""Of an object: read, slices that were read, dropped, dead letters, and of each sink what it received, duplicates and
-what it rejected."""
-
-NOWHERE: ObjectVersion = ("", "", "")
-"""Stands in place of an object for elements without a source."""
-
-
-def is_read(element: tuple[ObjectVersion, Counts]) -> bool:
-    """Whether the object was read with the ledger; replays, and what is read for another ledger, are of others."""
-    return element[1][1] > 0
-
-
 class RecordAccounts(_RecordInBatches):
     """Takes an object's version with its counts, and beside them the sums over all objects, and those of `NOWHERE`."""
-
-    def __init__(self, settlement: RunSettlement, sinks: tuple[str, ...]) -> None:
-        super().__init__(settlement)
-        self._sinks = sinks
 
     def process(self, element: tuple[ObjectVersion, Counts], sums: tuple[Counts, Counts]) -> Iterator[int]:
         self._sums = sums
@@ -77,33 +121,8 @@ class RecordAccounts(_RecordInBatches):
             yield from self.add(element)
 
     def record(self, elements: list[tuple[ObjectVersion, Counts]]) -> None:
-        of_objects, without_source = (_sinks_of(each) for each in self._sums)
-        # A sink of elements that all lack a source says nothing of objects.
-        checked = [
-            number
-            for number in range(len(self._sinks))
-            if not without_source or not without_source[number].records or of_objects[number].records
-        ]
-        names = [_described(self._sinks[number], without_source[number : number + 1]) for number in checked]
-        accounts = [_account_of(*element, checked) for element in elements]
-        self._counters.add("objects", len(accounts))
-        self._settlement.add_objects(accounts, names)
-
-
-def _described(sink: str, without_source: tuple[SinkCount, ...]) -> str:
-    others = sum(each.records for each in without_source)
-    return f"{sink} (beside {others} elements without a source)" if others else sink
-
-
-def _sinks_of(counts: Counts) -> tuple[SinkCount, ...]:
-    of_sinks = counts[4:]
-    return tuple(SinkCount(*of_sinks[place : place + 3]) for place in range(0, len(of_sinks), 3))
-
-
-def _account_of(version: ObjectVersion, counts: Counts, checked: list[int]) -> ObjectAccount:
-    sinks = _sinks_of(counts)
-    read, _, dropped, dead_letters, *_ = counts
-    return ObjectAccount(*version, read, dropped, dead_letters, tuple(sinks[number] for number in checked))
+        self._counters.add("objects", len(elements))
+        self._accounts.add_counts(elements, self._sums)
 
 
 class RecordOutputs(_RecordInBatches):
@@ -116,20 +135,14 @@ class RecordOutputs(_RecordInBatches):
         return self.add(element)
 
     def record(self, elements: list[StoredOutput]) -> None:
-        self._settlement.add_outputs(elements)
+        self._accounts.add_outputs(elements)
 
 
 class SettleRun(beam.DoFn):
-    """Settles the run when everything before it is done, and writes the manifests that are due."""
+    """Settles the run when everything before it is done."""
 
-    def __init__(self, settlement: RunSettlement, places: tuple[ManifestPlace, ...]) -> None:
-        self._settlement = settlement
-        self._places = places
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
 
     def process(self, _: int) -> Iterator[Settlement]:
-        settled = self._settlement.settle()
-        write_manifests(self._settlement.db, self._settlement.ledger, self._places)
-        _logger.info(
-            "settled %d objects with %d records in the ledger %r", settled.objects, settled.records, settled.ledger
-        )
-        yield settled
+        return self._accounts.settle()

@@ -71,7 +71,9 @@ class WriteObjects(BatchDoFn):
         run_id: str,
         step: str,
         stage: str,
+        attempt: str = "",
     ) -> None:
+        self._attempt = attempt
         self._lake = lake
         self._encode = encode
         self._settings = settings
@@ -95,7 +97,7 @@ class WriteObjects(BatchDoFn):
             total_bytes=self._settings.buffer_bytes,
             executor=self._executor,
         )
-        self._names = ObjectNames(self._run_id, self._step)
+        self._names = ObjectNames(self._run_id, self._step, self._attempt)
         self._last_partition: Any = object()
 
     def process(self, element: Any) -> Iterable[Any]:

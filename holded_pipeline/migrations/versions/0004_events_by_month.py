@@ -1,6 +1,6 @@
 """Events in partitions by month: a branch beside the main line, for those who ask for it.
 
-It depends on revision 0002, and no later revision of the main line depends on it. A later revision that alters
+It depends on revision 0003, and no later revision of the main line depends on it. A later revision that alters
 business_events alters the partitions with it.
 """
 
@@ -9,13 +9,13 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
+revision = "0004"
 down_revision = None
 branch_labels = ("month",)
-depends_on = "0002"
+depends_on = "0003"
 
-_PARTITIONS = Path(__file__).with_name("0003_events_by_month.sql")
-_WHOLE = Path(__file__).with_name("0003_events_whole.sql")
+_PARTITIONS = Path(__file__).with_name("0004_events_by_month.sql")
+_WHOLE = Path(__file__).with_name("0004_events_whole.sql")
 
 
 def upgrade() -> None:

@@ -1,4 +1,4 @@
--- FROZEN: this file belongs to revision 0003, which is released; see 0003_events_by_month.sql.
+-- FROZEN: this file belongs to revision 0004, which is released; see 0004_events_by_month.sql.
 --
 -- One table again.
 

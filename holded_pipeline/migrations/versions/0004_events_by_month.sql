@@ -1,4 +1,4 @@
--- FROZEN: this file belongs to revision 0003, which is released. Databases out there were made by it, so it is never
+-- FROZEN: this file belongs to revision 0004, which is released. Databases out there were made by it, so it is never
 -- edited. To change a trigger or a function, add a new migration to this folder.
 --
 -- business_events as a table that is partitioned by the month of occurred_at, in UTC.
