@@ -31,7 +31,7 @@ def plan(
     """Lists objects once, and plans how several runs read them.
 
     Each run reads a share of the plan: `ReadMinIO(lake, units=share)`. The arguments are those of `ReadMinIO`, which
-    explains them; give `layout` and `records` to both. The plan is in memory: about half a kilobyte for each object.
+    explains them; give `layout` and `records` to both. The plan is in memory: about 300 bytes for each object.
 
     Args:
         lake: the store and its bucket.
