@@ -9,7 +9,7 @@ import pytest
 TESTS = Path(__file__).parent.parent
 QUICK = (
     *("enriching", "model", "reading", "rejected", "schema_tables", "schemas", "servers", "store", "user_code"),
-    *("api/test_collect.py", "api/test_package_parsing.py", "plugins/test_hooks.py", "plugins/test_registry.py"),
+    *("api/test_collect.py", "plugins/test_hooks.py"),
     *("postgres/test_event_line.py", "postgres/test_poison_rows.py", "postgres/test_table_loader.py"),
     *("runs/test_ledger.py", "stored", "transforms/test_ingest_events.py", "transforms/test_write_postgres.py"),
     *("test_architecture.py", "test_docstrings.py", "test_errors_page.py", "test_house_rules.py"),
