@@ -307,7 +307,7 @@ def all_or_nothing(events):
         breaks("read_only", mutating_past_the_read_only_view, "was another", "copy.deepcopy(event.data)"),
         breaks("read_only", mutating_metadata, "tried to change the event", "copy.deepcopy(event.data)"),
         breaks("read_only", mutating_the_event, "tried to change the event", "copy.deepcopy(event.data)"),
-        breaks("json", hp.Enricher("none", print), "returned NoneType", "return a mapping"),
+        breaks("json", hp.Enricher("none", print), "returned None, as a function", "return a mapping"),
         breaks("json", hp.Enricher("date", lambda _: {"at": dt.date(2026, 1, 1)}), "date", "texts of dates"),
         breaks("json", hp.Enricher("set", lambda _: {"set": {1}}), "set", "sorted lists of sets"),
         breaks("json", hp.Enricher("nan", lambda _: {"n": float("nan")}), "nan", "return a mapping"),

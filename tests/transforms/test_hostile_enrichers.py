@@ -176,7 +176,7 @@ def deep():
 @pytest.mark.parametrize(
     ("result", "words"),
     [
-        (lambda: None, "returned NoneType; it must return a mapping"),
+        (lambda: None, "returned None, as a function without a return does; it must return a mapping"),
         (lambda: [1], "returned list"),
         (lambda: (n for n in "ab"), "returned generator"),
         (lambda: {"a": object()}, "object at /a"),
