@@ -47,7 +47,7 @@ def serve_command(
     from holded_pipeline.api.watching.json_logging import process_logging  # noqa: PLC0415  it needs the extra `api`
 
     with process_logging(log_format, "warning"), _as_json_too(log_format):
-        say = context.out.say if log_format == "text" else _log
+        say = context.out.say if log_format == "text" else _log_words
         _serve(settings, say, host=host, port=port, workers=workers, log_format=log_format)
 
 
@@ -95,11 +95,11 @@ def _as_json_too(log_format: LogFormat) -> Iterator[None]:
         if log_format == "text" or click.get_current_context().find_root().params.get("debug"):
             raise
         cause = error_for_user(error)
-        _log(sentence_of(cause), logging.ERROR)
+        _log_words(sentence_of(cause), logging.ERROR)
         click.get_current_context().exit(exit_code_of(cause))
 
 
-def _log(text: str, level: int = logging.INFO) -> None:
+def _log_words(text: str, level: int = logging.INFO) -> None:
     """Logs a line of any level: what people are said is no detail."""
     name = "holded_pipeline.api"
     logging.getLogger().handle(logging.LogRecord(name, level, __file__, 0, text, None, None))

@@ -79,7 +79,7 @@ def up_command(context: CommandContext, **options: Any) -> None:
                 flow.db,
                 name=flow.settings.flow.name,
                 every=options["every"],
-                on_report=lambda report: show_run(report, out),
+                on_report=lambda report: show_new(report, out),
             )
         out.say("stopping …")
 
@@ -162,7 +162,7 @@ def example_event() -> str:
     return json.dumps({"data": {"id": "my-contact", "companyId": _COMPANY, "name": "Ada"}, "headers": headers})
 
 
-def show_run(report: RunReport, out: Output) -> None:
+def show_new(report: RunReport, out: Output) -> None:
     """Prints a run that read something or failed, and why records were rejected."""
     if report.records or report.state == "failed":
         reasons = [

@@ -97,7 +97,7 @@ def events(
         timestamps=timestamps,
         records=path,
     )
-    framing = partial(_frame, layout=layout, path=path, with_outer=reader.takes_outer)
+    framing = partial(_frame_object, layout=layout, path=path, with_outer=reader.takes_outer)
     skips = on_invalid == "skip"
     return StoredEvents(lake, normalize_pattern(pattern), reader, framing, skips=skips, manifest=manifest)
 
@@ -117,7 +117,7 @@ class StoredEvents(StoredValues[Event]):
         self._lake = lake
         self._pattern = pattern
         self._reader = reader
-        self._frame = framing
+        self._frame_object = framing
         self._skips = skips
         self._manifest = manifest
 
@@ -161,7 +161,7 @@ class StoredEvents(StoredValues[Event]):
         except RejectRecord as fault:
             yield _at(first, fault)
             return
-        for record in self._frame(text, open_chunks, without_compression_ending(whole.key)):
+        for record in self._frame_object(text, open_chunks, without_compression_ending(whole.key)):
             source = Source(self._lake.bucket, whole.key, whole.etag, record.line, record.item)
             try:
                 yield reader.read(record, source)
@@ -172,7 +172,7 @@ class StoredEvents(StoredValues[Event]):
         return f"{self._lake.bucket}/{self._pattern}"
 
 
-def _frame(
+def _frame_object(
     text: Iterator[bytes],
     open_chunks: OpenChunks,
     key: str,

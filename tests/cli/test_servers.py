@@ -23,7 +23,7 @@ from table_contents import rows_of
 import holded_pipeline as hp
 from holded_pipeline.cli.commands import commands
 from holded_pipeline.cli.output import Output
-from holded_pipeline.cli.up_command import announce, example_event, flow_over, show_run
+from holded_pipeline.cli.up_command import announce, example_event, flow_over, show_new
 from holded_pipeline.cli.way_in import way_in
 from holded_pipeline.local.ports import free_ports
 
@@ -144,7 +144,7 @@ def post_when_it_listens(url: str) -> str:
 
 def test_up_says_why_records_were_rejected(capsys):
     counts = {"read.records": 3, "read.rejected.invalid_json": 2, "validate.rejected.schema_violation": 1}
-    show_run(hp.RunReport("run-1", "ingest", "succeeded", None, 1.0, counts), Output())
+    show_new(hp.RunReport("run-1", "ingest", "succeeded", None, 1.0, counts), Output())
     assert capsys.readouterr().out.splitlines()[1:] == [
         "  2 rejected by read: invalid_json",
         "  1 rejected by validate: schema_violation",
