@@ -247,12 +247,11 @@ class ObjectNames:
     Args:
         run_id: the run.
         step: the name of the transform that writes; no other transform of the run has it.
-        attempt: the attempt at a share of the run, whose objects are its own; empty if there is no other.
+        attempt: the attempt at a share of the run; empty if there is none.
     """
 
     def __init__(self, run_id: str, step: str, attempt: str = "") -> None:
-        run = shorten_with_digest(escape_key_level(run_id), RUN_BYTES)
-        self._run = f"{run}.{attempt}" if attempt else run
+        self._run = shorten_with_digest(escape_key_level(run_id), RUN_BYTES) + (attempt and f".{attempt}")
         self._step = step
         self._counts: Counter[str] = Counter()
 
