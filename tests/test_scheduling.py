@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import configparser
 import json
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
+import sys
+import types
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ import yaml
 FOLDER = Path(__file__).parent.parent / "examples" / "scheduling"
 UNITS = sorted(path.name for path in FOLDER.iterdir() if path.suffix in {".service", ".timer"})
 RUN = "run --config holded-pipeline.toml"
-MANIFESTS = {"cronjob": RUN, "deployment": f"{RUN} --every 60s"}
+MANIFESTS = {"cronjob": RUN, "deployment": f"{RUN} --every 60s", "indexed-job": f"{RUN} --shard $(SHARD)/8"}
 
 
 def text_of(name: str) -> str:
@@ -105,16 +108,62 @@ def test_the_deployment_selects_its_pods_and_waits_for_a_run():
     assert pod_of("deployment")["terminationGracePeriodSeconds"] > 60
 
 
-def test_the_dag_is_python_and_runs_one_at_a_time():
-    tree = ast.parse(text_of("airflow_dag.py"))
-    (decorator,) = (
-        node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "dag"
-    )
-    given = {keyword.arg: keyword.value for keyword in decorator.keywords}
-    assert ast.literal_eval(given["max_active_runs"]) == 1
-    assert ast.literal_eval(given["catchup"]) is False
-    commands = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and RUN in str(node.value)]
-    assert len(commands) == 1
+def test_an_indexed_job_has_a_pod_for_each_shard_and_tries_each_again_alone():
+    spec = yaml.safe_load(text_of("kubernetes/indexed-job.yaml"))["spec"]
+    assert (spec["completionMode"], spec["completions"]) == ("Indexed", 8)
+    assert spec["parallelism"] <= spec["completions"]
+    assert spec["backoffLimitPerIndex"] > 0
+    pod = pod_of("indexed-job")
+    assert pod["restartPolicy"] == "Never"  # a failure policy wants it
+    (shard,) = pod["containers"][0]["env"]
+    assert shard["name"] == "SHARD"
+    index = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+    assert shard["valueFrom"]["fieldRef"]["fieldPath"] == index
+    codes = {rule["action"]: rule["onExitCodes"] for rule in spec["podFailurePolicy"]["rules"] if "onExitCodes" in rule}
+    assert {action: code["values"] for action, code in codes.items()} == {"FailJob": [2], "FailIndex": [4]}
+    assert {code["containerName"] for code in codes.values()} == {pod["containers"][0]["name"]}
+
+
+@pytest.fixture
+def airflow(monkeypatch):
+    """Stands in for Airflow, which is not installed here: the arguments of DAGs and tasks, and the commands."""
+    seen = {"dag": [], "task": [], "commands": []}
+
+    def dag(**arguments):
+        seen["dag"].append(arguments)
+        return lambda function: function
+
+    def bash(function=None, **arguments):
+        if function is None:
+            return lambda given: bash(given, **arguments)
+        seen["task"].append(arguments)
+
+        def call(**values):
+            seen["commands"].append(function(**values))
+
+        call.expand = lambda **values: [
+            call(**dict(zip(values, each, strict=True))) for each in zip(*values.values(), strict=True)
+        ]
+        return call
+
+    sdk = types.ModuleType("airflow.sdk")
+    sdk.dag, sdk.task = dag, types.SimpleNamespace(bash=bash)
+    monkeypatch.setitem(sys.modules, "airflow", types.ModuleType("airflow"))
+    monkeypatch.setitem(sys.modules, "airflow.sdk", sdk)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("name", "shards"),
+    [("airflow_dag.py", [""]), ("airflow_sharded_dag.py", [f" --shard {number}/8" for number in range(8)])],
+)
+def test_a_dag_runs_the_command_one_run_at_a_time(airflow, name, shards):
+    runpy.run_path(str(FOLDER / name))
+    (settings,) = airflow["dag"]
+    assert (settings["max_active_runs"], settings["catchup"]) == (1, False)
+    assert settings["default_args"]["execution_timeout"] < timedelta(hours=1)
+    command = f"cd /etc/holded && exec /opt/holded/bin/holded-pipeline {RUN}"
+    assert airflow["commands"] == [f"{command}{shard}" for shard in shards]
 
 
 def test_the_image_starts_the_command_without_a_shell():

@@ -57,8 +57,8 @@ class Flow:
         """Which objects are settled."""
         return Ledger(self.db, self.settings.flow.name)
 
-    def ingest(self) -> beam.Pipeline:
-        """A new pipeline: from raw events to the tables."""
+    def ingest(self, shard: tuple[int, int] | None = None) -> beam.Pipeline:
+        """A new pipeline: from raw events to the tables; with a shard, of its objects."""
         flow = self.settings.flow
         pipeline = self._pipeline()
         _ = pipeline | IngestEvents(
@@ -66,6 +66,7 @@ class Flow:
             self.db,
             self.schemas,
             raw=flow.raw,
+            shard=shard,
             enriched=flow.enriched,
             rejected=flow.rejected,
             subject=self.subject,

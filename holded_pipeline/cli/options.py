@@ -14,6 +14,7 @@ from holded_pipeline.cli.durations import parse_duration
 from holded_pipeline.cli.output import Output
 from holded_pipeline.cli.settings import Settings
 from holded_pipeline.cli.settings_file import DEFAULT_FILE, read_settings
+from holded_pipeline.store.shards import Shard
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,6 +64,21 @@ class BudgetParameter(click.ParamType[float]):
             return int(text) if text.isdigit() else float(text)
         except ValueError:
             self.fail(f"{value!r} is neither a number of records nor a share; write 100, 5% or 0.05", param, ctx)
+
+
+class ShardParameter(click.ParamType[tuple[int, int]]):
+    """A run of several, such as 0/8 for the first of eight."""
+
+    name = "shard"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """The number of the run, from 0, and how many there are."""
+        index, _, count = str(value).partition("/")
+        try:
+            shard = Shard.of((int(index), int(count)))
+        except ValueError as error:
+            self.fail(f"{value!r} is no shard ({error}); write 0/8 for the first of 8, 7/8 for the last", param, ctx)
+        return shard.index, shard.count
 
 
 def shared_options(*, config: bool = True, json: bool = True) -> Callable[[F], F]:

@@ -10,7 +10,13 @@ import msgspec
 from holded_pipeline.cli.durations import parse_duration
 from holded_pipeline.cli.exit_codes import ExitCode, exit_code_of
 from holded_pipeline.cli.flow import Flow
-from holded_pipeline.cli.options import BudgetParameter, CommandContext, DurationParameter, shared_options
+from holded_pipeline.cli.options import (
+    BudgetParameter,
+    CommandContext,
+    DurationParameter,
+    ShardParameter,
+    shared_options,
+)
 from holded_pipeline.cli.output import Output
 from holded_pipeline.cli.settings import Settings
 from holded_pipeline.runs.run_report import RunReport
@@ -25,6 +31,7 @@ from holded_pipeline.transforms.run_every import run_every
 @click.option("--continuous", is_flag=True, help="Run again and again, as often as the file says.")
 @click.option("--max-runs", type=click.IntRange(1), metavar="N", help="End after so many runs.")
 @click.option("--max-rejected", type=BudgetParameter(), metavar="LIMIT", help="Error budget: 100, 5% or 0.05.")
+@click.option("--shard", type=ShardParameter(), metavar="I/N", help="Run I of N, from 0, that divide the objects.")
 @click.option("--strict", is_flag=True, help="A rejected record, or nothing below the raw prefix, fails the run.")
 @click.option("--metrics-port", type=click.IntRange(1, 65_535), metavar="PORT", help="Serve /metrics while it runs.")
 @click.option("--progress/--no-progress", default=None, help="Show progress.  [default: as fits the terminal]")
@@ -41,20 +48,23 @@ def run_command(context: CommandContext, **options: Any) -> None:
       holded-pipeline run --strict
       holded-pipeline run --max-rejected 5%
       holded-pipeline run --every 60s --metrics-port 9100
+      holded-pipeline run --shard 0/8
     """  # noqa: D301  \b keeps the lines of the examples as they are
     settings = _with_limits(context.settings, options["max_rejected"], strict=options["strict"])
     every = options["every"] or (parse_duration(settings.runs.every) if options["continuous"] else None)
     if every is None:
         if options["max_runs"] or options["metrics_port"]:
             raise click.UsageError("--max-runs and --metrics-port go with --every or --continuous")
-        _make_one_run(Flow.of(settings), context.out, options["progress"])
+        _make_one_run(Flow.of(settings), context.out, options)
+    elif options["shard"]:
+        raise click.UsageError("--shard is for single runs; of all processes with --every and one name, one runs")
     else:
         _make_runs(Flow.of(settings), context.out, every, options)
 
 
-def _make_one_run(flow: Flow, out: Output, progress: bool | None) -> None:  # noqa: FBT001
+def _make_one_run(flow: Flow, out: Output, options: dict[str, Any]) -> None:
     with finishing_on_sigterm():
-        report = run(flow.ingest(), progress=progress, name=flow.settings.flow.name)
+        report = run(flow.ingest(options["shard"]), progress=options["progress"], name=flow.settings.flow.name)
     out.document(report.to_dict(), str(report))
     exit_unless_balanced(report, out)
 

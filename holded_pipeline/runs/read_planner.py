@@ -22,6 +22,7 @@ from holded_pipeline.store.manifest_objects import manifest_objects
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_names import is_manifest, normalize_pattern
 from holded_pipeline.store.read_plan import ReadUnit, Slice, StoredObject, divide_objects, split_lines
+from holded_pipeline.store.shards import Shard
 
 UNIT_BYTES: Final = 16 << 20
 """How many bytes a worker reads at a time by default."""
@@ -72,6 +73,7 @@ class ReadPlanner:
     unit_objects: int = attrs.field(default=UNIT_OBJECTS, validator=_require_at_least_1)
     manifest: bool = False
     ledger: Ledger | None = None
+    shard: Shard | None = None
 
     def __attrs_post_init__(self) -> None:
         require_choice("on_empty", self.on_empty, "warn", "fail", "ignore")
@@ -85,19 +87,42 @@ class ReadPlanner:
 
     def list_units(self, store: ObjectStore) -> Iterator[ReadUnit | StoredObject]:
         """Units of small objects, and other objects as they are: those to be split, and empty ones."""
-        objects = self._matching(store) if self.ledger is None else self._new(store, self.ledger)
+        objects = self._own(store) if self.ledger is None else self._new(store, self.ledger)
         return divide_objects(objects, unit_bytes=self.unit_bytes, unit_objects=self.unit_objects)
 
     def split(self, store: ObjectStore, stored: StoredObject) -> Iterable[ReadUnit]:
-        """The slices of a large object if it is a plain line file; one unit of all of it otherwise."""
-        whole = Slice(stored.key, stored.etag, stored.size)
+        """The slices of a large object if it is a plain line file; one unit of all of it otherwise.
+
+        With a shard, those of its part; all of another file if the shard owns it.
+        """
+        whole = ReadUnit((Slice(stored.key, stored.etag, stored.size),))
+        part = self.shard.part_of(stored, self.unit_bytes) if self.shard and self._divides_files else None
         try:
             if not self._is_plain_lines(store, stored):
-                return [ReadUnit((whole,))]
+                return [whole] if self.shard is None or self.shard.owns(stored.key) else []
+            chunks = store.stream(whole.slices[0])
             # A list, so that an object which vanishes in the middle is not read in half of its slices.
-            return list(split_lines(stored, store.stream(whole), unit_bytes=self.unit_bytes))
+            return list(split_lines(stored, chunks, unit_bytes=self.unit_bytes, part=part))
         except (ObjectVanishedError, ObjectUnreadableError):
-            return [ReadUnit((whole,))]  # who reads it meets the error again, and decides
+            return [whole]  # who reads it meets the error again, and decides; so each shard that has a part
+
+    @property
+    def _divides_files(self) -> bool:
+        """Whether shards have parts of large files: a run can settle only an object that it read all of."""
+        return self.ledger is None and self._layout_to_cut != "values"
+
+    @property
+    def _layout_to_cut(self) -> Layout | None:
+        return "values" if self.has_records_path else self.layout  # a document with its records must not be cut
+
+    def _own(self, store: ObjectStore, start_after: str = "") -> Iterator[StoredObject]:
+        """The objects that match; with a shard, those that are of it or may have a part that is."""
+        return filter(self._is_own, self._matching(store, start_after))
+
+    def _is_own(self, stored: StoredObject) -> bool:
+        if self.shard is None or self.shard.owns(stored.key):
+            return True
+        return self._divides_files and self.shard.part_of(stored, self.unit_bytes) is not None
 
     def _matching(self, store: ObjectStore, start_after: str = "") -> Iterator[StoredObject]:
         matches = re.compile(glob_regex(self.pattern)).match
@@ -114,8 +139,10 @@ class ReadPlanner:
             self._report_empty()
 
     def _new(self, store: ObjectStore, ledger: Ledger) -> Iterator[StoredObject]:
-        new_objects = NewObjects(ledger, self.lake.bucket, self.pattern)
-        yield from new_objects.find(partial(self._matching, store))
+        # Each shard has a bookmark of its own, since it lists its own objects. No pattern has an empty level.
+        listed = self.pattern if self.shard is None else f"{self.pattern}//shard {self.shard}"
+        new_objects = NewObjects(ledger, self.lake.bucket, listed)
+        yield from new_objects.find(partial(self._own, store))
         _logger.info(
             "listed %d objects of %s for %r, of which %d are new to the ledger %r",
             new_objects.listed,
@@ -133,7 +160,7 @@ class ReadPlanner:
         _logger.warning("%s; check the bucket, prefix or pattern", message)
 
     def _is_plain_lines(self, store: ObjectStore, stored: StoredObject) -> bool:
-        layout = "values" if self.has_records_path else self.layout  # a document with its records must not be cut
+        layout = self._layout_to_cut
         heads = _head_chunks(store, stored)
         first = next(heads)
         if layout is not None or not is_text(first):

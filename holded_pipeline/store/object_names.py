@@ -240,9 +240,7 @@ def _time_member_of(processing: Any) -> bytes:
 
 
 class ObjectNames:
-    """The keys of the objects of one bundle: folder, run, and a digest of the step and the content.
-
-    Different content, folders, steps and runs make different keys. The same bundle, retried, makes the same ones.
+    """The keys of the objects of one bundle: folder, run, and a digest of step and content; the same ones if retried.
 
     Args:
         run_id: the run.

@@ -184,28 +184,34 @@ def group_small(objects: Iterable[StoredObject], *, unit_bytes: int, unit_object
         yield ReadUnit(tuple(group))
 
 
-def split_lines(stored: StoredObject, chunks: Iterable[bytes], *, unit_bytes: int) -> Iterator[ReadUnit]:
-    """Units of at least `unit_bytes` of one large file of lines, each a whole number of lines.
+def split_lines(
+    stored: StoredObject, chunks: Iterable[bytes], *, unit_bytes: int, part: tuple[int, int] | None = None
+) -> Iterator[ReadUnit]:
+    """Units of about `unit_bytes` of one large file of lines, each a whole number of lines.
 
-    The whole text is read once to find where to cut. So no reader has to read beyond its slice, and each knows the
-    number of its first line. Together the slices cover every byte once.
+    The text is read once to find where to cut. So no reader has to read beyond its slice, and each knows the number of
+    its first line. Together the slices cover every byte once.
 
     Args:
         stored: the object.
         chunks: its text.
         unit_bytes: a slice ends with the first line that ends here or later.
+        part: only the lines that begin at these bytes (the second is exclusive); the text is read up to their end.
     """
     # E.g. with unit_bytes=5 and the text b"aa\nbb\ncc\ndd", whose bytes 2, 5 and 8 are line ends:
     #   the first slice ends with the first line end at byte 0 + 5 - 1 = 4 or later, that of byte 5: bytes 0 to 6;
     #   the second would end at byte 6 + 5 - 1 = 10 or later, where no line end is, so it goes to the end: 6 to 11.
     #   Its first_line is 3, since two line ends stand before it.
+    # A part begins with the first line end at its first byte - 1 or later, and ends likewise, so that parts which
+    # follow each other meet, whatever the slices within them.
     # `position` is where the chunk begins in the object; `earliest` and `searched` are positions in the chunk.
     # `line` is the number of the line that `searched` is in, and `first_line` that of the byte `start`.
+    begin, stop = part or (0, stored.size)
     start = position = 0
     first_line = line = 1
     for chunk in chunks:
         searched = 0
-        while (earliest := start + unit_bytes - position - 1) < len(chunk):
+        while (earliest := (begin if start < begin else min(start + unit_bytes, stop)) - position - 1) < len(chunk):
             newline = chunk.find(b"\n", max(earliest, searched))
             if newline < 0:
                 break
@@ -214,11 +220,15 @@ def split_lines(stored: StoredObject, chunks: Iterable[bytes], *, unit_bytes: in
             cut = position + searched
             if cut >= stored.size:
                 break  # the last slice ends there anyway
-            yield _unit_of(stored, start, cut, first_line)
+            if start >= begin:
+                yield _unit_of(stored, start, cut, first_line)
             start, first_line = cut, line
+            if start >= stop:
+                return
         line += chunk.count(b"\n", searched)
         position += len(chunk)
-    yield _unit_of(stored, start, stored.size, first_line)
+    if start >= begin:
+        yield _unit_of(stored, start, stored.size, first_line)
 
 
 def _unit_of(stored: StoredObject, start: int, end: int, first_line: int) -> ReadUnit:

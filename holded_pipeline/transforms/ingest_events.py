@@ -20,6 +20,7 @@ from holded_pipeline.runs.read_planner import OnEmpty
 from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.schemas.subjects import Subject
 from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.read_plan import ReadPlan
 from holded_pipeline.transforms.beam.notebook import require_notebook_packages
 from holded_pipeline.transforms.enrich import Enrich
 from holded_pipeline.transforms.read_minio import ReadMinIO
@@ -62,6 +63,8 @@ class IngestEvents(beam.PTransform):
         db: the database. Its tables are created and migrated as needed.
         schemas: where the schemas are: a `SchemaRegistry`, a `SchemaDirectory`, or a mapping of subject to schema.
         raw: prefix or glob of the raw events.
+        units: instead of `raw`, a plan of `hp.plan`, or a share that has whole objects; see `ReadMinIO`.
+        shard: `(i, n)`: this is run `i` of `n` that divide the objects among them; see `ReadMinIO`.
         enriched: what the keys of enriched events begin with.
         rejected: what the keys of dead letters begin with.
         subject: the subject of an event's schema: a text, a template such as `{type}`, or a function.
@@ -69,7 +72,8 @@ class IngestEvents(beam.PTransform):
         records: where the records are inside each document, see `ReadMinIO`.
         enrichers: what `Enrich` takes.
         min_quality: events with a lower quality score are rejected, see `Enrich`.
-        ledger: which objects are settled; by default a ledger of `db` that is named by bucket and `raw`.
+        ledger: which objects are settled; by default a ledger of `db` that is named by bucket and `raw`, or the
+            pattern of the plan.
         max_rejected: the error budget, see `WriteRejected`; a share refers to the records read.
         on_conflict: what happens to an event whose id is in the table already, see `WritePostgres`.
         on_empty: what happens if no object matches `raw`, see `ReadMinIO`.
@@ -99,6 +103,8 @@ class IngestEvents(beam.PTransform):
         schemas: SchemaSource | Mapping[str, Any],
         *,
         raw: str = "raw/",
+        units: ReadPlan | None = None,
+        shard: tuple[int, int] | None = None,
         enriched: str = "enriched/",
         rejected: str = "rejected/",
         subject: str | Subject = "{type}",
@@ -117,10 +123,13 @@ class IngestEvents(beam.PTransform):
         super().__init__()
         if isinstance(enrichers, str):
             raise ValueError(f'enrichers must be several, got the text {enrichers!r}; pass ("{enrichers}",)')  # noqa: TRY004
-        self._ledger = ledger or Ledger(db, f"{lake.bucket}/{raw}")
+        listed = units.pattern if isinstance(units, ReadPlan) else raw
+        self._ledger = ledger or Ledger(db, f"{lake.bucket}/{listed}")
         self._read = ReadMinIO(
             lake,
-            raw,
+            raw if units is None else None,
+            units=units,
+            shard=shard,
             envelope=envelope,
             records=records,
             on_empty=on_empty,

@@ -19,6 +19,7 @@ from holded_pipeline.runs.plan_checks import require_fitting_plan
 from holded_pipeline.runs.read_planner import UNIT_BYTES, UNIT_OBJECTS, OnEmpty, ReadPlanner, require_choice
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import ReadPlan
+from holded_pipeline.store.shards import Shard
 from holded_pipeline.transforms.beam.accounted import READ, ReadPrefix, remember_counts, remember_prefix
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
@@ -42,6 +43,9 @@ class ReadMinIO(RejectingTransform[Event]):
         pattern: a key prefix such as `raw/`, or a glob: `*` and `?` stay within one level, `**` does not.
         units: instead of `pattern`, a plan that `hp.plan` made, or a share of it: just its units are read, without a
             listing. What says how to plan (`on_empty`, `unit_bytes`, `unit_objects`, `manifest`) was given to `plan`.
+        shard: `(i, n)`: this is run `i` of `n`, counted from 0, which divide the objects among them. Each object has
+            one owner whatever the moment of the listing; without `new_only` plain line files above `unit_bytes` are
+            divided, too. All `n` runs are given the same other arguments.
         envelope: how a JSON document becomes an event: `holded`, `flat`, `event` (what `WriteMinIO` wrote), the
             name of one that a plugin registered, or a function `(document, source) -> Event`.
         layout: `lines` (a record a line) or `values` (JSON values over any number of lines) if it is known; None finds
@@ -101,6 +105,7 @@ class ReadMinIO(RejectingTransform[Event]):
         pattern: str | None = None,
         *,
         units: ReadPlan | None = None,
+        shard: tuple[int, int] | None = None,
         envelope: str | Envelope = "holded",
         layout: Layout | None = None,
         records: str | None = None,
@@ -120,8 +125,13 @@ class ReadMinIO(RejectingTransform[Event]):
         require_choice("on_vanished", on_vanished, "fail", "reject")
         require_choice("on_unreadable", on_unreadable, "fail", "reject")
         require_choice("layout", layout, "lines", "values", None)
+        if isinstance(pattern, ReadPlan):
+            raise TypeError("a plan is no prefix or pattern; write hp.ReadMinIO(lake, units=plan)")
         if (pattern is None) == (units is None):
             raise ValueError("ReadMinIO takes a prefix or pattern, or units=hp.plan(...), and not both")
+        if shard is not None and units is not None:
+            raise ValueError("give shard or units, not both: hp.plan(...).shares(n)[i] is a share of a plan")
+        self._shard = None if shard is None else Shard.of(shard)
         self._lake = lake
         self._layout = layout
         self._records = None if records is None else RecordsPath.parse(records)
@@ -140,6 +150,7 @@ class ReadMinIO(RejectingTransform[Event]):
                 unit_objects=unit_objects,
                 manifest=manifest,
                 ledger=new_only,
+                shard=self._shard,
             )
         )
         choices: dict[Literal["vanished", "unreadable"], str] = {"vanished": on_vanished, "unreadable": on_unreadable}
@@ -184,7 +195,14 @@ class ReadMinIO(RejectingTransform[Event]):
             remember_counts(READ, ledger, outputs[READ_OBJECTS])
             remember_counts(READ, ledger, empty)
             creates_tables = self._new_only.migrate
-            record_run(pipeline.pipeline, self._new_only.db, self._new_only.name, creates_tables=creates_tables)
+            shard = {"shard": str(self._shard)} if self._shard else {}
+            record_run(
+                pipeline.pipeline,
+                self._new_only.db,
+                self._new_only.name,
+                arguments=shard,
+                creates_tables=creates_tables,
+            )
             require_settled(outputs[READ_OBJECTS], self._new_only.name)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
         return outcome

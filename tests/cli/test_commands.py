@@ -51,6 +51,15 @@ def test_a_run_is_accounted_for_and_a_second_one_reads_nothing(place, report):
     assert (again["records"], again["is_balanced"]) == (0, True)
 
 
+def test_runs_with_shards_read_everything_once(make_place):
+    place = make_place()
+    for number in range(2):
+        store_samples(place, 5 + number, name=f"samples-{number}")
+    runs = [place.json("run", "--shard", f"{number}/2") for number in range(2)]
+    assert sorted(each["records"] for each in runs) == [5, 6]
+    assert place.json("run")["records"] == 0
+
+
 def test_a_run_is_listed_and_shown(place, report):
     listed = {each["run_id"]: each for each in place.json("runs", "list")}
     assert listed[report["run_id"]]["records"] == 60
