@@ -22,8 +22,8 @@ RunObject RunPage RunRecord RunReport RunsSummary STANDARD_ENRICHERS SchemaDirec
 SchemaRegistry SchemaSource SchemaTable Secret SettleObjects SettleRejected Settlement Source StartError StoredEvents
 StoredRejections TableDifference Timestamps TooManyRejectedError TransientError UnbalancedError ValidateSchema
 Violation WriteMinIO WritePostgres WriteRejected WrittenObject columns_of events evolve forecast hookimpl leftovers
-local migrate pause_analytics plan rebuild_analytics rejected report run run_every run_page runs table_from_schema
-testing verify_analytics
+local migrate pause_analytics plan rebuild_analytics rejected report run run_every run_on_dask run_page run_shares
+runs table_from_schema testing verify_analytics
 """.split()  # noqa: SIM905  a list of forty lines says no more
 TRANSFORMS = [value for value in vars(hp).values() if inspect.isclass(value) and issubclass(value, beam.PTransform)]
 

@@ -223,19 +223,16 @@ def _time_member_of(processing: Any) -> bytes:
 
 
 class ObjectNames:
-    """The keys of the objects of one bundle: folder, run, and a digest of the step and the content.
-
-    Different content, folders, steps and runs make different keys. The same bundle, retried, makes the same ones.
+    """The keys of the objects of one bundle: folder, run, and a digest of step and content; the same ones if retried.
 
     Args:
         run_id: the run.
         step: the name of the transform that writes; no other transform of the run has it.
-        attempt: the attempt at a share of the run, whose objects are its own; empty if there is no other.
+        attempt: the attempt at a share of the run; empty if there is none.
     """
 
     def __init__(self, run_id: str, step: str, attempt: str = "") -> None:
-        run = shorten_with_digest(escape_key_level(run_id), RUN_BYTES)
-        self._run = f"{run}.{attempt}" if attempt else run
+        self._run = shorten_with_digest(escape_key_level(run_id), RUN_BYTES) + (attempt and f".{attempt}")
         self._step = step
         self._counts: Counter[str] = Counter()
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from distributed import Client
 
-_START_SECONDS = 120
+_START_SECONDS = 300
 _SUPPORT = Path(__file__).parent
 
 

@@ -76,13 +76,13 @@ def run_share(task: ShareTask, *, beat: Beat | None = None) -> ShareOutcome:
         expect_share()
         try:
             with collecting(attempt) as collected, _beating(beat, attempt):
-                return _run(task, attempt, collected)
+                return _run_attempt(task, attempt, collected)
         except Exception as error:  # noqa: BLE001  it is raised again by whoever placed the share
             _logger.warning("%s failed: %s", task, error)
             return ShareFailure(attempt, _picklable(error), isinstance(error, TransientError))
 
 
-def _run(task: ShareTask, attempt: ShareAttempt, collected: Collected) -> ShareResult:
+def _run_attempt(task: ShareTask, attempt: ShareAttempt, collected: Collected) -> ShareResult:
     pipeline = beam.Pipeline(runner="FnApiRunner", options=options_of_attempt(attempt, list(task.options)))
     pickler.loads(task.build)(pipeline, task.plan)
     settles = _check_ledger(pipeline, task.ledger)
