@@ -48,7 +48,7 @@ def stored(db):
     return db
 
 
-def test_rows_summaries_and_grants_stay_and_rows_are_in_the_months_of_utc(stored):
+def test_rows_and_grants_stay_and_rows_are_in_the_months_of_utc(stored):
     role = "reader_" + stored.url.rpartition("_")[2]
     run_statements(stored, f"CREATE ROLE {role}", f"GRANT SELECT, INSERT ON business_events TO {role}")
     before = rows_of(stored, EVERYTHING)
@@ -96,7 +96,7 @@ def test_four_processes_at_once_partition_once_while_a_loader_goes_on(stored):
     assert hp.verify_analytics(stored) == []
 
 
-def test_killed_and_disconnected_after_the_rows_were_copied_it_has_changed_nothing(stored):
+def test_killed_or_disconnected_after_the_copy_it_has_changed_nothing(stored):
     """Another session has an uncommitted table of the name that the migration makes after the copy: it waits there."""
     before = rows_of(stored, EVERYTHING)
     waiting = (
