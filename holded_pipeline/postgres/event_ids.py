@@ -2,7 +2,7 @@
 
 The primary key of such a table has the partition key in it, so an insert conflicts only with the same row. A row with a
 known key and another partition key is in another place: `ON CONFLICT` does not find it, the table of ids does. Two
-writers that bring such rows at once are told apart by the unique index of the ids: the statement of one fails, and the
+writers that bring such rows at once are kept apart by the unique index of the ids: the statement of one fails, and the
 rows are merged again, when the other's are seen.
 """
 
@@ -54,7 +54,7 @@ def find_ids_without_row(
         f"WHERE {_other_place(identity, 'incoming')} LIMIT 1) AS found ON true WHERE NOT EXISTS ("
         f"SELECT FROM {target} AS known WHERE {_same_place(identity, 'known', 'found')}) ORDER BY 1"
     )
-    return tuple((position, _rejection(identity, value, at)) for position, value, at in cursor.fetchall())
+    return tuple((position, _in_other_place(identity, value, at)) for position, value, at in cursor.fetchall())
 
 
 def _other_place(identity: ConflictTarget, row: str) -> str:
@@ -67,7 +67,7 @@ def _same_place(identity: ConflictTarget, row: str, known: str = "hp$known") -> 
     return " AND ".join(f"{row}.{name} = {known}.{name}" for name in identity.lookup)
 
 
-def _rejection(identity: ConflictTarget, key: str, at: str) -> RejectRecord:
+def _in_other_place(identity: ConflictTarget, key: str, at: str) -> RejectRecord:
     return RejectRecord(
         "id_conflict",
         f"{identity.ids} has {identity.keys[0]} {key!r} at {at}, where no row is: its partition was dropped and the id "

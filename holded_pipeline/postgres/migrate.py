@@ -76,6 +76,7 @@ def _upgrade(connection: sa.Connection, db: Postgres, revision: str) -> None:
     import alembic.util  # noqa: PLC0415
     from alembic.migration import MigrationContext  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic.script.revision import RevisionError  # noqa: PLC0415
 
     config = alembic.config.Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
@@ -88,7 +89,7 @@ def _upgrade(connection: sa.Connection, db: Postgres, revision: str) -> None:
         known = {script.revision for head in current for script in scripts.iterate_revisions(head, "base")}
         if not known.issuperset(script.revision for script in scripts.get_revisions(revision)):
             alembic.command.upgrade(config, revision)
-    except alembic.util.CommandError as error:
+    except (alembic.util.CommandError, RevisionError) as error:
         raise ConfigurationError(
             f"{db} is at revision {', '.join(sorted(current)) or None} of the business tables and cannot be migrated "
             f"to {revision!r}: {error}; if a newer version of holded-pipeline migrated it, install that version here"

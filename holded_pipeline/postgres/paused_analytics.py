@@ -63,7 +63,7 @@ def pause_analytics(db: Postgres) -> None:
         ConfigurationError: the tables are missing, or belong to another user.
         TransientError: the server did not answer within `db.retry`, or something held the table's lock so long.
     """
-    _run(db, _switch("DISABLE"))
+    _run_statements(db, _switch("DISABLE"))
 
 
 def rebuild_analytics(db: Postgres) -> None:
@@ -80,7 +80,7 @@ def rebuild_analytics(db: Postgres) -> None:
         ConfigurationError: the tables are missing, or belong to another user.
         TransientError: the server did not answer within `db.retry`, or something held the table's lock so long.
     """
-    _run(db, (*_REBUILD, *_switch("ENABLE")))
+    _run_statements(db, (*_REBUILD, *_switch("ENABLE")))
 
 
 def warn_if_paused(connection: sa.Connection, db: Postgres) -> None:
@@ -98,7 +98,7 @@ def _switch(action: str) -> tuple[str, ...]:
     return (f"ALTER TABLE business_events {switched}",)
 
 
-def _run(db: Postgres, statements: Sequence[str]) -> None:
+def _run_statements(db: Postgres, statements: Sequence[str]) -> None:
     engine = db.engine(poolclass=sa.NullPool)
 
     def attempt(deadline: Deadline) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from holded_pipeline.model.errors import ConfigurationError, TransientError
+from holded_pipeline.model.install_lines import install_line
 from holded_pipeline.runs.ledger import Ledger
 from holded_pipeline.runs.progress import show_progress
 from holded_pipeline.runs.run_report import RunReport
@@ -101,7 +102,7 @@ def _import_dask() -> Any:
         import distributed  # noqa: PLC0415  optional
     except ImportError as error:
         raise ConfigurationError(
-            f"run_on_dask needs Dask, which cannot be imported: {error}; pip install 'holded-pipeline[dask]'"
+            f"run_on_dask needs Dask, which cannot be imported: {error}. Run: {install_line('dask')}"
         ) from error
     return distributed
 

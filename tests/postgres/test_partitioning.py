@@ -40,7 +40,7 @@ def store(db, events=SAMPLES):
 
 
 @pytest.fixture
-def stored(db):
+def loaded(db):
     """A database whose own time zone is far from UTC, and six events in one table."""
     run_statements(db, f"ALTER DATABASE {db.url.rpartition('/')[2]} SET timezone TO 'Pacific/Auckland'")
     hp.migrate(db)
@@ -48,14 +48,14 @@ def stored(db):
     return db
 
 
-def test_rows_and_grants_stay_and_rows_are_in_the_months_of_utc(stored):
-    role = "reader_" + stored.url.rpartition("_")[2]
-    run_statements(stored, f"CREATE ROLE {role}", f"GRANT SELECT, INSERT ON business_events TO {role}")
-    before = rows_of(stored, EVERYTHING)
-    hp.migrate(stored, partition_by="month")
-    assert rows_of(stored, EVERYTHING) == before
-    assert hp.verify_analytics(stored) == []
-    places = rows_of(stored, "SELECT event_id, CAST(tableoid AS regclass)::text FROM business_events ORDER BY 1")
+def test_rows_and_grants_stay_and_rows_are_in_the_months_of_utc(loaded):
+    role = "reader_" + loaded.url.rpartition("_")[2]
+    run_statements(loaded, f"CREATE ROLE {role}", f"GRANT SELECT, INSERT ON business_events TO {role}")
+    before = rows_of(loaded, EVERYTHING)
+    hp.migrate(loaded, partition_by="month")
+    assert rows_of(loaded, EVERYTHING) == before
+    assert hp.verify_analytics(loaded) == []
+    places = rows_of(loaded, "SELECT event_id, CAST(tableoid AS regclass)::text FROM business_events ORDER BY 1")
     other = "business_events_other"
     march = "business_events_2026_03"
     assert [place for _, place in places] == [
@@ -68,21 +68,21 @@ def test_rows_and_grants_stay_and_rows_are_in_the_months_of_utc(stored):
     ]
     granted = f"SELECT has_table_privilege('{role}', '{{}}', '{{}}')"
     for table, right in (("business_events", "INSERT"), ("business_event_ids", "SELECT")):
-        assert rows_of(stored, granted.format(table, right)) == [(True,)]
-    assert store(stored).duplicates == len(SAMPLES)
-    done = partitions = rows_of(stored, PARTITIONS)
-    hp.migrate(stored, partition_by="month")
-    hp.migrate(stored)
-    assert done == partitions == rows_of(stored, PARTITIONS)
+        assert rows_of(loaded, granted.format(table, right)) == [(True,)]
+    assert store(loaded).duplicates == len(SAMPLES)
+    done = partitions = rows_of(loaded, PARTITIONS)
+    hp.migrate(loaded, partition_by="month")
+    hp.migrate(loaded)
+    assert done == partitions == rows_of(loaded, PARTITIONS)
 
 
-def test_four_processes_at_once_partition_once_while_a_loader_goes_on(stored):
-    loader = TableLoader(stored, business_events, on_conflict="ignore", keep="first", same=PRODUCED_COLUMNS)
+def test_four_processes_at_once_partition_once_while_a_loader_goes_on(loaded):
+    loader = TableLoader(loaded, business_events, on_conflict="ignore", keep="first", same=PRODUCED_COLUMNS)
     lines = [RowFormat(business_events).line(event_row(each), EVENT_COLUMNS) for each in SAMPLES]
     assert loader.load(EVENT_COLUMNS, lines).duplicates == len(SAMPLES)
     ended, loads = threading.Event(), 0
     with ThreadPoolExecutor(5) as pool:
-        migrations_ = [pool.submit(hp.migrate, stored, partition_by="month") for _ in range(4)]
+        migrations_ = [pool.submit(hp.migrate, loaded, partition_by="month") for _ in range(4)]
         for each in migrations_:
             each.add_done_callback(lambda _: ended.set())
         while not ended.is_set() or loads < 3:
@@ -92,50 +92,50 @@ def test_four_processes_at_once_partition_once_while_a_loader_goes_on(stored):
             each.result()
     assert loader.load(EVENT_COLUMNS, lines).duplicates == len(SAMPLES)
     loader.close()
-    assert rows_of(stored, f"SELECT version_num FROM {VERSION_TABLE}") == [("0004",)]
-    assert hp.verify_analytics(stored) == []
+    assert rows_of(loaded, f"SELECT version_num FROM {VERSION_TABLE}") == [("0004",)]
+    assert hp.verify_analytics(loaded) == []
 
 
-def test_killed_or_disconnected_after_the_copy_it_has_changed_nothing(stored):
+def test_killed_or_disconnected_after_the_copy_it_has_changed_nothing(loaded):
     """Another session has an uncommitted table of the name that the migration makes after the copy: it waits there."""
-    before = rows_of(stored, EVERYTHING)
+    before = rows_of(loaded, EVERYTHING)
     waiting = (
         "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
         "AND query LIKE '%holded_event_ids%'"
     )
 
     def start():
-        migration = FORK.Process(target=hp.migrate, args=(stored,), kwargs={"partition_by": "month"}, daemon=True)
+        migration = FORK.Process(target=hp.migrate, args=(loaded,), kwargs={"partition_by": "month"}, daemon=True)
         migration.start()
         return migration
 
     def wait_for_the_copy(migration):
-        while rows_of(stored, f"SELECT count(*) {waiting}") == [(0,)]:
+        while rows_of(loaded, f"SELECT count(*) {waiting}") == [(0,)]:
             assert migration.is_alive()
             time.sleep(0.05)
 
-    with stored.engine(poolclass=sa.NullPool).connect() as blocking:
+    with loaded.engine(poolclass=sa.NullPool).connect() as blocking:
         blocking.exec_driver_sql("CREATE TABLE business_event_ids (n int)")
         migration = start()
         wait_for_the_copy(migration)
         migration.kill()
         migration.join()
         blocking.rollback()
-        assert rows_of(stored, EVERYTHING) == before
-        assert rows_of(stored, "SELECT relkind::text FROM pg_class WHERE relname = 'business_events'") == [("r",)]
+        assert rows_of(loaded, EVERYTHING) == before
+        assert rows_of(loaded, "SELECT relkind::text FROM pg_class WHERE relname = 'business_events'") == [("r",)]
         blocking.exec_driver_sql("CREATE TABLE business_event_ids (n int)")
         migration = start()
         wait_for_the_copy(migration)
-        rows_of(stored, f"SELECT pg_terminate_backend(pid) {waiting}")
+        rows_of(loaded, f"SELECT pg_terminate_backend(pid) {waiting}")
         blocking.rollback()
         migration.join(60)
         assert migration.exitcode == 0  # it has connected again
-    assert rows_of(stored, EVERYTHING) == before
-    assert rows_of(stored, "SELECT relkind::text FROM pg_class WHERE relname = 'business_events'") == [("p",)]
-    assert hp.verify_analytics(stored) == []
+    assert rows_of(loaded, EVERYTHING) == before
+    assert rows_of(loaded, "SELECT relkind::text FROM pg_class WHERE relname = 'business_events'") == [("p",)]
+    assert hp.verify_analytics(loaded) == []
 
 
-def test_what_would_be_lost_is_named_and_nothing_is_changed(stored):
+def test_what_would_be_lost_is_named_and_nothing_is_changed(loaded):
     for statement in (
         "CREATE VIEW late AS SELECT event_id FROM business_events",
         "CREATE TABLE notes (event_id text REFERENCES business_events)",
@@ -146,9 +146,9 @@ def test_what_would_be_lost_is_named_and_nothing_is_changed(stored):
         "CREATE POLICY anybody ON business_events USING (true)",
         "CREATE PUBLICATION shared FOR TABLE business_events",
     ):
-        run_statements(stored, statement)
+        run_statements(loaded, statement)
     with pytest.raises(hp.ConfigurationError, match="drop what you have added") as caught:
-        hp.migrate(stored, partition_by="month")
+        hp.migrate(loaded, partition_by="month")
     words = (
         "view late",
         "foreign key",
@@ -159,7 +159,7 @@ def test_what_would_be_lost_is_named_and_nothing_is_changed(stored):
         "publication shared",
     )
     assert [word for word in words if word not in str(caught.value)] == []
-    assert rows_of(stored, "SELECT relkind::text FROM pg_class WHERE relname = 'business_events'") == [("r",)]
+    assert rows_of(loaded, "SELECT relkind::text FROM pg_class WHERE relname = 'business_events'") == [("r",)]
 
 
 @pytest.mark.parametrize("arguments", [("head", "week"), ("0001", "month")])
@@ -200,16 +200,16 @@ def test_months_of_events_that_have_no_partition_get_one_on_request(db):
     assert store(db).duplicates == len(SAMPLES)
 
 
-def test_alembic_makes_one_table_of_it_again(stored):
-    before = rows_of(stored, EVERYTHING)
-    hp.migrate(stored, partition_by="month")
+def test_alembic_makes_one_table_of_it_again(loaded):
+    before = rows_of(loaded, EVERYTHING)
+    hp.migrate(loaded, partition_by="month")
     config = alembic.config.Config()
     config.set_main_option("script_location", migrations.__path__[0])
-    with stored.engine(poolclass=sa.NullPool).begin() as connection:
+    with loaded.engine(poolclass=sa.NullPool).begin() as connection:
         config.attributes.update(connection=connection, version_table=VERSION_TABLE)
         alembic.command.downgrade(config, "month@base")
-    assert rows_of(stored, EVERYTHING) == before
-    assert rows_of(stored, f"SELECT version_num FROM {VERSION_TABLE}") == [("0002",)]
-    hp.migrate(stored)
-    assert store(stored).duplicates == len(SAMPLES)
-    assert hp.verify_analytics(stored) == []
+    assert rows_of(loaded, EVERYTHING) == before
+    assert rows_of(loaded, f"SELECT version_num FROM {VERSION_TABLE}") == [("0002",)]
+    hp.migrate(loaded)
+    assert store(loaded).duplicates == len(SAMPLES)
+    assert hp.verify_analytics(loaded) == []

@@ -35,7 +35,7 @@ def test_a_cluster_elsewhere_needs_servers_that_it_can_reach():
 
 def test_without_dask_the_extra_is_named(monkeypatch, lake):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(hp.ConfigurationError, match=r"pip install 'holded-pipeline\[dask\]'"):
+    with pytest.raises(hp.ConfigurationError, match=r"pip install '\.\[dask\]'"):
         hp.run_on_dask(None, print, hp.ReadPlan(lake.bucket, "raw/"))
 
 

@@ -25,7 +25,7 @@ def describe_unpicklable_part(thing: Any, is_picklable: Callable[[Any], bool]) -
     """
     found: str | None = None
     for _ in range(_DEEPEST):
-        part = next((part for part in _parts_of(thing) if not is_picklable(part[1])), None)
+        part = next((part for part in _picklable_parts(thing) if not is_picklable(part[1])), None)
         if part is None:
             break
         name, thing = part
@@ -34,7 +34,7 @@ def describe_unpicklable_part(thing: Any, is_picklable: Callable[[Any], bool]) -
     return found
 
 
-def _parts_of(thing: Any) -> Iterator[Part]:
+def _picklable_parts(thing: Any) -> Iterator[Part]:
     named = (part for _, part in zip(range(_MOST_PARTS), _named_parts(thing), strict=False))
     return ((name, value) for name, value in named if not inspect.ismodule(value))
 
