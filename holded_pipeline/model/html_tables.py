@@ -32,11 +32,7 @@ def html_table(rows: Iterable[Sequence[object]], *, header: Sequence[str] = (), 
         body += f"<tr><td style='{_LEFT}'>… and more</td></tr>"
     return (
         "<div style='overflow-x:auto'><table>"
-        + (
-            f"<caption style='{_CAPTION}'>{html.escape(_shortened(caption))}</caption>"
-            if caption
-            else ""
-        )
+        + (f"<caption style='{_CAPTION}'>{html.escape(_shortened(caption))}</caption>" if caption else "")
         + (f"<thead><tr>{head}</tr></thead>" if header else "")
         + f"<tbody>{body}</tbody></table></div>"
     )
