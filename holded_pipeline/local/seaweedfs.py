@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import ssl
 import sysconfig
 import time
@@ -100,7 +101,10 @@ class SeaweedFS:
         )
         try:
             self._server.wait_until(lambda: _is_healthy(ports[0]))
-            self._wait_for_volumes(ports[_PORTS.index("master")], self._certificate.client_context())
+            context = self._certificate.client_context()
+            # It serves requests although another program has this port, and ends two minutes later.
+            self._server.wait_until(lambda: _is_answered(ports[_PORTS.index("admin")], context))
+            self._wait_for_volumes(ports[_PORTS.index("master")], context)
         except StartError:
             self.stop(signal.SIGKILL)
             raise
@@ -173,6 +177,15 @@ def _is_healthy(port: int) -> bool:
         with urllib.request.urlopen(f"http://{HOST}:{port}/healthz", timeout=2) as answer:
             return bool(answer.status == 200)  # noqa: PLR2004  OK
     except (urllib.error.URLError, OSError):
+        return False
+
+
+def _is_answered(port: int, context: ssl.SSLContext) -> bool:
+    """Whether what listens on the port has the certificate of this server."""
+    try:
+        with socket.create_connection((HOST, port), 2) as plain, context.wrap_socket(plain, server_hostname=HOST):
+            return True
+    except OSError:
         return False
 
 

@@ -104,13 +104,20 @@ def test_the_objects_of_a_run_come_in_the_order_of_keys(db, three_runs):
 
 
 def test_a_data_frame_has_a_row_for_each_run(three_runs, monkeypatch):
-    made = []
-    monkeypatch.setitem(sys.modules, "pandas", types.SimpleNamespace(DataFrame=made.append))
-    three_runs.to_pandas()
-    assert [(row["run_id"], row["state"]) for row in made[0]] == [
+    frame = types.SimpleNamespace(DataFrame=lambda rows, columns: (rows, columns))
+    monkeypatch.setitem(sys.modules, "pandas", frame)
+    rows, columns = three_runs.to_pandas()
+    assert [(row["run_id"], row["state"]) for row in rows] == [
         ("r2", "succeeded"), ("r1", "running"), ("r0", "failed"),
     ]  # fmt: skip
-    assert "_db" not in made[0][0]
+    assert list(rows[0]) == columns
+    assert "_db" not in columns
+
+
+def test_a_data_frame_of_no_runs_has_the_same_columns(db, three_runs, monkeypatch):
+    frame = types.SimpleNamespace(DataFrame=lambda rows, columns: (rows, columns))
+    monkeypatch.setitem(sys.modules, "pandas", frame)
+    assert hp.runs(db, "no such pipeline").to_pandas() == ([], three_runs.to_pandas()[1])
 
 
 def test_without_pandas_a_data_frame_says_what_to_install(three_runs, monkeypatch):

@@ -120,4 +120,5 @@ def test_a_table_where_pandas_is_installed_and_a_plain_error_where_not(lake):
     assert list(frame["id"]) == ["e0", "e1"]
     assert list(frame["data"]) == [{"n": 1}, {"n": 2}]
     assert list(frame["key"]) == ["raw/a", "raw/b"]
+    assert list(hp.events(lake, "nothing/").to_pandas().columns) == list(frame.columns)
     assert frame["occurred_at"][1] == datetime(1, 1, 1, tzinfo=UTC)

@@ -101,5 +101,6 @@ def test_a_table_where_pandas_is_installed_and_a_plain_error_where_not(lake_with
     frame = found.to_pandas()
     assert list(frame["reason"]) == ["missing_field"]
     assert list(frame["line"]) == [7]
+    assert list(hp.rejected(lake_with_rejections, reason="no_such").to_pandas().columns) == list(frame.columns)
     assert list(frame["raw"]) == [b'{"data": {}}']
     assert any("/headers" in violation for violation in frame["violations"][0])
