@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 import holded_pipeline as hp
 from holded_pipeline import local
+from holded_pipeline.local import seaweedfs
+from holded_pipeline.local.ports import HOST, free_ports
 
 HELD_BY_A_NAME = """
 import os, psycopg, holded_pipeline as hp
@@ -68,3 +71,20 @@ def test_lines_of_the_users_own_file_go_on_counting(monkeypatch, tmp_path):
     with local.stack() as stack:
         assert (stack.folder / "pgpass").read_bytes().endswith(lines)
         assert (stack.folder / "pgpass").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_store_whose_inner_port_was_taken_takes_others(monkeypatch):
+    with socket.socket() as taker:
+        asked = []
+
+        def ask_and_lose_the_admin_port(count):
+            ports = free_ports(count)
+            if not asked:
+                taker.bind((HOST, ports[seaweedfs._PORTS.index("admin")]))
+                taker.listen()
+            asked.append(ports)
+            return ports
+
+        monkeypatch.setattr(seaweedfs, "free_ports", ask_and_lose_the_admin_port)
+        with local.stack() as stack:
+            assert stack.minio.endpoint.endswith(f":{asked[1][0]}")
