@@ -12,6 +12,8 @@ from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.postgres.conflict_target import ConflictTarget
 from holded_pipeline.postgres.load_transaction import Cursor
 
+_IDS_KEY = "business_event_ids_pkey"
+
 # In comments: table t (k, d, PRIMARY KEY (k, d)) PARTITION BY RANGE (d), and ids (k PRIMARY KEY, d).
 
 
@@ -39,6 +41,13 @@ def stored_by_key(identity: ConflictTarget, target: str) -> str:
     if identity.ids is None:
         return f"{target} AS known"
     return f"{identity.ids} AS hp$known JOIN {target} AS known ON {_same_place(identity, 'known')}"
+
+
+def is_taken_id(identity: ConflictTarget | None, rejection: RejectRecord) -> bool:
+    """Whether a row is rejected since its id was stored, or moved, after its statement had begun."""
+    if identity is None or identity.ids is None:
+        return False
+    return any(violation.keyword == _IDS_KEY for violation in rejection.violations)
 
 
 def find_ids_without_row(

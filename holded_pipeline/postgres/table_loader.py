@@ -35,6 +35,7 @@ from holded_pipeline.postgres.column_sets import (
 from holded_pipeline.postgres.conflict_target import TableFacts, primary_key, table_facts
 from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.dialect import quote_name, quote_table
+from holded_pipeline.postgres.event_ids import is_taken_id
 from holded_pipeline.postgres.load_transaction import LoadLines, LoadResult, LoadTransaction, NoteLoad
 from holded_pipeline.postgres.merge_sql import merge_statement
 from holded_pipeline.postgres.merged_rows import MergedRows
@@ -54,6 +55,8 @@ StagingTables = tuple[StagingTable, TextStagingTable]
 
 _DEPENDS_ON_OTHER_ROWS = {"foreign_key_violation", "no_data_found", "raise_exception"}
 """Reasons that may no longer hold once another row of the batch is stored."""
+_RACES = 20
+"""How often rows are tried again whose ids other writers took meanwhile. Each time another writer has committed."""
 
 
 class TableLoader:
@@ -181,6 +184,7 @@ class TableLoader:
         total = LoadResult()
         rejected: dict[int, RejectRecord] = {}
         positions: Sequence[int] = range(len(lines))
+        races = 0
         while positions:
             result = self._load_positions(staging, lines, positions, note)
             total += attrs.evolve(result, rejected=())
@@ -190,7 +194,13 @@ class TableLoader:
             retry = [position for position in sorted(rejected) if rejected[position].reason in _DEPENDS_ON_OTHER_ROWS]
             # Without those that are not tried again, the rest may be good together.
             positions = retry if result.inserted + result.updated or len(retry) < len(tried) else ()
+            if races < _RACES and (raced := [each for each in rejected if self._lost_race(rejected[each])]):
+                races += 1
+                positions = sorted({*positions, *raced})
         return total + LoadResult(rejected=tuple(sorted(rejected.items())))
+
+    def _lost_race(self, rejection: RejectRecord) -> bool:
+        return self._on_conflict != "reject" and is_taken_id(self._facts().target, rejection)
 
     def _load_positions(
         self, staging: StagingTables, lines: Sequence[bytes], positions: Sequence[int], note: NoteLoad | None

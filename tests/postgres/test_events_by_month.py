@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
 import psycopg
@@ -12,13 +9,13 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from monthly_events import LAYOUTS, MARCH, event, load, migrated
 from table_contents import load_rows, rows_of, run_statements
 
 import holded_pipeline as hp
 from holded_pipeline.postgres.event_row import PRODUCED_COLUMNS
 from holded_pipeline.postgres.tables import business_events
 
-MARCH = datetime(2026, 3, 1, tzinfo=UTC)
 TIMES = {
     "the first moment of a month": MARCH,
     "the last moment of a month": MARCH - timedelta(microseconds=1),
@@ -27,36 +24,7 @@ TIMES = {
     "year one": datetime(1, 1, 2, tzinfo=UTC),
     "a far future": datetime(9999, 12, 30, tzinfo=UTC),
 }
-LAYOUTS = ["one table", "by month"]
 FIELDS = "event_id, event_type, company_id, occurred_at, data, data_quality_score"
-
-
-def event(key, at=MARCH, **changes):
-    row = {
-        "event_id": key, "event_type": "t", "company_id": "c", "user_id": None, "occurred_at": at,
-        "business_context": "x", "data_quality_score": 0.5, "data": {"n": 1}, "metadata": {}, "source": None,
-    }  # fmt: skip
-    return row | changes
-
-
-def load(db, rows, on_conflict="ignore", **choices):
-    """The counts, and the reason of each rejected position; what was accepted is counted right in the summaries."""
-    same = PRODUCED_COLUMNS if on_conflict == "ignore" else ()
-    choices = {"same": same, "tells_duplicates": True} | choices
-    done = load_rows(db, business_events, rows, on_conflict=on_conflict, **choices)
-    reasons = {position: each.reason for position, each in done.rejected}
-    assert done.inserted + done.updated + done.duplicates + len(reasons) == len(rows)
-    assert len(done.duplicates_at) in (0, done.duplicates)
-    assert hp.verify_analytics(db) == []
-    return (done.inserted, done.updated, done.duplicates), reasons
-
-
-def migrated(db, layout):
-    hp.migrate(db, partition_by="month" if layout == "by month" else None)
-    if layout == "by month":
-        for month in (2, 3, 4):
-            rows_of(db, f"SELECT holded_add_month('2026-0{month}-01Z')")
-    return db
 
 
 @pytest.fixture(params=LAYOUTS)
@@ -112,47 +80,6 @@ def test_bad_rows_hurt_only_themselves_beside_conflicts_of_another_month(tables)
     assert load(tables, rows, "reject") == ((0, 0, 0), again | bad)
     pair = [event("p"), event("p", later), event("q")]
     assert load(tables, pair, "reject") == ((2, 0, 0), {1: "unique_violation"})
-
-
-def test_four_writers_of_the_same_ids_store_each_id_once(tables):
-    start = threading.Barrier(4)
-
-    def write(writer):
-        start.wait()
-        rejected = Counter()
-        for turn in range(8):
-            numbers = {(turn * 25 + step * 7) % 300 for step in range(60)}
-            rows = [event(f"e{n}", MARCH + timedelta(days=31 * (writer % 2)), company_id=f"c{n % 5}") for n in numbers]
-            done = load_rows(tables, business_events, rows, same=PRODUCED_COLUMNS)
-            rejected.update(each.reason for _, each in done.rejected)
-            rejected["inserted"] += done.inserted
-        return rejected
-
-    with ThreadPoolExecutor(4) as pool:
-        total = sum(pool.map(write, range(4)), Counter())
-    ((stored, ids),) = rows_of(tables, "SELECT count(*), count(DISTINCT event_id) FROM business_events")
-    assert total["inserted"] == stored == ids
-    assert total["id_conflict"] > 0
-    assert set(total) == {"inserted", "id_conflict"}
-    assert hp.verify_analytics(tables) == []
-
-
-def test_a_writer_that_comes_second_waits_and_finds_the_conflict(by_month):
-    """Neither sees the other's row when it begins: the unique index of the ids decides."""
-    engine = by_month.engine(poolclass=sa.NullPool)
-    with ThreadPoolExecutor(1) as pool, engine.connect() as first:
-        first.execute(
-            sa.text(
-                "INSERT INTO business_events (event_id, event_type, company_id, occurred_at, business_context, data, "
-                "metadata) VALUES ('a', 't', 'c', '2026-01-01Z', 'x', '{}', '{}')"
-            )
-        )
-        second = pool.submit(load, by_month, [event("a"), event("b")])
-        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
-        while rows_of(by_month, waiting) == [(0,)]:
-            assert not second.done()
-        first.commit()
-        assert second.result(30) == ((1, 0, 0), {0: "id_conflict"})
 
 
 KEYS = st.sampled_from(["a", "b", "c", "d"])

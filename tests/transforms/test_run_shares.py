@@ -155,6 +155,20 @@ def test_a_function_that_cannot_be_pickled_is_named(flow):
         hp.run_shares("load", flow.plan(), map, shares=2)
 
 
+def test_an_error_that_a_pool_cannot_send_keeps_its_words(flow):
+    def load(pipeline, share):
+        class OwnError(Exception):
+            pass
+
+        raise OwnError("the rates of May are missing")
+
+    with (
+        ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
+        pytest.raises(RuntimeError, match="OwnError: the rates of May are missing"),
+    ):
+        hp.run_shares(load, flow.plan(), pool.map, shares=1, progress=False)
+
+
 def load_of(flow, load):
     class Flow:
         ledger, plan = flow.ledger, staticmethod(flow.plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -139,9 +140,9 @@ def _beating(beat: Beat | None, attempt: ShareAttempt) -> Iterator[None]:
 
 
 def _picklable(error: Exception) -> BaseException:
-    """The error, or one with its type and words if it cannot be pickled."""
+    """The error, or one with its type and words if it cannot be pickled as a process pool does it: by `pickle`."""
     try:
-        copy: Any = pickler.loads(pickler.dumps(error))
+        copy: Any = pickle.loads(pickle.dumps(error))  # noqa: S301  it was made here
     except Exception:  # noqa: BLE001  whatever its own code raises
         copy = None
     return error if isinstance(copy, type(error)) else RuntimeError(f"{type(error).__name__}: {error}")
