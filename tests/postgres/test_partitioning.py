@@ -30,8 +30,8 @@ PARTITIONS = (
     "JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = CAST('business_events' AS regclass) ORDER BY 1"
 )
 SAMPLES = [
-    hp.Event(f"e{n}", f"t{n % 3}", f"c{n % 4}", datetime(year, month, 1, tzinfo=UTC), {"n": n})
-    for n, (year, month) in enumerate([(1970, 1), (2024, 2), (2026, 3), (2026, 3), (2026, 12), (9000, 1)])
+    hp.Event(f"e{n}", f"t{n % 3}", f"c{n % 4}", datetime(*day, 12, tzinfo=UTC), {"n": n})
+    for n, day in enumerate([(1970, 1, 1), (2024, 2, 1), (2026, 3, 1), (2026, 3, 31), (2026, 12, 31), (9000, 1, 1)])
 ]
 
 
