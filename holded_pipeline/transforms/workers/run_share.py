@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -85,8 +86,12 @@ def run_share(task: ShareTask, *, beat: Beat | None = None) -> ShareOutcome:
 
 def _run_attempt(task: ShareTask, attempt: ShareAttempt, collected: Collected) -> ShareResult:
     pipeline = beam.Pipeline(runner="FnApiRunner", options=options_of_attempt(attempt, list(task.options)))
-    pickler.loads(task.build)(pipeline, task.plan)
-    settles = _check_ledger(pipeline, task.ledger)
+    try:
+        pickler.loads(task.build)(pipeline, task.plan)
+        settles = _check_ledger(pipeline, task.ledger)
+    except BaseException:  # Beam removes its folder at the end of a run, and a process of a pool has no other end
+        shutil.rmtree(pipeline.local_tempdir, ignore_errors=True)
+        raise
     report = run(pipeline, progress=False)
     accounts = attrs.evolve(collected.accounts(), sinks=settles.sinks, places=settles.places) if settles else None
     return ShareResult(attempt, report.counts, accounts, collected.budgets())
