@@ -34,7 +34,7 @@ def test_without_its_lifespan_the_answer_and_the_log_say_what_to_do(nowhere, cap
     with client_of(create_app(nowhere)) as client:
         answer = client.request(method, f"/ingest{path}", headers={"Content-Type": "application/json"}, content="{}")
     assert (answer.status_code, answer.json()["code"]) == (500, "not_started")
-    assert "run it in that of the application that mounts it" in answer.json()["detail"]
+    assert "run it in that of the application around it" in answer.json()["detail"]
     assert "the lifespan of the ingestion API does not run" in caplog.text
     assert "app.router.lifespan_context(app)" in caplog.text
 
