@@ -32,7 +32,7 @@ def html_table(rows: Iterable[Sequence[object]], *, header: Sequence[str] = (), 
         body += f"<tr><td style='{_LEFT}'>… and more</td></tr>"
     return (
         "<div style='overflow-x:auto'><table>"
-        + (f"<caption style='{_CAPTION}'>{html.escape(_within_limit(caption))}</caption>" if caption else "")
+        + (f"<caption style='{_CAPTION}'>{html.escape(_cut_text(caption))}</caption>" if caption else "")
         + (f"<thead><tr>{head}</tr></thead>" if header else "")
         + f"<tbody>{body}</tbody></table></div>"
     )
@@ -56,7 +56,7 @@ def _is_empty(value: object) -> bool:
 def _table_cell(value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool) and not abs(value) > _LARGEST:
         return f"<td>{value:,}</td>"
-    text = _within_limit(_shown_text(value))
+    text = _cut_text(_shown_text(value))
     shown = html.escape(text)
     if "\n" in text:
         shown = f"<pre style='{_PRE}'>{shown}</pre>"
@@ -64,7 +64,7 @@ def _table_cell(value: object) -> str:
     return f"<td style='{_LEFT}{breaks}'>{shown}</td>"
 
 
-def _within_limit(text: str) -> str:
+def _cut_text(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)"
 
 
@@ -96,20 +96,19 @@ def _bounded(value: Mapping[Any, Any], depth: int) -> Any:
     if depth >= _DEEPEST:
         return "…"
     shown = {
-        _within_limit(str(_plain_leaf(name))): _plain(each, depth + 1)
-        for name, each in islice(value.items(), _MOST_ITEMS)
+        _cut_text(str(_plain_leaf(name))): _plain(each, depth + 1) for name, each in islice(value.items(), _MOST_ITEMS)
     }
     return shown if len(value) <= _MOST_ITEMS else shown | {"…": f"{len(value):,} in all"}
 
 
 def _plain_leaf(value: Any) -> Any:
     if isinstance(value, str):
-        return _within_limit(value)
+        return _cut_text(value)
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int):  # more digits than Python converts are an error of `str`
         return value if abs(value) <= _LARGEST else f"an integer of {value.bit_length():,} bits"
     try:
-        return _within_limit(str(value))
+        return _cut_text(str(value))
     except Exception as error:  # noqa: BLE001  a `__str__` of a user's may raise anything
         return f"a {type(value).__name__} that cannot be shown: {type(error).__name__}"

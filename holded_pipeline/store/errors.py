@@ -193,11 +193,9 @@ def translate_store_error(error: Exception, lake: MinIO, buckets: Sequence[str] 
     """
     if isinstance(error, ClientError):
         code = _code(error)
-        if code == "NoSuchBucket" and buckets:
-            return ConfigurationError(
-                f"{lake} has no bucket {lake.bucket!r}, but {listed(buckets)}: name one of them, or create the bucket"
-            )
         advice = _ADVICE.get(code) or f"check endpoint, bucket and keys; the store said: {_message_of(error)}"
+        if code == "NoSuchBucket" and buckets:
+            advice = f"create the bucket, or name one that there is: {listed(buckets)}"
         return ConfigurationError(f"{lake} rejected {error.operation_name} on bucket {lake.bucket!r}: {code}; {advice}")
     if isinstance(error, SSLError) and (wrong := explain_tls_error(error, "endpoint")):
         return ConfigurationError(f"{lake} {wrong}")

@@ -63,7 +63,9 @@ def test_an_empty_bucket_is_named_so(caplog, lake):
 
 def test_a_misspelt_bucket_is_answered_with_near_names(filled):
     wrong = attrs.evolve(filled, bucket=f"{filled.bucket}x")
-    with pytest.raises(hp.ConfigurationError, match=f"has no bucket '{filled.bucket}x', but .*{filled.bucket}[ ,:]"):
+    with pytest.raises(
+        hp.ConfigurationError, match=rf"'{filled.bucket}x': NoSuchBucket; create the bucket, or .*: {filled.bucket}\b"
+    ):
         list(hp.events(wrong, "raw/"))
 
 

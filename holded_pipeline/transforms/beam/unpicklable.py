@@ -25,7 +25,7 @@ def describe_unpicklable_part(thing: Any, is_picklable: Callable[[Any], bool]) -
     """
     found: str | None = None
     for _ in range(_DEEPEST):
-        part = next((part for part in _picklable_parts(thing) if not is_picklable(part[1])), None)
+        part = next((part for part in _looked_at(thing) if not is_picklable(part[1])), None)
         if part is None:
             break
         name, thing = part
@@ -34,7 +34,7 @@ def describe_unpicklable_part(thing: Any, is_picklable: Callable[[Any], bool]) -
     return found
 
 
-def _picklable_parts(thing: Any) -> Iterator[Part]:
+def _looked_at(thing: Any) -> Iterator[Part]:
     named = (part for _, part in zip(range(_MOST_PARTS), _named_parts(thing), strict=False))
     return ((name, value) for name, value in named if not inspect.ismodule(value))
 
@@ -47,7 +47,7 @@ def _named_parts(thing: Any) -> Iterator[Part]:
     elif inspect.ismethod(thing):
         yield "its object", thing.__self__
     elif inspect.isfunction(thing):
-        yield from _parts_of_function(thing)
+        yield from _function_parts(thing)
     elif isinstance(thing, Mapping):
         yield from _prefixed("the entry", thing)
     elif isinstance(thing, list | tuple | set | frozenset):
@@ -56,7 +56,7 @@ def _named_parts(thing: Any) -> Iterator[Part]:
         yield from _prefixed("its attribute", getattr(thing, "__dict__", {}))
 
 
-def _parts_of_function(function: Any) -> Iterator[Part]:
+def _function_parts(function: Any) -> Iterator[Part]:
     try:
         used = inspect.getclosurevars(function)
     except (TypeError, ValueError):  # a variable of a closure has no value yet
