@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.postgres.dialect import quote_name, quote_table
-from holded_pipeline.postgres.tables import business_events
+from holded_pipeline.postgres.tables import is_business_events
 from holded_pipeline.postgres.time_limit import Deadline
 
 # Of each unique index: its name, the columns of its key (NULL for an expression), its key as SQL, all columns that it
@@ -150,7 +150,7 @@ def table_facts(
     where = {"table": quote_table(table)}
     with deadline.time_limit().connect(engine) as connection:
         kind, version, has_ids = connection.execute(sa.text(_FACTS), where | {"ids": _IDS}).one()
-        by_month = table is business_events and kind == "p" and has_ids
+        by_month = is_business_events(table) and kind == "p" and has_ids
         facts = TableFacts(_EVENT_ID if by_month else primary_key(table), kind == "r", version >= _RETURNS_OLD)
         if conflict_on is None:
             return facts

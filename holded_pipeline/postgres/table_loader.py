@@ -47,7 +47,7 @@ from holded_pipeline.postgres.row_policies import check_policies
 from holded_pipeline.postgres.run_loads import noted_at
 from holded_pipeline.postgres.same_content import find_conflicts
 from holded_pipeline.postgres.staging_table import FILLED, StagingTable
-from holded_pipeline.postgres.tables import business_events
+from holded_pipeline.postgres.tables import is_business_events
 
 OnConflict = Literal["ignore", "update", "reject"]
 Keep = Literal["first", "last"]
@@ -98,8 +98,9 @@ class TableLoader:
         self._conflict_on = conflict_on
         self._tells_duplicates = tells_duplicates
         self._known_facts: TableFacts | None = None
-        is_own = table is not business_events  # which may be in partitions
-        if is_own and conflict_on is None and on_conflict != "update":  # then only the table's definition matters
+        self._may_be_by_month = is_business_events(table)
+        only_its_definition_matters = not self._may_be_by_month and conflict_on is None and on_conflict != "update"
+        if only_its_definition_matters:
             self._known_facts = TableFacts(primary_key(table))
 
     def close(self) -> None:
@@ -172,7 +173,7 @@ class TableLoader:
             return self._load(self._staging_tables_of(columns), lines, note)  # the events were partitioned meanwhile
 
     def _have_facts_changed(self) -> bool:
-        if self._table is not business_events:
+        if not self._may_be_by_month:
             return False
         known, self._known_facts = self._known_facts, None
         return self._facts() != known

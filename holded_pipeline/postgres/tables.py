@@ -76,3 +76,8 @@ event_type_companies = sa.Table(
     sa.Column("events", sa.BigInteger, nullable=False),
 )
 """How many events of a type a company has; `unique_companies` counts its rows. Maintained by triggers."""
+
+
+def is_business_events(table: sa.Table) -> bool:
+    """Whether it is `business_events`: by its name, since a table that was pickled for a worker is another object."""
+    return (table.schema, table.name) == (business_events.schema, business_events.name)

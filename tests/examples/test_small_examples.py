@@ -159,7 +159,7 @@ def test_ctrl_c_stops_the_local_servers_and_ends_with_one_line(tmp_path):
 def test_the_page_of_examples_names_each_of_them():
     page = (EXAMPLES.parent / "docs" / "how-to" / "examples.md").read_text(encoding="utf-8")
     programs = {path.name for path in EXAMPLES.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")}
-    assert {name for name in programs if f"(../examples/{name})" not in page} == set()
+    assert {name for name in programs if f"(../../examples/{name})" not in page} == set()
     assert {path.stem for path in EXAMPLES.glob("*.py") if "small_example import" in path.read_text("utf-8")} == {
         *ON_SERVERS, *IN_FOLDER, *WITH_PANDAS
     }  # fmt: skip

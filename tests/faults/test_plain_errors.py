@@ -57,7 +57,7 @@ def flags(settings):
 
 
 WRONG = {
-    "bucket": ({"bucket": "nowhere"}, "NoSuchBucket; create the bucket, or name another one"),
+    "bucket": ({"bucket": "nowhere"}, "NoSuchBucket; create the bucket, or name one that there is: "),
     "bucket, storing samples": ({"bucket": "nowhere", "samples": 10}, "bucket"),
     "access key": ({"access-key": "nobody"}, "InvalidAccessKeyId; check access_key"),
     "access key, storing samples": ({"access-key": "nobody", "samples": 10}, "access key"),

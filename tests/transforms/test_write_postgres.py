@@ -304,3 +304,15 @@ def test_batches_with_different_columns_share_one_limit_of_bytes(run, db):
     ran = run_load(run, db, range(40), table=table, row=row, batch_bytes=500)
     assert totals(ran)["inserted"] == 40
     assert {receipt.rows for receipt in ran["receipts"]} == {5}  # each line has about 120 bytes
+
+
+def test_events_in_partitions_by_month_are_loaded_as_into_one_table(run, db):
+    hp.migrate(db, partition_by="month")
+    events = [account_created(number, occurred_at=NOON + timedelta(days=40 * number)) for number in range(3)]
+    assert totals(run_load(run, db, events))["inserted"] == len(events)
+    again = run_load(run, db, [*events, account_created(1, occurred_at=NOON)])
+    assert totals(again) == {"rows": 4, "inserted": 0, "updated": 0, "duplicates": 3, "rejected": 1}
+    assert [each.reason for each in again["rejected"]] == ["id_conflict"]
+    moved = run_load(run, db, [account_created(1, occurred_at=NOON)], on_conflict="update", keep="last")
+    assert totals(moved)["updated"] == 1
+    assert hp.verify_analytics(db) == []
