@@ -209,7 +209,7 @@ def test_alembic_makes_one_table_of_it_again(loaded):
         config.attributes.update(connection=connection, version_table=VERSION_TABLE)
         alembic.command.downgrade(config, "month@base")
     assert rows_of(loaded, EVERYTHING) == before
-    assert rows_of(loaded, f"SELECT version_num FROM {VERSION_TABLE}") == [("0002",)]
+    assert rows_of(loaded, f"SELECT version_num FROM {VERSION_TABLE}") == [("0003",)]
     hp.migrate(loaded)
     assert store(loaded).duplicates == len(SAMPLES)
     assert hp.verify_analytics(loaded) == []

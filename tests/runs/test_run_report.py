@@ -88,7 +88,7 @@ def test_the_html_escapes_every_text():
     html = report._repr_html_()
     assert evil not in html
     assert html.count("&lt;script&gt;") == 5
-    assert html.startswith("<table>")
+    assert html.startswith("<div")
 
 
 def test_the_dict_is_json_and_has_the_sums():

@@ -70,7 +70,7 @@ def test_the_command_lets_its_run_finish(monkeypatch):
         raise EndedError
 
     class Flow:
-        def ingest(self):
+        def ingest(self, shard):
             return None
 
         class settings:  # noqa: N801  as the real one is an attribute
@@ -79,4 +79,4 @@ def test_the_command_lets_its_run_finish(monkeypatch):
 
     monkeypatch.setattr(run_command, "run", run)
     with pytest.raises(EndedError):
-        run_command._make_one_run(Flow(), None, None)
+        run_command._make_one_run(Flow(), None, {"shard": None, "progress": None})
