@@ -123,7 +123,7 @@ def test_a_plan_says_what_it_has_and_is_pickled():
     assert pickle.loads(pickle.dumps(plan)) == plan
     assert (plan.objects, plan.bytes) == (4, 112)
     assert repr(plan) == "<ReadPlan lake/raw/: 4 objects, 3 units, 112 bytes>"
-    assert "<td>112</td>" in plan._repr_html_()
+    assert ">112</td>" in plan._repr_html_()
     assert "<b>" not in attrs.evolve(plan, pattern="<b>")._repr_html_()
     with pytest.raises(ValueError, match="at least 1 share, got 0"):
         plan.shares(0)
