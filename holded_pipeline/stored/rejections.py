@@ -22,6 +22,7 @@ from holded_pipeline.rejected.selection import Selection
 from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.store.compression import decompress
 from holded_pipeline.store.minio import MinIO, require_minio
+from holded_pipeline.store.near_keys import describe_near_keys
 from holded_pipeline.store.object_names import validate_prefix
 from holded_pipeline.stored.columns import COLUMNS_OF_REJECTIONS
 from holded_pipeline.stored.objects import open_store, read_objects
@@ -96,6 +97,7 @@ class StoredRejections(StoredValues[Rejected]):
     def __iter__(self) -> Iterator[Rejected]:
         """Reads the rejections from the store."""
         with open_store(self._lake) as store:
+            self._warn_if_empty(store)
             positions = self._open_positions(store) if self._only_open else None
             for position, line, name in self._lines(store):
                 if is_resolution(self._prefix, position[0]) or (positions is not None and position not in positions):
@@ -108,6 +110,12 @@ class StoredRejections(StoredValues[Rejected]):
 
     def _place(self) -> str:
         return f"{self._lake.bucket}/{self._prefix}"
+
+    def _warn_if_empty(self, store: ObjectStore) -> None:
+        prefix = store_prefix(self._prefix)
+        if next(iter(store.objects(prefix)), None) is None:
+            near = describe_near_keys(store, self._lake.bucket, prefix)
+            _logger.warning("no object of %s is below %r; %s", self._lake.bucket, prefix, near)
 
     def _open_positions(self, store: ObjectStore) -> set[_Position]:
         """Where the open rejections that match are; of several with one id, the newest."""

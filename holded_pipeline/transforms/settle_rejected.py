@@ -10,7 +10,7 @@ import msgspec
 from apache_beam.transforms.util import WaitOn
 from apache_beam.transforms.window import GlobalWindows
 
-from holded_pipeline.model.values import Event
+from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.rejected.dead_letter_store import SETTLED, Resolution
 from holded_pipeline.runs.manifests import ManifestPlace, write_manifest
 from holded_pipeline.store.manifest_objects import ManifestLine
@@ -33,8 +33,9 @@ class SettleRejected(beam.PTransform):
     Args:
         lake: the store and its bucket.
         prefix: what `ReadRejected` was given.
-        after: the PCollections whose completion means that everything is stored: the receipts of every sink, and
-            what `WriteRejected` gives for those that were rejected again.
+        after: the PCollections whose completion means that everything is stored: the receipts of every sink
+            (`WritePostgres` gives an `Outcome`, which stands for its `passed`), and what `WriteRejected` gives for
+            those that were rejected again.
 
     Example:
         >>> with beam.Pipeline(runner="FnApiRunner") as p:
@@ -54,12 +55,15 @@ class SettleRejected(beam.PTransform):
     rejected while they were read, are not settled here: the latter are closed by what `WriteRejected` wrote.
     """
 
-    def __init__(self, lake: MinIO, prefix: str, *, after: beam.PCollection | Iterable[beam.PCollection]) -> None:
+    def __init__(
+        self, lake: MinIO, prefix: str, *, after: beam.PCollection | Outcome | Iterable[beam.PCollection | Outcome]
+    ) -> None:
         super().__init__()
         require_minio(lake, "SettleRejected")
         self._lake = lake
         self._prefix = validate_prefix(prefix)
-        self._after = (after,) if isinstance(after, beam.PCollection) else tuple(after)
+        given = (after,) if isinstance(after, beam.PCollection | Outcome) else tuple(after)
+        self._after = tuple(each.passed if isinstance(each, Outcome) else each for each in given)
         if not self._after or not all(isinstance(each, beam.PCollection) for each in self._after):
             raise ValueError(
                 "after takes the PCollections that are complete when everything is stored, "

@@ -6,8 +6,6 @@ import contextlib
 import gzip
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import attrs
 import httpx
 import pytest
+from preloaded import Program
 from starlette.testclient import TestClient
 from store_contents import documents_below, objects_below
 
@@ -77,16 +76,11 @@ class Process:
     def __init__(self, lake: hp.MinIO, log: Path, *arguments: str) -> None:
         self.port = free_ports(1)[0]
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [sys.executable, str(EXAMPLES / "collect_api.py"), "--port", str(self.port), "--no-keys"]
-        command += ["--minio", lake.endpoint, "--bucket", lake.bucket, "--access-key", lake.access_key]
+        words = [EXAMPLES / "collect_api.py", "--port", self.port, "--no-keys"]
+        words += ["--minio", lake.endpoint, "--bucket", lake.bucket, "--access-key", lake.access_key]
         env = {name: value for name, value in os.environ.items() if not name.startswith("HOLDED_API_KEY")}
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [*command, "--rate", "none", *arguments],
-                env=env | {"MINIO_SECRET_KEY": lake.secret_key.reveal()},
-                stdout=output,
-                stderr=output,
-            )
+        env["MINIO_SECRET_KEY"] = lake.secret_key.reveal()
+        self.process = Program([*words, "--rate", "none", *arguments], (log, log), env=env)
         self._log = log
 
     def wait_until_ready(self) -> None:

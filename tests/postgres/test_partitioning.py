@@ -145,6 +145,11 @@ def test_what_would_be_lost_is_named_and_nothing_is_changed(loaded):
         "ALTER TABLE business_events ENABLE ROW LEVEL SECURITY",
         "CREATE POLICY anybody ON business_events USING (true)",
         "CREATE PUBLICATION shared FOR TABLE business_events",
+        "COMMENT ON TABLE business_events IS 'what happened'",
+        "ALTER TABLE business_events SET (fillfactor = 70)",
+        "ALTER TABLE business_events REPLICA IDENTITY FULL",
+        "CREATE STATISTICS by_company ON company_id, event_type FROM business_events",
+        "ALTER TABLE business_events ADD COLUMN number serial",
     ):
         run_statements(loaded, statement)
     with pytest.raises(hp.ConfigurationError, match="drop what you have added") as caught:
@@ -157,6 +162,11 @@ def test_what_would_be_lost_is_named_and_nothing_is_changed(loaded):
         "row-level security",
         "policy anybody",
         "publication shared",
+        "comment on the table",
+        "storage options fillfactor=70",
+        "replica identity",
+        "statistics by_company",
+        "sequence business_events_number_seq",
     )
     assert [word for word in words if word not in str(caught.value)] == []
     assert rows_of(loaded, "SELECT relkind::text FROM pg_class WHERE relname = 'business_events'") == [("r",)]

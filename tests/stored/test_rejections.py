@@ -37,6 +37,14 @@ def test_each_rejection_comes_whole(lake_with_rejections):
     assert {(each.source.key, each.source.line) for each in found} == {("raw/a.jsonl", line) for line in (6, 7, 8)}
 
 
+def test_a_misspelt_prefix_is_named_with_its_neighbours(lake_with_rejections, caplog):
+    with caplog.at_level(logging.WARNING, "holded_pipeline"):
+        assert list(hp.rejected(lake_with_rejections, "rejectd/")) == []
+        assert list(hp.rejected(lake_with_rejections, "rejected/", stage="enrich")) == []
+    (said,) = [each.getMessage() for each in caplog.records if each.name == "holded_pipeline"]
+    assert "is below 'rejectd/'; the bucket has rejected/, raw/" in said
+
+
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from distributed import Client
+from preloaded import Program
 
 _START_SECONDS = 300
 _SUPPORT = Path(__file__).parent
+
+Process = Program | subprocess.Popen[bytes]
 
 
 class DaskCluster:
@@ -30,7 +33,7 @@ class DaskCluster:
             **settings,
         }
         self._number = 0
-        self.workers: list[subprocess.Popen[bytes]] = []
+        self.workers: list[Process] = []
         self.start_scheduler()
 
     def start_scheduler(self) -> None:
@@ -55,7 +58,7 @@ class DaskCluster:
             client.wait_for_workers(alive, timeout=_START_SECONDS)
             yield client
 
-    def kill(self, process: subprocess.Popen[bytes]) -> None:
+    def kill(self, process: Process) -> None:
         """As `kill -9`."""
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -75,12 +78,15 @@ class DaskCluster:
 
     def _start(
         self, program: str, host: str, *arguments: str, command: Sequence[str] = (), **environment: str
-    ) -> subprocess.Popen[bytes]:
-        module = [sys.executable, "-m", f"distributed.cli.{program}", "--no-dashboard", "--host", host]
-        command = [*command, *module, *arguments]
+    ) -> Process:
+        words = ["-m", f"distributed.cli.{program}", "--no-dashboard", "--host", host, *arguments]
         settings = os.environ | self._settings | {"PYTHONPATH": str(_SUPPORT)} | environment
-        with (self._folder / f"{program}-{self._next()}.log").open("wb") as log:
-            return subprocess.Popen(command, stdout=log, stderr=log, env=settings, cwd=self._folder)
+        path = self._folder / f"{program}-{self._next()}.log"
+        if not command:
+            return Program(words, (path, path), env=settings, folder=self._folder)
+        with path.open("wb") as log:
+            whole = [*command, sys.executable, *words]
+            return subprocess.Popen(whole, stdout=log, stderr=log, env=settings, cwd=self._folder)
 
 
 def wait_until(condition: Any, seconds: float = 120) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from preloaded import PRELOADED
 
 import holded_pipeline as hp
 from holded_pipeline.local.ports import free_ports
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["holded_pipeline.api", "s3fs", "aiobotocore.session", "holded_pipeline.store.client"])
+_FORKS.set_forkserver_preload(PRELOADED)
 
 
 def serve_with_spool(lake: dict[str, Any], folder: Path, port: int) -> None:

@@ -232,7 +232,7 @@ def replay(pipeline, lake, schemas, db=None, *, settle=True):
     loaded = checked.passed | hp.WritePostgres(db)
     again = (back.rejected, checked.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
     if settle:
-        _ = back.passed | hp.SettleRejected(lake, "rejected/", after=(loaded.passed, again))
+        _ = back.passed | hp.SettleRejected(lake, "rejected/", after=(loaded, again))
     return {"receipts": loaded.passed, "parked": back.parked}
 
 
@@ -281,6 +281,12 @@ def test_ids_of_any_window_are_settled_after_collections_that_may_be_empty(run, 
 def test_settling_without_anything_to_wait_for_raises(lake):
     with pytest.raises(ValueError, match="after takes the PCollections"):
         hp.SettleRejected(lake, "rejected/", after=())
+
+
+def test_settling_takes_an_outcome_for_what_passed_of_it(lake):
+    read = beam.Pipeline(runner="FnApiRunner") | hp.ReadMinIO(lake, "raw/")
+    assert hp.SettleRejected(lake, "rejected/", after=read)._after == (read.passed,)
+    assert hp.SettleRejected(lake, "rejected/", after=[read])._after == (read.passed,)
 
 
 def test_with_an_error_handler_only_what_passed_is_returned_and_settled(run, read, lake):
