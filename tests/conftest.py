@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib.util
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
+import apache_beam as beam
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -33,6 +37,24 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # imported modules stay, so the collector need not scan them again and again
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _folders_of_pipelines() -> Iterator[None]:
+    """Removes the folders of pipelines that tests make and never run, which Beam leaves behind."""
+    make = beam.Pipeline.__init__
+    folders: set[str] = set()
+
+    @functools.wraps(make)
+    def remember(pipeline: beam.Pipeline, *arguments: Any, **options: Any) -> None:
+        make(pipeline, *arguments, **options)
+        folders.add(pipeline.local_tempdir)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(beam.Pipeline, "__init__", remember)
+        yield
+    for each in folders:
+        shutil.rmtree(each, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

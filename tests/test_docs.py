@@ -31,6 +31,7 @@ def test_the_code_runs(page, stack, lake, db, tmp_path, monkeypatch):
         ('bucket="holded"', f'bucket="{lake.bucket}"'),
         ('access_key="minioadmin"', f'access_key="{lake.access_key}"'),
         ("postgresql://holded@localhost/holded_business", db.url),
+        ("/var/lib/node_exporter", str(tmp_path)),
     ):
         text = text.replace(written, real)
     copy = tmp_path / page.name

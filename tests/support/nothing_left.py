@@ -18,6 +18,8 @@ import pytest
 
 _PREFIX = "holded-tests-"
 _OF_MULTIPROCESSING = "pymp-"  # its folder and its processes end with this process
+_KEPT_FOR_THE_NEXT_RUN = {"beam-requirements-cache", "dask-scratch-space"}  # by Beam and Dask, in any process
+_LEFT_BY_BEAM = {"submission_environment_dependencies.txt"}  # in a folder of its own, of each portable job
 _PATIENCE = 20.0  # seconds in which the last processes may end
 _folder = pytest.StashKey[Path]()
 _left = pytest.StashKey[list[str]]()
@@ -45,7 +47,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if folder is None:
         return
     processes = left_processes(folder)
-    files = [path.name for path in folder.iterdir() if not path.name.startswith(_OF_MULTIPROCESSING)]
+    files = [path.name for path in folder.iterdir() if not _is_of_others(path)]
     left = [*processes, *sorted(f"the file or folder {name}" for name in files)]
     session.config.stash[_left] = left
     if left and session.exitstatus == pytest.ExitCode.OK:
@@ -56,6 +58,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Says what is left."""
     for each in config.stash.get(_left, []):
         terminalreporter.write_line(f"ERROR left behind by this run: {each}", red=True)
+
+
+def _is_of_others(path: Path) -> bool:
+    if path.name.startswith(_OF_MULTIPROCESSING) or path.name in _KEPT_FOR_THE_NEXT_RUN:
+        return True
+    return path.is_dir() and {each.name for each in path.iterdir()} == _LEFT_BY_BEAM
 
 
 def left_processes(folder: Path) -> list[str]:
