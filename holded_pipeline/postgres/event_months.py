@@ -55,9 +55,8 @@ UNION SELECT 'the replica identity' FROM events WHERE relreplident <> 'd'
 UNION SELECT 'the comment on the table' FROM pg_description JOIN events ON objoid = events.oid
 WHERE classoid = CAST('pg_class' AS regclass) AND objsubid = 0
 UNION SELECT 'the statistics ' || stxname FROM pg_statistic_ext JOIN events ON stxrelid = events.oid
-UNION SELECT 'the sequence ' || CAST(CAST(objid AS regclass) AS text)
-FROM pg_depend JOIN events ON refobjid = events.oid
-WHERE classid = CAST('pg_class' AS regclass) AND deptype = 'a' AND refobjsubid > 0
+UNION SELECT 'the sequence ' || owned.relname FROM pg_depend JOIN events ON refobjid = events.oid
+JOIN pg_class AS owned ON owned.oid = objid AND owned.relkind = 'S'
 UNION SELECT 'the publication ' || pubname FROM pg_publication_rel JOIN pg_publication ON pg_publication.oid = prpubid
 JOIN events ON events.oid = prrelid
 UNION SELECT 'the child table ' || CAST(CAST(inhrelid AS regclass) AS text)
