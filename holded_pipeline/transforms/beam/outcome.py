@@ -15,8 +15,11 @@ from holded_pipeline.transforms.beam import (
 )
 from holded_pipeline.transforms.beam.counts import NAMESPACE
 from holded_pipeline.transforms.beam.notebook import require_notebook_packages
+from holded_pipeline.transforms.beam.quiet_errors import quiet_worker_process
 from holded_pipeline.transforms.beam.temporary_folder import remove_folder_with
 from holded_pipeline.transforms.beam.unread_outputs import require_reader
+
+quiet_worker_process()  # the steps that come into such a process are imported there, and this with them
 
 REJECTED = "rejected"
 PASSED = "passed"

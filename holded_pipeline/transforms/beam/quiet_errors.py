@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -17,6 +18,7 @@ _LOGGERS: Final = (
     "apache_beam.runners.portability.portable_runner",
     "apache_beam.runners.worker.sdk_worker",
 )
+_WORKER_PROGRAM: Final = "apache_beam.runners.worker.sdk_worker_main"
 
 
 @contextmanager
@@ -30,6 +32,14 @@ def quiet_library_errors() -> Iterator[None]:
     finally:
         for logger in loggers:
             logger.removeFilter(_keep)
+
+
+def quiet_worker_process() -> None:
+    """The same for as long as this process runs, if it is a worker that Beam has started: its stderr is the user's."""
+    program = getattr(sys.modules["__main__"], "__spec__", None)
+    if program is not None and program.name == _WORKER_PROGRAM:
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(_keep)
 
 
 def _keep(record: logging.LogRecord) -> bool:
