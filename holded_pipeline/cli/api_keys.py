@@ -73,6 +73,20 @@ def keys_of_settings(settings: Settings, environment: Mapping[str, str] | None =
         raise ConfigurationError(f"[api.keys]: {error}") from error
 
 
+def require_checkable(settings: Settings) -> bool:
+    """Whether the API checks events before it accepts them.
+
+    Raises:
+        ConfigurationError: it would, and events have another envelope than `holded`, so each would be rejected.
+    """
+    if settings.api.check_schemas and settings.flow.envelope != "holded":
+        raise ConfigurationError(
+            f"[api] check_schemas reads events by the envelope 'holded', and [flow] envelope is "
+            f"{settings.flow.envelope!r}; leave check_schemas out: the run checks the events"
+        )
+    return settings.api.check_schemas
+
+
 def build_app(flow: Flow, *, log_format: LogFormat | None = None) -> Any:
     """The app over the store of a flow, as `create_app` returns it; see `require_api`.
 
@@ -83,7 +97,7 @@ def build_app(flow: Flow, *, log_format: LogFormat | None = None) -> Any:
     from holded_pipeline.api import Limits, Spool, Writing, create_app  # noqa: PLC0415
 
     settings = flow.settings
-    checks = settings.api.check_schemas
+    checks = require_checkable(settings)
     spool = None
     if (found := settings.api.spool) is not None:
         spool = Spool(settings.folder / found.folder, max_bytes=found.max_bytes, after=parse_duration(found.after))

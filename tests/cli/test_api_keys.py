@@ -10,8 +10,10 @@ from click.testing import CliRunner
 
 import holded_pipeline as hp
 from holded_pipeline.api import ApiKey, KeyFile
-from holded_pipeline.cli.api_keys import keys_of_settings
+from holded_pipeline.cli.api_keys import build_app, keys_of_settings
+from holded_pipeline.cli.checks.api_checks import check_api_schemas
 from holded_pipeline.cli.commands import commands
+from holded_pipeline.cli.flow import Flow
 from holded_pipeline.cli.settings_file import read_settings
 
 SERVERS = (
@@ -21,13 +23,27 @@ SHOP = {"HOLDED_API_KEY_SHOP": "a-key-of-24-characters-1"}
 
 
 @pytest.fixture
-def keys_of(tmp_path):
+def settings_of(tmp_path):
     def read(text, environment):
         file = tmp_path / "holded-pipeline.toml"
         file.write_text(SERVERS + text)
-        return keys_of_settings(read_settings(file, environment), environment)
+        return read_settings(file, environment)
 
     return read
+
+
+@pytest.fixture
+def keys_of(settings_of):
+    return lambda text, environment: keys_of_settings(settings_of(text, environment), environment)
+
+
+@pytest.mark.parametrize("look", [build_app, check_api_schemas])
+def test_only_the_envelope_holded_is_checked_before_it_is_accepted(settings_of, look):
+    settings = settings_of('[flow]\nenvelope = "flat"\n[api]\ncheck_schemas = true\n', {})
+    with pytest.raises(hp.ConfigurationError, match="by the envelope 'holded', and .flow. envelope is 'flat'"):
+        look(Flow.of(settings) if look is build_app else settings)
+    settings = settings_of('[flow]\nenvelope = "flat"\n', {})
+    assert check_api_schemas(settings) == "events are accepted unchecked"
 
 
 def test_a_key_of_the_environment_may_collect_unless_the_file_says_more(keys_of):

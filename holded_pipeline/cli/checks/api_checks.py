@@ -6,7 +6,7 @@ import errno
 import socket
 from datetime import UTC, datetime
 
-from holded_pipeline.cli.api_keys import keys_of_environment, keys_of_settings, require_api
+from holded_pipeline.cli.api_keys import keys_of_environment, keys_of_settings, require_api, require_checkable
 from holded_pipeline.cli.settings import ApiSettings, Settings
 from holded_pipeline.model.errors import ConfigurationError
 
@@ -28,6 +28,12 @@ def check_api_keys(settings: Settings) -> str:
     if (exposure := keys.exposure()) is not None:
         raise ConfigurationError(exposure)
     return f"{keys.path} can be used"
+
+
+def check_api_schemas(settings: Settings) -> str:
+    """Events are checked before they are accepted only if they have the envelope that the API reads."""
+    checked = require_checkable(settings)
+    return "events are checked before they are accepted" if checked else "events are accepted unchecked"
 
 
 def check_api_certificate(settings: Settings) -> str:

@@ -9,7 +9,13 @@ from typing import Final
 
 import attrs
 
-from holded_pipeline.cli.checks.api_checks import check_api_certificate, check_api_keys, check_api_ports, has_api
+from holded_pipeline.cli.checks.api_checks import (
+    check_api_certificate,
+    check_api_keys,
+    check_api_ports,
+    check_api_schemas,
+    has_api,
+)
 from holded_pipeline.cli.checks.database_checks import check_database, check_database_clock, check_tables
 from holded_pipeline.cli.checks.schema_checks import check_schemas
 from holded_pipeline.cli.checks.store_checks import check_bucket, check_raw, check_store_clock, check_writable
@@ -62,6 +68,7 @@ def all_checks(settings: Settings, deadline: float) -> Iterator[Check]:
             ("keys", check_api_keys),
             ("certificate", check_api_certificate),
             ("ports", check_api_ports),
+            ("schemas", check_api_schemas),
         ):
             yield Check(f"api {name}", partial(look, settings))
 
