@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 
 import holded_pipeline as hp
@@ -14,9 +15,9 @@ from holded_pipeline.postgres.table_loader import TableLoader
 
 def rows_of(db: hp.Postgres, statement: str) -> list[tuple[Any, ...]]:
     """What a statement returns, committed; an empty list where it returns no rows."""
-    with db.engine(poolclass=sa.NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
-        result = connection.execute(sa.text(statement))
-        return [tuple(row) for row in result] if result.returns_rows else []
+    with _connect(db, autocommit=True) as connection:
+        result = connection.execute(statement.encode())
+        return result.fetchall() if result.description else []
 
 
 def load_rows(
@@ -44,6 +45,12 @@ def load_rows(
 
 def run_statements(db: hp.Postgres, *statements: str) -> None:
     """Runs statements in one transaction."""
-    with db.engine(poolclass=sa.NullPool).begin() as connection:
+    with _connect(db) as connection:
         for statement in statements:
-            connection.execute(sa.text(statement))
+            connection.execute(statement.encode())
+
+
+def _connect(db: hp.Postgres, **options: Any) -> psycopg.Connection[tuple[Any, ...]]:
+    """Without the queries by which an engine gets to know the server."""
+    password = None if db.password is None else db.password.reveal()
+    return psycopg.connect(db.url, password=password, client_encoding="utf8", **options)
