@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from monthly_events import LAYOUTS, MARCH, event, load, migrated
