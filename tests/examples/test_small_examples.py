@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
-import sys
+import time
 from functools import partial
 
 import pytest
 from example_programs import EXAMPLES, name_servers, run_program
+from preloaded import Program
 
 ON_SERVERS = {
     "several_sources": [
@@ -138,20 +138,17 @@ def test_a_wrong_setting_is_reported_in_one_line(start, servers, changes, code, 
 
 
 def test_ctrl_c_stops_the_local_servers_and_ends_with_one_line(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, EXAMPLES / "several_sources.py", "--keep", tmp_path / "kept"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    printed = ""
-    while "storing a sample" not in printed and process.poll() is None:
-        printed += process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    out, rest = process.communicate(timeout=100)
-    assert process.returncode == 130, printed + rest
-    assert rest.splitlines()[-1] == "interrupted"
-    assert "Traceback" not in out + rest
+    out, err = tmp_path / "stdout", tmp_path / "stderr"
+    process = Program([EXAMPLES / "several_sources.py", "--keep", tmp_path / "kept"], (out, err))
+    try:
+        while process.poll() is None and not (err.exists() and "storing a sample" in err.read_text()):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(100) == 130, err.read_text()
+    finally:
+        process.kill()
+    assert err.read_text().splitlines()[-1] == "interrupted"
+    assert "Traceback" not in out.read_text() + err.read_text()
     assert (tmp_path / "kept").exists()
     assert not list(tmp_path.rglob("postmaster.pid"))  # PostgreSQL removes it when it has stopped
 
