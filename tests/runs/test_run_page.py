@@ -139,7 +139,7 @@ def test_ten_thousand_types_are_counted_and_the_largest_shown(db):
     columns = "event_id, event_type, company_id, occurred_at, business_context, data_quality_score, data, metadata"
     types = (
         f"INSERT INTO business_events ({columns}) SELECT n, 'type ' || lpad(n::text, 5, '0'), 'c', now(), 'other', "
-        "0.5, '{}', jsonb_build_object('processing', jsonb_build_object('run_id', 'r1')) FROM generate_series(0, 9999) AS n"
+        """0.5, '{}', '{"processing": {"run_id": "r1"}}' FROM generate_series(0, 9999) AS n"""
     )
     html = page_of(db, [("largest", "c", 0.5, 1)] * 2, types)
     assert "10,001 types, the 12 largest." in html
