@@ -46,7 +46,7 @@ BATCH = 2_000
 MONTHS = 12
 COMPANIES = 200  # of which each batch has almost all: the summaries' rows are what writers wait for
 SECONDS_BETWEEN_SAMPLES = 0.02
-FORK = multiprocessing.get_context("fork")
+PROCESSES = multiprocessing.get_context("forkserver")
 
 
 @attrs.frozen
@@ -140,9 +140,9 @@ def scalar(db: hp.Postgres, statement: str) -> Any:
 def measure(db: hp.Postgres, lines: Sequence[bytes], writers: int) -> Figures:
     """Loads the lines by so many processes."""
     server = postgres_process(str(scalar(db, "SHOW data_directory")))
-    start, used = FORK.Barrier(writers + 1), FORK.Value("d", 0.0)
+    start, used = PROCESSES.Barrier(writers + 1), PROCESSES.Value("d", 0.0)
     shares = [lines[number::writers] for number in range(writers)]
-    processes = [FORK.Process(target=write, args=(db, share, start, used), daemon=True) for share in shares]
+    processes = [PROCESSES.Process(target=write, args=(db, share, start, used), daemon=True) for share in shares]
     for process in processes:
         process.start()
     sampler = Sampler(db)
@@ -181,6 +181,7 @@ def main() -> None:
     arguments = parser.parse_args()
     count, numbers = (200, (1, 2)) if arguments.smoke else (arguments.events, WRITERS)
     lines = lines_of(count)
+    PROCESSES.set_forkserver_preload(["holded_pipeline"])
     print(f"{count:,} events of {sum(map(len, lines)) // count:,} bytes, {MONTHS} months, {COMPANIES} companies; "
           f"best of {arguments.rounds}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")  # fmt: skip
     head = f"{'rate':>9}{'locks':>8}{'worst':>7}{'WAL':>8}{'server':>9}{'writers':>9}{'sessions':>10}"

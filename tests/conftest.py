@@ -15,6 +15,7 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+import sqlalchemy as sa
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -62,7 +63,17 @@ def stack() -> Iterator[local.Stack]:
     with local.stack() as running, pytest.MonkeyPatch.context() as patch:
         # For the processes, and for the users of their own, to which tests give a URL: it is without the password.
         patch.setenv("PGPASSWORD", running.postgres.password.reveal())
+        write_without_waiting_for_the_disk(running)
         yield running
+
+
+def write_without_waiting_for_the_disk(stack: local.Stack) -> None:
+    """Halves what a new database costs. A killed server still loses nothing, only a machine without power would."""
+    postgres = stack.superuser(stack.postgres)
+    with postgres.engine(poolclass=sa.NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
+        for setting in ("fsync", "full_page_writes", "wal_init_zero"):
+            connection.execute(sa.text(f"ALTER SYSTEM SET {setting} = off"))
+        connection.execute(sa.text("SELECT pg_reload_conf()"))
 
 
 @pytest.fixture

@@ -47,19 +47,23 @@ TRANSFORMS = [
 ]
 
 
-@pytest.fixture
-def names(lake: hp.MinIO, db: hp.Postgres) -> dict[str, Any]:
+def names_in(code: str, request: pytest.FixtureRequest) -> dict[str, Any]:
     """What an example may use: a store with 50 events below raw/, a database, and the schemas of the examples."""
-    sample_lines = hp.testing.sample_lines(hp.testing.sample_events(50))
-    lake.filesystem().pipe(f"{lake.bucket}/raw/events.jsonl", sample_lines)
     schemas = hp.SchemaDirectory("examples/schemas")
     # Beam pickles functions of `__main__` by value, as it does with those of a notebook.
-    return {"hp": hp, "beam": beam, "lake": lake, "db": db, "schemas": schemas, "__name__": "__main__"}
+    names = {"hp": hp, "beam": beam, "schemas": schemas, "__name__": "__main__"}
+    servers = [name for name in ("lake", "db") if re.search(rf"\b{name}\b", code)]
+    names |= {name: request.getfixturevalue(name) for name in servers}
+    if "lake" in names:
+        sample_lines = hp.testing.sample_lines(hp.testing.sample_events(50))
+        names["lake"].filesystem().pipe(f"{names['lake'].bucket}/raw/events.jsonl", sample_lines)
+    return names
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
-def test_the_example_runs(name, names, monkeypatch):
+def test_the_example_runs(name, request, monkeypatch):
     monkeypatch.chdir(ROOT)
+    names = names_in(WITH_EXAMPLES[name], request)
     test = doctest.DocTestParser().get_doctest(WITH_EXAMPLES[name], names, name, None, 0)
     report: list[str] = []
     result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=report.append)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
-import sys
+import time
 from functools import partial
 
 import pytest
 from example_programs import EXAMPLES, name_servers, run_program
+from preloaded import Program
 
 ON_SERVERS = {
     "several_sources": [
@@ -139,29 +139,28 @@ def test_a_wrong_setting_is_reported_in_one_line(start, servers, changes, code, 
 
 def interrupted(folder):
     """What an example printed that was interrupted, and its exit code."""
-    process = subprocess.Popen(
-        [sys.executable, EXAMPLES / "several_sources.py", "--keep", folder],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    printed = ""
-    while "storing a sample" not in printed and process.poll() is None:
-        printed += process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    out, rest = process.communicate(timeout=100)
-    return out, printed + rest, process.returncode
+    out, err = folder / "stdout", folder / "stderr"
+    process = Program([EXAMPLES / "several_sources.py", "--keep", folder / "kept"], (out, err))
+    try:
+        while process.poll() is None and not (err.exists() and "storing a sample" in err.read_text()):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        return process.wait(100), out.read_text(), err.read_text()
+    finally:
+        process.kill()
 
 
-def test_ctrl_c_stops_the_local_servers_and_ends_with_one_line(tmp_path):
-    out, rest, code = interrupted(tmp_path / "kept")
-    if "Exception ignored in" in rest:  # Python drops the interrupt where it runs the end of an object
-        out, rest, code = interrupted(tmp_path / "kept")
-    assert code == 130, rest
-    assert rest.splitlines()[-1] == "interrupted"
-    assert "Traceback" not in out + rest
-    assert (tmp_path / "kept").exists()
-    assert not list(tmp_path.rglob("postmaster.pid"))  # PostgreSQL removes it when it has stopped
+def test_ctrl_c_stops_the_local_servers_and_ends_with_one_line(tmp_path_factory):
+    for _ in range(3):
+        folder = tmp_path_factory.mktemp("interrupted")
+        code, out, err = interrupted(folder)
+        if "Exception ignored in" not in err:  # Python drops an interrupt where it runs the end of an object
+            break
+    assert code == 130, err
+    assert err.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in out + err
+    assert (folder / "kept").exists()
+    assert not list(folder.rglob("postmaster.pid"))  # PostgreSQL removes it when it has stopped
 
 
 def test_the_page_of_examples_names_each_of_them():

@@ -54,25 +54,6 @@ def test_servers_stop_when_the_process_ends(stack):
     assert not Path(folder).exists()
 
 
-def test_a_password_file_of_the_user_is_left_alone(monkeypatch, tmp_path):
-    own = tmp_path / "own"
-    monkeypatch.setenv("PGPASSFILE", str(own))
-    with local.stack() as stack:
-        assert os.environ["PGPASSFILE"] == str(own)
-        assert not (stack.folder / "pgpass").exists()
-    assert os.environ["PGPASSFILE"] == str(own)
-
-
-def test_lines_of_the_users_own_file_go_on_counting(monkeypatch, tmp_path):
-    monkeypatch.delenv("PGPASSFILE", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    lines = "db.example:5432:*:me:Schlüssel\n".encode("latin-1")  # libpq takes any bytes
-    (tmp_path / ".pgpass").write_bytes(lines)
-    with local.stack() as stack:
-        assert (stack.folder / "pgpass").read_bytes().endswith(lines)
-        assert (stack.folder / "pgpass").stat().st_mode & 0o777 == 0o600
-
-
 def test_a_store_whose_inner_port_was_taken_takes_others(monkeypatch):
     with socket.socket() as taker:
         asked = []

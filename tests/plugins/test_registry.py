@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import functools
-import os
-import subprocess
 import sys
 import types
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 
 import attrs
 import pytest
+from preloaded import run_script
 
 import holded_pipeline as hp
 from holded_pipeline.enriching.quality_rules import RULES
-
-ROOT = Path(__file__).parent.parent.parent
 
 BUILT_IN = ("processing", "business_context", "quality", "lateness", "fingerprint")
 EVENT = hp.Event(id="e", type="t", company_id="c", occurred_at=datetime(2026, 1, 1, tzinfo=UTC), data={"a": 1})
@@ -354,11 +350,11 @@ IN_A_HOOK = "import holded_pipeline as hp\n@hp.hookimpl\ndef register_enrichers(
     ids=["Enrich", "Registry", "half of its hooks", "in a hook"],
 )
 @pytest.mark.parametrize("first", ["hp.Enrich('mine')", "import plug_circular; hp.Enrich('mine')"])
-def test_a_plugin_that_loads_the_plugins_is_an_error_that_says_what_to_do(installed, monkeypatch, body, first):
+def test_a_plugin_that_loads_the_plugins_is_an_error_that_says_what_to_do(installed, body, first):
     installed("plug_circular", body)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(installed.folder), str(ROOT)]))
-    script = f"import holded_pipeline as hp\n{first}"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    script = installed.folder / "script.py"  # beside the plugin, so that it is found
+    script.write_text(f"import holded_pipeline as hp\n{first}")
+    done = run_script(script)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("holded_pipeline.model.errors.ConfigurationError: the plugin 'plug_circular' of the package")
     assert "make its transforms in a function that is called later, or give them registry=hp.PluginRegistry()" in last
@@ -427,14 +423,14 @@ def test_the_switch_chooses_what_is_loaded(installed, monkeypatch, switch, loade
     assert {name for name in hp.PluginRegistry.installed().enrichers if name.startswith("plug_")} == loaded
 
 
-def test_installed_plugins_are_loaded_once_for_all_transforms(installed, monkeypatch):
+def test_installed_plugins_are_loaded_once_for_all_transforms(installed):
     installed("plug_counting", GOOD.format(name="counting") + "\nprint('loaded')")
-    script = (
+    script = installed.folder / "script.py"
+    script.write_text(
         "import holded_pipeline as hp\n"
         "for _ in range(3):\n"
         "    hp.Enrich('counting', 'quality')\n"
         "print('quality only')\n"
     )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(installed.folder), str(ROOT)]))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = run_script(script)
     assert done.stdout.split("\n")[:2] == ["loaded", "quality only"], done.stderr

@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from table_contents import load_rows, rows_of, run_statements
+from table_contents import load_rows, many_loads, rows_of, run_statements
 
 import holded_pipeline as hp
 from holded_pipeline.postgres.tables import business_events
@@ -160,19 +160,27 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(plan=st.lists(steps, min_size=1, max_size=6))
-def test_after_any_mixture_of_loads_updates_and_deletes(tables, plan):
-    run_statements(tables, "TRUNCATE business_events")
-    for what, arguments in plan:
-        if what == "delete":
-            listed = ", ".join(f"'e{key}'" for key in arguments)
-            run_statements(tables, f"DELETE FROM business_events WHERE event_id IN ({listed})")
-        else:
-            rows = [row(key, **change) for key, change in arguments]
-            done = load_events(tables, rows, on_conflict="update" if what == "update" else "ignore")
-            assert done.inserted + done.updated + done.duplicates == len(rows)
-        assert hp.verify_analytics(tables) == []
+def test_after_any_mixture_of_loads_updates_and_deletes(tables):
+    @settings(max_examples=25, deadline=None)
+    @given(plan=st.lists(steps, min_size=1, max_size=6))
+    def check(plan):
+        run_statements(tables, "TRUNCATE business_events")
+        for what, arguments in plan:
+            if what == "delete":
+                listed = ", ".join(f"'e{key}'" for key in arguments)
+                run_statements(tables, f"DELETE FROM business_events WHERE event_id IN ({listed})")
+            else:
+                rows = [row(key, **change) for key, change in arguments]
+                done = loads[what](rows)
+                assert done.inserted + done.updated + done.duplicates == len(rows)
+            assert hp.verify_analytics(tables) == []
+
+    with (
+        many_loads(tables, business_events) as load,
+        many_loads(tables, business_events, on_conflict="update") as update,
+    ):
+        loads = {"load": load, "update": update}
+        check()
 
 
 def test_without_the_tables_the_error_says_what_to_do(db):

@@ -6,12 +6,11 @@ import itertools
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from table_contents import rows_of, run_statements
+from table_contents import many_loads, rows_of, run_statements
 
 from holded_pipeline.postgres.column_sets import rounds_by_key
-from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.load_transaction import LoadResult, LoadTransaction
 from holded_pipeline.postgres.table_loader import TableLoader
 
@@ -43,13 +42,8 @@ CREATE_MIXED = (
 
 
 def load_mixed(db, table, rows, **choices):
-    form = RowFormat(table)
-    loader = TableLoader(db, table, **{"on_conflict": "ignore", "keep": "first", **choices})
-    try:
-        filled = [form.columns(row) for row in rows]
-        return loader.load_mixed(filled, [form.line(*each) for each in zip(rows, filled, strict=True)])
-    finally:
-        loader.close()
+    with many_loads(db, table, **choices) as load:
+        return load(rows)
 
 
 def counts(result):
@@ -232,24 +226,29 @@ def optional_row(n):
     return st.fixed_dictionaries({"id": st.just(n)}, optional=optional | {"needed": texts, "number": numbers})
 
 
-@pytest.mark.parametrize("on_conflict", ["ignore", "update", "reject"])
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_a_batch_stores_what_its_rows_store_one_by_one(db, data, on_conflict):
-    def draw_rows():
-        return [data.draw(optional_row(n)) for n in data.draw(st.lists(st.integers(0, 9), max_size=8, unique=True))]
+ROWS = st.lists(st.integers(0, 9), max_size=8, unique=True).flatmap(lambda ids: st.tuples(*map(optional_row, ids)))
 
-    before, rows = draw_rows(), draw_rows()
-    found = []
-    for batches in ([rows] if rows else [], [[row] for row in rows]):
-        run_statements(db, "DROP TABLE IF EXISTS mixed", "DROP DOMAIN IF EXISTS word", *CREATE_MIXED)
-        for row in before:
-            load_mixed(db, mixed, [row])
-        results = [load_mixed(db, mixed, batch, on_conflict=on_conflict) for batch in batches]
-        total = sum(results, LoadResult())
-        rejected = sorted(rejection.message for result in results for _, rejection in result.rejected)
-        found.append((*counts(total)[:3], rejected, rows_of(db, "SELECT * FROM mixed ORDER BY 1")))
-    assert found[0] == found[1]
+
+@pytest.mark.parametrize("on_conflict", ["ignore", "update", "reject"])
+def test_a_batch_stores_what_its_rows_store_one_by_one(db, on_conflict):
+    run_statements(db, *CREATE_MIXED)
+
+    @settings(max_examples=15, deadline=None)
+    @given(before=ROWS, rows=ROWS)
+    def check(before, rows):
+        found = []
+        for batches in ([rows] if rows else [], [[row] for row in rows]):
+            run_statements(db, "TRUNCATE mixed")
+            for row in before:
+                load_before([row])
+            results = [load(batch) for batch in batches]
+            total = sum(results, LoadResult())
+            rejected = sorted(rejection.message for result in results for _, rejection in result.rejected)
+            found.append((*counts(total)[:3], rejected, rows_of(db, "SELECT * FROM mixed ORDER BY 1")))
+        assert found[0] == found[1]
+
+    with many_loads(db, mixed) as load_before, many_loads(db, mixed, on_conflict=on_conflict) as load:
+        check()
 
 
 @pytest.mark.parametrize("on_conflict", ["ignore", "update"])

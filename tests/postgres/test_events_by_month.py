@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from monthly_events import LAYOUTS, MARCH, event, load, migrated
@@ -140,7 +139,7 @@ def test_ids_and_summaries_are_right_after_updates_by_other_clients(by_month):
     ):
         run_statements(by_month, statement)
         assert hp.verify_analytics(by_month) == [], statement
-    with pytest.raises(sa.exc.IntegrityError, match="business_event_ids_pkey"):
+    with pytest.raises(psycopg.errors.UniqueViolation, match="business_event_ids_pkey"):
         run_statements(
             by_month,
             "INSERT INTO business_events SELECT event_id, event_type, company_id, user_id, occurred_at + interval "
@@ -163,9 +162,8 @@ def test_ids_and_summaries_are_right_after_updates_by_other_clients(by_month):
 )
 def test_a_partition_is_not_written_directly(by_month, statement):
     load(by_month, [event("a"), event("b", TIMES["year one"])])
-    with pytest.raises(sa.exc.DBAPIError, match="Write to business_events") as caught:
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="Write to business_events"):
         run_statements(by_month, statement.format("business_events_other"))
-    assert isinstance(caught.value.orig, psycopg.errors.ObjectNotInPrerequisiteState)
     assert load(by_month, [event("a"), event("b", TIMES["year one"])]) == ((0, 0, 2), {})
 
 

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from table_contents import load_rows, rows_of
+from table_contents import load_rows, many_loads, rows_of, run_statements
 
 from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.table_loader import TableLoader
@@ -89,13 +89,27 @@ def test_a_row_without_the_column_replaces_none(db, mixed):
 VERSIONS = st.lists(st.tuples(st.integers(1, 2), st.integers(0, 5) | st.none()), min_size=1, max_size=8)
 
 
-@given(VERSIONS, st.integers(1, 8), st.sampled_from(["first", "last"]))
-@settings(max_examples=20)
-def test_the_greatest_is_stored_in_whatever_batches_they_come(stack, versions, size, keep):
+@pytest.fixture(scope="module")
+def versioned(stack):
+    """A database with the table, and functions that load rows into it, by what is kept among equals."""
     db = stack.new_database()
     table = table_of(db)
-    rows = [(k, f"v{at}", at) for k, at in versions]
-    counted = [load_updates(db, table, *rows[start : start + size], keep=keep) for start in range(0, len(rows), size)]
-    assert sum(map(sum, counted)) == len(rows)
+    choices = {"on_conflict": "update", "newer_by": "at"}
+    with (
+        many_loads(db, table, keep="first", **choices) as first,
+        many_loads(db, table, keep="last", **choices) as last,
+    ):
+        yield db, {"first": first, "last": last}
+
+
+@given(VERSIONS, st.integers(1, 8), st.sampled_from(["first", "last"]))
+@settings(max_examples=20)
+def test_the_greatest_is_stored_in_whatever_batches_they_come(versioned, versions, size, keep):
+    db, loads = versioned
+    run_statements(db, "TRUNCATE t")
+    rows = [{"k": k, "status": f"v{at}", "at": at} for k, at in versions]
+    loaded = [loads[keep](rows[start : start + size]) for start in range(0, len(rows), size)]
+    assert not any(each.rejected for each in loaded)
+    assert sum(each.inserted + each.updated + each.duplicates for each in loaded) == len(rows)
     newest = {k: max((at for each, at in versions if each == k and at is not None), default=None) for k, _ in versions}
     assert dict(rows_of(db, 'SELECT k, "at" FROM t')) == newest

@@ -8,9 +8,9 @@ from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from table_contents import load_rows, rows_of, run_statements
+from table_contents import load_rows, many_loads, rows_of, run_statements
 
 import holded_pipeline as hp
 from holded_pipeline.postgres.copy_format import RowFormat
@@ -167,10 +167,18 @@ GOOD_VALUES = {"enum": "fine", "date": "2026-01-01", "date out of range": "2026-
 UNIQUE_VALUES = {"another unique", "deferred unique", "exclusion", "json", "nul in json", "too long for an index"}
 
 
+@pytest.fixture(scope="module")
+def with_types(stack):
+    db = stack.new_database()
+    run_statements(db, *SETUP)
+    return db
+
+
 @pytest.mark.parametrize("kind", BAD_ROWS)
-def test_each_kind_of_bad_row_is_rejected_alone_with_the_servers_message(db, kind):
+def test_each_kind_of_bad_row_is_rejected_alone_with_the_servers_message(with_types, kind):
+    db = with_types
     columns, (n, v), reason, state = BAD_ROWS[kind]
-    run_statements(db, *SETUP, f"CREATE TABLE t ({columns})")
+    run_statements(db, "DROP TABLE IF EXISTS t", "DROP FUNCTION IF EXISTS check_row", f"CREATE TABLE t ({columns})")
     if kind == "no partition":
         run_statements(db, "CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (0) TO (13)")
         run_statements(db, "CREATE TABLE t_2 PARTITION OF t FOR VALUES FROM (14) TO (100)")
@@ -295,22 +303,29 @@ def deadlocks(db):
     return count
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    rows=st.lists(
-        st.tuples(st.integers(0, 12), st.sampled_from([1, 2, 3, 13, 2**40]), st.sampled_from(["a", "b", "too long"])),
-        max_size=40,
-    )
+ANY_ROWS = st.lists(
+    st.tuples(st.integers(0, 12), st.sampled_from([1, 2, 3, 13, 2**40]), st.sampled_from(["a", "b", "too long"])),
+    max_size=40,
 )
-def test_every_row_is_stored_a_duplicate_or_rejected(db, rows):
-    run_statements(db, "DROP TABLE IF EXISTS t", CREATE)
-    loaded = load_tuples(db, rows)
-    good = {k for k, n, v in rows if n in (1, 2, 3) and v != "too long"}
-    assert {k for (k,) in table_rows(db, "k")} == good
-    assert loaded.inserted == len(good)
-    assert loaded.inserted + loaded.duplicates + len(loaded.rejected) == len(rows)
-    bad = {position for position, (_, n, v) in enumerate(rows) if n in (13, 2**40) or v == "too long"}
-    assert set(reasons(loaded)) <= bad
+
+
+def test_every_row_is_stored_a_duplicate_or_rejected(db):
+    run_statements(db, CREATE)
+
+    @settings(max_examples=25, deadline=None, derandomize=True)
+    @given(rows=ANY_ROWS)
+    def check(rows):
+        run_statements(db, "TRUNCATE t")
+        loaded = load([dict(zip(COLUMNS, row, strict=True)) for row in rows])
+        good = {k for k, n, v in rows if n in (1, 2, 3) and v != "too long"}
+        assert {k for (k,) in table_rows(db, "k")} == good
+        assert loaded.inserted == len(good)
+        assert loaded.inserted + loaded.duplicates + len(loaded.rejected) == len(rows)
+        bad = {position for position, (_, n, v) in enumerate(rows) if n in (13, 2**40) or v == "too long"}
+        assert set(reasons(loaded)) <= bad
+
+    with many_loads(db, table, columns=COLUMNS) as load:
+        check()
 
 
 def test_an_outage_during_the_search_rejects_no_row(db):

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects.postgresql import JSON, JSONB
-from table_contents import load_rows, rows_of
+from table_contents import load_rows, many_loads, rows_of, run_statements
 
 from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.table_loader import TableLoader
@@ -135,14 +135,22 @@ def test_conflicts_are_found_beside_rows_that_postgresql_rejects(db):
 KEYS_AND_CONTENTS = st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["a", "b", None])), min_size=1, max_size=6)
 
 
+@pytest.fixture(scope="module")
+def texts(stack):
+    """A database with a table of texts, and a function that loads rows into it."""
+    db = stack.new_database()
+    with many_loads(db, table_of(db, sa.Column("v", sa.Text)), same=("v",)) as load:
+        yield db, load
+
+
 @given(st.lists(KEYS_AND_CONTENTS, min_size=1, max_size=4))
 @settings(max_examples=25)
-def test_each_content_is_stored_a_duplicate_of_what_is_or_rejected(stack, batches):
-    db = stack.new_database()
-    table = table_of(db, sa.Column("v", sa.Text))
+def test_each_content_is_stored_a_duplicate_of_what_is_or_rejected(texts, batches):
+    db, load = texts
+    run_statements(db, "TRUNCATE t")
     for batch in batches:
         rows = [{"k": k, "v": v} for k, v in batch]
-        loaded = load_rows(db, table, rows, same=("v",))
+        loaded = load(rows)
         stored = dict(rows_of(db, "SELECT k, v FROM t"))
         differing = [position for position, row in enumerate(rows) if stored[row["k"]] != row["v"]]
         assert [position for position, _ in loaded.rejected] == differing

@@ -45,10 +45,13 @@ VALUES = {
 }
 
 
-def table_for(name):
-    return sa.Table(
-        'odd "t\\" %s', sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True), sa.Column("v\\'", VALUES[name][0])
-    )
+TABLE = sa.Table(
+    'odd "t\\" %s',
+    sa.MetaData(),
+    sa.Column("k", sa.Integer, primary_key=True),
+    *(sa.Column(f"{name}\\'", kind) for name, (kind, _) in VALUES.items()),
+)
+ROW = {f"{name}\\'": value for name, (_, value) in VALUES.items()}
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a bad row"])
@@ -57,17 +60,13 @@ def test_a_value_is_stored_alike_under_every_session_setting(db, setting, beside
     with db.engine(isolation_level="AUTOCOMMIT").connect() as connection:
         for each in SETTINGS[setting]:
             connection.exec_driver_sql(f"ALTER DATABASE {db.url.rpartition('/')[2]} SET {each}")
-    for name, (_, value) in VALUES.items():
-        table = table_for(name)
-        engine = db.engine(poolclass=sa.NullPool)
-        table.metadata.drop_all(engine)
-        table.metadata.create_all(engine)
-        rows = [{"k": 1, "v\\'": value}, *([{"k": 2**40, "v\\'": value}] if beside else [])]
-        loaded = load_rows(db, table, rows)
-        assert (loaded.inserted, len(loaded.rejected)) == (1, len(rows) - 1), name
-        with engine.connect() as connection:
-            connection.exec_driver_sql(DEFAULT_SETTINGS)
-            assert connection.execute(sa.select(table.c["v\\'"])).scalar_one() == value, name
+    engine = db.engine(poolclass=sa.NullPool)
+    TABLE.create(engine)
+    loaded = load_rows(db, TABLE, [{"k": 1, **ROW}, *([{"k": 2**40, **ROW}] if beside else [])])
+    assert (loaded.inserted, len(loaded.rejected)) == (1, int(beside))
+    with engine.connect() as connection:
+        connection.exec_driver_sql(DEFAULT_SETTINGS)
+        assert dict(connection.execute(sa.select(TABLE)).mappings().one()) == {"k": 1, **ROW}
 
 
 def test_bytes_are_formatted_alike_before_the_first_connection():

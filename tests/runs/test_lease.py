@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
 import attrs
 import pytest
+from preloaded import Program
 from table_contents import rows_of, run_statements
 
 import holded_pipeline as hp
@@ -18,12 +17,13 @@ from holded_pipeline import local
 
 SECONDS = 3.0
 HOLD = """
-import sys, time
+import sys
 import holded_pipeline as hp
-lease = hp.Lease(hp.Postgres(sys.argv[1]), "nightly", seconds=3.0)
+url, lines = sys.argv[1:]
+lease = hp.Lease(hp.Postgres(url), "nightly", seconds=3.0)
 lease.acquire()
 print("held", flush=True)
-for line in sys.stdin:
+while open(lines).readline():
     try:
         held = lease.is_held
         lease.renew()
@@ -41,24 +41,29 @@ def lease(db):
 
 
 @pytest.fixture
-def other_process(db):
-    """A process that holds the lease, and renews it when a line is sent to it."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    process = subprocess.Popen([sys.executable, "-c", HOLD, db.url], **pipes)
+def other_process(db, tmp_path):
+    """A process that holds the lease; `renew` lets it renew it, and gives its answer."""
+    script, lines, out = tmp_path / "hold.py", tmp_path / "lines", tmp_path / "stdout"
+    script.write_text(HOLD)
+    os.mkfifo(lines)
+    process = Program([script, db.url, lines], (out, tmp_path / "stderr"))
+
+    def answers():
+        return out.read_text().splitlines() if out.exists() else []
+
+    def renew():
+        before = len(answers())
+        with lines.open("w") as file:
+            file.write("renew\n")
+        wait_for(lambda: len(answers()) > before)
+        return answers()[-1]
+
+    process.renew = renew
     try:
-        assert process.stdout.readline() == "held\n"
+        wait_for(lambda: answers() == ["held"])
         yield process
     finally:
         process.kill()
-        process.wait()
-        process.stdin.close()
-        process.stdout.close()
-
-
-def ask(process):
-    process.stdin.write("renew\n")
-    process.stdin.flush()
-    return process.stdout.readline().strip()
 
 
 def wait_for(condition, seconds=30.0):
@@ -103,7 +108,7 @@ def test_many_that_ask_at_once_get_it_once(db):
 
 def test_it_is_renewed_for_longer_than_it_lasts(other_process, lease):
     assert not lease.acquire(wait=2 * SECONDS)
-    assert ask(other_process) == "renewed True"
+    assert other_process.renew() == "renewed True"
 
 
 def test_it_is_taken_over_after_a_kill(other_process, lease):
@@ -116,7 +121,7 @@ def test_a_holder_stopped_for_longer_than_it_lasts_notices(other_process, lease)
     other_process.send_signal(signal.SIGSTOP)
     assert lease.acquire(wait=60)
     other_process.send_signal(signal.SIGCONT)
-    assert ask(other_process) == "lost False"
+    assert other_process.renew() == "lost False"
     assert lease.is_held
 
 
@@ -159,32 +164,37 @@ def test_waiting_for_it_can_be_stopped(db, lease):
         assert not lease.acquire(stop=stop)
 
 
-def test_it_lives_through_a_restart_of_the_database():
+@pytest.fixture(scope="module")
+def own_stack():
+    """Its database is stopped meanwhile."""
     with local.stack() as stack:
-        db = attrs.evolve(stack.new_database(), retry=hp.Retry(60))
-        with hp.Lease(db, "nightly", seconds=30.0) as lease:
-            stack.stop_postgres()
-            with pytest.raises(hp.TransientError):
-                hp.Lease(attrs.evolve(db, retry=hp.Retry(0.5)), "nightly").acquire(wait=0)
-            assert lease.is_held
-            stack.start_postgres()
-            lease.renew()
-            assert not hp.Lease(db, "nightly").acquire(wait=0)
+        yield stack
 
 
-def test_a_holder_without_a_database_does_not_hold_it_for_ever():
-    with local.stack() as stack:
-        db = stack.new_database()
-        lease = hp.Lease(db, "nightly", seconds=SECONDS)
-        lease.acquire()
-        stack.stop_postgres()
-        wait_for(lambda: not lease.is_held)
-        assert lease.is_acquired  # nobody is known to have it
+def test_it_lives_through_a_restart_of_the_database(own_stack):
+    db = attrs.evolve(own_stack.new_database(), retry=hp.Retry(60))
+    with hp.Lease(db, "nightly", seconds=30.0) as lease:
+        own_stack.stop_postgres()
         with pytest.raises(hp.TransientError):
-            lease.renew()
-        stack.start_postgres()
-        wait_for(lambda: lease.is_held)
-        lease.release()
+            hp.Lease(attrs.evolve(db, retry=hp.Retry(0.5)), "nightly").acquire(wait=0)
+        assert lease.is_held
+        own_stack.start_postgres()
+        lease.renew()
+        assert not hp.Lease(db, "nightly").acquire(wait=0)
+
+
+def test_a_holder_without_a_database_does_not_hold_it_for_ever(own_stack):
+    db = own_stack.new_database()
+    lease = hp.Lease(db, "nightly", seconds=SECONDS)
+    lease.acquire()
+    own_stack.stop_postgres()
+    wait_for(lambda: not lease.is_held)
+    assert lease.is_acquired  # nobody is known to have it
+    with pytest.raises(hp.TransientError):
+        lease.renew()
+    own_stack.start_postgres()
+    wait_for(lambda: lease.is_held)
+    lease.release()
 
 
 def test_the_row_says_which_process_holds_it(db, lease):

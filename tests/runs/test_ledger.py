@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_contents import put_object
+from table_contents import run_statements
 
 import holded_pipeline as hp
 from holded_pipeline.postgres.run_tables import pipeline_bookmarks, pipeline_settled_objects
@@ -26,11 +27,10 @@ EVENT = {"event_type": "order", "company_id": "c", "timestamp": 1_700_000_000_00
 
 def settle(ledger, objects, bucket):
     """Makes entries for objects, as a run does that is over."""
-    hp.migrate(ledger.db)
-    with ledger.db.engine().begin() as connection:
-        for each in objects:
-            entry = {"ledger": ledger.name, "bucket": bucket, "key": each.key, "etag": each.etag, "run_id": "r1"}
-            connection.execute(pipeline_settled_objects.insert(), entry)
+    entry = {"ledger": ledger.name, "bucket": bucket, "run_id": "r1"}
+    entries = [entry | {"key": each.key, "etag": each.etag} for each in objects]
+    with ledger.db.engine(poolclass=sa.NullPool).begin() as connection:
+        connection.execute(pipeline_settled_objects.insert(), entries)
 
 
 def put_event(lake, key, identity):
@@ -166,27 +166,29 @@ KEYS = st.sampled_from([f"raw/{name}" for name in ("a", "b", "B", "é", "z", "Z/
 STEPS = st.lists(st.tuples(st.sampled_from(["put", "settle", "list"]), KEYS, st.integers(0, 1)), max_size=25)
 
 
+@pytest.fixture(scope="module")
+def growing(stack):
+    made = hp.Ledger(stack.new_database(), "law", keys_grow=True)
+    made.create_tables()
+    return made
+
+
 @settings(max_examples=40)
 @given(steps=STEPS)
-def test_whatever_happens_nothing_settled_is_new_and_all_else_is_found(stack, steps):
-    db = stack.postgres
-    grows = hp.Ledger(db, "law", keys_grow=True)
-    grows.create_tables()
-    with db.engine().begin() as connection:
-        for table in (pipeline_settled_objects, pipeline_bookmarks):
-            connection.execute(table.delete())
+def test_whatever_happens_nothing_settled_is_new_and_all_else_is_found(growing, steps):
+    run_statements(growing.db, *(f"TRUNCATE {each.name}" for each in (pipeline_settled_objects, pipeline_bookmarks)))
     objects, settled = {}, set()
     for what, key, version in steps:
         if what == "put":
             objects[key] = listed_object(key, f"t{version}")
         elif what == "settle" and key in objects and (key, objects[key].etag) not in settled:
-            settle(grows, [objects[key]], "lake")
+            settle(growing, [objects[key]], "lake")
             settled.add((key, objects[key].etag))
         elif what == "list":
-            new, _ = found(grows, objects.values())
+            new, _ = found(growing, objects.values())
             assert not [key for key in new if (key, objects[key].etag) in settled]
     everything = {key for key, each in objects.items() if (key, each.etag) not in settled}
-    assert set(found(hp.Ledger(db, "law"), objects.values())[0]) == everything
+    assert set(found(hp.Ledger(growing.db, "law"), objects.values())[0]) == everything
 
 
 def test_forgotten_objects_are_new_again(ledger, lake):

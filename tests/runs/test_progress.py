@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import pty
 import re
-import subprocess
-import sys
+import select
+from pathlib import Path
 
 import pytest
+from preloaded import Program
 
+from holded_pipeline import testing
 from holded_pipeline.runs import progress
 from holded_pipeline.runs.progress import Figures, show_progress
 
@@ -18,8 +20,7 @@ COUNTS = {
     "read.rejected.invalid_json": 10, progress.PLANNED_UNITS: 40, progress.READ_UNITS: 3,
 }  # fmt: skip
 RUN = """
-import time
-from holded_pipeline import local, testing
+import sys, time
 import holded_pipeline as hp
 import apache_beam as beam
 
@@ -27,16 +28,13 @@ def slow(event):
     time.sleep(0.01)
     return event
 
-with local.stack() as stack:
-    lake = stack.minio
-    for number in range(4):
-        lines = testing.sample_lines(testing.sample_events(25, seed=number))
-        lake.filesystem().pipe(f"{lake.bucket}/raw/{number}.jsonl", lines)
-    p = beam.Pipeline(runner="FnApiRunner")
-    raw = p | hp.ReadMinIO(lake, "raw/", unit_objects=1)
-    _ = raw.passed | beam.Map(slow)
-    _ = raw.rejected | hp.WriteRejected(lake, "rejected/")
-    hp.run(p, progress=PROGRESS)
+endpoint, bucket, access_key, secret_key = sys.argv[1:]
+lake = hp.MinIO(endpoint, bucket=bucket, access_key=access_key, secret_key=secret_key)
+p = beam.Pipeline(runner="FnApiRunner")
+raw = p | hp.ReadMinIO(lake, "raw/", unit_objects=1)
+_ = raw.passed | beam.Map(slow)
+_ = raw.rejected | hp.WriteRejected(lake, "rejected/")
+hp.run(p, progress=None)
 """
 
 
@@ -86,24 +84,31 @@ def test_a_short_run_has_a_line_only_if_it_was_asked_for(capsys, monkeypatch, sh
     assert len(lines_of(capsys, monkeypatch, shown, COUNTS, waits=False)) == number
 
 
-def run_script(**streams):
-    return subprocess.Popen([sys.executable, "-c", RUN.replace("PROGRESS", "None")], stdout=subprocess.PIPE, **streams)
+@pytest.fixture
+def start(lake, tmp_path):
+    """`start(stderr)`: a run in a process of its own, and the file of its stdout."""
+    for number in range(4):
+        lines = testing.sample_lines(testing.sample_events(25, seed=number))
+        lake.filesystem().pipe(f"{lake.bucket}/raw/{number}.jsonl", lines)
+    script, out = tmp_path / "script.py", tmp_path / "stdout"
+    script.write_text(RUN)
+
+    def run(stderr):
+        words = [script, lake.endpoint, lake.bucket, lake.access_key, lake.secret_key.reveal()]
+        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+        return Program(words, (out, stderr), env=environment), out
+
+    return run
 
 
-def test_on_a_terminal_a_bar_shows_records_and_units():
+def test_on_a_terminal_a_bar_shows_records_and_units(start):
     master, slave = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
-    process = run_script(stderr=slave, env=environment)
-    os.close(slave)
+    process, _ = start(Path(os.ttyname(slave)))
     drawn = b""
-    while True:
-        try:
-            read = os.read(master, 4_096)
-        except OSError:  # the other end is closed
-            break
-        if not read:
-            break
-        drawn += read
+    while process.poll() is None or select.select([master], [], [], 0)[0]:
+        if select.select([master], [], [], 0.05)[0]:
+            drawn += os.read(master, 4_096)
+    os.close(slave)
     os.close(master)
     assert process.wait(120) == 0, drawn
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.decode())
@@ -113,7 +118,7 @@ def test_on_a_terminal_a_bar_shows_records_and_units():
     assert len({line for line in re.split(r"[\r\n]", text) if " units" in line}) > 1  # it moved
 
 
-def test_without_a_terminal_a_short_run_says_nothing():
-    process = run_script(stderr=subprocess.PIPE, text=True)
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, out, err) == (0, "", "")
+def test_without_a_terminal_a_short_run_says_nothing(start, tmp_path):
+    process, out = start(tmp_path / "stderr")
+    assert process.wait(120) == 0
+    assert out.read_text() == (tmp_path / "stderr").read_text() == ""

@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 import attrs
 import pytest
 import sqlalchemy as sa
+from table_contents import run_statements
 
 import holded_pipeline as hp
 from holded_pipeline.postgres.tables import business_events
@@ -70,10 +71,14 @@ def insert_events(db, events, run_id="r1"):
         connection.execute(sa.insert(business_events), rows)
 
 
-def page_of(db, events=(), *, state="succeeded", counts=COUNTS, rejected=REJECTED, error=None, name="nightly"):
+def page_of(
+    db, events=(), statement=None, *, state="succeeded", counts=COUNTS, rejected=REJECTED, error=None, name="nightly"
+):
     begin_run(db, attrs.evolve(BEGUN, name=name))
     if events:
         insert_events(db, events)
+    if statement:
+        run_statements(db, statement)
     end_run(db, "r1", EndedRun(state, counts, rejected, error))
     return hp.run_page(db, "r1").html
 
@@ -131,9 +136,12 @@ def test_a_failed_run_shows_its_error(db):
 
 
 def test_ten_thousand_types_are_counted_and_the_largest_shown(db):
-    html = page_of(
-        db, [(f"type {number:05}", "c", 0.5, 1) for number in range(10_000)] + [("largest", "c", 0.5, 1)] * 2
+    columns = "event_id, event_type, company_id, occurred_at, business_context, data_quality_score, data, metadata"
+    types = (
+        f"INSERT INTO business_events ({columns}) SELECT n, 'type ' || lpad(n::text, 5, '0'), 'c', now(), 'other', "
+        """0.5, '{}', '{"processing": {"run_id": "r1"}}' FROM generate_series(0, 9999) AS n"""
     )
+    html = page_of(db, [("largest", "c", 0.5, 1)] * 2, types)
     assert "10,001 types, the 12 largest." in html
     assert html.index("largest<") < html.index("type 00000<") < html.index("type 00010<")
     assert "type 00011<" not in html

@@ -4,45 +4,52 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
+import time
 
 import pytest
+from preloaded import Program
 
 from holded_pipeline.cli import run_command
 from holded_pipeline.runs.stop_signals import finishing_on_sigterm
 
 PROGRAM = """
-import logging, time
+import logging, sys
 from holded_pipeline.runs.stop_signals import finishing_on_sigterm
 logging.basicConfig(level=logging.INFO)
 with finishing_on_sigterm():
     print("begun", flush=True)
-    input()
+    open(sys.argv[1]).read()
 print("finished", flush=True)
 """
 
 
 @pytest.fixture
-def program():
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        assert process.stdout.readline() == "begun\n"
+def program(tmp_path):
+    """A run that got SIGTERM, and ends when something is written into `to_end`."""
+    script, out, err = tmp_path / "script.py", tmp_path / "stdout", tmp_path / "stderr"
+    script.write_text(PROGRAM)
+    os.mkfifo(tmp_path / "to_end")
+    process = Program([script, tmp_path / "to_end"], (out, err))
+    try:
+        wait_for_text("begun\n", out)
         process.send_signal(signal.SIGTERM)
-        assert "the run is finished first" in process.stderr.readline()
+        wait_for_text("the run is finished first", err)
         yield process
+    finally:
         process.kill()
 
 
-def test_a_run_is_finished_after_sigterm(program):
-    out, _ = program.communicate("\n", timeout=60)
-    assert (out, program.returncode) == ("finished\n", 0)
+def wait_for_text(text, file):
+    until = time.monotonic() + 60
+    while not file.exists() or text not in file.read_text():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.02)
+
+
+def test_a_run_is_finished_after_sigterm(program, tmp_path):
+    (tmp_path / "to_end").write_text("now")
+    assert program.wait(60) == 0
+    assert (tmp_path / "stdout").read_text() == "begun\nfinished\n"
 
 
 def test_a_second_sigterm_ends_it_at_once(program):

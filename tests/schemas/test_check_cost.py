@@ -102,7 +102,7 @@ def test_an_invalid_event_stays_invalid_when_its_violations_take_too_long_to_fin
     assert [each.message for each in rejected.violations] == [NOT_EXPLAINED]
 
 
-@pytest.mark.parametrize("count", [3, 100_000])
+@pytest.mark.parametrize("count", [3, 5_000])
 def test_a_process_of_its_own_finds_what_would_be_found_here(checks, count):
     data = {"either": [{"x": 1}] * count, "number": "x"}
     assert checks(**data).violations == compile_schema(SCHEMA).check(data)
@@ -110,7 +110,7 @@ def test_a_process_of_its_own_finds_what_would_be_found_here(checks, count):
 
 
 def test_a_process_that_was_killed_is_replaced_and_no_event_is_rejected(checks):
-    event = {"either": [{"x": 1}] * 100_000}
+    event = {"either": [{"x": 1}] * 5_000}
     assert checks(**event) is None
     os.kill(checks.check._isolated._process.pid, signal.SIGKILL)
     assert checks(**event) is None

@@ -19,28 +19,38 @@ def run(build):
         build(p)
 
 
-@pytest.fixture
-def lake_with_rejections(lake: hp.MinIO) -> hp.MinIO:
+def store_rejections(lake: hp.MinIO) -> hp.MinIO:
     lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", LINES)
     run(lambda p: (p | hp.ReadMinIO(lake, "raw/")).rejected | hp.WriteRejected(lake, "rejected/"))
     return lake
+
+
+@pytest.fixture(scope="module")
+def only_read(stack: hp.local.Stack) -> hp.MinIO:
+    """A bucket with rejections that no test changes."""
+    return store_rejections(stack.new_bucket())
+
+
+@pytest.fixture
+def lake_with_rejections(lake: hp.MinIO) -> hp.MinIO:
+    return store_rejections(lake)
 
 
 def reasons(found):
     return sorted(each.reason for each in found)
 
 
-def test_each_rejection_comes_whole(lake_with_rejections):
-    found = hp.rejected(lake_with_rejections)
+def test_each_rejection_comes_whole(only_read):
+    found = hp.rejected(only_read)
     for _ in range(2):
         assert {each.raw for each in found} == {b"x", b"y", b'{"data": {}}'}
     assert {(each.source.key, each.source.line) for each in found} == {("raw/a.jsonl", line) for line in (6, 7, 8)}
 
 
-def test_a_misspelt_prefix_is_named_with_its_neighbours(lake_with_rejections, caplog):
+def test_a_misspelt_prefix_is_named_with_its_neighbours(only_read, caplog):
     with caplog.at_level(logging.WARNING, "holded_pipeline"):
-        assert list(hp.rejected(lake_with_rejections, "rejectd/")) == []
-        assert list(hp.rejected(lake_with_rejections, "rejected/", stage="enrich")) == []
+        assert list(hp.rejected(only_read, "rejectd/")) == []
+        assert list(hp.rejected(only_read, "rejected/", stage="enrich")) == []
     (said,) = [each.getMessage() for each in caplog.records if each.name == "holded_pipeline"]
     assert "is below 'rejectd/'; the bucket has rejected/, raw/" in said
 
@@ -57,8 +67,8 @@ def test_a_misspelt_prefix_is_named_with_its_neighbours(lake_with_rejections, ca
     ],
 )
 @pytest.mark.parametrize("which", ["open", "all"])
-def test_filters_are_those_of_read_rejected(lake_with_rejections, filters, expected, which):
-    assert reasons(hp.rejected(lake_with_rejections, which=which, **filters)) == expected
+def test_filters_are_those_of_read_rejected(only_read, filters, expected, which):
+    assert reasons(hp.rejected(only_read, which=which, **filters)) == expected
 
 
 def test_what_was_replayed_is_no_longer_open(lake_with_rejections):
@@ -100,8 +110,8 @@ def test_wrong_arguments_are_refused_at_once(lake):
             hp.rejected(lake, **arguments)
 
 
-def test_a_table_where_pandas_is_installed_and_a_plain_error_where_not(lake_with_rejections):
-    found = hp.rejected(lake_with_rejections, reason="missing_field")
+def test_a_table_where_pandas_is_installed_and_a_plain_error_where_not(only_read):
+    found = hp.rejected(only_read, reason="missing_field")
     if importlib.util.find_spec("pandas") is None:
         with pytest.raises(ImportError, match="pip install 'pandas"):
             found.to_pandas()
@@ -109,6 +119,6 @@ def test_a_table_where_pandas_is_installed_and_a_plain_error_where_not(lake_with
     frame = found.to_pandas()
     assert list(frame["reason"]) == ["missing_field"]
     assert list(frame["line"]) == [7]
-    assert list(hp.rejected(lake_with_rejections, reason="no_such").to_pandas().columns) == list(frame.columns)
+    assert list(hp.rejected(only_read, reason="no_such").to_pandas().columns) == list(frame.columns)
     assert list(frame["raw"]) == [b'{"data": {}}']
     assert any("/headers" in violation for violation in frame["violations"][0])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
+from sqlalchemy.engine import make_url
 
 import holded_pipeline as hp
 from holded_pipeline.postgres.copy_format import RowFormat
@@ -14,9 +17,9 @@ from holded_pipeline.postgres.table_loader import TableLoader
 
 def rows_of(db: hp.Postgres, statement: str) -> list[tuple[Any, ...]]:
     """What a statement returns, committed; an empty list where it returns no rows."""
-    with db.engine(poolclass=sa.NullPool, isolation_level="AUTOCOMMIT").connect() as connection:
-        result = connection.execute(sa.text(statement))
-        return [tuple(row) for row in result] if result.returns_rows else []
+    with _connect(db, autocommit=True) as connection:
+        result = connection.execute(statement.encode())
+        return result.fetchall() if result.description else []
 
 
 def load_rows(
@@ -42,8 +45,43 @@ def load_rows(
         loader.close()
 
 
+@contextlib.contextmanager
+def many_loads(
+    db: hp.Postgres,
+    table: sa.Table,
+    *,
+    columns: tuple[str, ...] | None = None,
+    on_conflict: Any = "ignore",
+    keep: Any = "first",
+    **choices: Any,
+) -> Iterator[Callable[[Iterable[Mapping[str, Any]]], Any]]:
+    """A function that loads rows as `load_rows` does, by one loader for all; without `columns` of mixed sets."""
+    loader, form = TableLoader(db, table, on_conflict=on_conflict, keep=keep, **choices), RowFormat(table)
+
+    def load(rows: Iterable[Mapping[str, Any]]) -> Any:
+        rows = list(rows)
+        if columns is not None:
+            return loader.load(columns, [form.line(row, columns) for row in rows])
+        filled = [form.columns(row) for row in rows]
+        return loader.load_mixed(filled, [form.line(*each) for each in zip(rows, filled, strict=True)])
+
+    try:
+        yield load
+    finally:
+        loader.close()
+
+
 def run_statements(db: hp.Postgres, *statements: str) -> None:
     """Runs statements in one transaction."""
-    with db.engine(poolclass=sa.NullPool).begin() as connection:
+    with _connect(db) as connection:
         for statement in statements:
-            connection.execute(sa.text(statement))
+            connection.execute(statement.encode())
+
+
+def _connect(db: hp.Postgres, **options: Any) -> psycopg.Connection[tuple[Any, ...]]:
+    """Without the queries by which an engine gets to know the server."""
+    url = make_url(db.url)
+    names = {name: value for name, value in url.query.items() if name != "prepare_threshold"}  # psycopg's, not libpq's
+    names |= url.translate_connect_args(username="user", database="dbname")
+    password = None if db.password is None else db.password.reveal()
+    return psycopg.connect(**names, password=password, client_encoding="utf8", **options)
