@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+from quick_beam import keep_what_beam_works_out_again
 
 _PATIENCE = 170.0
 PRELOADED = ["holded_pipeline", "holded_pipeline.api", "holded_pipeline.store.client", "s3fs", "distributed"]
@@ -102,6 +103,7 @@ def _run_as_main(words: list[str], env: dict[str, str], outputs: tuple[Path, Pat
     os.environ.update(env)
     os.chdir(folder)
     tempfile.tempdir = None  # as the environment says
+    keep_what_beam_works_out_again()
     if words[0] == "-m":
         dask.config.refresh()
         sys.argv = words[1:]
