@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,21 @@ def run_in_process(function: Callable[..., object], *arguments: Any) -> int:
     return int(process.exitcode)
 
 
+def pool(workers: int) -> ProcessPoolExecutor:
+    """A pool of new processes."""
+    return ProcessPoolExecutor(workers, mp_context=_context(), initializer=keep_what_beam_works_out_again)
+
+
 def _process(function: Callable[..., object], *arguments: Any) -> Any:
-    context: Any = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    process = context.Process(target=function, args=arguments)
+    process = _context().Process(target=function, args=arguments)
     process.start()
     return process
+
+
+def _context() -> Any:
+    context: Any = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
 
 
 def _run_as_main(words: list[str], env: dict[str, str], outputs: tuple[Path, Path], folder: Path) -> None:
