@@ -9,10 +9,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import dask
+from quick_beam import keep_what_beam_works_out_again
 
 _PATIENCE = 170.0
 PRELOADED = ["holded_pipeline", "holded_pipeline.api", "holded_pipeline.store.client", "s3fs", "distributed"]
@@ -86,12 +88,21 @@ def run_in_process(function: Callable[..., object], *arguments: Any) -> int:
     return int(process.exitcode)
 
 
+def pool(workers: int) -> ProcessPoolExecutor:
+    """A pool of new processes."""
+    return ProcessPoolExecutor(workers, mp_context=_context(), initializer=keep_what_beam_works_out_again)
+
+
 def _process(function: Callable[..., object], *arguments: Any) -> Any:
-    context: Any = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    process = context.Process(target=function, args=arguments)
+    process = _context().Process(target=function, args=arguments)
     process.start()
     return process
+
+
+def _context() -> Any:
+    context: Any = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
 
 
 def _run_as_main(words: list[str], env: dict[str, str], outputs: tuple[Path, Path], folder: Path) -> None:
@@ -102,6 +113,7 @@ def _run_as_main(words: list[str], env: dict[str, str], outputs: tuple[Path, Pat
     os.environ.update(env)
     os.chdir(folder)
     tempfile.tempdir = None  # as the environment says
+    keep_what_beam_works_out_again()
     if words[0] == "-m":
         dask.config.refresh()
         sys.argv = words[1:]

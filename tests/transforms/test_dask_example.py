@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 from pathlib import Path
 
 import pytest
+from preloaded import run_script
 
 import holded_pipeline as hp
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "ingest_on_dask.py"
 
 
-def run_example(*arguments):
-    return subprocess.run(
-        [sys.executable, EXAMPLE, *arguments], capture_output=True, text=True, check=False, timeout=170
-    )
-
-
-def test_the_example_accounts_for_every_record():
-    done = run_example("--workers", "1", "--samples", "200", "--unit-bytes", "100000")
+def test_the_example_accounts_for_every_record(tmp_path):
+    arguments = ("--workers", "1", "--samples", "200", "--unit-bytes", "100000")
+    done = run_script(EXAMPLE, *arguments, env=os.environ | {"TMPDIR": str(tmp_path)})
     assert done.returncode == 0, done.stderr[-3_000:]
     assert "read 200 = inserted" in done.stdout
     assert "duplicates 0 + rejected 4: yes" in done.stdout
@@ -28,7 +24,7 @@ def test_the_example_accounts_for_every_record():
 
 
 def test_a_cluster_elsewhere_needs_servers_that_it_can_reach():
-    done = run_example("--scheduler", "tcp://127.0.0.1:1")
+    done = run_script(EXAMPLE, "--scheduler", "tcp://127.0.0.1:1")
     assert done.returncode == 2
     assert "--scheduler needs --minio and --postgres" in done.stderr
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
 import textwrap
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
+import preloaded
 import pytest
 import sqlalchemy as sa
+from beam_programs import job_service, pool_of_threads
 from plain_path import needs_plain_path
 
 import holded_pipeline as hp
 
-ROOT = Path(__file__).parent.parent.parent
 SCRIPT = textwrap.dedent(
     """
     import json, os, sys
@@ -76,67 +75,23 @@ SCRIPT = textwrap.dedent(
                 print("failed:", error)
     """
 )
-POOL = """
-import sys
-from apache_beam.runners.worker.worker_pool_main import BeamFnExternalWorkerPoolServicer
-address, server = BeamFnExternalWorkerPoolServicer.start()
-print(address, flush=True)
-sys.stdin.read()
-"""
-
-
-@contextmanager
-def process(*arguments: str, log: Path) -> Iterator[subprocess.Popen[str]]:
-    with log.open("w") as errors:
-        running = subprocess.Popen(
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-        )
-        try:
-            yield running
-        finally:
-            running.terminate()
-            try:
-                running.wait(10)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                running.wait(10)
-            running.stdin.close()
-            running.stdout.close()
-
-
-def poll(read, seconds=60):
-    until = time.monotonic() + seconds
-    while not (found := read()):
-        assert time.monotonic() < until, "it did not start in time"
-        time.sleep(0.05)
-    return found
 
 
 @contextmanager
 def portable_runner(tmp_path: Path) -> Iterator[list[str]]:
     """A job server and a pool of workers, each in a process of its own."""
-    port_file = tmp_path / "port"
-    job_server = ("-m", "apache_beam.runners.portability.local_job_service_main", "--port_file", str(port_file))
-    with ExitStack() as stack:
-        stack.enter_context(process(*job_server, "--staging_dir", str(tmp_path), log=tmp_path / "jobs.log"))
-        pool = stack.enter_context(process("-c", POOL, log=tmp_path / "pool.log"))
-        port = poll(lambda: port_file.exists() and port_file.read_text().strip())
+    with job_service(tmp_path) as jobs, pool_of_threads(tmp_path) as pool:
         yield [
             "--runner=PortableRunner",
-            f"--job_endpoint=localhost:{port}",
+            f"--job_endpoint={jobs}",
             "--environment_type=EXTERNAL",
-            f"--environment_config={pool.stdout.readline().strip()}",
+            f"--environment_config={pool}",
         ]
 
 
 @contextmanager
 def worker_processes(tmp_path: Path) -> Iterator[list[str]]:
-    yield ["--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2"]
+    yield ["--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=1"]
 
 
 def run_script(tmp_path, lake, db, options, *, failing):
@@ -151,8 +106,7 @@ def run_script(tmp_path, lake, db, options, *, failing):
         "options": options,
         "failing": failing,
     }
-    command = [sys.executable, script, json.dumps(at)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=150)
+    done = preloaded.run_script(script, json.dumps(at), env=os.environ | {"TMPDIR": str(tmp_path)})
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
 

@@ -97,15 +97,26 @@ RAISED = {
 }
 
 
-@pytest.mark.parametrize("what", [*RAISED, "runtime with a budget", "half a pair with a budget", "nul with a budget"])
-def test_what_a_row_function_raises_rejects_its_element_alone(load, lake, what):
-    error, reason, words = RAISED[what.removesuffix(" with a budget")]
-    settings = {"max_rejected": 10} if what not in RAISED else {}
-    stored, (rejected,) = load(raising(error), **settings)
-    assert stored == [1, 3]
-    assert (rejected["stage"], rejected["reason"], rejected["record"]["content"]) == ("write", reason, "2")
-    assert words in rejected["message"]
-    SCHEMA.validate(rejected)
+@pytest.mark.parametrize("settings", [{}, {"max_rejected": 100}], ids=["", "with a budget"])
+def test_what_a_row_function_raises_rejects_its_element_alone(load, lake, settings):
+    cases = list(RAISED.values())
+    good = [-number for number in range(1, len(cases) + 1)]
+
+    def row(number):
+        if number >= 0:
+            raise cases[number][0]
+        return {"k": number}
+
+    between = [element for number, each in enumerate(good) for element in (number, each)]
+    stored, rejections = load(row, elements=between, **settings)
+    assert stored == sorted(good)
+    by_element = {int(each["record"]["content"]): each for each in rejections}
+    assert len(by_element) == len(rejections) == len(cases)
+    for number, (_, reason, words) in enumerate(cases):
+        rejected = by_element[number]
+        assert (rejected["stage"], rejected["reason"]) == ("write", reason)
+        assert words in rejected["message"]
+        SCHEMA.validate(rejected)
     assert hp.forecast(lake, "rejected/", []).broken == 0
 
 

@@ -7,8 +7,6 @@ import logging
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -18,8 +16,9 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.runner import PipelineResult, PipelineRunner, PipelineState
-from beam_processes import local_job_service
+from beam_programs import job_service
 from plain_path import needs_plain_path
+from preloaded import Program
 from store_contents import put_object
 from table_contents import rows_of
 
@@ -79,7 +78,7 @@ def test_a_run_that_succeeds_is_recorded(lake, db, how):
 
 @needs_plain_path
 def test_a_run_in_worker_processes_is_recorded(lake, db):
-    build(lake, db, direct_running_mode="multi_processing", direct_num_workers=2).run()
+    build(lake, db, direct_running_mode="multi_processing", direct_num_workers=1).run()
     assert (the_only_run(db).state, the_only_run(db).counts["read.records"]) == ("succeeded", 51)
 
 
@@ -238,9 +237,14 @@ p.run()
 
 
 @pytest.fixture
-def sleeper(db):
-    process = subprocess.Popen([sys.executable, "-c", SLEEPER, db.url], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "running\n"
+def sleeper(db, tmp_path):
+    script, printed, errors = (tmp_path / name for name in ("job.py", "printed", "errors"))
+    script.write_text(SLEEPER)
+    process = Program([script, db.url], (printed, errors), env=os.environ | {"TMPDIR": str(tmp_path)})
+    deadline = time.monotonic() + 60
+    while not printed.exists() or printed.read_text() != "running\n":
+        assert time.monotonic() < deadline, errors.read_text()
+        time.sleep(0.02)
     yield process
     process.kill()
     process.wait()
@@ -301,16 +305,14 @@ def test_the_default_of_sigterm_is_back_after_a_run(lake, db, caplog):
 
 
 @pytest.fixture(scope="module")
-def job_service(tmp_path_factory):
-    """The address of Beam's local job service, whose runs go on when `run` has returned."""
-    folder = tmp_path_factory.mktemp("job-service")
-    with local_job_service(folder / "log", staging=folder / "staged") as address:
+def jobs_at(tmp_path_factory):
+    with job_service(tmp_path_factory.mktemp("job-service")) as address:
         yield address
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_job_of_a_job_service_is_recorded(lake, db, job_service, fails):
-    p = build(lake, db, runner="PortableRunner", job_endpoint=job_service, environment_type="LOOPBACK")
+def test_a_job_of_a_job_service_is_recorded(lake, db, jobs_at, fails):
+    p = build(lake, db, runner="PortableRunner", job_endpoint=jobs_at, environment_type="LOOPBACK")
     if fails:
         _ = p | "Nowhere" >> hp.ReadMinIO(attrs.evolve(lake, bucket="nowhere"), "raw/")
         with pytest.raises(hp.ConfigurationError, match="^.*NoSuchBucket; create the bucket"):

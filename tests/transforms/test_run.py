@@ -14,7 +14,9 @@ from store_contents import put_object
 import holded_pipeline as hp
 
 FAILING = """
+import logging
 import holded_pipeline as hp
+print(logging.getLogger().handlers, logging.warning.__module__)
 import apache_beam as beam
 
 def fail(_):
@@ -79,11 +81,13 @@ def test_the_report_of_a_run_has_its_id_name_time_and_result(two_reads):
     assert report.result.state == PipelineState.DONE
 
 
-def test_an_error_is_printed_once_and_without_beam(tmp_path):
+def test_the_import_keeps_the_logging_of_the_user_and_an_error_is_printed_once_and_without_beam(tmp_path):
     script = tmp_path / "job.py"
     script.write_text(FAILING)
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=120)
     *traceback, last = done.stderr.splitlines()
+    assert done.stdout == "[] logging\n"
+    assert traceback[0] == "Traceback (most recent call last):"  # the import has printed nothing
     assert done.returncode == 1
     assert last.startswith("holded_pipeline.model.errors.ConfigurationError: the thing is wrong; fix it")
     assert done.stderr.count("the thing is wrong") == 1
@@ -146,9 +150,3 @@ def test_what_beam_logs_of_other_errors_stays(caplog):
     with pytest.raises(KeyError):
         hp.run(p)
     assert "Traceback" in caplog.text
-
-
-def test_the_import_keeps_the_logging_of_the_user():
-    script = "import logging, holded_pipeline; print(logging.getLogger().handlers, logging.warning.__module__)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
-    assert (done.stdout, done.stderr) == ("[] logging\n", "")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
+import time
 
 import apache_beam as beam
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from preloaded import Program
 from store_contents import objects_below, put_object
 from table_contents import rows_of
 
@@ -28,7 +28,7 @@ def build():
     loaded = raw.passed | hp.WritePostgres(db)
     _ = (raw.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
     return p
-summary = hp.run_every(build, db, name="load", every=0.2, lease_seconds=3.0,
+summary = hp.run_every(build, db, name="load", every=0.2, lease_seconds=5.0,
                        on_report=lambda report: print("ran", report.records, flush=True))
 print("ended", summary.ended_because, summary.failed, flush=True)
 """
@@ -49,21 +49,32 @@ def build(lake, db):
 
 
 @pytest.fixture
-def start(lake, db, build):
+def start(lake, db, build, tmp_path):
     started = []
 
     def start_process():
+        script, printed = tmp_path / "job.py", tmp_path / f"printed-{len(started)}"
+        script.write_text(PROCESS)
         address = (lake.endpoint, lake.bucket, lake.access_key, lake.secret_key.reveal(), db.url)
-        command = [sys.executable, "-c", PROCESS, *address]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        process = Program(
+            [script, *address], (printed, tmp_path / "errors"), env=os.environ | {"TMPDIR": str(tmp_path)}
+        )
         started.append(process)
-        return process
+        return process, printed
 
     yield start_process
     for process in started:
         process.kill()
         process.wait()
-        process.stdout.close()
+
+
+def wait_for_lines(printed, number):
+    """The lines that a process has printed, when they are at least so many."""
+    deadline = time.monotonic() + 120
+    while not printed.exists() or printed.read_text().count("\n") < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return printed.read_text().splitlines()
 
 
 def test_each_run_has_an_id_of_its_own_and_its_report(build, db):
@@ -103,27 +114,21 @@ def test_it_is_stopped_from_another_thread(build, db):
 
 
 def test_sigterm_ends_the_process_after_the_run(start):
-    process = start()
-    assert process.stdout.readline() == "ran 21\n"
+    process, printed = start()
+    assert wait_for_lines(printed, 1)[0] == "ran 21"
     process.send_signal(signal.SIGTERM)
-    *_, last = process.stdout.read().splitlines()
-    assert last == "ended stopped 0"
     assert process.wait(60) == 0
+    assert printed.read_text().splitlines()[-1] == "ended stopped 0"
 
 
 def test_the_second_process_takes_over_from_a_killed_one(start, lake, db):
-    first = start()
-    assert first.stdout.readline() == "ran 21\n"
-    second = start()
-    lines = []
-    reader = threading.Thread(target=lambda: lines.append(second.stdout.readline()))
-    reader.start()
-    for _ in range(5):
-        assert first.stdout.readline() == "ran 21\n"
-    assert not lines  # the second one only waits
+    first, printed = start()
+    wait_for_lines(printed, 1)
+    _, printed_by_second = start()
+    assert set(wait_for_lines(printed, 3)) == {"ran 21"}
+    assert printed_by_second.read_text() == ""  # it only waits
     os.kill(first.pid, signal.SIGKILL)
-    reader.join(60)
-    assert lines == ["ran 21\n"]
+    assert wait_for_lines(printed_by_second, 1)[0] == "ran 21"
     assert rows_of(db, "SELECT count(*) FROM business_events") == [(20,)]
     assert hp.verify_analytics(db) == []
 
