@@ -97,7 +97,7 @@ def test_other_processes_run_shares_by_a_pool(flow, lake, db, plain):
     assert facts(lake, db) == plain
 
 
-@pytest.mark.parametrize("budget", [0.02, {"*": 4, "read": 3}], ids=["a share", "a count"])
+@pytest.mark.parametrize("budget", [0.03, {"*": 4, "read": 3}], ids=["a share", "a count"])
 def test_past_an_error_budget_of_all_shares_together_nothing_is_settled(flow, db, budget):
     limited = attrs.evolve(flow, budget=budget)  # 4 of 119
     with pytest.raises(hp.TooManyRejectedError, match="too many rejected in .*[ \n]+.*read: invalid_json, e.g. "):
