@@ -22,10 +22,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import settings
 from nothing_left import pytest_configure, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401  hooks
+from quick_beam import keep_what_beam_works_out_again
 from quick_part import pytest_collection_modifyitems  # noqa: F401  a hook
 
 import holded_pipeline as hp
 from holded_pipeline import local
+
+keep_what_beam_works_out_again()
 
 if importlib.util.find_spec("nbclient") is None or importlib.util.find_spec("ipykernel") is None:
     collect_ignore = ["notebooks"]  # pandas makes each process start slowly: .ci/run and nox run them by themselves

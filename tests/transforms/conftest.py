@@ -13,9 +13,6 @@ import attrs
 import pytest
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
-from quick_beam import keep_what_beam_works_out_again
-
-keep_what_beam_works_out_again()
 
 
 class AppendToFile(beam.DoFn):
