@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from store_contents import documents_below, objects_below
 
 import holded_pipeline as hp
+from holded_pipeline import local
 from holded_pipeline.api import create_app
 from holded_pipeline.local.ports import free_ports
 
@@ -50,6 +51,13 @@ class BucketContent:
 def nowhere() -> hp.MinIO:
     """A store that does not exist, for requests that must not reach one."""
     return hp.MinIO("http://127.0.0.1:1", bucket="b", access_key="a", secret_key="s")
+
+
+@pytest.fixture(scope="session")
+def own() -> Iterator[local.Stack]:
+    """A stack whose store is stopped by tests, and started again."""
+    with local.stack() as running:
+        yield running
 
 
 @pytest.fixture

@@ -18,18 +18,10 @@ from starlette.testclient import TestClient
 from store_contents import documents_below, objects_below
 
 import holded_pipeline as hp
-from holded_pipeline import local
 from holded_pipeline.api import Spool, Writing, create_app
 
 SCHEMAS = hp.SchemaDirectory(Path(__file__).parent.parent.parent / "examples" / "schemas")
 LINES = {"Content-Type": "application/x-ndjson"}
-
-
-@pytest.fixture(scope="module")
-def own():
-    """A stack whose store is stopped here."""
-    with local.stack() as running:
-        yield running
 
 
 def until(condition, seconds=60):

@@ -12,7 +12,6 @@ import attrs
 import pytest
 from stalling_proxy import Proxy
 
-from holded_pipeline import local
 from holded_pipeline.api import Writing
 from holded_pipeline.api.service import Readiness
 
@@ -66,24 +65,23 @@ def test_a_slow_store_that_answers_in_time_is_no_failure(api, lake, proxy, store
     assert sent.result().json()["accepted"][0]["event_id"] in stored.ids()
 
 
-def test_a_store_that_is_stopped_and_started_again(api):
-    with local.stack() as own:
-        client = api(lake=own.minio, writing=SHORT)
-        until(lambda: client.post("/collect", json={}).status_code == 202)  # a new store is not ready at once
-        acknowledged = {client.post("/collect", json={}).json()["accepted"][0]["event_id"]}
-        own.stop_minio("crash")
-        assert client.get("/ready").status_code == 503
-        assert client.get("/health").status_code == 200
-        assert client.get("/events").status_code == 503
-        answer = client.post("/collect", json={})
-        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
-        # The sender may get its 503 before the write gives up.
-        until(lambda: 'holded_api_store_errors_total{kind="no_answer"}' in client.get("/metrics").text)
-        own.start_minio()
-        until(lambda: client.get("/ready").status_code == 200)
-        until(lambda: client.post("/collect", json={}).status_code == 202)
-        found = {event["event_id"] for event in client.get("/events").json()["events"]}
-        assert acknowledged <= found
+def test_a_store_that_is_stopped_and_started_again(api, own):
+    client = api(lake=own.new_bucket(), writing=SHORT)
+    until(lambda: client.post("/collect", json={}).status_code == 202)  # a new store is not ready at once
+    acknowledged = {client.post("/collect", json={}).json()["accepted"][0]["event_id"]}
+    own.stop_minio("crash")
+    assert client.get("/ready").status_code == 503
+    assert client.get("/health").status_code == 200
+    assert client.get("/events").status_code == 503
+    answer = client.post("/collect", json={})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    # The sender may get its 503 before the write gives up.
+    until(lambda: 'holded_api_store_errors_total{kind="no_answer"}' in client.get("/metrics").text)
+    own.start_minio()
+    until(lambda: client.get("/ready").status_code == 200)
+    until(lambda: client.post("/collect", json={}).status_code == 202)
+    found = {event["event_id"] for event in client.get("/events").json()["events"]}
+    assert acknowledged <= found
 
 
 def test_a_check_that_fails_after_its_request_ended_is_not_logged(caplog):

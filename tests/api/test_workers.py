@@ -100,7 +100,8 @@ def test_kill_9_of_a_worker_loses_nothing_and_counters_do_not_fall(process, stor
     assert list(temporary.iterdir()) == []
 
 
-def test_kill_9_of_all_processes_leaves_a_folder_that_the_next_start_removes(process, temporary):
+def test_kill_9_of_all_processes_and_then_of_the_supervisor_alone(process, stored, temporary):
+    """All leave a folder that the next start removes; without a supervisor the workers end when all is stored."""
     api = process("--workers", "2")
     api.wait_until_ready()
     workers = children_of(api.process.pid)
@@ -120,13 +121,9 @@ def test_kill_9_of_all_processes_leaves_a_folder_that_the_next_start_removes(pro
     wait_until(lambda: not any(map(is_running, workers)), "the workers go on")
     assert list(temporary.iterdir()) == [folder]
     os.utime(folder, (0, 0))
-    process("--workers", "2").wait_until_ready()
-    assert folder not in list(temporary.iterdir())
-
-
-def test_kill_9_of_the_supervisor_ends_its_workers_when_all_is_stored(process, stored, temporary):
     api = process("--workers", "2", "--max-wait", "0.3")
     api.wait_until_ready()
+    assert folder not in list(temporary.iterdir())
     workers = children_of(api.process.pid)
     with Load() as load:
         load.to(api.url)

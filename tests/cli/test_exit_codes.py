@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from cli_place import store_samples
+from preloaded import run_without
 
 from holded_pipeline.cli.exit_codes import ExitCode
 from holded_pipeline.cli.main import main
@@ -135,10 +136,10 @@ def test_init_refuses_to_replace_a_file(place, tmp_path):
 )
 def test_a_missing_package_is_named_or_done_without(missing, arguments, code, words):
     script = (
-        f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['holded-pipeline', *{arguments!r}]\n"
-        "from holded_pipeline.cli.main import main\nmain()"
+        f"import sys\nsys.argv = ['holded-pipeline', *{arguments!r}]\n"
+        "from holded_pipeline.cli.main import main\nmain()\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = run_without(missing, script)
     assert done.returncode == code, done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
+from preloaded import Program, run_script
 from table_contents import rows_of
 
 import holded_pipeline as hp
@@ -27,6 +28,7 @@ from holded_pipeline.cli.up_command import announce, example_event, flow_over, s
 from holded_pipeline.cli.way_in import way_in
 from holded_pipeline.local.ports import free_ports
 
+COMMAND = ["-m", "holded_pipeline.cli.main"]
 DEADLINE = 120.0  # seconds until the test gives up; it waits for no longer than it has to
 
 
@@ -54,6 +56,15 @@ def variables_in(file: str | Path) -> dict[str, str]:
     return dict(line.removeprefix("export ").split("=", 1) for line in Path(file).read_text().splitlines())
 
 
+def first_line(file: Path, process: Program) -> str:
+    deadline = time.monotonic() + DEADLINE
+    while not file.exists() or "\n" not in (text := file.read_text()):
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "nothing was printed"
+        time.sleep(0.05)
+    return text.partition("\n")[0]
+
+
 def processes_over(folder: str) -> list[str]:
     listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if folder in line]
@@ -61,26 +72,26 @@ def processes_over(folder: str) -> list[str]:
 
 def test_an_event_that_is_posted_becomes_a_row_and_ctrl_c_leaves_no_process(tmp_path):
     (port,) = free_ports(1)
-    command = [sys.executable, "-m", "holded_pipeline.cli.main", "up", "--json", "--every", "200ms"]
+    command = [*COMMAND, "up", "--json", "--every", "200ms"]
     command += ["--port", str(port), "--keep", str(tmp_path / "data"), "--partition-by", "month"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDED_")}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        try:
-            place = json.loads(process.stdout.readline())
-            event_id = post(place["api"], example_event())
-            variables = variables_in(place["environment"])
-            db = hp.Postgres(place["database"], password=variables["PGPASSWORD"])
-            wait_for_row(db, event_id)
-            assert rows_of(db, "SELECT event_id FROM business_event_ids") == [(event_id,)]
-            assert stat.S_IMODE(Path(place["environment"]).stat().st_mode) == 0o600
-        finally:
-            process.send_signal(signal.SIGINT)
-            printed, words = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 0, words
+    out, err = tmp_path / "out", tmp_path / "err"
+    process = Program(command, (out, err), env=environment)
+    try:
+        place = json.loads(first_line(out, process))
+        event_id = post(place["api"], example_event())
+        variables = variables_in(place["environment"])
+        db = hp.Postgres(place["database"], password=variables["PGPASSWORD"])
+        wait_for_row(db, event_id)
+        assert rows_of(db, "SELECT event_id FROM business_event_ids") == [(event_id,)]
+        assert stat.S_IMODE(Path(place["environment"]).stat().st_mode) == 0o600
+    finally:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(DEADLINE)
+    printed, words = out.read_text(), err.read_text()
+    assert code == 0, words
     assert "Traceback" not in words
-    assert sum(json.loads(line)["stored"] for line in printed.splitlines()) == 1
+    assert sum(json.loads(line)["stored"] for line in printed.splitlines()[1:]) == 1
     assert processes_over(place["folder"]) == []
     assert (tmp_path / "data" / "postgres").is_dir()
     assert place["schemas"] is None
@@ -92,7 +103,7 @@ def test_an_event_that_is_posted_becomes_a_row_and_ctrl_c_leaves_no_process(tmp_
 def test_serve_stores_what_it_accepted_and_sigterm_ends_it_with_0(make_place):
     place = make_place()
     (port,) = free_ports(1)
-    command = [sys.executable, "-m", "holded_pipeline.cli.main", "serve", "--config", str(place.file)]
+    command = [sys.executable, *COMMAND, "serve", "--config", str(place.file)]
     with subprocess.Popen(
         [*command, "--port", str(port)], stderr=subprocess.PIPE, text=True, env=os.environ | place.environment
     ) as process:
@@ -111,18 +122,16 @@ def test_serve_with_json_logs_writes_json_alone(make_place, tmp_path):
     place = make_place()
     port = free_ports(1)[0]
     log = tmp_path / "log"
-    command = [sys.executable, "-m", "holded_pipeline.cli.main", "serve", "--config", str(place.file)]
+    command = [*COMMAND, "serve", "--config", str(place.file)]
     command += ["--workers", "2", "--log-format", "json", "--port", str(port)]
     environment = os.environ | place.environment
-    with (
-        log.open("wb") as out,
-        subprocess.Popen(command, stdout=out, stderr=out, env=environment) as process,
-    ):
-        try:
-            post_when_it_listens(f"http://127.0.0.1:{port}")
-            taken = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        finally:
-            process.send_signal(signal.SIGTERM)
+    process = Program(command, (log, log), env=environment)
+    try:
+        post_when_it_listens(f"http://127.0.0.1:{port}")
+        taken = run_script(*command, env=environment)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(DEADLINE)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     messages = [line["message"] for line in lines]
     assert "no key is set in HOLDED_API_KEY" in messages[0]

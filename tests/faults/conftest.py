@@ -9,7 +9,7 @@ import logging
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 import apache_beam as beam
@@ -17,6 +17,7 @@ import attrs
 import pytest
 from apache_beam.metrics import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions
+from shared_flow import plain_facts
 from sqlalchemy.engine import make_url
 from store_contents import objects_below, put_object
 from table_contents import rows_of
@@ -42,7 +43,7 @@ class Proxy:
         self.upward: Hook = lambda _: PASS
         self.downward: Hook = lambda _: PASS
         self.silent = threading.Event()  # set: nothing is forwarded any more, and nothing closed
-        self.done: list[str] = []
+        self.done: list[str | bytes] = []
         self._open: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
@@ -58,6 +59,22 @@ class Proxy:
                 if len(self.done) >= times or not matches(data):
                     return PASS
                 self.done.append("acted")
+            return action() if callable(action) else action
+
+        return hook
+
+    def at_each(self, actions: Mapping[bytes, str | bytes | Callable[[], str | bytes]], *, times: int = 1) -> Hook:
+        """A hook with an action for each of several patterns; `done` lists the patterns that it acted on."""
+        lock = threading.Lock()
+
+        def hook(data: bytes) -> str | bytes:
+            with lock:
+                matching = (each for each in actions if re.search(each, data, re.DOTALL))
+                pattern = next((each for each in matching if self.done.count(each) < times), None)
+                if pattern is None:
+                    return PASS
+                self.done.append(pattern)
+            action = actions[pattern]
             return action() if callable(action) else action
 
         return hook
@@ -128,6 +145,12 @@ def store(stack):
 @pytest.fixture
 def database(stack):
     return stack.new_database()
+
+
+@pytest.fixture(scope="session")
+def plain(stack):
+    """What one plain run of the shared flow leaves."""
+    return plain_facts(stack.new_bucket(), stack.new_database())
 
 
 @pytest.fixture

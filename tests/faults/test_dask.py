@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import pytest
 from dask_cluster import DaskCluster, wait_until
-from shared_flow import Hold, Once, SharedFlow, facts, figures, plain_facts, put_input
+from shared_flow import Hold, Once, SharedFlow, facts, figures, put_input
 from table_contents import rows_of
 
 import holded_pipeline as hp
@@ -38,12 +37,6 @@ def two_workers(cluster):
     return cluster
 
 
-@pytest.fixture(scope="module")
-def plain(stack):
-    """What one plain run leaves."""
-    return plain_facts(stack.new_bucket(), stack.new_database())
-
-
 @pytest.fixture
 def flow(store, database):
     put_input(store)
@@ -53,13 +46,13 @@ def flow(store, database):
 def run_flow(cluster, flow, **how):
     with cluster.client() as client:
         return hp.run_on_dask(
-            client, flow, flow.plan(), **{"shares": 4, "ledger": flow.ledger, "progress": False, **how}
+            client, flow, flow.plan(), **{"shares": 2, "ledger": flow.ledger, "progress": False, **how}
         )
 
 
 def test_a_worker_killed_after_its_commit_and_lost_for_good(two_workers, flow, store, database, plain, tmp_path):
     marker = tmp_path / "killed"
-    report = run_flow(two_workers, attrs.evolve(flow, at_commit=Once(marker, "kill")))
+    report = run_flow(two_workers, attrs.evolve(flow, at_commit=Once(marker, "kill"), budget=ALL[3]))
     dead = [each.pid for each in two_workers.workers if each.poll() is not None]
     assert dead == [int(marker.read_text())]
     assert figures(report) == ALL
@@ -89,22 +82,23 @@ def test_a_server_away_for_longer_than_its_deadline(
     two_workers, flow, store, database, plain, away, cut_store, cut_postgres
 ):
     proxy = cut_store[1] if away == "store" else cut_postgres[1]
-    back_at = []
+    gave_up = "did not answer within 3 s"
+    earlier = two_workers.log().count(gave_up)
+    begun = []
 
     def upward(data):
-        if not back_at and re.search(AWAY[away], data, re.DOTALL):
-            back_at.append(time.monotonic() + 10)
-        return "cut" if back_at and time.monotonic() < back_at[0] else "pass"
+        if not begun and re.search(AWAY[away], data, re.DOTALL):
+            begun.append(True)
+        return "cut" if begun and two_workers.log().count(gave_up) == earlier else "pass"
 
     proxy.upward = upward
-    quick = hp.Retry(4, first_wait=0.05)
+    quick = hp.Retry(3, first_wait=0.05)
     cut = SharedFlow(
         attrs.evolve(cut_store[0], timeout=20, retry=quick) if away == "store" else store,
         attrs.evolve(cut_postgres[0], retry=quick) if away == "postgres" else database,
     )
-    known = two_workers.log()
     report = run_flow(two_workers, cut, retries=20)
-    assert "did not answer within 4 s" in two_workers.log().replace(known, "")
+    assert two_workers.log().count(gave_up) > earlier
     assert figures(report) == ALL
     assert facts(store, database) == plain
 
@@ -144,10 +138,7 @@ def test_a_wrong_setting_cancels_the_other_shares_in_its_own_words(two_workers, 
 def test_the_error_budget_holds_over_all_workers(two_workers, flow, database):
     with pytest.raises(hp.TooManyRejectedError, match="4 of 119 records .3.36%., and max_rejected allows 0.02"):
         run_flow(two_workers, attrs.evolve(flow, budget=0.02))
-    with pytest.raises(hp.TooManyRejectedError, match="max_rejected allows 2"):
-        run_flow(two_workers, attrs.evolve(flow, budget=2))
     assert rows_of(database, "SELECT count(*) FROM pipeline_settled_objects") == [(0,)]
-    assert figures(run_flow(two_workers, attrs.evolve(flow, budget=4)))[0::3] == (119, 4)
 
 
 def test_a_share_that_kills_each_of_its_workers_ends_the_run(stack, flow, database, tmp_path):

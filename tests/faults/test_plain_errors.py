@@ -6,12 +6,12 @@ import importlib.util
 import logging
 import os
 import signal
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from preloaded import Program
 
 import holded_pipeline as hp
 
@@ -111,20 +111,16 @@ def test_a_denied_login_is_reported_in_one_line(main, arguments, db, monkeypatch
     assert "hunter2" not in printed
 
 
-def test_ctrl_c_ends_with_one_line(arguments):
+def test_ctrl_c_ends_with_one_line(arguments, tmp_path):
     arguments["patience"] = 60
     arguments["minio"] = "http://127.0.0.1:1"  # so that it waits
-    process = subprocess.Popen(
-        [sys.executable, EXAMPLE, *map(str, flags(arguments))],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    printed = ""
-    while "does not answer" not in printed and process.poll() is None:
-        printed += process.stderr.readline()
+    out, err = tmp_path / "out", tmp_path / "err"
+    out.touch()
+    err.touch()
+    process = Program([EXAMPLE, *flags(arguments)], (out, err))
+    while "does not answer" not in err.read_text() and process.poll() is None:
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    out, rest = process.communicate(timeout=60)
-    assert process.returncode == 130, printed + rest
-    assert (printed + rest).splitlines()[-1] == "interrupted"
-    assert "Traceback" not in out + printed + rest
+    assert process.wait(60) == 130, err.read_text()
+    assert err.read_text().splitlines()[-1] == "interrupted"
+    assert "Traceback" not in out.read_text() + err.read_text()

@@ -21,6 +21,7 @@ from holded_pipeline.postgres.run_tables import pipeline_runs
 pytestmark = pytest.mark.xdist_group("settle_kills")  # one worker makes what several tests look at
 
 AFTER_COMMIT = ("settled", "manifest")
+BEFORE_COMMIT = tuple(step for step in settled_flow.STEPS if step not in AFTER_COMMIT)
 
 
 def scalars(db, query):
@@ -32,14 +33,16 @@ def ids_of(lake, **how):
     return Counter(event.id for event in hp.events(lake, "enriched/", **how))
 
 
-@pytest.mark.parametrize("step", settled_flow.STEPS)
-def test_a_run_killed_at_a_step_and_repeated_ends_balanced(lake, db, step):
+@pytest.mark.parametrize("steps", [BEFORE_COMMIT, *((step,) for step in AFTER_COMMIT)], ids=" ".join)
+def test_a_run_killed_at_a_step_and_repeated_ends_balanced(lake, db, steps):
+    """Until it settles, a run that is killed may be repeated by one that is killed later."""
     put_object(lake, "raw/1.jsonl", settled_flow.event_lines("a", "b", broken=1))
     put_object(lake, "raw/2.jsonl", settled_flow.event_lines("b", "c"))
     put_object(lake, "raw/3.jsonl", settled_flow.event_lines("d"))
-    assert settled_flow.run_until(step, lake, db) == -signal.SIGKILL
-    settled = len(scalars(db, "SELECT key FROM pipeline_settled_objects"))
-    assert settled == (3 if step in AFTER_COMMIT else 0)
+    for step in steps:
+        assert settled_flow.run_until(step, lake, db, f"killed-{step}") == -signal.SIGKILL, step
+        settled = len(scalars(db, "SELECT key FROM pipeline_settled_objects"))
+        assert settled == (3 if step in AFTER_COMMIT else 0), step
     put_object(lake, "raw/4.jsonl", settled_flow.event_lines("e"))
     with beam.Pipeline(runner="FnApiRunner") as p:
         settled_flow.settled_flow(p, lake, db)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import apache_beam as beam
 import pytest
@@ -34,8 +35,10 @@ def answer(status, code, message):
     return f"{head}Connection: close\r\n\r\n{body}".encode()
 
 
-def refuse(proxy, refusal):
-    proxy.upward = proxy.once(rb"^GET /[^ ]*/raw/b\.jsonl", answer(*refusal), times=10**9)
+def refuse(proxy, refusals):
+    """Objects are refused by their keys."""
+    answers = {rb"^GET /[^ ]*/%s[? ]" % re.escape(key.encode()): answer(*each) for key, each in refusals.items()}
+    proxy.upward = proxy.at_each(answers, times=10**9)
 
 
 def read(lake, **settings):
@@ -53,12 +56,15 @@ def rejections(store):
     return [from_document(json.loads(line)) for key in keys for line in store.filesystem().cat(key).splitlines()]
 
 
-@pytest.mark.parametrize("size", [LINES, LARGE], ids=["small", "streamed"])
-@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+@pytest.mark.parametrize(
+    ("refusal", "size"),
+    [*((each, LINES) for each in REFUSALS.values()), (REFUSALS["KMS"], LARGE)],
+    ids=[*REFUSALS, "KMS, streamed"],
+)
 def test_the_error_names_the_object_and_says_what_the_store_said(store, cut_store, refusal, size):
     lake, proxy = cut_store
     put_object(store, "raw/b.jsonl", size)
-    refuse(proxy, refusal)
+    refuse(proxy, {"raw/b.jsonl": refusal})
     _, code, message = refusal
     with pytest.raises(hp.ObjectUnreadableError) as caught:
         read(lake)
@@ -66,26 +72,32 @@ def test_the_error_names_the_object_and_says_what_the_store_said(store, cut_stor
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("size", [LINES, LARGE], ids=["small", "streamed"])
-@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
-def test_by_option_it_is_one_rejection_and_the_others_are_read(store, cut_store, refusal, size):
+def test_by_option_each_is_one_rejection_and_the_others_are_read(store, cut_store):
     lake, proxy = cut_store
-    for key, body in (("raw/a.jsonl", LINES), ("raw/b.jsonl", size), ("raw/c.jsonl", LINES)):
-        put_object(store, key, body)
-    refuse(proxy, refusal)
+    refused = {}
+    for refusal in REFUSALS.values():
+        for name, body in (("small", LINES), ("streamed", LARGE)):
+            key = f"raw/b-{refusal[1]}-{name}.jsonl"
+            put_object(store, key, body)
+            refused[key] = refusal
+    for key in ("raw/a.jsonl", "raw/c.jsonl"):
+        put_object(store, key, LINES)
+    refuse(proxy, refused)
     counters = read(lake, on_unreadable="reject", unit_bytes=1 << 20)
     assert counters["read.passed"] == 40
-    (rejected,) = rejections(store)
-    assert (rejected.reason, rejected.payload_kind, rejected.raw) == ("object_unreadable", "nothing", b"")
-    assert (rejected.source.key, rejected.source.line) == ("raw/b.jsonl", 1)
-    assert refusal[2] in rejected.message
+    rejected = {each.source.key: each for each in rejections(store)}
+    assert (len(rejections(store)), rejected.keys()) == (len(refused), refused.keys())
+    for key, each in rejected.items():
+        assert (each.reason, each.payload_kind, each.raw) == ("object_unreadable", "nothing", b"")
+        assert each.source.line == 1
+        assert refused[key][2] in each.message
 
 
 @pytest.mark.parametrize("refusal", RUN_FAILS.values(), ids=RUN_FAILS)
 def test_what_is_wrong_for_every_object_is_no_rejection(store, cut_store, refusal):
     lake, proxy = cut_store
     put_object(store, "raw/b.jsonl", LINES)
-    refuse(proxy, refusal)
+    refuse(proxy, {"raw/b.jsonl": refusal})
     with pytest.raises(hp.ConfigurationError, match=refusal[1]) as caught:
         read(lake, on_unreadable="reject")
     assert not isinstance(caught.value, hp.ObjectUnreadableError)

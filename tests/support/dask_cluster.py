@@ -30,6 +30,7 @@ class DaskCluster:
         self._settings = {
             "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures),
             "DASK_TEMPORARY_DIRECTORY": str(folder),
+            "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
             **settings,
         }
         self._number = 0
@@ -39,6 +40,7 @@ class DaskCluster:
     def start_scheduler(self) -> None:
         """Starts a scheduler; workers that are started later belong to it."""
         self._file = self._folder / f"scheduler-{self._next()}.json"
+        self._workers_before = len(self.workers)
         arguments = ["--scheduler-file", str(self._file), "--port", "0", "--preload", "holded_pipeline"]
         self.scheduler = self._start("dask_scheduler", self._host, *arguments)
 
@@ -52,9 +54,9 @@ class DaskCluster:
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Client]:
-        """A client, when all workers are there that live."""
+        """A client, when all workers of the present scheduler are there that live."""
         with Client(scheduler_file=str(self._file), timeout=_START_SECONDS) as client:
-            alive = sum(1 for each in self.workers if each.poll() is None)
+            alive = sum(1 for each in self.workers[self._workers_before :] if each.poll() is None)
             client.wait_for_workers(alive, timeout=_START_SECONDS)
             yield client
 

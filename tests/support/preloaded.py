@@ -17,7 +17,14 @@ import dask
 from quick_beam import keep_what_beam_works_out_again
 
 _PATIENCE = 170.0
-PRELOADED = ["holded_pipeline", "holded_pipeline.api", "holded_pipeline.store.client", "s3fs", "distributed"]
+PRELOADED = [
+    "holded_pipeline",
+    "holded_pipeline.api",
+    "holded_pipeline.store.client",
+    "s3fs",
+    "distributed",
+    "frozen_imports",
+]
 
 Done = subprocess.CompletedProcess[str]
 
@@ -63,9 +70,9 @@ class Program:
 
 
 def run_script(
-    path: Path, *arguments: object, env: Mapping[str, str] | None = None
+    path: Path | str, *arguments: object, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """What `python path arguments` prints and returns."""
+    """What `python path arguments` prints and returns; instead of a path -m, and a module as the first argument."""
     with tempfile.TemporaryDirectory() as folder:
         outputs = Path(folder, "stdout"), Path(folder, "stderr")
         program = Program([path, *arguments], outputs, env=env)
@@ -76,6 +83,19 @@ def run_script(
         return subprocess.CompletedProcess(
             [str(path), *map(str, arguments)], code, *(each.read_text(encoding="utf-8") for each in outputs)
         )
+
+
+def run_without(package: str, script: str) -> subprocess.CompletedProcess[str]:
+    """What a script prints and returns that imports the library where a package is not installed."""
+    head = (
+        f"import sys\nsys.modules[{package!r}] = None\n"
+        "for name in [each for each in sys.modules if each.partition('.')[0] == 'holded_pipeline']:\n"
+        "    del sys.modules[name]\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "script.py")
+        path.write_text(head + script, encoding="utf-8")
+        return run_script(path)
 
 
 def run_in_process(function: Callable[..., object], *arguments: Any) -> int:

@@ -70,14 +70,14 @@ def kill_in_settling(step: str) -> None:
         manifests._mark_written = kill_this_process
 
 
-def run_until(step: str, lake: hp.MinIO, db: hp.Postgres) -> int:
-    """Runs the flow as the run `killed`, in a process that is ended at a step; returns its exit code."""
+def run_until(step: str, lake: hp.MinIO, db: hp.Postgres, run_id: str = "killed") -> int:
+    """Runs the flow in a process that is ended at a step; returns its exit code."""
     with tempfile.TemporaryDirectory() as folder:
-        return run_in_process(_run_until, step, lake, db, folder)
+        return run_in_process(_run_until, step, lake, db, run_id, folder)
 
 
-def _run_until(step: str, lake: hp.MinIO, db: hp.Postgres, folder: str) -> None:
+def _run_until(step: str, lake: hp.MinIO, db: hp.Postgres, run_id: str, folder: str) -> None:
     tempfile.tempdir = folder  # a killed process cannot remove what Beam made in it
     kill_in_settling(step)
-    with beam.Pipeline(runner="FnApiRunner", options=PipelineOptions(["--run_id=killed"])) as p:
+    with beam.Pipeline(runner="FnApiRunner", options=PipelineOptions([f"--run_id={run_id}"])) as p:
         settled_flow(p, lake, db, step)
