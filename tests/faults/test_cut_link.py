@@ -20,7 +20,7 @@ import holded_pipeline as hp
 
 pytestmark = pytest.mark.timeout(600)
 
-SETTINGS = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "10s", "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s"}
+SETTINGS = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "15s", "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s"}
 
 
 def ip(*arguments):
