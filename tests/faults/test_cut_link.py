@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import attrs
 import pytest
 from dask_cluster import DaskCluster, wait_until
-from shared_flow import Hold, SharedFlow, facts, figures, put_input
+from shared_flow import Hold, SharedFlow, facts, figures, plain_facts, put_input
 from sqlalchemy.engine import make_url
 from stalling_proxy import Proxy
 
@@ -20,7 +20,7 @@ import holded_pipeline as hp
 
 pytestmark = pytest.mark.timeout(600)
 
-SETTINGS = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "10s", "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s"}
+SETTINGS = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "15s", "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "30s"}
 
 
 def ip(*arguments):
@@ -76,8 +76,9 @@ def reachable(store, database, far_host):
 
 
 def test_a_worker_behind_a_cut_link_is_replaced_and_counts_nothing(
-    store, database, plain, far_host, reachable, tmp_path
+    stack, store, database, far_host, reachable, tmp_path
 ):
+    plain = plain_facts(stack.new_bucket(), stack.new_database())
     put_input(store)
     flow = SharedFlow(*reachable, at_commit=Hold(tmp_path / "committed", 5, "FAR_HOST"))
     cluster = DaskCluster(tmp_path, host=far_host.here, **SETTINGS)
@@ -97,7 +98,7 @@ def test_a_worker_behind_a_cut_link_is_replaced_and_counts_nothing(
 
 def run_and_cut(client, flow, committed, link):
     """The report of a run, during which the link is cut after the far worker has committed rows."""
-    given = {"shares": 2, "ledger": flow.ledger, "progress": False}
+    given = {"shares": 4, "ledger": flow.ledger, "progress": False}
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(hp.run_on_dask, client, flow, flow.plan(), **given)
         wait_until(committed.exists)
