@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ class DaskCluster:
 
     def __init__(self, folder: Path, allowed_failures: int = 2, host: str = "127.0.0.1", **settings: str) -> None:
         self._folder = folder
+        self._temporary = tempfile.TemporaryDirectory(prefix="dask-")  # where killed workers leave what they had
         self._host = host
         self._settings = {
             "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures),
@@ -69,6 +71,7 @@ class DaskCluster:
         """Ends all processes."""
         for each in (*self.workers, self.scheduler):
             self.kill(each)
+        self._temporary.cleanup()
 
     def log(self) -> str:
         """What all processes have printed."""

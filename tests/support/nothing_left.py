@@ -78,7 +78,7 @@ def _processes_of(folder: Path) -> list[str]:
     found = []
     for process in psutil.process_iter():
         try:
-            of_this_run = process.pid != os.getpid() and process.environ().get("TMPDIR") == str(folder)
+            of_this_run = process.pid != os.getpid() and process.environ().get("TMPDIR", "").startswith(str(folder))
             command = " ".join(process.cmdline())
             if of_this_run and command and "from multiprocessing." not in command:  # a zombie has none
                 found.append(f"the process {process.pid}: {command[:200]}")
