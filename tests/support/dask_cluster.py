@@ -33,6 +33,7 @@ class DaskCluster:
             "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(allowed_failures),
             "DASK_TEMPORARY_DIRECTORY": str(folder),
             "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+            "TMPDIR": self._temporary.name,
             **settings,
         }
         self._number = 0
