@@ -81,7 +81,7 @@ def test_the_report_of_a_run_has_its_id_name_time_and_result(two_reads):
     assert report.result.state == PipelineState.DONE
 
 
-def test_the_import_keeps_the_logging_of_the_user_and_an_error_is_printed_once_and_without_beam(tmp_path):
+def test_the_import_keeps_the_users_logging_and_an_error_is_printed_once(tmp_path):
     script = tmp_path / "job.py"
     script.write_text(FAILING)
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, timeout=120)
