@@ -38,7 +38,7 @@ def build():
     return p
 
 print("ready", flush=True)
-summary = hp.run_every(build, db, name="load", every=0.2, lease_seconds=3.0)
+summary = hp.run_every(build, db, name="load", every=0.2, lease_seconds=6.0)
 print(summary.ended_because, summary.failed, flush=True)
 """
 OVERLAPS = """
