@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing.util
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -19,7 +20,9 @@ import pytest
 _PREFIX = "holded-tests-"
 _OF_MULTIPROCESSING = "pymp-"  # its folder and its processes end with this process
 _KEPT_FOR_THE_NEXT_RUN = {"beam-requirements-cache", "dask-scratch-space"}  # by Beam and Dask, in any process
-_LEFT_BY_BEAM = {"submission_environment_dependencies.txt"}  # in a folder of its own, of each portable job
+# The names that Python and Beam give: a process that a test kills, or that is forked, has no end in which it removes
+# them. They go with the folder of the run.
+_OF_KILLED_PROCESSES = re.compile(r"(tmp|beam-pipeline-temp)\w{8}")
 _PATIENCE = 20.0  # seconds in which the last processes may end
 _folder = pytest.StashKey[Path]()
 _left = pytest.StashKey[list[str]]()
@@ -61,9 +64,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _is_of_others(path: Path) -> bool:
-    if path.name.startswith(_OF_MULTIPROCESSING) or path.name in _KEPT_FOR_THE_NEXT_RUN:
-        return True
-    return path.is_dir() and {each.name for each in path.iterdir()} == _LEFT_BY_BEAM
+    name = path.name
+    known = name.startswith(_OF_MULTIPROCESSING) or name in _KEPT_FOR_THE_NEXT_RUN
+    return known or _OF_KILLED_PROCESSES.fullmatch(name) is not None
 
 
 def left_processes(folder: Path) -> list[str]:
