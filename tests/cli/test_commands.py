@@ -59,9 +59,11 @@ def test_check_looks_at_the_api_where_it_is_set_up(place, tmp_path):
     assert outcomes["api certificate"][0]
     file.chmod(0o600)
     wrong = {"HOLDED_API_HOST": "192.0.2.1", "HOLDED_API_CERTIFICATE": str(file)}
+    wrong |= {"HOLDED_API_CHECK_SCHEMAS": "true", "HOLDED_FLOW_ENVELOPE": "flat"}
     result = place.run("check", "--json", HOLDED_API_KEY_FILE=str(file), **wrong)
     outcomes = {each["check"]: (each["ok"], each["detail"]) for each in map(json.loads, result.stdout.splitlines())}
-    assert [outcomes[f"api {name}"][0] for name in ("keys", "certificate", "ports")] == [True, False, False]
+    found = [outcomes[f"api {name}"][0] for name in ("keys", "certificate", "ports", "schemas")]
+    assert found == [True, False, False, False]
     assert "give another [api] host or port" in outcomes["api ports"][1]
 
 
