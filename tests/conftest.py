@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import importlib.util
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -59,6 +60,16 @@ def _folders_of_pipelines() -> Iterator[None]:
         yield
     for each in folders:
         shutil.rmtree(each, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _levels_of_logging() -> Iterator[None]:
+    """Puts back the levels that a program has set which a test ran in this process."""
+    loggers = [logging.getLogger(name) for name in ("apache_beam", "holded_pipeline")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)  # not the attribute: loggers remember whether they are enabled
 
 
 @pytest.fixture(scope="session")

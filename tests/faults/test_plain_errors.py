@@ -23,7 +23,7 @@ EXAMPLE = ROOT / "examples" / "ingest_to_postgres.py"
 def main(monkeypatch, capsys):
     """Runs the example in this process: its exit code, everything printed, and the last line of it."""
     monkeypatch.syspath_prepend(ROOT / "examples")
-    monkeypatch.setattr(logging.getLogger("apache_beam"), "level", logging.CRITICAL)  # restored afterwards
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     spec = importlib.util.spec_from_file_location("ingest_to_postgres", EXAMPLE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -22,7 +22,7 @@ def run_program(
     path = str(EXAMPLES / f"{name}.py")
     with monkeypatch.context() as patch:
         patch.syspath_prepend(EXAMPLES)
-        patch.setattr(logging.getLogger("apache_beam"), "level", logging.CRITICAL)  # restored afterwards
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
         patch.setattr(sys, "argv", [path, *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             runpy.run_path(path, run_name="__main__")

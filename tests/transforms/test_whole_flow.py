@@ -116,7 +116,7 @@ def main(monkeypatch, capsys):
     """The example in this process: `main(*arguments)` gives its exit code, what it printed, and its last words."""
     monkeypatch.syspath_prepend(ROOT / "examples")
     monkeypatch.setenv("MINIO_SECRET_KEY", "hunter2hunter2")
-    monkeypatch.setattr(logging.getLogger("apache_beam"), "level", logging.CRITICAL)  # put back afterwards
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     spec = importlib.util.spec_from_file_location("ingest_to_postgres", ROOT / "examples" / "ingest_to_postgres.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
