@@ -40,6 +40,9 @@ settings.register_profile("search", max_examples=2_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
+_LEVELS = {logger: logger.level for logger in map(logging.getLogger, ("apache_beam", "holded_pipeline"))}
+
+
 def pytest_collection_finish() -> None:
     gc.freeze()  # imported modules stay, so the collector need not scan them again and again
 
@@ -64,12 +67,12 @@ def _folders_of_pipelines() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _levels_of_logging() -> Iterator[None]:
-    """Puts back the levels that a program has set which a test ran in this process."""
-    loggers = [logging.getLogger(name) for name in ("apache_beam", "holded_pipeline")]
-    levels = [logger.level for logger in loggers]
-    yield
-    for logger, level in zip(loggers, levels, strict=True):
+    """Puts back the levels that a program has set which a test, or a fixture of a session, ran in this process."""
+    for logger, level in _LEVELS.items():
         logger.setLevel(level)  # not the attribute: loggers remember whether they are enabled
+    yield
+    for logger, level in _LEVELS.items():
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from holded_pipeline.transforms.beam import quiet_errors
 )
 def test_only_a_worker_leaves_out_the_tracebacks_of_this_library(monkeypatch, caplog, program, logged):
     logger = logging.getLogger("apache_beam.runners.common")
+    caplog.set_level(logging.ERROR, logger.name)
     for name in quiet_errors._LOGGERS:
         monkeypatch.setattr(logging.getLogger(name), "filters", [])
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", SimpleNamespace(name=program))
