@@ -49,7 +49,8 @@ FROM pg_trigger JOIN events ON tgrelid = events.oid WHERE tgname = 'holded_event
 UNION SELECT 'the rule ' || rulename FROM pg_rewrite JOIN events ON ev_class = events.oid
 UNION SELECT 'the policy ' || polname FROM pg_policy JOIN events ON polrelid = events.oid
 UNION SELECT 'row-level security' FROM events WHERE relrowsecurity
-UNION SELECT 'the storage options ' || array_to_string(reloptions, ', ') FROM events WHERE reloptions IS NOT NULL
+UNION SELECT 'the storage option ' || option FROM events CROSS JOIN LATERAL unnest(reloptions) AS option
+WHERE option <> 'toast_tuple_target=4080'
 UNION SELECT 'the tablespace' FROM events WHERE reltablespace <> 0
 UNION SELECT 'the replica identity' FROM events WHERE relreplident <> 'd'
 UNION SELECT 'the comment on the table' FROM pg_description JOIN events ON objoid = events.oid

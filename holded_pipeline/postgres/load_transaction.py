@@ -73,6 +73,15 @@ class _PendingCommit:
 _STATISTICS_RESET = "(SELECT stats_reset::text FROM pg_stat_bgwriter)"
 
 
+# With array_nulls off, the server would read a null in an array as text. The default work_mem, 4 MB, does not hold a
+# batch, which would be sorted on disk.
+_SETTINGS = (
+    "SET LOCAL client_min_messages = warning; SET LOCAL array_nulls = on; "
+    "SELECT set_config('work_mem', '16MB', true) "
+    "WHERE pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('16MB')"
+)
+
+
 class LoadTransaction:
     """Loads all of some lines or none. `run` may be retried: a commit whose answer was lost is looked up.
 
@@ -103,8 +112,7 @@ class LoadTransaction:
             connection.begin()
             raw: Any = connection.connection.driver_connection
             with raw.cursor() as cursor:
-                # With array_nulls off, the server would read a null in an array as text.
-                cursor.execute("SET LOCAL client_min_messages = warning; SET LOCAL array_nulls = on")
+                cursor.execute(_SETTINGS)
                 cursor.execute(deadline.time_limit().set_timeouts_sql())
                 result = self._load_lines(cursor, lines)
                 if self._note is not None:

@@ -43,9 +43,10 @@ class StagingTable:
         Raises:
             RowRejectedError: PostgreSQL rejects one of them.
         """
-        # The target's types without its constraints, which the merge checks.
+        # The target's types without its constraints, which the merge checks. What the target's own settings say of
+        # compression is done once, when its rows are written: here no row of up to a page is compressed.
         cursor.execute(
-            f"CREATE TEMPORARY TABLE {self.name} ON COMMIT DROP AS "
+            f"CREATE TEMPORARY TABLE {self.name} WITH (toast_tuple_target = 8160) ON COMMIT DROP AS "
             "SELECT 0::bigint AS hp$position, ''::varbit AS hp$filled, "
             f"{', '.join(name for name in self.columns if name != FILLED)} FROM {self.target} WITH NO DATA"
         )

@@ -40,8 +40,15 @@ RELEASED = {
     "0002": "750c45669cfac8c66a7966a70506813185c435535c3c7228694e6042c1c49cf4",
     "0003": "fa25667c962680433bfc6e0d6e28baa58e76987c7f5df936c4a65e08ab2bafb8",
     "0004": "45052f0ee571c6b688cbb7629f666b95284d5056e474dd8a34782a66e3ae2d7f",
+    "0005": "806d92564354ff1ec7b284bb7b1cd70553b95f3d1bd2a7083d05fc05b67455a9",
+    "0006": "c50df97520429b476b3548b35e70eefe04bb6f6aaeae3ec2f472e46a3a3ab708",
 }
 """Of each released revision the SHA-256 of its files, those whose names begin with its number."""
+
+
+@pytest.fixture
+def db(bare_db):
+    return bare_db
 
 
 def names(db):
