@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import importlib.util
@@ -22,9 +23,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import settings
+from made_ahead import MadeAhead, copies_of, warm_bucket
 from nothing_left import pytest_configure, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401  hooks
 from quick_beam import keep_what_beam_works_out_again
-from quick_part import pytest_collection_modifyitems  # noqa: F401  a hook
+from quick_part import pytest_collection_modifyitems, pytest_ignore_collect  # noqa: F401  hooks
 
 import holded_pipeline as hp
 from holded_pipeline import local
@@ -93,13 +95,34 @@ def write_without_waiting_for_the_disk(stack: local.Stack) -> None:
         connection.execute(sa.text("SELECT pg_reload_conf()"))
 
 
-@pytest.fixture
-def lake(stack: local.Stack) -> hp.MinIO:
-    return stack.new_bucket()
+@pytest.fixture(scope="session")
+def _buckets(stack: local.Stack) -> Iterator[MadeAhead[hp.MinIO]]:
+    with contextlib.closing(MadeAhead(functools.partial(warm_bucket, stack))) as ahead:
+        yield ahead
+
+
+@pytest.fixture(scope="session")
+def _databases(stack: local.Stack) -> Iterator[MadeAhead[hp.Postgres]]:
+    template = stack.new_database()
+    hp.migrate(template)
+    with contextlib.closing(MadeAhead(copies_of(template))) as ahead:
+        yield ahead
 
 
 @pytest.fixture
-def db(stack: local.Stack) -> hp.Postgres:
+def lake(_buckets: MadeAhead[hp.MinIO]) -> hp.MinIO:
+    return _buckets()
+
+
+@pytest.fixture
+def db(_databases: MadeAhead[hp.Postgres]) -> hp.Postgres:
+    """A database with the business tables, all empty."""
+    return _databases()
+
+
+@pytest.fixture
+def bare_db(stack: local.Stack) -> hp.Postgres:
+    """A database without any table."""
     return stack.new_database()
 
 

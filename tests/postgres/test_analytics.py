@@ -183,6 +183,6 @@ def test_after_any_mixture_of_loads_updates_and_deletes(tables):
         check()
 
 
-def test_without_the_tables_the_error_says_what_to_do(db):
+def test_without_the_tables_the_error_says_what_to_do(bare_db):
     with pytest.raises(hp.ConfigurationError, match=r"does not exist.*hp.migrate\(db\)"):
-        hp.verify_analytics(db)
+        hp.verify_analytics(bare_db)

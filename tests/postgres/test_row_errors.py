@@ -300,6 +300,6 @@ def test_a_row_that_takes_too_long_is_not_rejected(db):
         "CREATE TRIGGER wait BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION wait()",
     )
     impatient = hp.Postgres(db.url, connect_timeout=1, retry=hp.Retry(1, first_wait=0.05))
-    with pytest.raises(hp.TransientError, match="statement timeout"):
+    with pytest.raises(hp.TransientError, match="statement timeout|no answer in 1.0 s"):
         load_tuples(impatient, [(1, -1, ""), (2, 9, "")])
     assert table_rows(db) == []

@@ -231,9 +231,9 @@ def test_nothing_is_pruned_where_nothing_is_listed(ledger, lake):
         ledger.prune(lake, "raw/", older_than=timedelta(0))
 
 
-def test_missing_tables_and_wrong_arguments_say_what_to_do(db, lake):
+def test_missing_tables_and_wrong_arguments_say_what_to_do(db, bare_db, lake):
     with pytest.raises(hp.ConfigurationError, match="pipeline_settled_objects.*hp.migrate"):
-        list(hp.Ledger(db, "orders", migrate=False).settled(lake))
+        list(hp.Ledger(bare_db, "orders", migrate=False).settled(lake))
     with pytest.raises(ValueError, match="name"):
         hp.Ledger(db, "")
     with pytest.raises(ValueError, match="overlap must be more than 0 seconds"):

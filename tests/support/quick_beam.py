@@ -1,23 +1,32 @@
 """What Beam works out again at each step of each pipeline, kept: a third of the time of a small pipeline.
 
-It asks for the signature of each method of a DoFn some ten times, and parses the same options for each step.
+It asks for the signature of each method of a DoFn some ten times, looks as often for the state that it keeps, and
+parses the same options for each step. It compresses the same pickled steps in each pipeline, a millisecond each.
 """
 
 from __future__ import annotations
 
 import argparse
+import bz2
 import copy
+import inspect
 import sys
 import types
+from functools import lru_cache
 from typing import Any
 
+from apache_beam.internal import cloudpickle_pickler
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms import core, userstate
+from apache_beam.typehints import decorators
 
+_MODULES = "holded_pipeline.", "apache_beam."
 _arguments_of = core.get_function_args_defaults
+_signature_of = decorators.get_signature
 _specs_of = userstate.get_dofn_specs
 _view_as = PipelineOptions.view_as
 _arguments: dict[types.FunctionType, tuple[list[str], list[Any]]] = {}
+_signatures: dict[types.FunctionType, inspect.Signature] = {}
 _without_specs: set[type] = set()
 _parsed: dict[tuple[Any, ...], argparse.Namespace] = {}
 
@@ -25,8 +34,12 @@ _parsed: dict[tuple[Any, ...], argparse.Namespace] = {}
 def keep_what_beam_works_out_again() -> None:
     """From now on in this process."""
     core.get_function_args_defaults = _kept_arguments
+    decorators.get_signature = _kept_signature
     userstate.get_dofn_specs = _kept_specs
     PipelineOptions.view_as = _kept_view
+    cloudpickle_pickler.bz2 = types.SimpleNamespace(
+        compress=lru_cache(2_000)(bz2.compress), decompress=lru_cache(2_000)(bz2.decompress)
+    )
 
 
 def _kept_arguments(f: Any) -> tuple[list[str], list[Any]]:
@@ -39,12 +52,20 @@ def _kept_arguments(f: Any) -> tuple[list[str], list[Any]]:
     return [*names], [*defaults]
 
 
+def _kept_signature(function: Any) -> inspect.Signature:
+    if not isinstance(function, types.FunctionType) or not _stays(function):
+        return _signature_of(function)
+    if function not in _signatures:
+        _signatures[function] = _signature_of(function)
+    return _signatures[function]
+
+
 def _kept_specs(dofn: Any) -> tuple[set[Any], set[Any]]:
     kind = type(dofn)
     if kind in _without_specs:
         return set(), set()
     states, timers = _specs_of(dofn)
-    if not states and not timers and kind.__module__.startswith("holded_pipeline.") and _stays(kind):
+    if not states and not timers and kind.__module__.startswith(_MODULES) and _stays(kind):
         _without_specs.add(kind)
     return states, timers
 

@@ -7,6 +7,7 @@ import quick_beam
 from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, StandardOptions, TypeOptions
 from apache_beam.pipeline import PipelineVisitor
 from apache_beam.transforms import core, userstate
+from apache_beam.typehints import decorators
 
 import holded_pipeline as hp
 
@@ -31,6 +32,8 @@ def test_of_each_step_of_the_standard_flow(lake, db):
         for name in ("setup", "start_bundle", "process", "finish_bundle", "teardown"):
             method = getattr(fn, name)
             assert core.get_function_args_defaults(method) == quick_beam._arguments_of(method)
+            for function in (method, getattr(method, "__func__", method)):
+                assert decorators.get_signature(function) == quick_beam._signature_of(function)
 
 
 def test_of_options(lake):

@@ -38,7 +38,8 @@ def stored_ids(db):
     return sorted(event_id for (event_id,) in rows_of(db, "SELECT event_id FROM business_events"))
 
 
-def test_every_record_is_accounted_for_by_its_id(run, lake, db):
+def test_every_record_is_accounted_for_by_its_id(run, lake, bare_db):
+    db = bare_db  # the run makes the tables
     samples = hp.testing.sample_events(2_000, seed=11, faults=0.1, duplicates=0.1, wrapped=0.3)
     half = len(samples) // 2
     put_object(lake, "raw/a.jsonl", hp.testing.sample_lines(samples[:half]))
