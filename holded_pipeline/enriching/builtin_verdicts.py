@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from itertools import compress
 from typing import Any, Final
 
 import attrs
@@ -71,14 +70,7 @@ class _NamesByShape(dict[tuple[str, ...], tuple[tuple[str, _Kind], ...]]):
 _looked_at = _NamesByShape()
 
 
-class _IsInner(dict[type, bool]):
-    """Whether a value of a type may have fields, so is not a scalar."""
-
-    def __missing__(self, kind: type) -> bool:
-        return True
-
-
-_has_fields: Final = _IsInner(dict.fromkeys(rules.SCALARS, False)).__getitem__
+_SCALARS: Final = frozenset(rules.SCALARS)
 
 
 @attrs.define
@@ -170,8 +162,7 @@ def _scan_fields(data: dict[str, Any]) -> _Fields | None:  # noqa: C901  a call 
         count += len(current)
         if count > rules.MAX_FIELDS:
             return None
-        # Without a step of Python for each field: those whose type has fields wait for their turn.
-        pending += compress(values, map(_has_fields, map(type, values)))
+        pending += [value for value in values if type(value) not in _SCALARS]  # those may have fields
     return seen, failed, times
 
 

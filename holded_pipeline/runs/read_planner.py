@@ -76,6 +76,8 @@ class ReadPlanner:
     manifest: bool = False
     ledger: Ledger | None = None
     shard: Shard | None = None
+    splits: bool = True
+    """Whether large files of lines are divided into several units, so that several workers read them."""
 
     def __attrs_post_init__(self) -> None:
         require_choice("on_empty", self.on_empty, "warn", "fail", "ignore")
@@ -92,6 +94,8 @@ class ReadPlanner:
     ) -> Iterator[ReadUnit | StoredObject]:
         """Units of small objects, and other objects as they are: those to be split, and empty ones.
 
+        If nothing is split, a large object is a unit by itself.
+
         Args:
             store: the open store.
             check: gives the same objects, or raises for one that is not to be read.
@@ -99,14 +103,15 @@ class ReadPlanner:
         objects = self._own(store) if self.ledger is None else self._new(store, self.ledger)
         if check is not None:
             objects = check(objects)
-        return divide_objects(objects, unit_bytes=self.unit_bytes, unit_objects=self.unit_objects)
+        found = divide_objects(objects, unit_bytes=self.unit_bytes, unit_objects=self.unit_objects)
+        return found if self.splits else map(_whole_if_large, found)
 
     def split(self, store: ObjectStore, stored: StoredObject) -> Iterable[ReadUnit]:
         """The slices of a large object if it is a plain line file; one unit of all of it otherwise.
 
         With a shard, those of its part; all of another file if the shard owns it.
         """
-        whole = ReadUnit((Slice(stored.key, stored.etag, stored.size),))
+        whole = _whole(stored)
         part = self.shard.part_of(stored, self.unit_bytes) if self.shard and self._divides_files else None
         try:
             if not self._is_plain_lines(store, stored):
@@ -185,3 +190,11 @@ def _head_chunks(store: ObjectStore, stored: StoredObject) -> Iterator[bytes]:
     for start, end in pairwise((0, *SNIFF_BYTES)):
         if start < stored.size:
             yield store.read(Slice(stored.key, stored.etag, stored.size, start, min(end, stored.size)))
+
+
+def _whole(stored: StoredObject) -> ReadUnit:
+    return ReadUnit((Slice(stored.key, stored.etag, stored.size),))
+
+
+def _whole_if_large(found: ReadUnit | StoredObject) -> ReadUnit | StoredObject:
+    return _whole(found) if isinstance(found, StoredObject) and found.size else found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import apache_beam as beam
+import attrs
 
 from holded_pipeline.model.object_counts import ObjectCount
 from holded_pipeline.model.timestamp_rules import Timestamps
@@ -22,6 +23,7 @@ from holded_pipeline.store.read_plan import ReadPlan
 from holded_pipeline.store.shards import Shard
 from holded_pipeline.transforms.beam.accounted import READ, ReadPrefix, other_prefixes, remember_counts, remember_prefix
 from holded_pipeline.transforms.beam.inputs import require_beginning
+from holded_pipeline.transforms.beam.local_workers import has_one_worker
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.recorded_runs import record_run
@@ -60,7 +62,8 @@ class ReadMinIO(RejectingTransform[Event]):
         on_unreadable: what happens if the store does not give out an object (archived, encrypted with a key out of
             reach, not granted): `fail` fails the run, `reject` rejects the object with reason `object_unreadable`.
         unit_bytes: how many bytes a worker reads at a time: small objects up to this total, large line files in
-            slices of about this size.
+            slices of about this size. None: 16 MiB, and where one worker does all the work (`FnApiRunner` as it is),
+            large line files as a whole.
         unit_objects: how many small objects a worker reads at a time, at most.
         max_record_bytes: a larger record is rejected with reason `record_too_large`; with the envelope `event`, whose
             records were accepted before, one above 64 MiB.
@@ -94,7 +97,7 @@ class ReadMinIO(RejectingTransform[Event]):
     a rejection with its object, version and a position of its own. Objects are read at the version that was listed.
     No order.
     Listing is sequential; reading runs in parallel over units, of which only the addresses are shuffled. A plain
-    line file above `unit_bytes` is read twice: once to find the ends of its lines; so is a compressed object above
+    line file that is read in slices is read twice: once to find the ends of its lines; so is a compressed object above
     4 MiB with more than 8 MiB of text: once to check that it is complete. With `records` documents are streamed, not
     held, and an object is not split; it is read twice if the envelope has `outer`. A damaged compressed object is one
     rejection, since none of its text can be trusted.
@@ -113,7 +116,7 @@ class ReadMinIO(RejectingTransform[Event]):
         on_empty: OnEmpty = "warn",
         on_vanished: Literal["fail", "reject"] = "fail",
         on_unreadable: Literal["fail", "reject"] = "fail",
-        unit_bytes: int = UNIT_BYTES,
+        unit_bytes: int | None = None,
         unit_objects: int = UNIT_OBJECTS,
         max_record_bytes: int = 16 << 20,
         max_depth: int = 100,
@@ -150,13 +153,14 @@ class ReadMinIO(RejectingTransform[Event]):
                 layout=layout,
                 has_records_path=has_path,
                 on_empty=on_empty,
-                unit_bytes=unit_bytes,
+                unit_bytes=UNIT_BYTES if unit_bytes is None else unit_bytes,
                 unit_objects=unit_objects,
                 manifest=manifest,
                 ledger=new_only,
                 shard=self._shard,
             )
         )
+        self._splits_anyway = unit_bytes is not None or shard is not None
         choices: dict[Literal["vanished", "unreadable"], str] = {"vanished": on_vanished, "unreadable": on_unreadable}
         self._rejected_objects: RejectedObjects = frozenset(what for what in choices if choices[what] == "reject")
         self._envelope = envelope
@@ -177,7 +181,7 @@ class ReadMinIO(RejectingTransform[Event]):
         if self._new_only is not None:
             require_fitting_share(pipeline.pipeline, self._planned)
         new_only = self._new_objects(pipeline.pipeline, self._new_only, run_id) if self._new_only else None
-        planned, empty = plan_reads(pipeline, self._planned, new_only)
+        planned, empty = plan_reads(pipeline, self._plan_for(pipeline.pipeline), new_only)
         read_units = ReadUnits(
             self._lake,
             self._reader,
@@ -203,6 +207,12 @@ class ReadMinIO(RejectingTransform[Event]):
             require_settled(outputs[READ_OBJECTS], ledger.name)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
         return outcome
+
+    def _plan_for(self, pipeline: beam.Pipeline) -> ReadPlanner | ReadPlan:
+        """What is read, without dividing large files for workers that there are not: it takes a look at each line."""
+        if isinstance(self._planned, ReadPlan) or self._splits_anyway or not has_one_worker(pipeline):
+            return self._planned
+        return attrs.evolve(self._planned, splits=False)
 
     def _new_objects(self, pipeline: beam.Pipeline, ledger: Ledger, run_id: str) -> NewOnly:
         place = self._lake.endpoint, self._lake.bucket

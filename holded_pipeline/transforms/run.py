@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import DirectOptions
 from apache_beam.runners.runner import PipelineState
 
 from holded_pipeline.model.errors import HoldedPipelineError
@@ -16,8 +15,9 @@ from holded_pipeline.runs.progress import show_progress
 from holded_pipeline.runs.run_report import RunReport, RunState
 from holded_pipeline.transforms.beam.counts import counts_of_result
 from holded_pipeline.transforms.beam.live_counts import LiveCounts
+from holded_pipeline.transforms.beam.local_workers import runs_in_this_process
 from holded_pipeline.transforms.beam.quiet_errors import quiet_library_errors
-from holded_pipeline.transforms.beam.recorded_runs import own_runner, recorded_name
+from holded_pipeline.transforms.beam.recorded_runs import recorded_name
 from holded_pipeline.transforms.beam.run_errors import error_for_user
 from holded_pipeline.transforms.beam.run_id import run_id_of
 
@@ -103,7 +103,6 @@ def run(
 
 def _unseen(pipeline: beam.Pipeline) -> str:
     """What is shown as long as no counts are seen."""
-    in_memory = pipeline.options.view_as(DirectOptions).direct_running_mode != "multi_processing"
-    if type(own_runner(pipeline)).__name__ == "FnApiRunner" and in_memory:
+    if runs_in_this_process(pipeline):
         return "listing"
     return "running; workers in other processes show their counts at the end"

@@ -73,7 +73,7 @@ class NewOnly:
 
 
 class ListObjects(StoreDoFn):
-    """Whatever it is given, it lists: read units; objects above `unit_bytes` go to the output `LARGE`.
+    """Whatever it is given, it lists: read units; objects that are to be split go to the output `LARGE`.
 
     With a ledger, without the objects that are settled in it; with `manifest`, those that manifests name.
     """
@@ -157,13 +157,16 @@ def plan_reads(
         taken[EMPTY].element_type = ObjectCount
         taken.units.element_type = ReadUnit
         return taken.units, taken[EMPTY]
+    tags = (LARGE, EMPTY) if planned.splits else (EMPTY,)
     listed = (
         pipeline
         | "NamePattern" >> beam.Create([planned.pattern])
-        | "ListObjects" >> beam.ParDo(ListObjects(planned, new_only)).with_outputs(LARGE, EMPTY, main="units")
+        | "ListObjects" >> beam.ParDo(ListObjects(planned, new_only)).with_outputs(*tags, main="units")
     )
     listed[EMPTY].element_type = ObjectCount
     listed.units.element_type = ReadUnit
+    if not planned.splits:
+        return listed.units, listed[EMPTY]
     listed[LARGE].element_type = StoredObject
     split = (
         listed[LARGE]
