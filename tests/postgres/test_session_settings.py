@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TSTZRANGE, Range
-from table_contents import load_rows
+from table_contents import load_rows, rows_of, run_statements
 
 SETTINGS = {
     "none": (),
@@ -78,3 +78,21 @@ def test_bytes_are_formatted_alike_before_the_first_connection():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == repr(b"\\\\x005c\n")
+
+
+SORTED_IN = sa.Table("sorted_in", sa.MetaData(), sa.Column("k", sa.Integer, primary_key=True), sa.Column("m", sa.Text))
+
+
+@pytest.mark.parametrize(("own", "during_a_load"), [(None, "16MB"), ("64MB", "64MB")])
+def test_a_batch_is_sorted_in_memory_and_more_of_it_stays(db, own, during_a_load):
+    name = db.url.rpartition("/")[2]
+    run_statements(
+        db,
+        *([f"ALTER DATABASE {name} SET work_mem = '{own}'"] if own else []),
+        "CREATE TABLE sorted_in (k int PRIMARY KEY, m text)",
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN new.m = current_setting('work_mem'); RETURN new; END $$",
+        "CREATE TRIGGER note BEFORE INSERT ON sorted_in FOR EACH ROW EXECUTE FUNCTION note()",
+    )
+    load_rows(db, SORTED_IN, [{"k": 1, "m": None}])
+    assert rows_of(db, "SELECT m FROM sorted_in") == [(during_a_load,)]
