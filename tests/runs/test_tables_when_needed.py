@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import apache_beam as beam
 import pytest
+from event_factory import make_event
 from table_contents import rows_of
 
 import holded_pipeline as hp
 from holded_pipeline.postgres.migrate import VERSION_TABLE
 from holded_pipeline.runs.run_rows import BegunRun, begin_run
 
-EVENT = hp.Event("e1", "t", "c", datetime(2026, 3, 1, tzinfo=UTC), {})
 
-
-def load(db):
+def write_one(db):
     with beam.Pipeline(runner="FnApiRunner") as p:
-        _ = p | beam.Create([EVENT]) | hp.WritePostgres(db)
+        _ = p | beam.Create([make_event()]) | hp.WritePostgres(db)
 
 
 def hold(db):
@@ -27,7 +24,7 @@ def hold(db):
 
 
 FIRST = {
-    "a load": load,
+    "a load": write_one,
     "a lease": hold,
     "a look at the runs": lambda db: list(hp.runs(db)),
     "the record of a run": lambda db: begin_run(db, BegunRun("r0", "nightly", "host", 42, {}, {})),
