@@ -14,6 +14,7 @@ from holded_pipeline.enriching.masking import require_keyed_fingerprints
 from holded_pipeline.enriching.quality_score import validate_minimum
 from holded_pipeline.model.values import Event, Outcome
 from holded_pipeline.plugins.registry import PluginRegistry, default_registry
+from holded_pipeline.transforms.beam.event_batches import comes_in_batches
 from holded_pipeline.transforms.beam.inputs import require_events
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_enricher_picklable
@@ -21,7 +22,12 @@ from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.workers.enrich_outputs import EnrichSettings
 from holded_pipeline.transforms.workers.quality_check import QualityCheck
 from holded_pipeline.transforms.workers.run_batches import RunBatches
-from holded_pipeline.transforms.workers.run_enrichers import RunBuiltinEnrichers, RunEnrichers, can_run_in_batches
+from holded_pipeline.transforms.workers.run_enrichers import (
+    EnrichEventBatches,
+    RunBuiltinEnrichers,
+    RunEnrichers,
+    can_run_in_batches,
+)
 
 
 class Enrich(RejectingTransform[Event]):
@@ -94,7 +100,8 @@ class Enrich(RejectingTransform[Event]):
                 label, run = f"RunBatches_{group[0].name}", RunBatches(group[0], settings)
             else:
                 in_batches = events.windowing.is_default() and can_run_in_batches(group)
-                kind = RunBuiltinEnrichers if in_batches else RunEnrichers
+                builtin = EnrichEventBatches if comes_in_batches(events) else RunBuiltinEnrichers
+                kind = builtin if in_batches else RunEnrichers
                 label, run = f"RunEnrichers_{group[0].name}", kind(group, settings)
             outputs = events | label >> beam.ParDo(run).with_outputs(REJECTED, main=PASSED)
             events = outputs[PASSED]

@@ -22,6 +22,7 @@ from holded_pipeline.store.minio import MinIO, require_minio
 from holded_pipeline.store.read_plan import ReadPlan
 from holded_pipeline.store.shards import Shard
 from holded_pipeline.transforms.beam.accounted import READ, ReadPrefix, other_prefixes, remember_counts, remember_prefix
+from holded_pipeline.transforms.beam.event_batches import passes_batches
 from holded_pipeline.transforms.beam.inputs import require_beginning
 from holded_pipeline.transforms.beam.local_workers import has_one_worker
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
@@ -31,7 +32,12 @@ from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.beam.share_of_run import attempt_of, require_fitting_share
 from holded_pipeline.transforms.beam.unread_outputs import require_settled
 from holded_pipeline.transforms.workers.plan_reads import NewOnly, plan_reads
-from holded_pipeline.transforms.workers.read_units import READ_OBJECTS, ReadUnits, RejectedObjects
+from holded_pipeline.transforms.workers.read_units import (
+    READ_OBJECTS,
+    ReadUnits,
+    ReadUnitsInBatches,
+    RejectedObjects,
+)
 
 
 class ReadMinIO(RejectingTransform[Event]):
@@ -182,7 +188,8 @@ class ReadMinIO(RejectingTransform[Event]):
             require_fitting_share(pipeline.pipeline, self._planned)
         new_only = self._new_objects(pipeline.pipeline, self._new_only, run_id) if self._new_only else None
         planned, empty = plan_reads(pipeline, self._plan_for(pipeline.pipeline), new_only)
-        read_units = ReadUnits(
+        kind = ReadUnitsInBatches if passes_batches(pipeline.pipeline) else ReadUnits
+        read_units = kind(
             self._lake,
             self._reader,
             self._rejected_objects,

@@ -16,7 +16,8 @@ from holded_pipeline.rejected.rejections import reject
 from holded_pipeline.schemas.given_schemas import schema_source_of
 from holded_pipeline.schemas.schema_source import SchemaSource
 from holded_pipeline.schemas.subjects import Subject, subject_of, user_function_of
-from holded_pipeline.transforms.beam.batches import BatchDoFn, Waiting, placed
+from holded_pipeline.transforms.beam.batches import BatchDoFn
+from holded_pipeline.transforms.beam.event_batches import InEventBatches, comes_in_batches
 from holded_pipeline.transforms.beam.inputs import require_events
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_function_picklable
@@ -83,7 +84,7 @@ class ValidateSchema(RejectingTransform[Event]):
         function = user_function_of(self._subject)
         check_function_picklable(function, "subject function")
         in_batches = events.windowing.is_default() and function is None
-        kind = _CheckBatches if in_batches else _CheckEvents
+        kind = _CheckEvents if not in_batches else _CheckEventBatches if comes_in_batches(events) else _CheckBatches
         check = kind(self._schemas.prepare(), self._subject, self._version, run_id, step)
         outputs = events | "CheckEvents" >> beam.ParDo(check).with_outputs(REJECTED, main=PASSED)
         outcome: Outcome = self._outcome(outputs[PASSED], outputs[REJECTED], Event)
@@ -149,9 +150,13 @@ class _CheckBatches(BatchDoFn, _CheckEvents):
     def process(self, event: Event, place: WindowedValue = beam.DoFn.WindowedValueParam) -> Iterable[Any]:
         return self.add(event, place)
 
-    def work_on(self, batch: Sequence[Waiting]) -> list[Any]:
-        return [placed(self._output(event), place) for event, place in batch]
+    def outputs_of(self, events: Sequence[Event]) -> list[Any]:
+        return [self._output(event) for event in events]
 
     def finish_bundle(self) -> Iterator[Any]:
         yield from self.end_batch()
         self._counters.flush()
+
+
+class _CheckEventBatches(InEventBatches, _CheckBatches):
+    """The same for events that come in batches."""

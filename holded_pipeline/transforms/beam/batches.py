@@ -28,9 +28,10 @@ Waiting = tuple[Any, Any]
 class BatchDoFn(beam.DoFn):
     """A DoFn that works on a batch of events at a time.
 
-    Subclasses implement `work_on`, and `process`, which calls `add` with what it asks Beam for. A subclass that
-    overrides `start_bundle` or `finish_bundle` calls these first. Not for a step that passes on what slow code of a
-    user's makes of each event: what follows must not wait for the calls of a whole batch.
+    Subclasses implement `work_on`, or `outputs_of` if each event has one output at its own place; and `process`, which
+    calls `add` with what it asks Beam for. A subclass that overrides `start_bundle` or `finish_bundle` calls these
+    first. Not for a step that passes on what slow code of a user's makes of each event: what follows must not wait for
+    the calls of a whole batch.
 
     Attributes:
         most_seconds: how long an event waits while others arrive.
@@ -40,6 +41,12 @@ class BatchDoFn(beam.DoFn):
 
     def work_on(self, batch: Sequence[Waiting]) -> Iterable[Any]:
         """The outputs for a batch, each a WindowedValue, or a TaggedOutput of one."""
+        places = [place for _, place in batch]
+        outputs = self.outputs_of([event for event, _ in batch])
+        return [placed(output, place) for output, place in zip(outputs, places, strict=True)]
+
+    def outputs_of(self, events: Sequence[Event]) -> Sequence[Any]:
+        """The output for each event, without its place: what `work_on` asks for."""
         raise NotImplementedError
 
     def start_bundle(self) -> None:

@@ -28,6 +28,7 @@ from holded_pipeline.postgres.stored_columns import missing_columns
 from holded_pipeline.postgres.table_loader import Keep, OnConflict, TableLoader
 from holded_pipeline.rejected.rejections import raw_of, reject
 from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting, placed
+from holded_pipeline.transforms.beam.event_batches import EventBatchDoFn
 from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.transforms.workers.pending_rows import PendingRows, Place, windowed_element
 from holded_pipeline.user_code.errors import pipeline_error_for, result_or_error
@@ -92,7 +93,7 @@ class LoadSettings:
     notes: LoadNotes | None = None
 
 
-class LoadRows(BatchDoFn):
+class LoadRows(EventBatchDoFn, BatchDoFn):
     """Formats rows of events while its writer thread loads earlier batches.
 
     For events in the global window. What is output after an event's turn has the event's own time as its timestamp:
@@ -134,6 +135,12 @@ class LoadRows(BatchDoFn):
 
     def process(self, element: Any) -> Iterable[Any]:
         return self._take(element, _UNTIMED)
+
+    @beam.DoFn.yields_elements
+    def process_batch(self, batch: Sequence[Any]) -> list[Any]:
+        """The same for a batch of events; see `EventBatchDoFn`."""
+        self._batch_since = time.monotonic()
+        return self.work_on([(element, _UNTIMED) for element in batch])
 
     def _take(self, element: Any, place: Place) -> Iterable[Any]:
         if isinstance(element, Event):

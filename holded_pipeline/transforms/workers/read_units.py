@@ -5,15 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, count
 from typing import Any, Final, Literal
 
 import apache_beam as beam
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils import windowed_value
-from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.carried_text import ReadObject
 from holded_pipeline.model.errors import ObjectUnreadableError, ObjectVanishedError, RejectRecord
@@ -31,6 +28,7 @@ from holded_pipeline.runs.progress import READ_UNITS
 from holded_pipeline.store.compression import checked_text, without_compression_ending
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import ReadUnit, Slice
+from holded_pipeline.transforms.beam.event_batches import EventBatchDoFn, as_beam_batch, at_its_time
 from holded_pipeline.transforms.beam.garbage import rarer_collections
 from holded_pipeline.transforms.beam.given_up import require_wanted
 from holded_pipeline.transforms.beam.live_counts import count_live
@@ -41,9 +39,6 @@ _STAGE = "read"
 _MAY_BE_SEVERAL = {"invalid_json", "invalid_utf8", "not_finite", "number_too_large", "record_too_large", "too_deep"}
 _LINES_AT_ONCE = 100  # that are read in one loop; only their events are in memory
 _BYTES_AT_ONCE = 256 << 10
-_GLOBAL_WINDOW = (GlobalWindow(),)  # the read units come from the pipeline's root
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 _logger = logging.getLogger("holded_pipeline")
@@ -53,6 +48,9 @@ _warned_lock = threading.Lock()
 RejectedObjects = frozenset[Literal["vanished", "unreadable"]]
 """Which objects that cannot be read are rejected; any other fails the run."""
 
+
+Output = list[Event] | beam.pvalue.TaggedOutput
+"""Events, or a rejection or a count with its tag."""
 
 READ_OBJECTS: Final = "objects"
 """The output of `ReadUnits` with an `ObjectCount` for each slice that was read."""
@@ -90,13 +88,20 @@ class ReadUnits(StoreDoFn):
         self._counters.flush()
 
     def process(self, unit: ReadUnit) -> Iterator[Any]:
+        for output in self._outputs(unit):
+            if type(output) is list:
+                yield from map(at_its_time, output)
+            else:
+                yield output
+
+    def _outputs(self, unit: ReadUnit) -> Iterator[Output]:
         with rarer_collections():  # the steps that follow run within this one
             for unit_slice, open_chunks in self.bodies(unit):
                 yield from self._read_slice(unit_slice, open_chunks)
         self._warn(self._first_records.advice())
         count_live(READ_UNITS)
 
-    def _read_slice(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
+    def _read_slice(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Output]:
         require_wanted()
         self._counters.add("slices")
         self._counters.add("bytes", unit_slice.length)
@@ -105,7 +110,7 @@ class ReadUnits(StoreDoFn):
         count = ObjectCount(self._lake.bucket, unit_slice.key, unit_slice.etag, self._records_of_slice)
         yield beam.pvalue.TaggedOutput(READ_OBJECTS, count)
 
-    def _read_or_reject(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
+    def _read_or_reject(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Output]:
         try:
             yield from self._read_records(unit_slice, open_chunks)
         except ObjectVanishedError as error:
@@ -120,7 +125,7 @@ class ReadUnits(StoreDoFn):
             return
         yield self._reject_object(unit_slice, fault, b"", "nothing")
 
-    def _read_records(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Any]:
+    def _read_records(self, unit_slice: Slice, open_chunks: OpenChunks) -> Iterator[Output]:
         try:
             text = checked_text(open_chunks) if unit_slice.start == 0 else open_chunks()
         except RejectRecord as fault:
@@ -131,7 +136,7 @@ class ReadUnits(StoreDoFn):
         for block in self._frame(unit_slice, text, open_chunks):
             if isinstance(block, Record):
                 event = self._reader.read_common(block, (read_object, block.line, block.item), package_ids)
-                yield from [self._counted(event)] if event else self._read_one(read_object, block)
+                yield from [[self._counted(event)]] if event else self._read_one(read_object, block)
             else:
                 yield from self._read_lines(block, read_object, package_ids)
 
@@ -151,7 +156,7 @@ class ReadUnits(StoreDoFn):
             with_outer=self._reader.takes_outer,
         )
 
-    def _read_lines(self, block: Lines, read_object: ReadObject, package_ids: PackageIds) -> Iterator[Any]:
+    def _read_lines(self, block: Lines, read_object: ReadObject, package_ids: PackageIds) -> Iterator[Output]:
         for lines in _groups_of(block):
             events = self._reader.read_common_lines(lines, read_object, package_ids)
             unusual = events.count(None)
@@ -159,18 +164,28 @@ class ReadUnits(StoreDoFn):
             self._counters.add("passed", len(events) - unusual)
             if unusual < len(events):
                 self._first_records.passed()
+            if not unusual:
+                yield events
+                continue
+            read: list[Event] = []
             for number, event in enumerate(events):
                 if event is not None:
-                    yield _at_its_time(event)
-                else:
-                    record = Record(lines.raws[number], lines.first_line + number)
-                    yield from self._read_one(read_object, record)
+                    read.append(event)
+                    continue
+                record = Record(lines.raws[number], lines.first_line + number)
+                for output in self._read_one(read_object, record):
+                    if type(output) is list:
+                        read += output
+                    else:
+                        yield output
+            if read:
+                yield read
 
-    def _read_one(self, read_object: ReadObject, record: Record) -> Iterator[Any]:
+    def _read_one(self, read_object: ReadObject, record: Record) -> Iterator[Output]:
         """The event or the rejection of a record; of each of its values, if it is a line that holds several."""
         source = Source(read_object.bucket, read_object.key, read_object.etag, record.line, record.item)
         try:
-            read = self._counted(self._reader.read(record, source, read_object))
+            read: Output = [self._counted(self._reader.read(record, source, read_object))]
         except RejectRecord as fault:
             values = divide_line(record) if fault.reason in _MAY_BE_SEVERAL else [record]
             if values != [record]:
@@ -186,11 +201,11 @@ class ReadUnits(StoreDoFn):
         self._records_of_slice += number
         self._counters.add("records", number)
 
-    def _counted(self, event: Event) -> WindowedValue:
+    def _counted(self, event: Event) -> Event:
         self._count_records(1)
         self._counters.add("passed")
         self._first_records.passed()
-        return _at_its_time(event)
+        return event
 
     def _warn(self, advice: str | None) -> None:
         """Logs what would read the records, for whoever forgot to name the envelope; once for a run."""
@@ -223,6 +238,18 @@ class ReadUnits(StoreDoFn):
         )
 
 
+class ReadUnitsInBatches(EventBatchDoFn, ReadUnits):
+    """The same, with its events in batches; see `event_batches`."""
+
+    @beam.DoFn.yields_batches
+    def process(self, unit: ReadUnit) -> Iterator[Any]:
+        for output in self._outputs(unit):
+            if type(output) is list:
+                yield as_beam_batch(output, None)
+            else:
+                yield beam.pvalue.TaggedOutput(output.tag, [output.value])
+
+
 def _groups_of(block: Lines) -> Iterator[Lines]:
     """The lines, so many at a time that the memory of their events is small."""
     start = size = 0
@@ -233,12 +260,6 @@ def _groups_of(block: Lines) -> Iterator[Lines]:
             start, size = number, 0
     if start < len(block.raws):
         yield Lines(block.raws[start:], block.first_line + start)
-
-
-def _at_its_time(event: Event) -> WindowedValue:
-    """The event with its time as its timestamp. `TimestampedValue` costs more than reading the event."""
-    microseconds = (event.occurred_at - _EPOCH) // _MICROSECOND
-    return windowed_value.create(event, microseconds, _GLOBAL_WINDOW)
 
 
 def _first_bytes(chunks: Iterator[bytes], size: int) -> bytes:

@@ -14,7 +14,8 @@ from holded_pipeline.enriching.enricher import Enricher
 from holded_pipeline.model.carried_text import is_proved_json, metadata_value
 from holded_pipeline.model.errors import HoldedPipelineError, RejectRecord
 from holded_pipeline.model.values import Event
-from holded_pipeline.transforms.beam.batches import BatchDoFn, Waiting, placed
+from holded_pipeline.transforms.beam.batches import BatchDoFn
+from holded_pipeline.transforms.beam.event_batches import InEventBatches
 from holded_pipeline.transforms.workers.enrich_outputs import EnrichOutputs, EnrichSettings
 from holded_pipeline.transforms.workers.enricher_calls import EnricherCalls
 
@@ -92,13 +93,13 @@ class RunBuiltinEnrichers(BatchDoFn, RunEnrichers):
     def process(self, event: Event, place: WindowedValue = beam.DoFn.WindowedValueParam) -> Iterable[Any]:
         return self.add(event, place)
 
-    def work_on(self, batch: Sequence[Waiting]) -> list[Any]:
+    def outputs_of(self, events: Sequence[Event]) -> list[Any]:
         chain = self._chain
         outputs: list[Any] = []
         passed = 0
-        for event, place in batch:
+        for event in events:
             if chain is None or not chain.can_enrich(event):
-                outputs.append(placed(self._output(event), place))
+                outputs.append(self._output(event))
                 continue
             output: Any = chain.enrich(event)
             try:
@@ -107,9 +108,9 @@ class RunBuiltinEnrichers(BatchDoFn, RunEnrichers):
                     check.measure(event.type, result)
                     check.reject_if(result)
             except RejectRecord as fault:
-                outputs.append(placed(self._outputs.rejected(fault, event), place))
+                outputs.append(self._outputs.rejected(fault, event))
             else:
-                outputs.append(place.with_value(output))
+                outputs.append(output)
                 passed += 1
         self._outputs.count_passed(passed)
         return outputs
@@ -117,6 +118,10 @@ class RunBuiltinEnrichers(BatchDoFn, RunEnrichers):
     def finish_bundle(self) -> Iterator[Any]:
         yield from self.end_batch()
         RunEnrichers.finish_bundle(self)
+
+
+class EnrichEventBatches(InEventBatches, RunBuiltinEnrichers):
+    """The same for events that come in batches."""
 
 
 def can_run_in_batches(enrichers: Sequence[Enricher]) -> bool:

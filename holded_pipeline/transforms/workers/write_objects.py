@@ -21,6 +21,7 @@ from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_buffers import FinishedObject, Line, ObjectBuffers
 from holded_pipeline.store.object_names import ObjectNames, Partition, has_ambiguous_level, validate_prefix
 from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting
+from holded_pipeline.transforms.beam.event_batches import EventBatchDoFn
 from holded_pipeline.transforms.beam.outcome import Counters
 
 
@@ -55,7 +56,7 @@ class ObjectSettings:
     buffer_bytes: int = attrs.field(validator=attrs.validators.ge(1))
 
 
-class WriteObjects(BatchDoFn):
+class WriteObjects(EventBatchDoFn, BatchDoFn):
     """Adds the line of each element to the open object of its partition, and stores objects that are complete.
 
     `encode` returns one line without its end, as bytes or as chunks of bytes; `step` is a label that no other
@@ -102,6 +103,12 @@ class WriteObjects(BatchDoFn):
 
     def process(self, element: Any) -> Iterable[Any]:
         return self._take(element, GLOBAL_WINDOW)
+
+    @beam.DoFn.yields_elements
+    def process_batch(self, batch: Sequence[Any]) -> list[WindowedValue]:
+        """The same for a batch of events; see `EventBatchDoFn`."""
+        self._batch_since = time.monotonic()
+        return self.work_on([(element, GLOBAL_WINDOW) for element in batch])
 
     def _take(self, element: Any, window: BoundedWindow) -> Iterable[Any]:
         if isinstance(element, Event):
