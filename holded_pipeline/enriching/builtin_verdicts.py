@@ -116,8 +116,12 @@ def builtin_verdicts(event: Event) -> tuple[RuleVerdict, ...]:
         None if rules.EARLIEST <= event.occurred_at < rules.LATEST else _ask("time.plausible", event),
         *(_NOT_COLLECTED if collected is None else _delay_verdicts(event, collected)),
         None if data.get("companyId") == event.company_id else _ask("company.same", event),
-        _order_verdict(event, times, "updated.after_created", _CREATED, _UPDATED),
-        _order_verdict(event, times, "due.after_issued", _ISSUED, _DUE),
+        _order_verdict(event, times, "updated.after_created", _CREATED, _UPDATED)
+        if _UPDATED[0] in data or _UPDATED[1] in data
+        else NOT_APPLICABLE,
+        _order_verdict(event, times, "due.after_issued", _ISSUED, _DUE)
+        if _DUE[0] in data or _DUE[1] in data
+        else NOT_APPLICABLE,
         NOT_APPLICABLE if data.get("total") is None else _totals_verdict(event, data),
     )
 

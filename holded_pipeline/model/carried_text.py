@@ -34,6 +34,7 @@ Entry = tuple[Any, bytes]
 """An entry of the metadata: its value, which is only read, and its member of the JSON object: `"name":value`."""
 
 _set_attribute = object.__setattr__
+_new_object = object.__new__
 
 
 @attrs.frozen
@@ -72,7 +73,7 @@ def _encoded_name(name: str) -> bytes:
 
 def event_with_dict(fields: dict[str, Any]) -> Event:
     """An event with these fields and this carried text; far quicker than its constructor."""
-    event = Event.__new__(Event)
+    event = _new_object(Event)
     _set_attribute(event, "__dict__", fields)
     return event
 
@@ -158,6 +159,15 @@ def with_entries(event: Event, added: Mapping[str, Entry]) -> Event:
     """The same event with these entries in its metadata; an entry of the same name is replaced."""
     fields = event.__dict__
     entries = fields.get("_entries")
+    if entries is not None and "metadata" not in fields:  # nobody looked at the metadata: as most events are
+        fields = fields.copy()
+        fields["_entries"] = {**entries, **added}
+        if "_carried_bytes" in fields:
+            for _, text in added.values():
+                fields["_carried_bytes"] += len(text)
+        if "_metadata_text" in fields:
+            del fields["_metadata_text"]
+        return event_with_dict(fields)
     if entries is None or not _is_unchanged(event):
         # Copies, since values of entries may be shared by events, and whoever looks at metadata may change them.
         fields = {**fields, "metadata": {**event.metadata, **json_codec.decode_own(_join_entries(added))}}

@@ -46,6 +46,7 @@ _HEADERS_MEMBER: Final = text_member("headers", b"")
 _CORRELATION_MEMBER: Final = text_member("correlation_id", b"")
 _COLLECTED_MEMBER: Final = text_member("collected_at", b"")
 _UNSET: Final = msgspec.UNSET
+_MAX_KNOWN_KEYS: Final = 10_000
 _decode = json_codec.decode_common
 _encode = json_codec.encode
 _UNUSUAL = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
@@ -55,7 +56,6 @@ def read_common_message(
     raw: bytes,
     position: Position,
     package_ids: PackageIds,
-    *,
     max_depth: int,
     timestamps: Timestamps = DEFAULT_TIMESTAMPS,
 ) -> Event | None:
@@ -211,10 +211,10 @@ def _make_event(
     return event_with_dict(
         {
             "id": event_id,
-            "type": _known_key(headers["type"]),
-            "company_id": _known_key(context["accountId"]),
+            "type": _known_keys[headers["type"]],
+            "company_id": _known_keys[context["accountId"]],
             "occurred_at": timestamps.read(sent_at["dispatchedAt"] if type(sent_at) is dict else sent_at),
-            "user_id": None if user_id is None else _known_key(user_id),
+            "user_id": None if user_id is None else _known_keys[user_id],
             "raw": raw,
             "attempts": 1,
             "replay_of": None,
@@ -252,6 +252,16 @@ def _sender_entry(sender: str) -> Entry:
     return make_entry(SENDER, _key(sender))
 
 
-@lru_cache(maxsize=10_000, typed=True)  # a run has few types and companies, each many times
-def _known_key(value: Any) -> str:
-    return _key(value)
+class _KnownKeys(dict[str, str]):
+    """Types, companies and users, checked: a run has few of them, each many times."""
+
+    def __missing__(self, value: Any) -> str:
+        key = _key(value)
+        if type(value) is str:  # `1` and `True` are equal, and only one of them is a key
+            if len(self) >= _MAX_KNOWN_KEYS:
+                self.clear()
+            self[value] = key
+        return key
+
+
+_known_keys = _KnownKeys()

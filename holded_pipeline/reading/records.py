@@ -14,7 +14,7 @@ from holded_pipeline.model.carried_text import Position, ReadObject
 from holded_pipeline.model.carrying import carry, carry_copies
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
 from holded_pipeline.model.identity import PackageIds
-from holded_pipeline.model.json_numbers import MAX_STORED_GROWTH, doubles_may_grow
+from holded_pipeline.model.json_numbers import FEW_BYTES, MAX_STORED_GROWTH, doubles_may_grow
 from holded_pipeline.model.timestamp_rules import ANY_TIMESTAMPS, DEFAULT_TIMESTAMPS, Timestamps
 from holded_pipeline.model.values import Event, Source
 from holded_pipeline.reading.common_message import read_common_message
@@ -57,6 +57,7 @@ class RecordReader:
         self._max_record_bytes = max(max_record_bytes, KEEP_BYTES) if is_stored else max_record_bytes
         if not 1 <= max_depth <= json_codec.DEEPEST:
             raise ValueError(f"max_depth must be from 1 to {json_codec.DEEPEST}, got {max_depth}")
+        self._few_bytes = min(FEW_BYTES, self._max_record_bytes)
         self._max_growth = MAX_STORED_GROWTH if is_stored else None
         self._max_depth = max_depth + STORED_LEVELS if is_stored else max_depth
 
@@ -64,6 +65,11 @@ class RecordReader:
     def takes_outer(self) -> bool:
         """Whether the envelope is given what stands around a record in its document."""
         return self._outer_of is not None
+
+    @property
+    def calls_user_code(self) -> bool:
+        """Whether the envelope is not built in."""
+        return not self._is_builtin
 
     def first_records(self) -> FirstRecords:
         """What finds out whether another envelope would read the first records."""
@@ -84,9 +90,7 @@ class RecordReader:
         """Returns the event of a record that is read quickly; None if `read` has to read it."""
         if not self._has_common_messages or record.fault is not None or not self._may_be_common(record.raw):
             return None
-        return read_common_message(
-            record.raw, position, package_ids, max_depth=self._max_depth, timestamps=self._timestamps
-        )
+        return read_common_message(record.raw, position, package_ids, self._max_depth, self._timestamps)
 
     def read_common_lines(
         self, lines: Lines, read_object: ReadObject, package_ids: PackageIds
@@ -94,12 +98,10 @@ class RecordReader:
         """Returns the event of each line that is read quickly, and None for those that `read` has to read."""
         if not self._has_common_messages:
             return [None] * len(lines.raws)
-        max_depth, timestamps = self._max_depth, self._timestamps
+        max_depth, timestamps, few_bytes = self._max_depth, self._timestamps, self._few_bytes
         return [
-            read_common_message(
-                raw, (read_object, number, None), package_ids, max_depth=max_depth, timestamps=timestamps
-            )
-            if self._may_be_common(raw)
+            read_common_message(raw, (read_object, number, None), package_ids, max_depth, timestamps)
+            if len(raw) <= few_bytes or self._may_be_common(raw)
             else None
             for number, raw in enumerate(lines.raws, lines.first_line)
         ]

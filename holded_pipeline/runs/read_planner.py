@@ -32,6 +32,8 @@ UNIT_BYTES: Final = 16 << 20
 UNIT_OBJECTS: Final = 500
 """How many small objects a worker reads at a time by default, at most."""
 
+_UNITS_OF_A_WORKER: Final = 4  # at least, so that none waits long for the others at the end
+
 _logger = logging.getLogger("holded_pipeline")
 
 OnEmpty = Literal["warn", "fail", "ignore"]
@@ -76,8 +78,8 @@ class ReadPlanner:
     manifest: bool = False
     ledger: Ledger | None = None
     shard: Shard | None = None
-    splits: bool = True
-    """Whether large files of lines are divided into several units, so that several workers read them."""
+    workers: int | None = None
+    """The workers that share the work, for whom large files of lines are divided; None: each large file is divided."""
 
     def __attrs_post_init__(self) -> None:
         require_choice("on_empty", self.on_empty, "warn", "fail", "ignore")
@@ -94,7 +96,7 @@ class ReadPlanner:
     ) -> Iterator[ReadUnit | StoredObject]:
         """Units of small objects, and other objects as they are: those to be split, and empty ones.
 
-        If nothing is split, a large object is a unit by itself.
+        A large object that need not be split is a unit by itself.
 
         Args:
             store: the open store.
@@ -104,7 +106,7 @@ class ReadPlanner:
         if check is not None:
             objects = check(objects)
         found = divide_objects(objects, unit_bytes=self.unit_bytes, unit_objects=self.unit_objects)
-        return found if self.splits else map(_whole_if_large, found)
+        return found if self.workers is None else _whole_where_enough(found, self.workers)
 
     def split(self, store: ObjectStore, stored: StoredObject) -> Iterable[ReadUnit]:
         """The slices of a large object if it is a plain line file; one unit of all of it otherwise.
@@ -121,6 +123,11 @@ class ReadPlanner:
             return list(split_lines(stored, chunks, unit_bytes=self.unit_bytes, part=part))
         except (ObjectVanishedError, ObjectUnreadableError):
             return [whole]  # who reads it meets the error again, and decides; so each shard that has a part
+
+    @property
+    def splits(self) -> bool:
+        """Whether large files may be divided."""
+        return self.workers != 1
 
     @property
     def _divides_files(self) -> bool:
@@ -196,5 +203,19 @@ def _whole(stored: StoredObject) -> ReadUnit:
     return ReadUnit((Slice(stored.key, stored.etag, stored.size),))
 
 
-def _whole_if_large(found: ReadUnit | StoredObject) -> ReadUnit | StoredObject:
-    return _whole(found) if isinstance(found, StoredObject) and found.size else found
+def _whole_where_enough(found: Iterable[ReadUnit | StoredObject], workers: int) -> Iterator[ReadUnit | StoredObject]:
+    """The same, with large objects as units where all workers have enough to do without splitting them."""
+    # To find where to cut, an object is read once more. Of 50 files of 20 MB, two workers have 25 each; of one file of
+    # 1 GB, the second would have nothing. So what is more than a quarter of a worker's share is split.
+    large: list[StoredObject] = []
+    total = 0
+    for each in found:
+        if isinstance(each, ReadUnit):
+            total += each.bytes
+        elif each.size and workers > 1:
+            total += each.size
+            large.append(each)
+            continue
+        yield _whole(each) if isinstance(each, StoredObject) and each.size else each
+    for stored in large:
+        yield stored if stored.size * workers * _UNITS_OF_A_WORKER > total else _whole(stored)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from holded_pipeline.model import json_codec
@@ -44,7 +44,23 @@ class EventCheck:
             ConfigurationError: the schema is not usable, or its source is set up wrongly.
             TransientError: the registry did not answer.
         """
-        resolved = self._resolver.resolve(self._subject(event), self._version)
+        return self._schema_for(self._subject(event))
+
+    def schemas_of(self) -> Callable[[Event], CompiledSchema]:
+        """`schema_of` for some events that are checked at once: it asks once for each of their subjects."""
+        of_subject: dict[str, CompiledSchema] = {}
+
+        def schema_of(event: Event) -> CompiledSchema:
+            subject = self._subject(event)
+            compiled = of_subject.get(subject)
+            if compiled is None:
+                compiled = of_subject[subject] = self._schema_for(subject)
+            return compiled
+
+        return schema_of
+
+    def _schema_for(self, subject: str) -> CompiledSchema:
+        resolved = self._resolver.resolve(subject, self._version)
         known = self._by_identity.get(id(resolved))
         if known is not None and known[0] is resolved:
             return known[1]

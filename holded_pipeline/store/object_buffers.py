@@ -72,11 +72,11 @@ class _OpenObject:
                 self._end_piece()
                 self._time_member = time_member
             if isinstance(line, bytes):
-                self._append(line)
+                self._end_line(line)
             else:
                 for chunk in line:
                     self._append(chunk)
-            self._append(b"\n")
+                self._end_line(b"")
             number += 1
             if self.size >= self._object_bytes:
                 break
@@ -90,6 +90,16 @@ class _OpenObject:
         self._line_bytes += size
         self._block_held += size + _CHUNK_OVERHEAD
         self.held += size + _CHUNK_OVERHEAD
+        if self._line_bytes >= self._block_bytes:
+            self._compress()
+
+    def _end_line(self, line: bytes) -> None:
+        self._lines += (line, b"\n")
+        size = len(line) + 1
+        held = size + 2 * _CHUNK_OVERHEAD
+        self._line_bytes += size
+        self._block_held += held
+        self.held += held
         if self._line_bytes >= self._block_bytes:
             self._compress()
 

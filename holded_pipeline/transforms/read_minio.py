@@ -24,7 +24,7 @@ from holded_pipeline.store.shards import Shard
 from holded_pipeline.transforms.beam.accounted import READ, ReadPrefix, other_prefixes, remember_counts, remember_prefix
 from holded_pipeline.transforms.beam.event_batches import passes_batches
 from holded_pipeline.transforms.beam.inputs import require_beginning
-from holded_pipeline.transforms.beam.local_workers import has_one_worker
+from holded_pipeline.transforms.beam.local_workers import number_of_workers
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_picklable
 from holded_pipeline.transforms.beam.recorded_runs import record_run
@@ -68,8 +68,8 @@ class ReadMinIO(RejectingTransform[Event]):
         on_unreadable: what happens if the store does not give out an object (archived, encrypted with a key out of
             reach, not granted): `fail` fails the run, `reject` rejects the object with reason `object_unreadable`.
         unit_bytes: how many bytes a worker reads at a time: small objects up to this total, large line files in
-            slices of about this size. None: 16 MiB, and where one worker does all the work (`FnApiRunner` as it is),
-            large line files as a whole.
+            slices of about this size. None: 16 MiB, and with `FnApiRunner` large line files as a whole if there are
+            enough of them for all its workers: one worker needs none, several need four files of their share each.
         unit_objects: how many small objects a worker reads at a time, at most.
         max_record_bytes: a larger record is rejected with reason `record_too_large`; with the envelope `event`, whose
             records were accepted before, one above 64 MiB.
@@ -216,10 +216,10 @@ class ReadMinIO(RejectingTransform[Event]):
         return outcome
 
     def _plan_for(self, pipeline: beam.Pipeline) -> ReadPlanner | ReadPlan:
-        """What is read, without dividing large files for workers that there are not: it takes a look at each line."""
-        if isinstance(self._planned, ReadPlan) or self._splits_anyway or not has_one_worker(pipeline):
+        """What is read, without dividing more files than the workers need: that takes a look at each line."""
+        if isinstance(self._planned, ReadPlan) or self._splits_anyway:
             return self._planned
-        return attrs.evolve(self._planned, splits=False)
+        return attrs.evolve(self._planned, workers=number_of_workers(pipeline))
 
     def _new_objects(self, pipeline: beam.Pipeline, ledger: Ledger, run_id: str) -> NewOnly:
         place = self._lake.endpoint, self._lake.bucket

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import apache_beam as beam
 from apache_beam.utils.windowed_value import WindowedValue
@@ -22,6 +22,9 @@ from holded_pipeline.transforms.beam.inputs import require_events
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, Counters, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_function_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
+
+if TYPE_CHECKING:
+    from holded_pipeline.schemas.compiled_schema import CompiledSchema
 
 _STAGE = "validate"
 
@@ -109,10 +112,10 @@ class _CheckEvents(beam.DoFn):
     def process(self, event: Event) -> Iterable[Any]:
         return (self._output(event),)
 
-    def _output(self, event: Event) -> Any:
+    def _output(self, event: Event, schema_of: Callable[[Event], CompiledSchema] | None = None) -> Any:
         schema: SchemaRef | None = None
         try:
-            compiled = self._check.schema_of(event)
+            compiled = (schema_of or self._check.schema_of)(event)
             schema = compiled.ref
             self._check.require_valid(compiled, event)
         except RejectRecord as error:
@@ -151,7 +154,8 @@ class _CheckBatches(BatchDoFn, _CheckEvents):
         return self.add(event, place)
 
     def outputs_of(self, events: Sequence[Event]) -> list[Any]:
-        return [self._output(event) for event in events]
+        schema_of = self._check.schemas_of()
+        return [self._output(event, schema_of) for event in events]
 
     def finish_bundle(self) -> Iterator[Any]:
         yield from self.end_batch()

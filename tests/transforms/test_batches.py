@@ -167,7 +167,7 @@ def test_a_minimum_quality_rejects_in_batches_what_it_rejects_one_by_one():
 def test_lines_are_read_so_many_at_a_time_that_their_events_are_small():
     large, small = b"x" * 200_000, b"y"
     groups = list(_groups_of(Lines([large, large, large, *[small] * 150], 7)))
-    assert [(len(group.raws), group.first_line) for group in groups] == [(2, 7), (100, 9), (51, 109)]
+    assert [(len(group.raws), group.first_line) for group in groups] == [(2, 7), (50, 9), (50, 59), (50, 109), (1, 159)]
 
 
 @pytest.mark.parametrize(("subject", "in_batches"), [("{type}", True), (lambda event: event.type, False)])

@@ -60,15 +60,16 @@ class _PlacedBatch(HomogeneousWindowedBatch):
 
     def as_windowed_values(self, explode_fn: Callable[[Any], Iterable[Any]]) -> Iterable[WindowedValue]:  # noqa: ARG002
         """Each value for a step that takes elements."""
-        return self.values.windowed()
+        batch: EventBatch = self.values
+        return batch.windowed()
 
     def with_values(self, new_values: Any) -> Any:
         """For a step with a batch type of its own, whose batches have one timestamp."""
         first, *others = {(place.timestamp_micros, tuple(place.windows)) for place in self.values.windowed()}
         if others:
             raise TypeError(
-                "this step takes batches with one timestamp, and each event has its own; give its DoFn a `process` "
-                "method besides process_batch, and it gets the events one by one"
+                "a DoFn that follows has only `process_batch`, whose batches have one timestamp, and each event has "
+                "its own: give it a `process` method, too, and it gets the events one by one"
             )
         return HomogeneousWindowedBatch(windowed_value.create(new_values, *first))
 
@@ -153,11 +154,11 @@ class InEventBatches(EventBatchDoFn):
     @beam.DoFn.yields_batches
     def process(self, event: Event, place: WindowedValue = beam.DoFn.WindowedValueParam) -> Iterator[Any]:
         """Events that come one by one, since the runner runs this step apart from the one before."""
-        return gathered(self.add(event, place))  # type: ignore[attr-defined]
+        return gathered(self.add(event, place))
 
     def process_batch(self, batch: Sequence[Event]) -> Iterator[Any]:
         """Events that come in batches."""
-        return batch_outputs(self.outputs_of(batch), batch)  # type: ignore[attr-defined]
+        return batch_outputs(self.outputs_of(batch), batch)
 
 
 class _EventBatchConverter(BatchConverter):

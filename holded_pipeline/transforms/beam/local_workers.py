@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions
 
@@ -14,6 +16,8 @@ def runs_in_this_process(pipeline: beam.Pipeline) -> bool:
     return type(own_runner(pipeline)).__name__ == "FnApiRunner" and in_memory
 
 
-def has_one_worker(pipeline: beam.Pipeline) -> bool:
-    """Whether one worker does all the work, so that nothing is gained by dividing it; False where that is not known."""
-    return runs_in_this_process(pipeline) and pipeline.options.view_as(DirectOptions).direct_num_workers == 1
+def number_of_workers(pipeline: beam.Pipeline) -> int | None:
+    """How many workers share the work; None where that is not known."""
+    if type(own_runner(pipeline)).__name__ != "FnApiRunner":
+        return None
+    return pipeline.options.view_as(DirectOptions).direct_num_workers or multiprocessing.cpu_count()  # as the runner

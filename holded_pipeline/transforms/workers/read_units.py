@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, count
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import apache_beam as beam
 
@@ -37,7 +37,7 @@ from holded_pipeline.transforms.beam.store_access import OpenChunks, StoreDoFn
 
 _STAGE = "read"
 _MAY_BE_SEVERAL = {"invalid_json", "invalid_utf8", "not_finite", "number_too_large", "record_too_large", "too_deep"}
-_LINES_AT_ONCE = 100  # that are read in one loop; only their events are in memory
+_LINES_AT_ONCE = 50  # that are read in one loop; only their events are in memory
 _BYTES_AT_ONCE = 256 << 10
 
 
@@ -49,7 +49,7 @@ RejectedObjects = frozenset[Literal["vanished", "unreadable"]]
 """Which objects that cannot be read are rejected; any other fails the run."""
 
 
-Output = list[Event] | beam.pvalue.TaggedOutput
+Output: TypeAlias = "list[Event] | beam.pvalue.TaggedOutput"
 """Events, or a rejection or a count with its tag."""
 
 READ_OBJECTS: Final = "objects"
@@ -89,7 +89,7 @@ class ReadUnits(StoreDoFn):
 
     def process(self, unit: ReadUnit) -> Iterator[Any]:
         for output in self._outputs(unit):
-            if type(output) is list:
+            if isinstance(output, list):
                 yield from map(at_its_time, output)
             else:
                 yield output
@@ -166,20 +166,24 @@ class ReadUnits(StoreDoFn):
                 self._first_records.passed()
             if not unusual:
                 yield events
+            else:
+                yield from self._read_unusual(events, lines, read_object)
+
+    def _read_unusual(self, events: Sequence[Event | None], lines: Lines, read_object: ReadObject) -> Iterator[Output]:
+        """The same events, with those that are missing read one by one."""
+        read: list[Event] = []
+        for number, event in enumerate(events):
+            if event is not None:
+                read.append(event)
                 continue
-            read: list[Event] = []
-            for number, event in enumerate(events):
-                if event is not None:
-                    read.append(event)
-                    continue
-                record = Record(lines.raws[number], lines.first_line + number)
-                for output in self._read_one(read_object, record):
-                    if type(output) is list:
-                        read += output
-                    else:
-                        yield output
-            if read:
-                yield read
+            record = Record(lines.raws[number], lines.first_line + number)
+            for output in self._read_one(read_object, record):
+                if isinstance(output, list) and not self._reader.calls_user_code:
+                    read += output
+                else:  # what slow code of a user's has read does not wait
+                    yield output
+        if read:
+            yield read
 
     def _read_one(self, read_object: ReadObject, record: Record) -> Iterator[Output]:
         """The event or the rejection of a record; of each of its values, if it is a line that holds several."""
@@ -244,7 +248,7 @@ class ReadUnitsInBatches(EventBatchDoFn, ReadUnits):
     @beam.DoFn.yields_batches
     def process(self, unit: ReadUnit) -> Iterator[Any]:
         for output in self._outputs(unit):
-            if type(output) is list:
+            if isinstance(output, list):
                 yield as_beam_batch(output, None)
             else:
                 yield beam.pvalue.TaggedOutput(output.tag, [output.value])

@@ -1,0 +1,235 @@
+"""Between steps events go in batches: each keeps its own time, and whatever takes elements gets them one by one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.transforms.window import FixedWindows, GlobalWindow
+from apache_beam.utils.timestamp import Timestamp
+from apache_beam.utils.windowed_value import HomogeneousWindowedBatch, WindowedValue
+from event_factory import make_event
+
+import holded_pipeline as hp
+from holded_pipeline.transforms.beam.event_batches import (
+    EventBatch,
+    as_beam_batch,
+    batch_outputs,
+    comes_in_batches,
+    gathered,
+    passes_batches,
+)
+
+COUNT = 400
+SCHEMAS = hp.SchemaDirectory("examples/schemas")
+
+
+class Place(beam.DoFn):
+    """Where an element is: its event's id, its timestamp and its window."""
+
+    def process(self, element, timestamp=beam.DoFn.TimestampParam, window=beam.DoFn.WindowParam):
+        event_id = element.event_id if isinstance(element, hp.Rejected) else element.id
+        yield event_id, timestamp.micros, str(window)
+
+
+@pytest.fixture
+def raw(lake):
+    """A store with messages, some of which a schema rejects; the microseconds of each by its id."""
+    samples = hp.testing.sample_events(COUNT, seed=8, faults=0.1)
+    lake.filesystem().pipe(f"{lake.bucket}/raw/events.jsonl", hp.testing.sample_lines(samples))
+    return lake
+
+
+def flow(p, lake):
+    raw = p | hp.ReadMinIO(lake, "raw/")
+    checked = raw.passed | hp.ValidateSchema(SCHEMAS, subject="{type}")
+    enriched = checked.passed | hp.Enrich("processing", "business_context", "quality")
+    return raw, checked, enriched
+
+
+def functions(pipeline):
+    """The DoFns of a pipeline by the names of their classes, those of Beam left out."""
+    found = {}
+
+    class Visitor(beam.pipeline.PipelineVisitor):
+        def visit_transform(self, node):
+            function = getattr(node.transform, "fn", None)
+            if function is not None and type(function).__module__.startswith("holded_pipeline"):
+                found[type(function).__name__] = node
+
+    pipeline.visit(Visitor())
+    return found
+
+
+def test_each_event_has_its_own_time_after_each_step(run, raw):
+    def build(p):
+        read, checked, enriched = flow(p, raw)
+        assert all(comes_in_batches(each.passed) for each in (read, checked, enriched))
+        outputs = {
+            "read": read.passed, "checked": checked.passed, "enriched": enriched.passed, "rejected": checked.rejected,
+        }  # fmt: skip
+        times = read.passed | "Times" >> beam.Map(lambda e: (e.id, Timestamp.from_utc_datetime(e.occurred_at).micros))
+        return {"times": times} | {name: each | f"P{name}" >> beam.ParDo(Place()) for name, each in outputs.items()}
+
+    ran = run(build)
+    times = dict(ran["times"])
+    assert len(set(times.values())) > COUNT / 2
+    for name in ("read", "checked", "enriched", "rejected"):
+        assert len(ran[name]) > 5
+        assert {(event_id, micros) for event_id, micros, _ in ran[name]} <= set(times.items())
+        assert {window for _, _, window in ran[name]} == {"GlobalWindow"}
+    assert sorted(ran["checked"] + ran["rejected"]) == sorted(ran["read"])
+    assert ran["enriched"] == ran["checked"]
+    assert ran.counters["enrich.passed"] == len(ran["enriched"])
+
+
+def test_windows_of_a_user_are_made_by_the_time_of_each_event(run, raw):
+    def build(p):
+        _, _, enriched = flow(p, raw)
+        days = (
+            enriched.passed | beam.WindowInto(FixedWindows(86_400)) | beam.Map(lambda e: (str(e.occurred_at.date()), 1))
+        )
+        return {"days": days | beam.CombinePerKey(sum), "events": enriched.passed | beam.Map(lambda e: e.occurred_at)}
+
+    ran = run(build)
+    expected: dict = {}
+    for moment in ran["events"]:
+        expected[str(moment.date())] = expected.get(str(moment.date()), 0) + 1
+    assert len(expected) > 5
+    assert sorted(ran["days"]) == sorted(expected.items())
+
+
+class OneByOneOrInBatches(beam.DoFn):
+    """A user's DoFn that takes batches, too."""
+
+    def process(self, event, timestamp=beam.DoFn.TimestampParam):
+        yield event.id, timestamp.micros
+
+    @beam.DoFn.yields_elements
+    def process_batch(self, batch):
+        yield from [(event.id, -1) for event in batch]
+
+    def get_input_batch_type(self, input_element_type):
+        return list[hp.Event]
+
+
+class OnlyInBatches(beam.DoFn):
+    @beam.DoFn.yields_elements
+    def process_batch(self, batch):
+        yield from [event.id for event in batch]
+
+    def get_input_batch_type(self, input_element_type):
+        return list[hp.Event]
+
+
+def test_a_users_batches_never_get_a_wrong_time(run, raw):
+    ran = run(lambda p: {"found": flow(p, raw)[0].passed | beam.ParDo(OneByOneOrInBatches())})
+    assert len(ran["found"]) == ran.counters["read.passed"] > COUNT / 2
+    assert all(micros > 0 for _, micros in ran["found"])
+    with pytest.raises(Exception, match="give it a `process` method, too"):
+        run(lambda p: {"found": flow(p, raw)[0].passed | beam.ParDo(OnlyInBatches())})
+
+
+@pytest.mark.parametrize(
+    ("runner", "flags", "expected"),
+    [
+        ("FnApiRunner", [], True),
+        ("FnApiRunner", ["--direct_num_workers=2", "--direct_running_mode=multi_processing"], True),
+        ("FnApiRunner", ["--runtime_type_check"], False),
+        ("FnApiRunner", ["--performance_runtime_type_check"], False),
+        ("DirectRunner", [], False),
+        ("PrismRunner", [], False),
+    ],
+)
+def test_batches_go_only_where_the_runner_passes_them_on(runner, flags, expected):
+    lake = hp.MinIO(endpoint="http://127.0.0.1:1", bucket="b", access_key="a", secret_key="s")
+    db = hp.Postgres("postgresql://u@localhost/d")
+    pipeline = beam.Pipeline(runner=runner, options=PipelineOptions(flags))
+    _, _, enriched = flow(pipeline, lake)
+    _ = enriched.passed | hp.WriteMinIO(lake, "e/")
+    _ = enriched.passed | hp.WritePostgres(db)
+    assert passes_batches(pipeline) is expected
+    one_by_one = {"ReadUnits", "_CheckBatches", "RunBuiltinEnrichers"}
+    in_batches = {"ReadUnitsInBatches", "_CheckEventBatches", "EnrichEventBatches"}
+    found = set(functions(pipeline))
+    assert found >= (in_batches if expected else one_by_one)
+    assert found.isdisjoint(one_by_one if expected else in_batches)
+
+
+@pytest.mark.parametrize("option", [{"runtime_type_check": True}, {"performance_runtime_type_check": True}])
+def test_beams_checks_of_types_see_each_event(run, raw, option):
+    ran = run(lambda p: {"enriched": flow(p, raw)[2].passed | beam.ParDo(Place())}, **option)
+    assert ran.counters["enrich.passed"] == len(ran["enriched"]) > COUNT / 2
+
+
+def test_a_step_whose_input_a_user_has_touched_takes_elements(raw):
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    read = pipeline | hp.ReadMinIO(raw, "raw/")
+    touched = read.passed | beam.Filter(lambda event: True)
+    checked = touched | hp.ValidateSchema(SCHEMAS, subject="{type}")
+    assert not comes_in_batches(touched)
+    assert not comes_in_batches(checked.passed)
+
+
+def placed(value, micros, *windows):
+    return WindowedValue(value, Timestamp(micros=micros), windows or (GlobalWindow(),))
+
+
+def micros_of(batch):
+    return [(each.value, each.timestamp.micros) for each in batch.as_windowed_values(iter)]
+
+
+def test_what_a_batch_leaves_out_keeps_its_place():
+    moments = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
+    events = [make_event(id=f"e{n}", occurred_at=moment) for n, moment in enumerate(moments)]
+    times = [Timestamp.from_utc_datetime(moment).micros for moment in moments]
+    rejection = beam.pvalue.TaggedOutput("rejected", "bad")
+    outputs = [events[0], rejection, events[2]]
+
+    passed, rejected = batch_outputs(outputs, EventBatch(events))
+    assert micros_of(passed) == [(events[0], times[0]), (events[2], times[2])]
+    assert (rejected.tag, micros_of(rejected.value)) == ("rejected", [("bad", times[1])])
+
+    elsewhere = [placed(None, 5), placed(None, 6), placed(None, 7)]  # a user's timestamps
+    passed, rejected = batch_outputs(outputs, EventBatch(events, elsewhere))
+    assert micros_of(passed) == [(events[0], 5), (events[2], 7)]
+    assert micros_of(rejected.value) == [("bad", 6)]
+
+    passed, rejected = batch_outputs(outputs, list(events))  # of Beam's own, which has one timestamp
+    assert (passed, rejected.value) == ([events[0], events[2]], ["bad"])
+    [only] = batch_outputs([rejection], EventBatch(events[1:2]))
+    assert micros_of(only.value) == [("bad", times[1])]
+
+
+def test_elements_are_gathered_with_their_places():
+    outputs = [placed("a", 1), beam.pvalue.TaggedOutput("rejected", placed("b", 2)), placed("c", 3)]
+    passed, rejected = gathered(outputs)
+    assert micros_of(passed) == [("a", 1), ("c", 3)]
+    assert micros_of(rejected.value) == [("b", 2)]
+    assert isinstance(passed, HomogeneousWindowedBatch)  # which Beam asks for
+
+
+def test_a_batch_of_one_time_may_become_one_of_beams():
+    batch = as_beam_batch(["a", "b"], [placed(None, 4), placed(None, 4)])
+    other = batch.with_values(["x", "y"])
+    assert [(each.value, each.timestamp.micros) for each in other.as_windowed_values(iter)] == [("x", 4), ("y", 4)]
+
+
+def test_a_step_that_runs_apart_takes_events_one_by_one(raw):
+    """As where a runner does not fuse it with the step before: Beam then gives it elements."""
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    flow(pipeline, raw)
+    check = functions(pipeline)["_CheckEventBatches"].transform.fn
+    check.setup()
+    check.start_bundle()
+    events = [make_event(id=f"e{n}", type="unknown") for n in range(3)]
+    outputs = [out for n, event in enumerate(events) for out in check.process(event, placed(event, n + 1))]
+    rest = list(check.finish_bundle())
+    check.teardown()
+    found = [(out.tag, *each) for out in outputs for each in micros_of(out.value)]
+    found += [(out.tag, out.value.value, out.value.timestamp.micros) for out in rest]
+    assert [(tag, rejected.event_id, micros) for tag, rejected, micros in found] == [
+        ("rejected", "e0", 1), ("rejected", "e1", 2), ("rejected", "e2", 3),
+    ]  # fmt: skip
