@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -120,7 +121,7 @@ class ReadPlanner:
                 return [whole] if self.shard is None or self.shard.owns(stored.key) else []
             chunks = store.stream(whole.slices[0])
             # A list, so that an object which vanishes in the middle is not read in half of its slices.
-            return list(split_lines(stored, chunks, unit_bytes=self.unit_bytes, part=part))
+            return list(split_lines(stored, chunks, unit_bytes=_even_size(stored, self.unit_bytes), part=part))
         except (ObjectVanishedError, ObjectUnreadableError):
             return [whole]  # who reads it meets the error again, and decides; so each shard that has a part
 
@@ -201,6 +202,11 @@ def _head_chunks(store: ObjectStore, stored: StoredObject) -> Iterator[bytes]:
 
 def _whole(stored: StoredObject) -> ReadUnit:
     return ReadUnit((Slice(stored.key, stored.etag, stored.size),))
+
+
+def _even_size(stored: StoredObject, unit_bytes: int) -> int:
+    """At most `unit_bytes`: for slices of about one size, so that no worker gets only the short last ones."""
+    return math.ceil(stored.size / math.ceil(stored.size / unit_bytes))
 
 
 def _whole_where_enough(found: Iterable[ReadUnit | StoredObject], workers: int) -> Iterator[ReadUnit | StoredObject]:

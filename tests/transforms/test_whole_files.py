@@ -98,3 +98,12 @@ def test_of_many_files_none_is_read_twice(run, lake, monkeypatch):
     ran = run(lambda p: {"passed": (p | hp.ReadMinIO(lake, "raw/", envelope="flat")).passed}, direct_num_workers=2)
     assert len({event.id for event in ran["passed"]}) == len(ran["passed"]) == 12 * LINES
     assert ran.counters["read.slices"] == 12
+
+
+def test_slices_of_a_file_are_about_equal(lake):
+    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", BODY)
+    line = len(BODY) // LINES
+    plan = hp.plan(lake, "raw/", unit_bytes=len(BODY) * 3 // 4)
+    sizes = [unit.bytes for unit in plan.units]
+    assert len(sizes) == 2
+    assert max(sizes) - min(sizes) <= 2 * line
