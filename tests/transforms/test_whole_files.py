@@ -35,9 +35,9 @@ def large(lake, monkeypatch):
     ("settings", "options", "slices"),
     [
         ({}, {}, 2),
-        ({}, {"direct_num_workers": 2}, 5),
-        ({"unit_bytes": 1_000}, {}, 5),
-        ({"shard": (0, 1)}, {}, 5),
+        ({}, {"direct_num_workers": 2}, 6),
+        ({"unit_bytes": 1_000}, {}, 6),
+        ({"shard": (0, 1)}, {}, 6),
     ],
 )
 def test_each_line_comes_once_under_its_number(run, large, settings, options, slices):

@@ -14,7 +14,7 @@ from typing import Any, Final
 import apache_beam as beam
 from apache_beam.options.pipeline_options import TypeOptions
 from apache_beam.transforms.window import GlobalWindow
-from apache_beam.typehints.batch import BatchConverter
+from apache_beam.typehints.batch import BATCH_CONVERTER_REGISTRY, BatchConverter
 from apache_beam.utils import windowed_value
 from apache_beam.utils.timestamp import MIN_TIMESTAMP
 from apache_beam.utils.windowed_value import HomogeneousWindowedBatch, WindowedValue
@@ -188,11 +188,13 @@ class _EventBatchConverter(BatchConverter):
         return len(batch) * (_OVERHEAD + 2 * len(getattr(batch[0], "raw", b"")))
 
 
-@BatchConverter.register(name="holded_pipeline")
 def _converter_of(element_type: Any, batch_type: Any) -> _EventBatchConverter:  # noqa: ARG001
     if batch_type is not EventBatch:
         raise TypeError("its batches are those of holded_pipeline's steps")
     return _EventBatchConverter()
+
+
+BATCH_CONVERTER_REGISTRY["holded_pipeline"] = _converter_of  # `register` fails where the module is imported again
 
 
 def passes_batches(pipeline: beam.Pipeline) -> bool:
