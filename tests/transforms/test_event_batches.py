@@ -21,6 +21,7 @@ from holded_pipeline.transforms.beam.event_batches import (
     gathered,
     passes_batches,
 )
+from holded_pipeline.transforms.workers import read_units
 
 COUNT = 400
 SCHEMAS = hp.SchemaDirectory("examples/schemas")
@@ -233,3 +234,21 @@ def test_a_step_that_runs_apart_takes_events_one_by_one(raw):
     assert [(tag, rejected.event_id, micros) for tag, rejected, micros in found] == [
         ("rejected", "e0", 1), ("rejected", "e1", 2), ("rejected", "e2", 3),
     ]  # fmt: skip
+
+
+def flat_of_mine(document, source):
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    return hp.Event(document["event_id"], "t", "c", moment, {"n": 1}, source=source)
+
+
+@pytest.mark.parametrize(("envelope", "sizes"), [("flat", [1, 50, 9]), (flat_of_mine, [1] * 60)])
+def test_what_slow_code_of_a_user_has_read_does_not_wait(run, lake, monkeypatch, envelope, sizes):
+    line = b'{"event_id":"%d","event_type":"t","company_id":"c","timestamp":1700000000000}\n'
+    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", b"".join(line % n for n in range(60)))
+    found = []
+    monkeypatch.setattr(
+        read_units, "as_beam_batch", lambda values, places: found.append(len(values)) or as_beam_batch(values, places)
+    )
+    ran = run(lambda p: {"passed": (p | hp.ReadMinIO(lake, "raw/", envelope=envelope)).passed})
+    assert len(ran["passed"]) == 60
+    assert found == sizes
