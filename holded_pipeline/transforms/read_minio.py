@@ -32,10 +32,10 @@ from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.beam.share_of_run import attempt_of, require_fitting_share
 from holded_pipeline.transforms.beam.unread_outputs import require_settled
 from holded_pipeline.transforms.workers.plan_reads import NewOnly, plan_reads
+from holded_pipeline.transforms.workers.read_in_batches import ReadUnitsInBatches
 from holded_pipeline.transforms.workers.read_units import (
     READ_OBJECTS,
     ReadUnits,
-    ReadUnitsInBatches,
     RejectedObjects,
 )
 

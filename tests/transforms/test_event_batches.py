@@ -21,7 +21,7 @@ from holded_pipeline.transforms.beam.event_batches import (
     gathered,
     passes_batches,
 )
-from holded_pipeline.transforms.workers import read_units
+from holded_pipeline.transforms.workers import read_in_batches
 
 COUNT = 400
 SCHEMAS = hp.SchemaDirectory("examples/schemas")
@@ -241,14 +241,42 @@ def flat_of_mine(document, source):
     return hp.Event(document["event_id"], "t", "c", moment, {"n": 1}, source=source)
 
 
-@pytest.mark.parametrize(("envelope", "sizes"), [("flat", [1, 50, 9]), (flat_of_mine, [1] * 60)])
-def test_what_slow_code_of_a_user_has_read_does_not_wait(run, lake, monkeypatch, envelope, sizes):
-    line = b'{"event_id":"%d","event_type":"t","company_id":"c","timestamp":1700000000000}\n'
-    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", b"".join(line % n for n in range(60)))
+@pytest.fixture
+def sizes(monkeypatch):
+    """How many events each batch has that is read."""
     found = []
-    monkeypatch.setattr(
-        read_units, "as_beam_batch", lambda values, places: found.append(len(values)) or as_beam_batch(values, places)
-    )
+
+    def spied(values, places):
+        found.append(len(values))
+        return as_beam_batch(values, places)
+
+    monkeypatch.setattr(read_in_batches, "as_beam_batch", spied)
+    return found
+
+
+LINE = b'{"event_id":"%d","event_type":"t","company_id":"c","timestamp":1700000000000}\n'
+
+
+@pytest.mark.parametrize(("envelope", "expected"), [("flat", [51, 9]), (flat_of_mine, [1] * 60)])
+def test_what_slow_code_of_a_user_has_read_does_not_wait(run, lake, sizes, envelope, expected):
+    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", b"".join(LINE % n for n in range(60)))
     ran = run(lambda p: {"passed": (p | hp.ReadMinIO(lake, "raw/", envelope=envelope)).passed})
     assert len(ran["passed"]) == 60
-    assert found == sizes
+    assert sizes == expected
+
+
+@pytest.mark.parametrize(("number", "spaces", "expected"), [(60, 0, [25, 25, 10]), (5, 150_000, [2, 2, 1])])
+def test_events_of_small_objects_go_on_together(run, lake, sizes, number, spaces, expected):
+    text = b',"x":"%b"}' % (b"x" * spaces)
+    lake.filesystem().pipe({f"{lake.bucket}/raw/{n}.json": (LINE % n).replace(b"}", text) for n in range(number)})
+    ran = run(lambda p: {"passed": (p | hp.ReadMinIO(lake, "raw/", envelope="flat")).passed})
+    assert len({event.id for event in ran["passed"]}) == number
+    assert sizes == expected
+
+
+def test_an_event_waits_at_most_a_second_for_others(run, lake, sizes, monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr(read_in_batches.time, "monotonic", lambda: next(clock) * 0.6)
+    lake.filesystem().pipe({f"{lake.bucket}/raw/{n}.json": LINE % n for n in range(6)})
+    run(lambda p: {"passed": (p | hp.ReadMinIO(lake, "raw/", envelope="flat")).passed})
+    assert sizes == [3, 3]

@@ -28,7 +28,7 @@ from holded_pipeline.runs.progress import READ_UNITS
 from holded_pipeline.store.compression import checked_text, without_compression_ending
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import ReadUnit, Slice
-from holded_pipeline.transforms.beam.event_batches import EventBatchDoFn, as_beam_batch, at_its_time
+from holded_pipeline.transforms.beam.event_batches import at_its_time
 from holded_pipeline.transforms.beam.garbage import rarer_collections
 from holded_pipeline.transforms.beam.given_up import require_wanted
 from holded_pipeline.transforms.beam.live_counts import count_live
@@ -37,8 +37,8 @@ from holded_pipeline.transforms.beam.store_access import OpenChunks, StoreDoFn
 
 _STAGE = "read"
 _MAY_BE_SEVERAL = {"invalid_json", "invalid_utf8", "not_finite", "number_too_large", "record_too_large", "too_deep"}
-_LINES_AT_ONCE = 50  # that are read in one loop; only their events are in memory
-_BYTES_AT_ONCE = 256 << 10
+LINES_AT_ONCE = 50  # that are read in one loop; only their events are in memory
+BYTES_AT_ONCE = 256 << 10
 
 
 _logger = logging.getLogger("holded_pipeline")
@@ -73,7 +73,7 @@ class ReadUnits(StoreDoFn):
         super().__init__(lake)
         self._records = records
         self._layout = layout
-        self._reader = reader
+        self.reader = reader
         self._rejected_objects = rejected_objects
         self._run_id = run_id
         self._step = step
@@ -82,19 +82,20 @@ class ReadUnits(StoreDoFn):
         self._first_records = reader.first_records()
 
     def start_bundle(self) -> None:
-        self._reader = self._reader.at(datetime.now(UTC))
+        self.reader = self.reader.at(datetime.now(UTC))
 
     def finish_bundle(self) -> None:
         self._counters.flush()
 
     def process(self, unit: ReadUnit) -> Iterator[Any]:
-        for output in self._outputs(unit):
+        for output in self.outputs(unit):
             if isinstance(output, list):
                 yield from map(at_its_time, output)
             else:
                 yield output
 
-    def _outputs(self, unit: ReadUnit) -> Iterator[Output]:
+    def outputs(self, unit: ReadUnit) -> Iterator[Output]:
+        """What `process` gives, before events have their timestamps."""
         with rarer_collections():  # the steps that follow run within this one
             for unit_slice, open_chunks in self.bodies(unit):
                 yield from self._read_slice(unit_slice, open_chunks)
@@ -135,7 +136,7 @@ class ReadUnits(StoreDoFn):
         package_ids = PackageIds(self._lake.bucket, unit_slice.key, unit_slice.etag)
         for block in self._frame(unit_slice, text, open_chunks):
             if isinstance(block, Record):
-                event = self._reader.read_common(block, (read_object, block.line, block.item), package_ids)
+                event = self.reader.read_common(block, (read_object, block.line, block.item), package_ids)
                 yield from [[self._counted(event)]] if event else self._read_one(read_object, block)
             else:
                 yield from self._read_lines(block, read_object, package_ids)
@@ -153,12 +154,12 @@ class ReadUnits(StoreDoFn):
             self._records,
             key=key,
             layout=self._layout,
-            with_outer=self._reader.takes_outer,
+            with_outer=self.reader.takes_outer,
         )
 
     def _read_lines(self, block: Lines, read_object: ReadObject, package_ids: PackageIds) -> Iterator[Output]:
         for lines in _groups_of(block):
-            events = self._reader.read_common_lines(lines, read_object, package_ids)
+            events = self.reader.read_common_lines(lines, read_object, package_ids)
             unusual = events.count(None)
             self._count_records(len(events) - unusual)
             self._counters.add("passed", len(events) - unusual)
@@ -178,7 +179,7 @@ class ReadUnits(StoreDoFn):
                 continue
             record = Record(lines.raws[number], lines.first_line + number)
             for output in self._read_one(read_object, record):
-                if isinstance(output, list) and not self._reader.calls_user_code:
+                if isinstance(output, list) and not self.reader.calls_user_code:
                     read += output
                 else:  # what slow code of a user's has read does not wait
                     yield output
@@ -189,7 +190,7 @@ class ReadUnits(StoreDoFn):
         """The event or the rejection of a record; of each of its values, if it is a line that holds several."""
         source = Source(read_object.bucket, read_object.key, read_object.etag, record.line, record.item)
         try:
-            read: Output = [self._counted(self._reader.read(record, source, read_object))]
+            read: Output = [self._counted(self.reader.read(record, source, read_object))]
         except RejectRecord as fault:
             values = divide_line(record) if fault.reason in _MAY_BE_SEVERAL else [record]
             if values != [record]:
@@ -242,24 +243,12 @@ class ReadUnits(StoreDoFn):
         )
 
 
-class ReadUnitsInBatches(EventBatchDoFn, ReadUnits):
-    """The same, with its events in batches; see `event_batches`."""
-
-    @beam.DoFn.yields_batches
-    def process(self, unit: ReadUnit) -> Iterator[Any]:
-        for output in self._outputs(unit):
-            if isinstance(output, list):
-                yield as_beam_batch(output, None)
-            else:
-                yield beam.pvalue.TaggedOutput(output.tag, [output.value])
-
-
 def _groups_of(block: Lines) -> Iterator[Lines]:
     """The lines, so many at a time that the memory of their events is small."""
     start = size = 0
     for number, raw in enumerate(block.raws, 1):
         size += len(raw)
-        if size >= _BYTES_AT_ONCE or number - start == _LINES_AT_ONCE:
+        if size >= BYTES_AT_ONCE or number - start == LINES_AT_ONCE:
             yield Lines(block.raws[start:number], block.first_line + start)
             start, size = number, 0
     if start < len(block.raws):
