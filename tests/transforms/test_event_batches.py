@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import apache_beam as beam
 import pytest
+import sqlalchemy as sa
+from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import FixedWindows, GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
@@ -218,22 +220,64 @@ def test_a_batch_of_one_time_may_become_one_of_beams():
     assert [(each.value, each.timestamp.micros) for each in other.as_windowed_values(iter)] == [("x", 4), ("y", 4)]
 
 
-def test_a_step_that_runs_apart_takes_events_one_by_one(raw):
-    """As where a runner does not fuse it with the step before: Beam then gives it elements."""
+@pytest.mark.parametrize("apart", [("checked",), ("enriched",), ("checked", "enriched")])
+def test_steps_that_run_apart_lose_nothing(run, raw, apart):
+    """Other resource hints than those of the step before keep Beam from running them as one."""
+
+    def build(p):
+        steps = {
+            "checked": hp.ValidateSchema(SCHEMAS, subject="{type}"),
+            "enriched": hp.Enrich("processing", "business_context", "quality"),
+        }
+        for name in apart:
+            steps[name] = steps[name].with_resource_hints(min_ram="1GB")
+        read = p | hp.ReadMinIO(raw, "raw/")
+        checked = read.passed | steps["checked"]
+        enriched = checked.passed | steps["enriched"]
+        outputs = {"read": read.passed, "enriched": enriched.passed, "rejected": checked.rejected}
+        return {name: each | f"P{name}" >> beam.ParDo(Place()) for name, each in outputs.items()}
+
+    ran = run(build)
+    assert len(ran["read"]) > COUNT / 2
+    assert sorted(ran["enriched"] + ran["rejected"]) == sorted(ran["read"])
+
+
+def encoded(event):
+    Metrics.counter("mine", "encoded").inc()
+    return event.id.encode()
+
+
+def row_of(event):
+    Metrics.counter("mine", "rows").inc()
+    return {"id": event.id}
+
+
+def test_counters_count_for_their_own_step(lake, bare_db):
+    samples = hp.testing.sample_events(2_500, seed=8, faults=0.1)  # so many that counters are flushed within the bundle
+    lake.filesystem().pipe(f"{lake.bucket}/raw/events.jsonl", hp.testing.sample_lines(samples))
+    table = sa.Table("ids", sa.MetaData(), sa.Column("id", sa.Text, primary_key=True))
+    table.metadata.create_all(bare_db.engine(poolclass=sa.NullPool))
     pipeline = beam.Pipeline(runner="FnApiRunner")
-    flow(pipeline, raw)
-    check = functions(pipeline)["_CheckEventBatches"].transform.fn
-    check.setup()
-    check.start_bundle()
-    events = [make_event(id=f"e{n}", type="unknown") for n in range(3)]
-    outputs = [out for n, event in enumerate(events) for out in check.process(event, placed(event, n + 1))]
-    rest = list(check.finish_bundle())
-    check.teardown()
-    found = [(out.tag, *each) for out in outputs for each in micros_of(out.value)]
-    found += [(out.tag, out.value.value, out.value.timestamp.micros) for out in rest]
-    assert [(tag, rejected.event_id, micros) for tag, rejected, micros in found] == [
-        ("rejected", "e0", 1), ("rejected", "e1", 2), ("rejected", "e2", 3),
-    ]  # fmt: skip
+    read, checked, enriched = flow(pipeline, lake)
+    _ = enriched.passed | hp.WriteMinIO(lake, "ids/", encode=encoded)
+    loaded = enriched.passed | hp.WritePostgres(bare_db, table=table, row=row_of)
+    _ = (read.rejected, checked.rejected, enriched.rejected, loaded.rejected) | hp.WriteRejected(lake, "rejected/")
+    result = pipeline.run()
+    result.wait_until_finish()
+    steps: dict = {}
+    for counter in result.metrics().query()["counters"]:
+        key = counter.key
+        steps.setdefault(key.metric.name, {})[key.step.split("/")[0]] = counter.committed
+    rejected, passed = steps["validate.rejected"]["ValidateSchema"], steps["validate.passed"]["ValidateSchema"]
+    assert rejected > 5
+    assert passed > 1_000
+    assert {name: steps[name] for name in ("validate.passed", "validate.rejected", "enrich.passed")} == {
+        "validate.passed": {"ValidateSchema": passed},
+        "validate.rejected": {"ValidateSchema": rejected},
+        "enrich.passed": {"Enrich": passed},
+    }
+    assert steps["encoded"] == {"WriteMinIO": passed}
+    assert steps["rows"] == {"WritePostgres": passed}
 
 
 def flat_of_mine(document, source):
@@ -274,9 +318,9 @@ def test_events_of_small_objects_go_on_together(run, lake, sizes, number, spaces
     assert sizes == expected
 
 
-def test_an_event_waits_at_most_a_second_for_others(run, lake, sizes, monkeypatch):
-    clock = iter(range(100))
-    monkeypatch.setattr(read_in_batches.time, "monotonic", lambda: next(clock) * 0.6)
+def test_an_event_waits_only_so_long_for_others(run, lake, sizes, monkeypatch):
+    assert read_in_batches._MOST_SECONDS == 1
+    monkeypatch.setattr(read_in_batches, "_MOST_SECONDS", 0)
     lake.filesystem().pipe({f"{lake.bucket}/raw/{n}.json": LINE % n for n in range(6)})
     run(lambda p: {"passed": (p | hp.ReadMinIO(lake, "raw/", envelope="flat")).passed})
-    assert sizes == [3, 3]
+    assert sizes == [1] * 6

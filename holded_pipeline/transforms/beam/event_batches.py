@@ -8,11 +8,13 @@ each. So a batch is a list that knows them, and whatever takes elements gets eac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import TypeOptions
+from apache_beam.runners.worker.statesampler import get_current_tracker
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.typehints.batch import BATCH_CONVERTER_REGISTRY, BatchConverter
 from apache_beam.utils import windowed_value
@@ -133,7 +135,19 @@ class EventBatchDoFn(beam.DoFn):
     """A DoFn whose batches are those of this module.
 
     Subclasses implement `process_batch(batch)`, and may yield batches from `process` (see `beam.DoFn.yields_batches`).
+    They yield no element from `finish_bundle` to a step that takes batches: Beam 2.77 would lose it.
+
+    Attributes:
+        own_scope: to be entered in `process_batch`, so that counters count for this step. Beam does so for `process`,
+            but for a batch it stays in the scope of the step that made it.
     """
+
+    own_scope: AbstractContextManager[Any] = nullcontext()
+
+    def start_bundle(self) -> None:
+        """Finds the scope of this step, which Beam is in now."""
+        super().start_bundle()
+        self.own_scope = _scope_of_step()
 
     def get_input_batch_type(self, input_element_type: Any) -> type[EventBatch]:  # noqa: ARG002
         """The batches that `process_batch` takes."""
@@ -153,12 +167,14 @@ class InEventBatches(EventBatchDoFn):
 
     @beam.DoFn.yields_batches
     def process(self, event: Event, place: WindowedValue = beam.DoFn.WindowedValueParam) -> Iterator[Any]:
-        """Events that come one by one, since the runner runs this step apart from the one before."""
-        return gathered(self.add(event, place))
+        """An event that comes alone, since the runner runs this step apart from the one before. It does not wait."""
+        return gathered(self.work_on([(event, place)]))
 
     def process_batch(self, batch: Sequence[Event]) -> Iterator[Any]:
         """Events that come in batches."""
-        return batch_outputs(self.outputs_of(batch), batch)
+        with self.own_scope:
+            outputs = self.outputs_of(batch)
+        return batch_outputs(outputs, batch)
 
 
 class _EventBatchConverter(BatchConverter):
@@ -195,6 +211,18 @@ def _converter_of(element_type: Any, batch_type: Any) -> _EventBatchConverter:  
 
 
 BATCH_CONVERTER_REGISTRY["holded_pipeline"] = _converter_of  # `register` fails where the module is imported again
+
+
+def _scope_of_step() -> AbstractContextManager[Any]:
+    """Beam's scope for the processing of the step whose scope is entered now; none where no worker of Beam runs."""
+    tracker = get_current_tracker()
+    state = None if tracker is None else tracker.current_state()
+    if tracker is None or state is None or state.name_context is None:
+        return nullcontext()
+    scope: AbstractContextManager[Any] = tracker.scoped_state(
+        state.name_context, "process", metrics_container=state.metrics_container
+    )
+    return scope
 
 
 def passes_batches(pipeline: beam.Pipeline) -> bool:

@@ -140,7 +140,8 @@ class LoadRows(EventBatchDoFn, BatchDoFn):
     def process_batch(self, batch: Sequence[Any]) -> list[Any]:
         """The same for a batch of events; see `EventBatchDoFn`."""
         self._batch_since = time.monotonic()
-        return self.work_on([(element, _UNTIMED) for element in batch])
+        with self.own_scope:
+            return self.work_on([(element, _UNTIMED) for element in batch])
 
     def _take(self, element: Any, place: Place) -> Iterable[Any]:
         if isinstance(element, Event):

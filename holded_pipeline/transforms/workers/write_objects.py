@@ -108,7 +108,8 @@ class WriteObjects(EventBatchDoFn, BatchDoFn):
     def process_batch(self, batch: Sequence[Any]) -> list[WindowedValue]:
         """The same for a batch of events; see `EventBatchDoFn`."""
         self._batch_since = time.monotonic()
-        return self.work_on([(element, GLOBAL_WINDOW) for element in batch])
+        with self.own_scope:
+            return self.work_on([(element, GLOBAL_WINDOW) for element in batch])
 
     def _take(self, element: Any, window: BoundedWindow) -> Iterable[Any]:
         if isinstance(element, Event):
