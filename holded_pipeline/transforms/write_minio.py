@@ -15,12 +15,14 @@ from holded_pipeline.store.compression import Compression
 from holded_pipeline.store.minio import MinIO, require_minio
 from holded_pipeline.store.object_names import Partition, partition_template
 from holded_pipeline.transforms.beam.accounted import Sink, ledgers_read, remember_sink
+from holded_pipeline.transforms.beam.event_batches import comes_in_batches
 from holded_pipeline.transforms.beam.inputs import require_collection, require_events
 from holded_pipeline.transforms.beam.pickling import check_function_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.beam.share_of_run import attempt_of
 from holded_pipeline.transforms.workers.write_objects import (
     ObjectSettings,
+    WriteEventBatches,
     WriteObjects,
     WriteWindowedObjects,
     WrittenObject,
@@ -107,7 +109,8 @@ class WriteMinIO(beam.PTransform):
         require_input(elements, "WriteMinIO")
         for name, function in self._user_functions.items():
             check_function_picklable(function, f"{name} function")
-        kind = WriteObjects if elements.windowing.is_default() else WriteWindowedObjects
+        in_global = WriteEventBatches if comes_in_batches(elements) else WriteObjects
+        kind = in_global if elements.windowing.is_default() else WriteWindowedObjects
         write = kind(
             self._lake,
             self._encode,

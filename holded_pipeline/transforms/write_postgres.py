@@ -20,12 +20,14 @@ from holded_pipeline.postgres.run_loads import LoadNotes
 from holded_pipeline.postgres.table_loader import Keep, OnConflict
 from holded_pipeline.postgres.tables import business_events
 from holded_pipeline.transforms.beam.accounted import Sink, ledgers_read, remember_sink
+from holded_pipeline.transforms.beam.event_batches import comes_in_batches
 from holded_pipeline.transforms.beam.inputs import require_collection, require_events
 from holded_pipeline.transforms.beam.outcome import PASSED, REJECTED, RejectingTransform
 from holded_pipeline.transforms.beam.pickling import check_function_picklable
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.beam.share_of_run import attempt_of
 from holded_pipeline.transforms.workers.load_rows import (
+    LoadEventBatches,
     LoadReceipt,
     LoadRows,
     LoadSettings,
@@ -146,7 +148,8 @@ class WritePostgres(RejectingTransform[LoadReceipt]):
         if self._settings.line_of is None:
             check_function_picklable(self._settings.row, "row function")
         loads_read_events = self._settings.line_of is not None and elements.windowing.is_default()
-        kind = LoadRows if loads_read_events else LoadWindowedRows
+        in_global = LoadEventBatches if comes_in_batches(elements) else LoadRows
+        kind = in_global if loads_read_events else LoadWindowedRows
         settings = attrs.evolve(self._settings, notes=self._notes(elements.pipeline))
         load = kind(self._db, settings, run_id_of(elements.pipeline), step_of(elements.pipeline))
         outputs = elements | "LoadRows" >> beam.ParDo(load).with_outputs(REJECTED, main=PASSED)

@@ -25,6 +25,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._server.accept()
+                _notice_a_dead_peer(client)
                 upstream = socket.create_connection(self._target)
                 self._sockets += [client, upstream]
                 for source, sink in ((client, upstream), (upstream, client)):
@@ -35,6 +36,7 @@ class Proxy:
             while data := source.recv(1 << 16):
                 self.flow.wait()
                 sink.sendall(data)
+        with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 
     def close(self):
@@ -43,3 +45,11 @@ class Proxy:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
+
+
+def _notice_a_dead_peer(client):
+    """As PostgreSQL does with `tcp_keepalives_idle`: a transaction of a host that is gone must not keep its locks."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 2)):
+        if hasattr(socket, option):
+            client.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -154,8 +154,10 @@ def test_batches_go_only_where_the_runner_passes_them_on(runner, flags, expected
     _ = enriched.passed | hp.WriteMinIO(lake, "e/")
     _ = enriched.passed | hp.WritePostgres(db)
     assert passes_batches(pipeline) is expected
-    one_by_one = {"ReadUnits", "_CheckBatches", "RunBuiltinEnrichers"}
-    in_batches = {"ReadUnitsInBatches", "_CheckEventBatches", "EnrichEventBatches"}
+    one_by_one = {"ReadUnits", "_CheckBatches", "RunBuiltinEnrichers", "WriteObjects", "LoadRows"}
+    in_batches = {
+        "ReadUnitsInBatches", "_CheckEventBatches", "EnrichEventBatches", "WriteEventBatches", "LoadEventBatches",
+    }  # fmt: skip
     found = set(functions(pipeline))
     assert found >= (in_batches if expected else one_by_one)
     assert found.isdisjoint(one_by_one if expected else in_batches)

@@ -93,7 +93,7 @@ class LoadSettings:
     notes: LoadNotes | None = None
 
 
-class LoadRows(EventBatchDoFn, BatchDoFn):
+class LoadRows(BatchDoFn):
     """Formats rows of events while its writer thread loads earlier batches.
 
     For events in the global window. What is output after an event's turn has the event's own time as its timestamp:
@@ -136,13 +136,6 @@ class LoadRows(EventBatchDoFn, BatchDoFn):
     def process(self, element: Any) -> Iterable[Any]:
         return self._take(element, _UNTIMED)
 
-    @beam.DoFn.yields_elements
-    def process_batch(self, batch: Sequence[Any]) -> list[Any]:
-        """The same for a batch of events; see `EventBatchDoFn`."""
-        self._batch_since = time.monotonic()
-        with self.own_scope:
-            return self.work_on([(element, _UNTIMED) for element in batch])
-
     def _take(self, element: Any, place: Place) -> Iterable[Any]:
         if isinstance(element, Event):
             return self.add(element, place)
@@ -164,8 +157,7 @@ class LoadRows(EventBatchDoFn, BatchDoFn):
             if not rows.lines:
                 rows.started = self._batch_since
             is_event = isinstance(element, Event)
-            held = held_for_rejection(element) if is_event else element
-            rows.add((is_event, held, place), columns, line)
+            rows.add((is_event, held_for_rejection(element) if is_event else element, place), columns, line)
             if rows.is_full(self._settings.batch_rows, self._settings.batch_bytes):
                 outputs.extend(self._load())
                 rows = self._rows
@@ -264,6 +256,16 @@ class LoadRows(EventBatchDoFn, BatchDoFn):
                 event=element if isinstance(element, Event) else None,
             )
         )
+
+
+class LoadEventBatches(EventBatchDoFn, LoadRows):
+    """The same for events that come in batches."""
+
+    @beam.DoFn.yields_elements
+    def process_batch(self, batch: Sequence[Any]) -> list[Any]:
+        self._batch_since = time.monotonic()
+        with self.own_scope:
+            return self.work_on([(element, _UNTIMED) for element in batch])
 
 
 class LoadWindowedRows(LoadRows):

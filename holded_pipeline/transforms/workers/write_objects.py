@@ -56,7 +56,7 @@ class ObjectSettings:
     buffer_bytes: int = attrs.field(validator=attrs.validators.ge(1))
 
 
-class WriteObjects(EventBatchDoFn, BatchDoFn):
+class WriteObjects(BatchDoFn):
     """Adds the line of each element to the open object of its partition, and stores objects that are complete.
 
     `encode` returns one line without its end, as bytes or as chunks of bytes; `step` is a label that no other
@@ -103,13 +103,6 @@ class WriteObjects(EventBatchDoFn, BatchDoFn):
 
     def process(self, element: Any) -> Iterable[Any]:
         return self._take(element, GLOBAL_WINDOW)
-
-    @beam.DoFn.yields_elements
-    def process_batch(self, batch: Sequence[Any]) -> list[WindowedValue]:
-        """The same for a batch of events; see `EventBatchDoFn`."""
-        self._batch_since = time.monotonic()
-        with self.own_scope:
-            return self.work_on([(element, GLOBAL_WINDOW) for element in batch])
 
     def _take(self, element: Any, window: BoundedWindow) -> Iterable[Any]:
         if isinstance(element, Event):
@@ -172,6 +165,16 @@ class WriteObjects(EventBatchDoFn, BatchDoFn):
         written = WrittenObject(key, etag, finished.records, len(finished.body), finished.objects)
         # In the window of its own elements: an element of another window may have completed the object.
         return WindowedValue(written, window.max_timestamp(), (window,))
+
+
+class WriteEventBatches(EventBatchDoFn, WriteObjects):
+    """The same for events that come in batches."""
+
+    @beam.DoFn.yields_elements
+    def process_batch(self, batch: Sequence[Any]) -> list[WindowedValue]:
+        self._batch_since = time.monotonic()
+        with self.own_scope:
+            return self.work_on([(element, GLOBAL_WINDOW) for element in batch])
 
 
 class WriteWindowedObjects(WriteObjects):
