@@ -35,6 +35,7 @@ Entry = tuple[Any, bytes]
 
 _set_attribute = object.__setattr__
 _new_object = object.__new__
+_MADE_OF_ENTRIES: tuple[str, ...] = ("metadata", "_metadata_text")
 
 
 @attrs.frozen
@@ -159,24 +160,17 @@ def with_entries(event: Event, added: Mapping[str, Entry]) -> Event:
     """The same event with these entries in its metadata; an entry of the same name is replaced."""
     fields = event.__dict__
     entries = fields.get("_entries")
-    if entries is not None and "metadata" not in fields:  # nobody looked at the metadata: as most events are
+    if entries is None or not _is_unchanged(event):
+        # Copies, since values of entries may be shared by events, and whoever looks at metadata may change them.
+        fields = {**fields, "metadata": {**event.metadata, **json_codec.decode_own(_join_entries(added))}}
+        forgotten: tuple[str, ...] = ("_entries", "_metadata_text", "_carried_bytes")
+    else:
         fields = fields.copy()
         fields["_entries"] = {**entries, **added}
         if "_carried_bytes" in fields:
             for _, text in added.values():
                 fields["_carried_bytes"] += len(text)
-        if "_metadata_text" in fields:
-            del fields["_metadata_text"]
-        return event_with_dict(fields)
-    if entries is None or not _is_unchanged(event):
-        # Copies, since values of entries may be shared by events, and whoever looks at metadata may change them.
-        fields = {**fields, "metadata": {**event.metadata, **json_codec.decode_own(_join_entries(added))}}
-        forgotten = ["_entries", "_metadata_text", "_carried_bytes"]
-    else:
-        fields = {**fields, "_entries": {**entries, **added}}
-        if "_carried_bytes" in fields:
-            fields["_carried_bytes"] += sum([len(text) for _, text in added.values()])
-        forgotten = ["metadata", "_metadata_text"]
+        forgotten = _MADE_OF_ENTRIES
     for name in forgotten:
         if name in fields:
             del fields[name]

@@ -28,11 +28,11 @@ MAX_NUMBER_GROWTH = 16 << 20
 MAX_STORED_GROWTH = 256 << 20
 """The same for what is stored, which may hold several documents: a quarter of what PostgreSQL can write for one row."""
 
-FEW_BYTES = MAX_NUMBER_GROWTH >> 6
-"""Bytes of a document for which `doubles_may_grow` is False whatever it holds."""
-
 _FREE_GROWTH = 16 << 10  # of any document, so that a small one may have a few numbers of thousands of digits
 _GROWTH_PER_BYTE = 64  # a document full of numbers that fit a double, such as `1e308,`, grows by less
+FEW_BYTES = MAX_NUMBER_GROWTH // _GROWTH_PER_BYTE
+"""Bytes of a document for which `doubles_may_grow` is False whatever it holds."""
+
 _LONG_INTEGER = re.compile(rb"(?<![0-9])[0-9]{%d}" % (MAX_INTEGER_DIGITS + 1))
 _LONG_EXPONENT = re.compile(rb"[0-9][eE][+-]?[0-9]{2}")
 

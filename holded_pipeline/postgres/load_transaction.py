@@ -74,11 +74,15 @@ _STATISTICS_RESET = "(SELECT stats_reset::text FROM pg_stat_bgwriter)"
 
 
 # With array_nulls off, the server would read a null in an array as text. The default work_mem, 4 MB, does not hold a
-# batch, which would be sorted on disk.
+# batch, which would be sorted on disk. By default the server notices after two hours that the host of a client is gone,
+# and for so long others would wait for the locks of its transaction.
 _SETTINGS = (
     "SET LOCAL client_min_messages = warning; SET LOCAL array_nulls = on; "
     "SELECT set_config('work_mem', '16MB', true) "
-    "WHERE pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('16MB')"
+    "WHERE pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('16MB'); "
+    "SELECT set_config(name, most::text, true) FROM (VALUES ('tcp_keepalives_idle', 30), "
+    "('tcp_keepalives_interval', 10), ('tcp_keepalives_count', 3)) AS wanted (name, most) "
+    "WHERE current_setting(name)::int > most"
 )
 
 

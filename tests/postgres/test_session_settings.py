@@ -96,3 +96,19 @@ def test_a_batch_is_sorted_in_memory_and_more_of_it_stays(db, own, during_a_load
     )
     load_rows(db, SORTED_IN, [{"k": 1, "m": None}])
     assert rows_of(db, "SELECT m FROM sorted_in") == [(during_a_load,)]
+
+
+@pytest.mark.parametrize(("own", "during_a_load"), [(None, ["30", "10", "3"]), ("7", ["7", "10", "3"])])
+def test_a_host_that_is_gone_keeps_its_locks_for_a_minute_only(db, own, during_a_load):
+    name = db.url.rpartition("/")[2]
+    settings = ", ".join(f"current_setting('tcp_keepalives_{each}')" for each in ("idle", "interval", "count"))
+    run_statements(
+        db,
+        *([f"ALTER DATABASE {name} SET tcp_keepalives_idle = {own}"] if own else []),
+        "CREATE TABLE sorted_in (k int PRIMARY KEY, m text)",
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN new.m = concat_ws(' ', {settings}); RETURN new; END $$",
+        "CREATE TRIGGER note BEFORE INSERT ON sorted_in FOR EACH ROW EXECUTE FUNCTION note()",
+    )
+    load_rows(db, SORTED_IN, [{"k": 1, "m": None}])
+    assert rows_of(db, "SELECT m FROM sorted_in") == [(" ".join(during_a_load),)]

@@ -11,19 +11,24 @@ from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.transforms.window import FixedWindows, GlobalWindow
 from apache_beam.utils.timestamp import Timestamp
-from apache_beam.utils.windowed_value import HomogeneousWindowedBatch, WindowedValue
+from apache_beam.utils.windowed_value import WindowedValue
 from event_factory import make_event
 
 import holded_pipeline as hp
+from holded_pipeline.model.carried_text import ReadObject
+from holded_pipeline.model.identity import PackageIds
+from holded_pipeline.reading.common_message import read_common_message
+from holded_pipeline.store.object_names import partition_template
 from holded_pipeline.transforms.beam.event_batches import (
     EventBatch,
     as_beam_batch,
     batch_outputs,
     comes_in_batches,
-    gathered,
     passes_batches,
 )
 from holded_pipeline.transforms.workers import read_in_batches
+from holded_pipeline.transforms.workers.write_objects import ObjectSettings, WriteEventBatches, WriteObjects
+from holded_pipeline.transforms.write_minio import encode_event_line
 
 COUNT = 400
 SCHEMAS = hp.SchemaDirectory("examples/schemas")
@@ -208,12 +213,35 @@ def test_what_a_batch_leaves_out_keeps_its_place():
     assert micros_of(only.value) == [("bad", times[1])]
 
 
-def test_elements_are_gathered_with_their_places():
-    outputs = [placed("a", 1), beam.pvalue.TaggedOutput("rejected", placed("b", 2)), placed("c", 3)]
-    passed, rejected = gathered(outputs)
-    assert micros_of(passed) == [("a", 1), ("c", 3)]
-    assert micros_of(rejected.value) == [("b", 2)]
-    assert isinstance(passed, HomogeneousWindowedBatch)  # which Beam asks for
+@pytest.mark.parametrize("sizes", [[1] * 600, [600], [7, 25] * 18 + [24]])
+def test_where_objects_end_does_not_depend_on_how_events_came(lake, sizes):
+    """A retried bundle must replace its objects, and how the events of small objects are gathered depends on time."""
+    lines = hp.testing.sample_lines(hp.testing.sample_events(600, seed=8)).splitlines()
+    ids, place = PackageIds("b", "k", "e"), ReadObject("b", "k", "e")
+    events = [read_common_message(raw, (place, number, None), ids, 100) for number, raw in enumerate(lines, 1)]
+    few_bytes = ObjectSettings(
+        prefix="x/", partition=partition_template("date={date}"), compression=None, object_bytes=1 << 20,
+        object_seconds=60, buffer_bytes=20_000,
+    )  # fmt: skip
+
+    def keys(kind, calls):
+        write = kind(lake, encode_event_line, few_bytes, run_id="run", step="step", stage="write_minio")
+        write.setup()
+        write.start_bundle()
+        written = [each.value.key for call in calls for each in call(write)] + [
+            e.value.key for e in write.finish_bundle()
+        ]
+        write.teardown()
+        return sorted(written)
+
+    starts = [sum(sizes[:number]) for number in range(len(sizes))]
+    batches = [EventBatch(events[start : start + size]) for start, size in zip(starts, sizes, strict=True)]
+    expected = keys(WriteObjects, [lambda write, event=event: write.process(event) for event in events])
+    assert len(expected) > len({key.split("/")[1] for key in expected})  # some ended since others took the memory
+    assert (
+        keys(WriteEventBatches, [lambda write, batch=batch: write.process_batch(batch) for batch in batches])
+        == expected
+    )
 
 
 def test_a_batch_of_one_time_may_become_one_of_beams():

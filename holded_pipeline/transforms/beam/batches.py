@@ -76,6 +76,13 @@ class BatchDoFn(beam.DoFn):
             return self.end_batch()
         return ()
 
+    def add_or_work(self, element: Any, place: Any) -> Iterable[Any]:
+        """The same for any element; one that is no event does not wait, since its size is not known."""
+        if isinstance(element, Event):
+            return self.add(element, place)
+        self._batch_since = time.monotonic()
+        return self.work_on([(element, place)])
+
     def end_batch(self) -> Iterable[Any]:
         """The outputs of the events that wait."""
         batch, self._batch = self._batch, []

@@ -92,43 +92,25 @@ def batch_outputs(outputs: Sequence[Any], batch: Sequence[Any]) -> Iterator[Any]
         batch: what it was given: an `EventBatch`, or a list that Beam has made, to which Beam adds its timestamp.
 
     Returns:
-        The batch of the events that passed, and the others, by their tags.
+        The batch of the events that passed, and a batch for each of the others, with its tag; all at the places that
+        the events of the batch have.
     """
     tagged = [number for number, output in enumerate(outputs) if type(output) is beam.pvalue.TaggedOutput]
-    if not tagged:
-        yield _like(batch, outputs, None)
-        return
     left = set(tagged)
-    passed = [number for number in range(len(outputs)) if number not in left]
-    if passed:
-        yield _like(batch, [outputs[number] for number in passed], passed)
-    for number in tagged:
-        yield beam.pvalue.TaggedOutput(outputs[number].tag, _like(batch, [outputs[number].value], [number], batch))
-
-
-def _like(batch: Sequence[Any], values: Sequence[Any], taken: Sequence[int] | None, events: Any = None) -> Any:
-    """The values with the places that the events of the batch at these positions have."""
+    passed = [number for number in range(len(outputs)) if number not in left] if tagged else range(len(outputs))
+    values = [outputs[number] for number in passed] if tagged else outputs
     if not isinstance(batch, EventBatch):
-        return list(values)
+        if values:
+            yield list(values)
+        for number in tagged:
+            yield beam.pvalue.TaggedOutput(outputs[number].tag, [outputs[number].value])
+        return
     places = batch.places
-    if places is None and events is not None and taken is not None:  # what is no event has no time of its own
-        places = [at_its_time(events[number]) for number in taken]
-    elif places is not None and taken is not None:
-        places = [places[number] for number in taken]
-    return as_beam_batch(values, places)
-
-
-def gathered(outputs: Iterable[Any]) -> Iterator[Any]:
-    """Batches of values that each have their place: a WindowedValue, or a TaggedOutput of one."""
-    by_tag: dict[str | None, list[WindowedValue]] = {}
-    for output in outputs:
-        if type(output) is beam.pvalue.TaggedOutput:
-            by_tag.setdefault(output.tag, []).append(output.value)
-        else:
-            by_tag.setdefault(None, []).append(output)
-    for tag, placed in by_tag.items():
-        batch = as_beam_batch([each.value for each in placed], placed)
-        yield batch if tag is None else beam.pvalue.TaggedOutput(tag, batch)
+    if values:
+        yield as_beam_batch(values, None if places is None else [places[number] for number in passed])
+    for number in tagged:  # what is no event has no time of its own
+        place = at_its_time(batch[number]) if places is None else places[number]
+        yield beam.pvalue.TaggedOutput(outputs[number].tag, as_beam_batch([outputs[number].value], [place]))
 
 
 class EventBatchDoFn(beam.DoFn):
@@ -168,13 +150,27 @@ class InEventBatches(EventBatchDoFn):
     @beam.DoFn.yields_batches
     def process(self, event: Event, place: WindowedValue = beam.DoFn.WindowedValueParam) -> Iterator[Any]:
         """An event that comes alone, since the runner runs this step apart from the one before. It does not wait."""
-        return gathered(self.work_on([(event, place)]))
+        return batch_outputs(self.outputs_of([event]), EventBatch([event], [place]))
 
     def process_batch(self, batch: Sequence[Event]) -> Iterator[Any]:
         """Events that come in batches."""
         with self.own_scope:
             outputs = self.outputs_of(batch)
         return batch_outputs(outputs, batch)
+
+
+class OutOfEventBatches(EventBatchDoFn):
+    """Lets a `BatchDoFn` take batches, and yield elements. To be put before it among the base classes.
+
+    Its events are added one by one: how they were divided into batches may depend on the clock, and a bundle that is
+    retried has to give the same outputs.
+    """
+
+    @beam.DoFn.yields_elements
+    def process_batch(self, batch: Sequence[Event]) -> list[Any]:
+        """Events that come in batches."""
+        with self.own_scope:
+            return [output for event in batch for output in self.process(event)]
 
 
 class _EventBatchConverter(BatchConverter):

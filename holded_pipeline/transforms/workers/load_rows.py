@@ -28,7 +28,7 @@ from holded_pipeline.postgres.stored_columns import missing_columns
 from holded_pipeline.postgres.table_loader import Keep, OnConflict, TableLoader
 from holded_pipeline.rejected.rejections import raw_of, reject
 from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting, placed
-from holded_pipeline.transforms.beam.event_batches import EventBatchDoFn
+from holded_pipeline.transforms.beam.event_batches import OutOfEventBatches
 from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.transforms.workers.pending_rows import PendingRows, Place, windowed_element
 from holded_pipeline.user_code.errors import pipeline_error_for, result_or_error
@@ -134,13 +134,7 @@ class LoadRows(BatchDoFn):
         self._loading: deque[tuple[PendingRows, Future[LoadResult]]] = deque()
 
     def process(self, element: Any) -> Iterable[Any]:
-        return self._take(element, _UNTIMED)
-
-    def _take(self, element: Any, place: Place) -> Iterable[Any]:
-        if isinstance(element, Event):
-            return self.add(element, place)
-        self._batch_since = time.monotonic()
-        return self.work_on([(element, place)])  # its size is not known, so it does not wait
+        return self.add_or_work(element, _UNTIMED)
 
     def work_on(self, batch: Sequence[Waiting]) -> list[Any]:
         outputs: list[Any] = []
@@ -258,14 +252,8 @@ class LoadRows(BatchDoFn):
         )
 
 
-class LoadEventBatches(EventBatchDoFn, LoadRows):
+class LoadEventBatches(OutOfEventBatches, LoadRows):
     """The same for events that come in batches."""
-
-    @beam.DoFn.yields_elements
-    def process_batch(self, batch: Sequence[Any]) -> list[Any]:
-        self._batch_since = time.monotonic()
-        with self.own_scope:
-            return self.work_on([(element, _UNTIMED) for element in batch])
 
 
 class LoadWindowedRows(LoadRows):
@@ -277,4 +265,4 @@ class LoadWindowedRows(LoadRows):
         timestamp: Timestamp = beam.DoFn.TimestampParam,
         window: BoundedWindow = beam.DoFn.WindowParam,
     ) -> Iterable[Any]:
-        return self._take(element, (timestamp, window))
+        return self.add_or_work(element, (timestamp, window))

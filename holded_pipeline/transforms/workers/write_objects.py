@@ -14,14 +14,13 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from holded_pipeline.model.errors import ConfigurationError
 from holded_pipeline.model.object_counts import ObjectCount
-from holded_pipeline.model.values import Event
 from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.store.compression import Compression, jsonl_ending, validate_compression
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.object_buffers import FinishedObject, Line, ObjectBuffers
 from holded_pipeline.store.object_names import ObjectNames, Partition, has_ambiguous_level, validate_prefix
 from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting
-from holded_pipeline.transforms.beam.event_batches import EventBatchDoFn
+from holded_pipeline.transforms.beam.event_batches import OutOfEventBatches
 from holded_pipeline.transforms.beam.outcome import Counters
 
 
@@ -102,13 +101,7 @@ class WriteObjects(BatchDoFn):
         self._last_partition: Any = object()
 
     def process(self, element: Any) -> Iterable[Any]:
-        return self._take(element, GLOBAL_WINDOW)
-
-    def _take(self, element: Any, window: BoundedWindow) -> Iterable[Any]:
-        if isinstance(element, Event):
-            return self.add(element, window)
-        self._batch_since = time.monotonic()
-        return self.work_on([(element, window)])  # its size is not known, so it does not wait
+        return self.add_or_work(element, GLOBAL_WINDOW)
 
     def work_on(self, batch: Sequence[Waiting]) -> list[WindowedValue]:
         places: dict[tuple[str, BoundedWindow], tuple[list[Line], list[Any]]] = {}
@@ -167,18 +160,12 @@ class WriteObjects(BatchDoFn):
         return WindowedValue(written, window.max_timestamp(), (window,))
 
 
-class WriteEventBatches(EventBatchDoFn, WriteObjects):
+class WriteEventBatches(OutOfEventBatches, WriteObjects):
     """The same for events that come in batches."""
-
-    @beam.DoFn.yields_elements
-    def process_batch(self, batch: Sequence[Any]) -> list[WindowedValue]:
-        self._batch_since = time.monotonic()
-        with self.own_scope:
-            return self.work_on([(element, GLOBAL_WINDOW) for element in batch])
 
 
 class WriteWindowedObjects(WriteObjects):
     """The same for elements in any window; to be passed the window costs more than the rest of this step."""
 
     def process(self, element: Any, window: BoundedWindow = beam.DoFn.WindowParam) -> Iterable[Any]:
-        return self._take(element, window)
+        return self.add_or_work(element, window)
