@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,3 +119,15 @@ def test_long_names_are_not_remembered():
         assert builtin_verdicts(event) == one_by_one(event)
     remembered = [*_kinds, *(name for names in _looked_at for name in names)]
     assert max(map(len, remembered)) <= 200
+
+
+@pytest.mark.parametrize("later", ["2026-01-01", "2026-03-01", None, "x"])
+@pytest.mark.parametrize(
+    ("earlier_name", "later_name"),
+    [(a, b) for a in ("date", "issuedAt", "issued_at") for b in ("dueDate", "due_date")]
+    + [(a, b) for a in ("createdAt", "created_at") for b in ("updatedAt", "updated_at")],
+)
+def test_the_order_of_dates_is_judged_under_each_of_their_names(earlier_name, later_name, later):
+    event = rated({"id": "x", earlier_name: "2026-02-01", later_name: later})
+    assert builtin_verdicts(event) == one_by_one(event)
+    assert (builtin_verdicts(event) == builtin_verdicts(rated({"id": "x"}))) is False

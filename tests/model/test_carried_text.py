@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 import holded_pipeline as hp
+from holded_pipeline.model import json_codec
 from holded_pipeline.model.carried_text import (
     ReadObject,
     data_of,
@@ -113,3 +114,12 @@ def test_a_misspelt_attribute_is_an_attribute_error():
     with pytest.raises(AttributeError, match="'Event' object has no attribute 'dat'"):
         _ = carried().dat
     assert not hasattr(make_event(), "metadata_")
+
+
+@pytest.mark.parametrize("look", [metadata_text, lambda event: (metadata_text(event), dict(event.metadata))])
+def test_an_entry_that_is_added_after_the_text_was_made_is_in_the_text(look):
+    event = carried(metadata={"a": 1})
+    look(event)
+    added = with_entries(event, {"b": make_entry("b", 2), "a": make_entry("a", 3)})
+    assert json_codec.decode(metadata_text(added)) == dict(added.metadata) == {"a": 3, "b": 2}
+    assert json_codec.decode(metadata_text(event)) == {"a": 1}

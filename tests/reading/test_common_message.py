@@ -16,9 +16,10 @@ from holded_pipeline.model import json_codec
 from holded_pipeline.model.carried_text import ReadObject, data_text, metadata_text, source_text
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.identity import PackageIds
+from holded_pipeline.model.json_numbers import FEW_BYTES, doubles_may_grow
 from holded_pipeline.reading.common_message import read_common_message
 from holded_pipeline.reading.envelopes import holded
-from holded_pipeline.reading.framed_records import Record
+from holded_pipeline.reading.framed_records import Lines, Record
 from holded_pipeline.reading.holded_envelope import CONTEXT, MESSAGE_ID, TIMESTAMP
 from holded_pipeline.reading.records import RecordReader
 
@@ -182,3 +183,35 @@ def test_the_bytes_of_the_data_are_those_that_were_sent():
 def test_long_numbers_are_exact_when_somebody_looks():
     event = quick(b'{"data":{"n":1.000000000000000000001,"i":%d},"headers":%b}' % (10**40, written(HEADERS)))
     assert event.data == {"n": Decimal("1.000000000000000000001"), "i": 10**40}
+
+
+def test_a_value_that_equals_a_known_key_is_no_key():
+    """`1 == True == 1.0`: whichever comes first must not let the others through."""
+    for first, others in ((1, (True, 1.0)), ("x", ())):
+        for value in (first, *others, first):
+            for place in ("accountId", "userId"):
+                message = {"data": {}, "headers": HEADERS | {CONTEXT: HEADERS[CONTEXT] | {place: value}}}
+                assert (quick(written(message)) is None) == (value in others and type(value) is not int)
+                assert_same(written(message))
+
+
+def lines_reader(**limits) -> RecordReader:
+    return RecordReader(holded, **{"max_record_bytes": 1 << 24, "max_depth": 100} | limits)
+
+
+def test_lines_above_the_limit_are_left_to_the_careful_way():
+    raws = [written({"data": {"x": "y" * size}, "headers": HEADERS}) for size in (10, 1_000)]
+    read = lines_reader(max_record_bytes=900).read_common_lines(Lines(raws, 1), OBJECT, IDS)
+    assert [event is None for event in read] == [False, True]
+
+
+def test_large_lines_whose_numbers_may_grow_are_left_to_the_careful_way():
+    headers = json.dumps(HEADERS).encode()
+    large = b'{"data":{"n":[%b]},"headers":%b}' % (b",".join([b"1e300"] * 50_000), headers)
+    few = b'{"data":{"n":[%b]},"headers":%b}' % (b",".join([b"1e300"] * 5), headers)
+    plain = b'{"data":{"n":[%b]},"headers":%b}' % (b",".join([b"1.5"] * 80_000), headers)
+    assert len(large) > FEW_BYTES < len(plain)
+    read = lines_reader().read_common_lines(Lines([large, few, plain], 1), OBJECT, IDS)
+    assert [event is None for event in read] == [True, False, False]
+    assert not doubles_may_grow(large[:FEW_BYTES])
+    assert doubles_may_grow(large)
