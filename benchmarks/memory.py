@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import apache_beam as beam
+from side_by_side import rows_in
 
 import holded_pipeline as hp
 
@@ -33,6 +34,7 @@ STEPS = {
 }
 
 
+BEGINNING = 1_767_225_600_000  # milliseconds: 2026 begins; ReadMinIO rejects times that are long ago
 RANDOM_BYTES = {"large": 360, "small": 18}
 """How many random bytes are in the text of an event of each kind: it compresses to about a quarter, as real ones do."""
 
@@ -42,7 +44,8 @@ def lines(size: int, kind: str) -> Iterator[bytes]:
     generator = random.Random(7)  # noqa: S311  no secret
     total = number = 0
     while total < size:
-        event = {"event_id": f"e{number}", "event_type": "order", "company_id": f"c{number % 50}", "timestamp": number}
+        event = {"event_id": f"e{number}", "event_type": "order", "company_id": f"c{number % 50}"}
+        event["timestamp"] = BEGINNING + number  # type: ignore[assignment]
         text = generator.randbytes(RANDOM_BYTES[kind]).hex() * 4
         line = json.dumps(event | {"text": text}).encode() + b"\n"
         total += len(line)
@@ -90,11 +93,15 @@ def measure(megabytes: int, kind: str) -> None:
     """Measures one size on new servers, and prints."""
     with hp.local.stack() as stack:
         lake = stack.minio
+        count = 0
         with lake.filesystem().open(f"{lake.bucket}/{KEY}", "wb") as file:
-            file.writelines(lines(megabytes * 1_000_000, kind))
+            for count, line in enumerate(lines(megabytes * 1_000_000, kind), 1):  # noqa: B007  used after the loop
+                file.write(line)
         size = lake.filesystem().size(f"{lake.bucket}/{KEY}")
         print(f"one object of {size / 1e6:,.0f} MB, {kind} events; peak resident memory of a process when it")
         peaks = measured(lake, stack.postgres)
+        if (found := rows_in(stack.postgres, "business_events")) != count:
+            raise SystemExit(f"the table has {found:,} rows instead of {count:,}")
         for what, words in STEPS.items():
             more = (peaks[what] - peaks["import"]) / size
             extra = "" if what == "import" else f"   {more:.0%} of the object's size more than the import"

@@ -86,6 +86,16 @@ def test_records_that_no_envelope_reads_need_a_function(caplog, lake):
     assert "no built-in envelope reads them: pass a function" in warning
 
 
+def test_timestamps_in_another_unit_are_named_and_not_the_envelope(caplog, lake):
+    documents = [FLAT | {"timestamp": 1_767_225_600 + number} for number in range(2)]
+    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", lines(*documents))
+    (warning,) = warnings_of(caplog, lake, "raw/", envelope="flat")
+    assert "all of the first 2 records were rejected" in warning
+    assert "/timestamp cannot be true: 1970-01-21" in warning
+    assert 'pass timestamps=hp.Timestamps(unit="s")' in warning
+    assert "pass a function" not in warning
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_one_record_that_fits_says_that_the_envelope_is_right(caplog, lake, first):
     wrong = [{"a": number} for number in range(19)]
