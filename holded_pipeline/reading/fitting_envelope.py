@@ -52,7 +52,7 @@ class FirstRecords:
     def __init__(self, envelope: Any) -> None:
         self._envelope = envelope
         self._rejected: list[bytes] = []
-        self._first_fault: RejectRecord | None = None
+        self._first_fault = ""
         self.is_settled = not any(envelope is known for known in ENVELOPES.values())
 
     def passed(self) -> None:
@@ -66,7 +66,7 @@ class FirstRecords:
             return None
         if fault.reason not in ENVELOPE_REASONS:
             return None  # a broken record says nothing about the envelope
-        self._first_fault = self._first_fault or fault
+        self._first_fault = self._first_fault or str(fault)
         self._rejected.append(raw)
         return self.advice() if len(self._rejected) == FIRST_RECORDS else None
 
@@ -75,15 +75,14 @@ class FirstRecords:
         if self.is_settled or not self._rejected:
             return None
         self.is_settled = True
-        number = len(self._rejected)
-        fitting = fitting_envelope(self._envelope, self._rejected)
-        only_times = fitting is None and all(_fits(self._envelope, raw) for raw in self._rejected)
-        self._rejected.clear()
+        records, self._rejected = self._rejected, []
+        number = len(records)
         given = next(name for name, known in ENVELOPES.items() if known is self._envelope)
         what = "the first record was" if number == 1 else f"all of the first {number} records were"
-        advice = f'the envelope "{fitting}" reads them: pass envelope="{fitting}"'
-        if only_times:
+        if all(_fits(self._envelope, raw) for raw in records):
             advice = f"it would read them with other timestamps; of the first: {self._first_fault}"
-        elif fitting is None:
+        elif (fitting := fitting_envelope(self._envelope, records)) is not None:
+            advice = f'the envelope "{fitting}" reads them: pass envelope="{fitting}"'
+        else:
             advice = "no built-in envelope reads them: pass a function, which makes an hp.Event of (document, source)"
         return f'{what} rejected by the envelope "{given}"; {advice}'

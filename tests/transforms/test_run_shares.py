@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import tempfile
 import time
 from datetime import timedelta
 
@@ -147,6 +148,16 @@ def test_a_function_that_cannot_be_pickled_is_named(flow):
         run_flow(load_of(flow, load))
     with pytest.raises(TypeError, match="build must be a function"):
         hp.run_shares("load", flow.plan(), map, shares=2)
+
+
+def test_a_share_whose_pipeline_cannot_be_made_leaves_no_folder(flow, tmp_path, monkeypatch):
+    def load(pipeline, share):
+        raise LookupError(f"{len(list(tmp_path.iterdir()))} folder")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(LookupError, match="^1 folder"):
+        hp.run_shares(load, flow.plan(), map, shares=1, progress=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_error_that_a_pool_cannot_send_keeps_its_words(flow):
