@@ -75,14 +75,15 @@ _STATISTICS_RESET = "(SELECT stats_reset::text FROM pg_stat_bgwriter)"
 
 # With array_nulls off, the server would read a null in an array as text. The default work_mem, 4 MB, does not hold a
 # batch, which would be sorted on disk. By default the server notices after two hours that the host of a client is gone,
-# and for so long others would wait for the locks of its transaction.
+# and for so long others would wait for the locks of its transaction. Keepalives are not sent while an answer is on its
+# way, so that such a host needs tcp_user_timeout (milliseconds); 0 is the kernel's own limit, a quarter of an hour.
 _SETTINGS = (
     "SET LOCAL client_min_messages = warning; SET LOCAL array_nulls = on; "
     "SELECT set_config('work_mem', '16MB', true) "
     "WHERE pg_size_bytes(current_setting('work_mem')) < pg_size_bytes('16MB'); "
     "SELECT set_config(name, most::text, true) FROM (VALUES ('tcp_keepalives_idle', 30), "
-    "('tcp_keepalives_interval', 10), ('tcp_keepalives_count', 3)) AS wanted (name, most) "
-    "WHERE current_setting(name)::int > most"
+    "('tcp_keepalives_interval', 10), ('tcp_keepalives_count', 3), ('tcp_user_timeout', 60000)) "
+    "AS wanted (name, most) WHERE current_setting(name)::int NOT BETWEEN 1 AND most"
 )
 
 

@@ -98,13 +98,24 @@ def test_a_batch_is_sorted_in_memory_and_more_of_it_stays(db, own, during_a_load
     assert rows_of(db, "SELECT m FROM sorted_in") == [(during_a_load,)]
 
 
-@pytest.mark.parametrize(("own", "during_a_load"), [(None, ["30", "10", "3"]), ("7", ["7", "10", "3"])])
+OF_TCP = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+
+
+@pytest.mark.parametrize(
+    ("own", "during_a_load"),
+    [
+        ({}, ["30", "10", "3", "60000"]),
+        ({"tcp_keepalives_idle": 7}, ["7", "10", "3", "60000"]),
+        ({"tcp_user_timeout": 9_000}, ["30", "10", "3", "9000"]),
+        ({"tcp_user_timeout": 90_000}, ["30", "10", "3", "60000"]),
+    ],
+)
 def test_a_host_that_is_gone_keeps_its_locks_for_a_minute_only(db, own, during_a_load):
     name = db.url.rpartition("/")[2]
-    settings = ", ".join(f"current_setting('tcp_keepalives_{each}')" for each in ("idle", "interval", "count"))
+    settings = ", ".join(f"current_setting('{each}')" for each in OF_TCP)
     run_statements(
         db,
-        *([f"ALTER DATABASE {name} SET tcp_keepalives_idle = {own}"] if own else []),
+        *(f"ALTER DATABASE {name} SET {setting} = {value}" for setting, value in own.items()),
         "CREATE TABLE sorted_in (k int PRIMARY KEY, m text)",
         "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS "
         f"$$ BEGIN new.m = concat_ws(' ', {settings}); RETURN new; END $$",

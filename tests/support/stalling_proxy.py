@@ -48,8 +48,12 @@ class Proxy:
 
 
 def _notice_a_dead_peer(client):
-    """As PostgreSQL does with `tcp_keepalives_idle`: a transaction of a host that is gone must not keep its locks."""
+    """As PostgreSQL does in a load: a transaction of a host that is gone must not keep its locks.
+
+    Keepalives tell it of a quiet connection, the timeout of one with an answer on its way.
+    """
     client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 2)):
+    limits = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 2), ("TCP_USER_TIMEOUT", 20_000))
+    for option, value in limits:
         if hasattr(socket, option):
             client.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
