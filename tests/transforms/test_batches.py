@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 
 import apache_beam as beam
 import pytest
@@ -19,7 +20,7 @@ from holded_pipeline.reading.framed_records import Lines
 from holded_pipeline.store.object_buffers import ObjectBuffers
 from holded_pipeline.transforms.beam import batches
 from holded_pipeline.transforms.beam.batches import BatchDoFn
-from holded_pipeline.transforms.beam.garbage import rarer_collections
+from holded_pipeline.transforms.beam.interpreter_settings import settings_for_reading
 from holded_pipeline.transforms.workers.enrich_outputs import EnrichSettings
 from holded_pipeline.transforms.workers.load_rows import LoadRows
 from holded_pipeline.transforms.workers.quality_check import QualityCheck
@@ -198,13 +199,15 @@ def test_where_objects_end_does_not_depend_on_a_pause(lake):
     assert write.most_seconds == 60
 
 
-def test_the_garbage_collector_is_as_it_was_afterwards():
-    before = gc.get_threshold()
-    with rarer_collections():
-        with rarer_collections():
-            assert gc.get_threshold()[0] > before[0]
-        assert gc.get_threshold()[0] > before[0]
-    assert gc.get_threshold() == before
+def test_the_interpreters_settings_are_as_they_were_afterwards():
+    before = gc.get_threshold(), sys.getswitchinterval()
+    with settings_for_reading():
+        with settings_for_reading():
+            assert gc.get_threshold()[0] > before[0][0]
+            assert sys.getswitchinterval() < before[1]
+        assert gc.get_threshold()[0] > before[0][0]
+        assert sys.getswitchinterval() < before[1]
+    assert (gc.get_threshold(), sys.getswitchinterval()) == before
 
 
 @pytest.mark.parametrize("mine", [(0, 10, 10), (50_000, 5, 5)])
@@ -212,7 +215,17 @@ def test_a_threshold_that_is_off_or_higher_stays(mine):
     before = gc.get_threshold()
     gc.set_threshold(*mine)
     try:
-        with rarer_collections():
+        with settings_for_reading():
             assert gc.get_threshold() == mine
     finally:
         gc.set_threshold(*before)
+
+
+def test_a_switch_interval_that_is_shorter_stays():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.001)
+    try:
+        with settings_for_reading():
+            assert sys.getswitchinterval() == pytest.approx(0.001)
+    finally:
+        sys.setswitchinterval(before)

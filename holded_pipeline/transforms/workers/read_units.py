@@ -29,8 +29,8 @@ from holded_pipeline.store.compression import checked_text, without_compression_
 from holded_pipeline.store.minio import MinIO
 from holded_pipeline.store.read_plan import ReadUnit, Slice
 from holded_pipeline.transforms.beam.event_batches import at_its_time
-from holded_pipeline.transforms.beam.garbage import rarer_collections
 from holded_pipeline.transforms.beam.given_up import require_wanted
+from holded_pipeline.transforms.beam.interpreter_settings import settings_for_reading
 from holded_pipeline.transforms.beam.live_counts import count_live
 from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.transforms.beam.store_access import OpenChunks, StoreDoFn
@@ -96,7 +96,7 @@ class ReadUnits(StoreDoFn):
 
     def outputs(self, unit: ReadUnit) -> Iterator[Output]:
         """What `process` gives, before events have their timestamps."""
-        with rarer_collections():  # the steps that follow run within this one
+        with settings_for_reading():  # the steps that follow run within this one
             for unit_slice, open_chunks in self.bodies(unit):
                 yield from self._read_slice(unit_slice, open_chunks)
         self._warn(self._first_records.advice())
