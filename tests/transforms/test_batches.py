@@ -7,6 +7,8 @@ import sys
 
 import apache_beam as beam
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, GlobalWindows, SlidingWindows, TimestampedValue
 from apache_beam.utils.windowed_value import WindowedValue
 from event_factory import make_event
@@ -207,6 +209,17 @@ def test_the_interpreters_settings_are_as_they_were_afterwards():
             assert sys.getswitchinterval() < before[1]
         assert gc.get_threshold()[0] > before[0][0]
         assert sys.getswitchinterval() < before[1]
+    assert (gc.get_threshold(), sys.getswitchinterval()) == before
+
+
+@pytest.mark.parametrize("options", [[], ["--runtime_type_check"]], ids=["batches", "elements"])
+def test_the_steps_after_a_read_run_with_its_settings(lake, options):
+    before = gc.get_threshold(), sys.getswitchinterval()
+    lake.filesystem().pipe(f"{lake.bucket}/raw/a.jsonl", hp.testing.sample_lines(hp.testing.sample_events(3, seed=5)))
+    with beam.Pipeline(runner="FnApiRunner", options=PipelineOptions(options)) as pipeline:
+        raw = pipeline | hp.ReadMinIO(lake, "raw/")
+        found = raw.passed | beam.Map(lambda _: (gc.get_threshold()[0], round(sys.getswitchinterval(), 6)))
+        assert_that(found, equal_to([(20_000, 0.002)] * 3))
     assert (gc.get_threshold(), sys.getswitchinterval()) == before
 
 

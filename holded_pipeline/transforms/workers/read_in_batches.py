@@ -11,6 +11,7 @@ import apache_beam as beam
 from holded_pipeline.model.values import Event
 from holded_pipeline.store.read_plan import ReadUnit
 from holded_pipeline.transforms.beam.event_batches import EventBatchDoFn, as_beam_batch
+from holded_pipeline.transforms.beam.interpreter_settings import settings_for_reading
 from holded_pipeline.transforms.workers.read_units import BYTES_AT_ONCE, LINES_AT_ONCE, ReadUnits
 
 _ENOUGH: Final = LINES_AT_ONCE // 2  # a batch costs as much as some events
@@ -22,6 +23,10 @@ class ReadUnitsInBatches(EventBatchDoFn, ReadUnits):
 
     @beam.DoFn.yields_batches
     def process(self, unit: ReadUnit) -> Iterator[Any]:
+        with settings_for_reading():  # the steps that follow run within this block
+            yield from self._batches(unit)
+
+    def _batches(self, unit: ReadUnit) -> Iterator[Any]:
         waiting: list[Event] = []
         since = size = 0.0
         for output in self.outputs(unit):

@@ -88,17 +88,17 @@ class ReadUnits(StoreDoFn):
         self._counters.flush()
 
     def process(self, unit: ReadUnit) -> Iterator[Any]:
-        for output in self.outputs(unit):
-            if isinstance(output, list):
-                yield from map(at_its_time, output)
-            else:
-                yield output
+        with settings_for_reading():  # the steps that follow run within this block
+            for output in self.outputs(unit):
+                if isinstance(output, list):
+                    yield from map(at_its_time, output)
+                else:
+                    yield output
 
     def outputs(self, unit: ReadUnit) -> Iterator[Output]:
         """What `process` gives, before events have their timestamps."""
-        with settings_for_reading():  # the steps that follow run within this one
-            for unit_slice, open_chunks in self.bodies(unit):
-                yield from self._read_slice(unit_slice, open_chunks)
+        for unit_slice, open_chunks in self.bodies(unit):
+            yield from self._read_slice(unit_slice, open_chunks)
         self._warn(self._first_records.advice())
         count_live(READ_UNITS)
 
