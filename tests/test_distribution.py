@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -34,17 +36,42 @@ def built(tmp_path_factory):
     return {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}, zipfile.ZipFile(wheel)
 
 
-def build(project, dist, target):
+def build(project, dist, target, environment=None):
     command = [sys.executable, "-m", "hatchling", "build", "-d", dist, "-t", target]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, timeout=120)
+    variables = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, timeout=240, env=variables)
     assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
 
 
 def test_the_wheel_has_every_file_of_the_package_and_no_other(built):
     names = {name for name in built[1].namelist() if ".dist-info/" not in name}
     files = {path.relative_to(ROOT) for path in (ROOT / "holded_pipeline").rglob("*") if path.is_file()}
-    assert names == {str(path) for path in files if path.suffix != ".pyc"}
+    assert without_builds(names) == without_builds(map(str, files))
     assert names >= set(NOT_CODE)
+
+
+def without_builds(names):
+    return {name for name in names if not name.endswith((".pyc", ".so", ".pyd"))}
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is installed")
+def test_the_wheel_has_the_code_in_c_and_says_for_which_python(built):
+    built_from = {Path(name).name.partition(".")[0] for name in built[1].namelist() if name.endswith((".so", ".pyd"))}
+    assert built_from == {path.stem for path in (ROOT / "holded_pipeline" / "compiled").glob("*.pyx")}
+    (information,) = [name for name in built[1].namelist() if name.endswith(".dist-info/WHEEL")]
+    said = message_from_bytes(built[1].read(information))
+    assert said["Root-Is-Purelib"] == "false"
+    assert f"cp{sys.version_info.major}{sys.version_info.minor}" in said["Tag"]
+
+
+@pytest.mark.parametrize("without", [{"HOLDED_PIPELINE_PURE": "1"}, {"CC": "/no/compiler"}])
+def test_a_wheel_without_code_in_c_fits_every_python(tmp_path, without):
+    said = build(ROOT, tmp_path, "wheel", without)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert not [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith((".so", ".pyd"))]
+    assert ("without its code in C" in said) == ("CC" in without)
 
 
 def test_the_wheel_has_the_licence_the_command_and_the_readme(built):

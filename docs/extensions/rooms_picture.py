@@ -29,6 +29,7 @@ ROOMS: Final = {
     "user_code": (330, 6, "calling your code"),
     "servers": (650, 6, "secrets, retries"),
     "model": (490, 7, "Event, Rejected, JSON"),
+    "compiled": (490, 8, "the same, in C"),
 }
 """Each room: where its middle is, its row from the top, and what is in it."""
 ARROWS: Final = {
@@ -50,12 +51,13 @@ ARROWS: Final = {
     "schemas": ("servers", "user_code"),
     "user_code": ("model",),
     "servers": ("model",),
-    "model": (),
+    "model": ("compiled",),
+    "compiled": (),
 }
 """Which rooms each room imports."""
 FILE: Final = Path(__file__).parent.parent / "explanation" / "rooms.svg"
 _WIDTH, _HEIGHT, _ROW = 150, 46, 92
-_SIZE = (1024, 7 * _ROW + _HEIGHT + 8)
+_SIZE = (1024, 8 * _ROW + _HEIGHT + 8)
 _STYLE = """
     text { font-family: system-ui, sans-serif; text-anchor: middle; fill: #ffffff }
     .name { font-size: 15px; font-weight: 600 }

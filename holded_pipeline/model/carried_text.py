@@ -9,7 +9,8 @@ An event carries this in its `__dict__`, under names that begin with an undersco
     _load           makes the fields `data`, `metadata` and `source` when somebody looks at them
     _data           the decoded data, which code of this library only reads
     _data_text      the bytes of the data, on one line
-    _data_encoded   what `json_codec.encode` gives for the data: shows whether somebody changed what they looked at
+    _data_encoded   what `json_codec.encode` gives for the data: shows whether somebody changed what they looked at;
+                    it may be made when they first look
     _entries        the entries of the metadata by name, each an `Entry`
     _position       the object, line and item that it was read from
     _carried_bytes  the bytes of its record and of what was added to the metadata
@@ -32,6 +33,9 @@ from holded_pipeline.model.values import Event, Source
 
 Entry = tuple[Any, bytes]
 """An entry of the metadata: its value, which is only read, and its member of the JSON object: `"name":value`."""
+
+NOT_DECODED: Any = object()
+"""Stands for the value of an entry whose text was not decoded yet."""
 
 _set_attribute = object.__setattr__
 _new_object = object.__new__
@@ -116,11 +120,14 @@ def _load_held(event: Event, name: str) -> Any:
 
 def load_field(event: Event, name: str) -> Any:
     """Makes a field that an event carries as text."""
+    fields = event.__dict__
     if name == "data":
-        return event.__dict__["_data"]
+        if "_data_encoded" not in fields:
+            fields["_data_encoded"] = json_codec.encode(fields["_data"])
+        return fields["_data"]
     if name == "metadata":
         return json_codec.decode_own(metadata_text(event))
-    read_object, line, item = event.__dict__["_position"]
+    read_object, line, item = fields["_position"]
     return Source(read_object.bucket, read_object.key, read_object.etag, line, item)
 
 
@@ -153,7 +160,10 @@ def metadata_value(event: Event, name: str) -> Any:
     if entries is None or "metadata" in fields:
         return event.metadata.get(name)
     entry = entries.get(name)
-    return None if entry is None else entry[0]
+    if entry is None:
+        return None
+    value, text = entry
+    return json_codec.decode_own(text[len(_encoded_name(name)) :]) if value is NOT_DECODED else value
 
 
 def with_entries(event: Event, added: Mapping[str, Entry]) -> Event:

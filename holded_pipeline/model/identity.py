@@ -66,8 +66,12 @@ class PackageIds:
 
         Version 5 is the SHA-1 of a namespace and a name, with four bits for the version and two for the variant.
         """
-        digest = self._digest.copy()
-        digest.update(b"%d" % line)
-        text = digest.hexdigest()
+        text = self.digest_of(line).hex()
         variant = "89ab"[int(text[16], 16) & 3]
         return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
+
+    def digest_of(self, line: int) -> bytes:
+        """The digest that the id of the package on a line is made of."""
+        digest = self._digest.copy()
+        digest.update(b"%d" % line)
+        return digest.digest()

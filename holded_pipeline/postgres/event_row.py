@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import attrs
 
+from holded_pipeline.compiled import compiled
 from holded_pipeline.model.business_context import business_context_of
 from holded_pipeline.model.carried_text import (
     data_text,
@@ -20,6 +21,8 @@ from holded_pipeline.model.carried_text import (
 )
 from holded_pipeline.model.values import Event
 from holded_pipeline.postgres.copy_format import escape_text
+
+_in_c: Final = compiled("event_lines")
 
 EVENT_COLUMNS: Final = (
     "event_id",
@@ -72,6 +75,10 @@ def event_line(event: Any) -> bytes | None:
     #   e1  t  c1  \N  2026-03-01T12:00:00+00:00  other  0.5  {"a":"x\\"y"}  {...}  {"bucket":...}
     if not isinstance(event, Event) or not is_proved_json(event):
         return None
+    if _in_c is not None:
+        line: bytes | None = _in_c.event_line(event)
+        if line is not None:
+            return line
     context = _enricher_result(event, "business_context", "context") or business_context_of(event.type)
     score = _enricher_result(event, "quality", "score")
     has_usual_score = score is None or (type(score) is float and 0 <= score <= 1)

@@ -27,7 +27,7 @@ from holded_pipeline.reading.envelope_fields import SENDER
 from holded_pipeline.reading.holded_envelope import CONTEXT, MESSAGE_ID, TIMESTAMP
 
 
-class _Message(msgspec.Struct, forbid_unknown_fields=True):
+class CommonMessage(msgspec.Struct, forbid_unknown_fields=True):
     """A record: a message, or what the collecting API stores around one. Other members make it unusual."""
 
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -40,16 +40,16 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True):
     sender: str | msgspec.UnsetType = msgspec.UNSET
 
 
-_decode_message = msgspec.json.Decoder(_Message).decode
-_decode_plain = msgspec.json.Decoder().decode  # a long number loses digits, so its text is not what it encodes to
-_HEADERS_MEMBER: Final = text_member("headers", b"")
-_CORRELATION_MEMBER: Final = text_member("correlation_id", b"")
-_COLLECTED_MEMBER: Final = text_member("collected_at", b"")
+_decode_message = msgspec.json.Decoder(CommonMessage).decode
+decode_plain = msgspec.json.Decoder().decode  # a long number loses digits, so its text is not what it encodes to
+HEADERS_MEMBER: Final = text_member("headers", b"")
+CORRELATION_MEMBER: Final = text_member("correlation_id", b"")
+COLLECTED_MEMBER: Final = text_member("collected_at", b"")
 _UNSET: Final = msgspec.UNSET
 _MAX_KNOWN_KEYS: Final = 10_000
 _decode = json_codec.decode_common
 _encode = json_codec.encode
-_UNUSUAL = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
+UNUSUAL = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 def read_common_message(
@@ -90,11 +90,11 @@ def read_common_message(
             if b"\n" in raw or b"\t" in raw or b"\r" in raw:  # between its members: the text must stand on one line
                 documents = data, data_encoded, data_encoded, headers, headers_encoded, headers_encoded
         return _make_event(raw, outer, documents, position, package_ids, timestamps=timestamps)
-    except _UNUSUAL:
+    except UNUSUAL:
         return None
 
 
-def _wrapped_message(outer: _Message) -> _Message:
+def _wrapped_message(outer: CommonMessage) -> CommonMessage:
     """The message in what the collecting API stores around one; ValueError if the wrapper has other members."""
     message = _decode_message(outer.event)  # type: ignore[arg-type]
     beside = (outer.data, outer.headers, outer.attributes)
@@ -108,7 +108,7 @@ _Documents = tuple[dict[str, Any], bytes, bytes, dict[str, Any], bytes, bytes]
 """Data and headers, each decoded, as sent, and encoded again."""
 
 
-def _read_documents(message: _Message) -> _Documents | None:
+def _read_documents(message: CommonMessage) -> _Documents | None:
     """Data and headers, if nothing about them is unusual."""
     raw_headers: Any = message.headers
     if raw_headers is _UNSET:
@@ -130,7 +130,7 @@ def _read_data(text: bytes) -> tuple[Any, bytes]:
     # What a number's text says is looked at by code in Python, so it is worth to try without: a text that comes out
     # as it went in has no number that lost a digit. With escapes it would not come out so.
     if b"\\" not in text and b'": ' not in text:
-        value = _decode_plain(text)
+        value = decode_plain(text)
         encoded = _encode(value)
         if encoded == text:
             return value, encoded
@@ -151,7 +151,7 @@ _TEXT_SIZES: Final = tuple(
 )
 
 
-def _is_shortest(outer: _Message, message: _Message, around: int) -> bool:
+def _is_shortest(outer: CommonMessage, message: CommonMessage, around: int) -> bool:
     """Whether a record has the size of the shortest text with its members, each once.
 
     Args:
@@ -172,7 +172,7 @@ def _is_shortest(outer: _Message, message: _Message, around: int) -> bool:
 # A member that was dropped is gone with its colon. So each colon of the record has to be accounted for: those of data
 # and headers as they are encoded again, one for each other member, and those within the texts of these. See
 # `json_codec` for examples, and for the escapes that would hide a colon.
-def _may_hide_members(raw: bytes, outer: _Message, message: _Message, documents: _Documents) -> bool:
+def _may_hide_members(raw: bytes, outer: CommonMessage, message: CommonMessage, documents: _Documents) -> bool:
     r"""Whether the text may hold a name twice or U+0000; escapes other than `\u` are harmless."""
     _, data_text, data_encoded, _, _, headers_encoded = documents
     expected = data_encoded.count(b":") + headers_encoded.count(b":") + 2
@@ -190,7 +190,7 @@ def _may_hide_members(raw: bytes, outer: _Message, message: _Message, documents:
 
 def _make_event(
     raw: bytes,
-    outer: _Message,
+    outer: CommonMessage,
     documents: _Documents,
     position: Position,
     package_ids: PackageIds,
@@ -199,15 +199,17 @@ def _make_event(
 ) -> Event:
     data, data_text, data_encoded, headers, headers_text, _ = documents
     context, message_id, sent_at = headers[CONTEXT], headers[MESSAGE_ID], headers[TIMESTAMP]
-    event_id = event_id_of(_key(message_id["id"] if type(message_id) is dict else message_id))
+    event_id = event_id_of(valid_key(message_id["id"] if type(message_id) is dict else message_id))
     user_id = context.get("userId")
-    correlation_id = package_ids.id_of(position[1]) if outer.correlation_id is _UNSET else _key(outer.correlation_id)
+    correlation_id = (
+        package_ids.id_of(position[1]) if outer.correlation_id is _UNSET else valid_key(outer.correlation_id)
+    )
     entries: dict[str, Entry] = {
-        "correlation_id": (correlation_id, _CORRELATION_MEMBER + _encode(correlation_id)),
-        "headers": (headers, _HEADERS_MEMBER + headers_text),
+        "correlation_id": (correlation_id, CORRELATION_MEMBER + _encode(correlation_id)),
+        "headers": (headers, HEADERS_MEMBER + headers_text),
     }
     if outer.received_at is not _UNSET or outer.event_id is not _UNSET or outer.sender is not _UNSET:
-        _add_wrapper_entries(entries, outer, event_id, timestamps)
+        add_wrapper_entries(entries, outer, event_id, timestamps)
     return event_with_dict(
         {
             "id": event_id,
@@ -229,17 +231,19 @@ def _make_event(
     )
 
 
-def _add_wrapper_entries(entries: dict[str, Entry], outer: _Message, event_id: str, timestamps: Timestamps) -> None:
+def add_wrapper_entries(entries: dict[str, Entry], outer: CommonMessage, event_id: str, timestamps: Timestamps) -> None:
+    """Adds what the collecting API stored around a message."""
     if outer.received_at is not _UNSET:
         text = timestamps.read(outer.received_at).isoformat()
-        entries["collected_at"] = (text, _COLLECTED_MEMBER + _encode(text))
+        entries["collected_at"] = (text, COLLECTED_MEMBER + _encode(text))
     if outer.sender is not _UNSET:
         entries[SENDER] = _sender_entry(outer.sender)
     if outer.event_id is not _UNSET and outer.event_id != event_id:
-        entries["envelope"] = make_entry("envelope", {"event_id": _key(outer.event_id)})
+        entries["envelope"] = make_entry("envelope", {"event_id": valid_key(outer.event_id)})
 
 
-def _key(value: Any) -> str:
+def valid_key(value: Any) -> str:
+    """An id, type, company or user; ValueError for one that the careful way has to look at."""
     if type(value) is int:
         value = str(value)
     if type(value) is not str or len(value) > MAX_KEY_CHARACTERS or not value.strip():
@@ -249,14 +253,14 @@ def _key(value: Any) -> str:
 
 @lru_cache(maxsize=1_000)  # few keys send many events
 def _sender_entry(sender: str) -> Entry:
-    return make_entry(SENDER, _key(sender))
+    return make_entry(SENDER, valid_key(sender))
 
 
 class _KnownKeys(dict[str, str]):
     """Types, companies and users, checked: a run has few of them, each many times."""
 
     def __missing__(self, value: Any) -> str:
-        key = _key(value)
+        key = valid_key(value)
         if type(value) is str:  # `1` and `True` are equal, and only one of them is a key
             if len(self) >= _MAX_KNOWN_KEYS:
                 self.clear()

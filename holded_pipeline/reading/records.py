@@ -17,7 +17,7 @@ from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.model.json_numbers import FEW_BYTES, MAX_STORED_GROWTH, doubles_may_grow
 from holded_pipeline.model.timestamp_rules import ANY_TIMESTAMPS, DEFAULT_TIMESTAMPS, Timestamps
 from holded_pipeline.model.values import Event, Source
-from holded_pipeline.reading.common_message import read_common_message
+from holded_pipeline.reading.common_records import read_common_record
 from holded_pipeline.reading.envelopes import ENVELOPES, STORED_LEVELS, Envelope, holded, stored_event
 from holded_pipeline.reading.fitting_envelope import ENVELOPE_REASONS, FirstRecords, fitting_envelope
 from holded_pipeline.reading.framed_records import KEEP_BYTES, Lines, Record
@@ -90,7 +90,7 @@ class RecordReader:
         """Returns the event of a record that is read quickly; None if `read` has to read it."""
         if not self._has_common_messages or record.fault is not None or not self._may_be_common(record.raw):
             return None
-        return read_common_message(record.raw, position, package_ids, self._max_depth, self._timestamps)
+        return read_common_record(record.raw, position, package_ids, self._max_depth, self._timestamps)
 
     def read_common_lines(
         self, lines: Lines, read_object: ReadObject, package_ids: PackageIds
@@ -100,7 +100,7 @@ class RecordReader:
             return [None] * len(lines.raws)
         max_depth, timestamps, few_bytes = self._max_depth, self._timestamps, self._few_bytes
         return [
-            read_common_message(raw, (read_object, number, None), package_ids, max_depth, timestamps)
+            read_common_record(raw, (read_object, number, None), package_ids, max_depth, timestamps)
             if len(raw) <= few_bytes or self._may_be_common(raw)
             else None
             for number, raw in enumerate(lines.raws, lines.first_line)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import apache_beam as beam
 
+from holded_pipeline.compiled import compiled
 from holded_pipeline.model import json_codec
 from holded_pipeline.model.carried_text import data_text, metadata_text, occurred_text, source_text
 from holded_pipeline.model.errors import ConfigurationError
@@ -30,6 +31,7 @@ from holded_pipeline.transforms.workers.write_objects import (
 from holded_pipeline.user_code.functions import require_function
 
 _BY_DATE = "date={date}"
+_in_c: Final = compiled("event_lines")
 
 
 class WriteMinIO(beam.PTransform):
@@ -151,6 +153,10 @@ def encode_event_line(event: Event) -> bytes:
     Raises:
         TypeError: its data or metadata have a value that JSON has no form for, such as NaN.
     """
+    if _in_c is not None:
+        line: bytes | None = _in_c.encode_event_line(event)
+        if line is not None:
+            return line
     head = json_codec.encode(
         {
             "id": event.id,

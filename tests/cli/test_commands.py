@@ -9,6 +9,8 @@ import pytest
 from cli_place import store_samples
 from table_contents import rows_of
 
+from holded_pipeline.compiled import is_compiled
+
 
 @pytest.fixture(scope="module")
 def place(make_place):
@@ -136,7 +138,9 @@ def test_plugins_and_versions(place):
     listed = place.json("plugins")
     assert {"kind": "envelope", "name": "holded"}.items() <= next(e for e in listed if e["name"] == "holded").items()
     assert all(each["from"] for each in listed)
-    assert "apache-beam" in place.json("version")
+    versions = place.json("version")
+    assert "apache-beam" in versions
+    assert versions["compiled"] == ("yes" if is_compiled() else "no")
 
 
 def test_runs_in_a_loop_print_a_line_each(make_place):

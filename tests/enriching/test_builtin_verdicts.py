@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 import holded_pipeline as hp
 from holded_pipeline.enriching.builtin import Quality
-from holded_pipeline.enriching.builtin_verdicts import _kinds, _looked_at, builtin_verdicts
+from holded_pipeline.enriching.builtin_verdicts import builtin_verdicts
+from holded_pipeline.enriching.document_fields import _looked_at, kinds_of_names
 from holded_pipeline.enriching.quality_rules import MAX_FIELDS, RULES
 from holded_pipeline.model import json_codec
 from holded_pipeline.reading.envelopes import holded
 from tests.support.event_factory import make_event
+from tests.support.in_python import in_python
 
 NAMES = st.sampled_from(
     [
@@ -48,6 +50,9 @@ NAMES = st.sampled_from(
 )
 DATES = st.sampled_from(
     ["2026-01-02", "2026-01-03T10:00:00Z", "2026-01-03T10:00:00+02:00", "2026-01-02T09:00", "20260102", "0001-01-01",
+     "2024-02-29", "2023-02-29", "1900-02-29", "2000-02-29T23:59:60Z", "2026-01-02T24:00:00Z", "2026-01-02t10:00:00z",
+     "2026-01-02T10:00:00.1Z", "2026-01-02T10:00:00.1234567Z", "2026-01-02T10:00:00.Z", "2026-01-02T10:00:00+0200",
+     "2026-01-02T10:00:00+24:00", "2026-01-02 10:00:00", "2026-01-02T10:00:00-03:30", "2026-04-31", "2026-01-0٢",
      "9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+05:00", " 2026-01-02", "2026-13-01", "1718031415926", "-1"]
 )  # fmt: skip
 AMOUNTS = st.sampled_from([0, 1, 10, 121, 21, 100.0, 21.0, 121.0, 121.01, 121.0099, 0.1, 0.2, 0.3, 1e9, 1e15, -1e300,
@@ -67,7 +72,11 @@ def rated(data, at=datetime(2026, 1, 3, tzinfo=UTC), collected=None, user="u", c
 
 
 def one_by_one(event):
-    return tuple(rule.check(event) for rule in RULES)
+    with in_python():
+        in_one_pass = builtin_verdicts(event)
+    verdicts = tuple(rule.check(event) for rule in RULES)
+    assert in_one_pass == verdicts
+    return verdicts
 
 
 @given(
@@ -117,7 +126,7 @@ def test_long_names_are_not_remembered():
     for number in range(20):
         event = rated({"n" * 10_000 + str(number): 1, "country": "ES"})
         assert builtin_verdicts(event) == one_by_one(event)
-    remembered = [*_kinds, *(name for names in _looked_at for name in names)]
+    remembered = [*kinds_of_names, *(name for names in _looked_at for name in names)]
     assert max(map(len, remembered)) <= 200
 
 

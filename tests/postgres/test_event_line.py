@@ -16,6 +16,7 @@ from holded_pipeline.postgres.copy_format import RowFormat
 from holded_pipeline.postgres.event_row import EVENT_COLUMNS, event_line, event_row
 from holded_pipeline.postgres.tables import business_events
 from tests.support.event_factory import make_event
+from tests.support.in_python import in_python
 
 SOURCE = hp.Source("b", "k", "e", 1)
 ROW_FORMAT = RowFormat(business_events)
@@ -58,6 +59,8 @@ def test_the_line_is_the_line_of_the_row(fields, source, score, context):
     if context is not None:
         event = with_entries(event, {"business_context": make_entry("business_context", {"context": context})})
     line = event_line(event)
+    with in_python():
+        assert event_line(event) == line
     row = event_row(event)
     assert line is None or values_of(line) == values_of(ROW_FORMAT.line(row, ROW_FORMAT.columns(row)))
 

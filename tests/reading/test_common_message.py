@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import holded_pipeline as hp
+from holded_pipeline.compiled import compiled
 from holded_pipeline.model import json_codec
 from holded_pipeline.model.carried_text import ReadObject, data_text, metadata_text, source_text
 from holded_pipeline.model.errors import RejectRecord
@@ -35,8 +36,20 @@ HEADERS = {
 CAREFUL = RecordReader(partial(holded), max_record_bytes=1 << 24, max_depth=100)
 
 
+IN_C = compiled("common_message")
+WAYS = [read_common_message, *([IN_C.read_common_message] if IN_C else [])]
+
+
 def quick(raw: bytes, max_depth: int = 100):
-    return read_common_message(raw, (OBJECT, 3, None), IDS, max_depth=max_depth)
+    """The event that the quick ways give, in Python and in C; None if none of them reads the record."""
+    found = []
+    for way in WAYS:
+        event = way(raw, (OBJECT, 3, None), IDS, max_depth)
+        if event is not None:
+            found.append((event, data_text(event), metadata_text(event), source_text(event)))
+            assert found[0][2:] == found[-1][2:]
+            assert found[0][0] == event
+    return found[0][0] if found else None
 
 
 def careful(raw: bytes):
@@ -48,15 +61,21 @@ def careful(raw: bytes):
 
 
 def assert_same(raw: bytes) -> hp.Event | None:
-    event = quick(raw)
-    if event is None:
-        return None
-    texts = [data_text(event), metadata_text(event), source_text(event)]
-    expected = careful(raw)
-    assert event == expected
-    assert [json_codec.decode(text) for text in texts] == [expected.data, expected.metadata, hp_source(expected)]
-    assert not any(re.search(rb"[\n\r\t]", text) for text in texts)
-    return event
+    quick(raw)  # which compares the ways
+    event = None
+    for way in WAYS:
+        event = way(raw, (OBJECT, 3, None), IDS, 100)
+        if event is not None:
+            texts = [data_text(event), metadata_text(event), source_text(event)]
+            expected = careful(raw)
+            assert event == expected
+            assert [json_codec.decode(text) for text in texts] == [
+                expected.data,
+                expected.metadata,
+                hp_source(expected),
+            ]
+            assert not any(re.search(rb"[\n\r\t]", text) for text in texts)
+    return event  # of the last way: of the one in C if it is built
 
 
 def hp_source(event: hp.Event):
@@ -169,8 +188,9 @@ def test_what_has_to_be_looked_at_closely_is_left_to_the_careful_way(text):
 
 def test_a_limit_of_the_depth_holds_for_the_quick_way():
     raw = written({"data": {"a": {"b": [1]}}, "headers": HEADERS})
-    assert quick(raw, max_depth=4) is None
-    assert quick(raw) == careful(raw)
+    assert quick(raw, max_depth=3) is None
+    assert read_common_message(raw, (OBJECT, 3, None), IDS, max_depth=4) is None  # it has more brackets than that
+    assert quick(raw, max_depth=4) == quick(raw) == careful(raw)
 
 
 def test_the_bytes_of_the_data_are_those_that_were_sent():

@@ -1,0 +1,34 @@
+"""Code in C, written in Cython, for what is done with each byte of a record and each field of a document.
+
+It is built where pip finds a C compiler. Without it Python does the same work and a run takes longer. Each module here
+stands beside one in Python, gives what that gives, and leaves to it whatever is rare: so all reasons and messages are
+made in Python, and this code answers only "this is it" or "not sure".
+
+    json_scan        one pass over a JSON text: is it valid, is a name in it twice, where are its members
+    iso_times        times of the forms that most producers write
+    common_message   beside `reading.common_message`
+    quality_fields   beside `enriching.document_fields`
+    event_lines      beside `postgres.event_row` and `transforms.write_minio`
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from typing import Any
+
+_PURE = "HOLDED_PIPELINE_PURE"
+
+
+def compiled(name: str) -> Any:
+    """A module of this package; None where it was not built, or `HOLDED_PIPELINE_PURE` is set in the environment."""
+    qualified = f"{__name__}.{name}"
+    if os.environ.get(_PURE) or importlib.util.find_spec(qualified) is None:
+        return None
+    return importlib.import_module(qualified)
+
+
+def is_compiled() -> bool:
+    """Whether the code in C is used."""
+    return compiled("json_scan") is not None

@@ -1,0 +1,231 @@
+"""The code in C gives what the code in Python gives, of any bytes; and everything works without it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import holded_pipeline as hp
+from holded_pipeline.compiled import compiled, is_compiled
+from holded_pipeline.model.carried_text import ReadObject, data_text, make_entry, metadata_value, with_entries
+from holded_pipeline.model.identity import PackageIds
+from holded_pipeline.model.timestamps import parse_timestamp
+from holded_pipeline.postgres.event_row import event_line
+from holded_pipeline.reading.common_message import read_common_message
+from holded_pipeline.reading.framed_records import Record
+from holded_pipeline.reading.holded_envelope import TIMESTAMP, holded
+from holded_pipeline.reading.records import RecordReader
+from holded_pipeline.transforms.write_minio import encode_event_line
+from tests.support.in_python import in_python
+
+FOLDER = Path(hp.__file__).parent / "compiled"
+OBJECT = ReadObject("lake", "raw/a.jsonl", "e1")
+IDS = PackageIds(OBJECT.bucket, OBJECT.key, OBJECT.etag)
+SOURCE = hp.Source(OBJECT.bucket, OBJECT.key, OBJECT.etag, 3)
+SAMPLES = [sample.line for sample in hp.testing.sample_events(60, seed=11, wrapped=0.5)]
+in_c = pytest.mark.skipif(not is_compiled(), reason="the code in C was not built: no C compiler is installed")
+
+
+def read(raw: bytes, timestamps: hp.Timestamps | None = None):
+    more = () if timestamps is None else (timestamps,)
+    return compiled("common_message").read_common_message(raw, (OBJECT, 3, None), IDS, 100, *more)
+
+
+def careful(raw: bytes, timestamps: hp.Timestamps | None = None):
+    reader = RecordReader(
+        lambda document, source: holded(document, source, timestamps=timestamps or hp.Timestamps()),
+        max_record_bytes=1 << 24,
+        max_depth=100,
+        timestamps=timestamps,
+    )
+    try:
+        return reader.read(Record(raw, 3), SOURCE)
+    except hp.RejectRecord as rejection:
+        return rejection.reason
+
+
+@in_c
+def test_what_is_built_is_what_the_sources_say():
+    for source in FOLDER.glob("*.pyx"):
+        (built,) = [*FOLDER.glob(f"{source.stem}.*.so"), *FOLDER.glob(f"{source.stem}.*.pyd")]
+        assert built.stat().st_mtime >= source.stat().st_mtime, f"{source.name} changed: pip install --no-deps -e ."
+
+
+@in_c
+def test_sample_events_are_read_in_c():
+    assert [raw for raw in SAMPLES if read(raw) is None] == []
+
+
+@in_c
+@given(st.sampled_from(SAMPLES), st.data())
+def test_of_changed_bytes_c_reads_only_what_is_read_alike(raw, data):
+    changed = bytearray(raw)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(changed) - 1))
+        how = data.draw(st.sampled_from(["replace", "insert", "remove", "cut", "repeat"]))
+        bits = data.draw(st.sampled_from(list(b'"\\{}[]:,0-.eEu/ \t\n\x00\x1f\x7f\x80\xc3\xa9\xff\xed\xa0tn19')))
+        if how == "replace":
+            changed[at] = bits
+        elif how == "insert":
+            changed[at:at] = bytes([bits])
+        elif how == "remove" and len(changed) > 1:
+            del changed[at]
+        elif how == "cut" and at:
+            del changed[at:]
+        else:
+            end = data.draw(st.integers(at, min(len(changed), at + 60)))
+            changed[at:at] = changed[at:end]
+    event = read(bytes(changed))
+    if event is not None:
+        text = data_text(event)
+        expected = careful(bytes(changed))
+        assert event == expected
+        assert json.loads(text) == json.loads(json.dumps(expected.data, default=float))
+
+
+ISO = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)).flatmap(  # noqa: DTZ001  a text of it
+    lambda moment: st.sampled_from(["", "Z", "+00:00", "-11:30", "+0100", "+23:59"]).map(
+        lambda zone: moment.isoformat() + zone
+    )
+)
+MOMENTS = ISO | st.integers(-(10**14), 10**15) | st.dates().map(str) | st.integers(0, 3 * 10**12)
+
+
+@in_c
+@given(MOMENTS, st.sampled_from([hp.Timestamps(), hp.Timestamps(unit="s"), hp.Timestamps(earliest=None)]))
+def test_times_are_those_of_python(value, timestamps):
+    raw = SAMPLES_WITHOUT_TIME.replace(b'"TIME"', json.dumps(value).encode())
+    event = read(raw, timestamps)
+    assert event is None or event == careful(raw, timestamps)
+
+
+@in_c
+def test_a_time_that_lies_too_far_ahead_is_left_to_python():
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    limited = hp.Timestamps(max_ahead=timedelta(days=1)).at(now)
+    for value, accepted in (("2026-03-01T23:59:59Z", True), ("2026-03-02T00:00:01Z", False), (1772496000000, False)):
+        raw = SAMPLES_WITHOUT_TIME.replace(b'"TIME"', json.dumps(value).encode())
+        assert (read(raw, limited) is not None) == accepted
+        assert not accepted or read(raw, limited).occurred_at == parse_timestamp(value)
+
+
+def _without_time() -> bytes:
+    document = json.loads(hp.testing.sample_events(1, seed=3)[0].line)
+    document["headers"][TIMESTAMP] = "TIME"
+    return json.dumps(document).encode()
+
+
+SAMPLES_WITHOUT_TIME = _without_time()
+
+
+@in_c
+def test_names_that_occur_twice_are_never_read():
+    many = ",".join(f'"n{number}":1' for number in range(63))
+    for data in (
+        '{"a":1,"a":1}',
+        '{"x":{"a":1,"b":2,"a":3}}',
+        '{"":1,"":1}',
+        '{"a\\\\b":1,"a\\\\b":2}',
+        '{"longer than eight bytes":1,"longer than eight bytes":2}',
+        "{" + many + ',"n5":2}',
+        '{"a":[{"b":1},{"c":1,"c":1}]}',
+    ):
+        assert read(message(data)) is None, data
+    for data in (
+        '{"a":1,"b":{"a":1}}',
+        '{"longer than eight bytes":1,"longer than eight bites":2}',
+        '{"":1,"a":[{"b":1},{"b":1}]}',
+        "{" + many + "}",
+    ):
+        assert read(message(data)) == careful(message(data)), data
+
+
+@in_c
+def test_many_names_are_left_to_python():
+    many = "{" + ",".join(f'"n{number}":1' for number in range(500)) + "}"
+    deep = '{"a":' * 98 + "1" + "}" * 98
+    assert read(message(many)) is None
+    assert read_common_message(message(many), (OBJECT, 3, None), IDS, 100) == careful(message(many))
+    assert read(message(deep)) == careful(message(deep))
+    assert read(message('{"a":{"a":' + deep + "}}")) is None
+
+
+def message(data: str) -> bytes:
+    document = json.loads(hp.testing.sample_events(1, seed=3)[0].line)
+    return b'{"data":%b,"headers":%b}' % (data.encode(), json.dumps(document["headers"]).encode())
+
+
+@in_c
+def test_headers_are_decoded_when_somebody_looks():
+    raw = SAMPLES[0]
+    assert metadata_value(read(raw), "headers") == careful(raw).metadata["headers"]
+    assert read(raw).metadata == careful(raw).metadata
+
+
+@in_c
+def test_data_that_somebody_changed_is_stored_as_it_is():
+    event = read(message('{"a":1,"b":[1.50]}'))
+    event.data["a"] = 2
+    assert data_text(event) == b'{"a":2,"b":[1.5]}'
+    assert event_line(event) is None
+    assert b'"data":{"a":2,"b":[1.5]}' in encode_event_line(event)
+    looked_at = read(message('{"a":1,"b":[1.50]}'))
+    assert looked_at.data == {"a": 1, "b": [1.5]}
+    assert data_text(looked_at) == b'{"a":1,"b":[1.50]}'
+
+
+@pytest.mark.parametrize("raw", SAMPLES[:20])
+def test_the_lines_are_those_of_python(raw):
+    event = careful(raw)
+    for added in ({}, {"quality": make_entry("quality", {"score": 0.25, "text": 'a\\"\n'})}):
+        each = with_entries(event, added)
+        lines = event_line(each), encode_event_line(each)
+        with in_python():
+            assert lines == (event_line(each), encode_event_line(each))
+
+
+def test_a_run_without_the_code_in_c_gives_the_same(tmp_path):
+    """In a process of its own: whether C is used is decided when modules are imported."""
+    script = tmp_path / "both.py"
+    script.write_text(RUN, encoding="utf-8")
+    found = {}
+    for pure in ("", "1"):
+        variables = {**os.environ, "HOLDED_PIPELINE_PURE": pure}
+        command = [sys.executable, str(script)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, env=variables)
+        said = json.loads(done.stdout.splitlines()[-1])
+        assert said.pop("compiled") is (not pure and is_compiled())
+        found[pure] = said
+    assert found[""] == found["1"]
+    assert found[""]["events"]
+
+
+RUN = """
+import hashlib, json
+import apache_beam as beam
+import holded_pipeline as hp
+from holded_pipeline.compiled import is_compiled
+from holded_pipeline.enriching.builtin_verdicts import builtin_verdicts
+from holded_pipeline.model.carried_text import ReadObject
+from holded_pipeline.model.identity import PackageIds
+from holded_pipeline.postgres.event_row import event_line
+from holded_pipeline.reading.common_records import read_common_record
+from holded_pipeline.transforms.write_minio import encode_event_line
+
+place, ids = ReadObject("b", "k", "e"), PackageIds("b", "k", "e")
+found = []
+for number, sample in enumerate(hp.testing.sample_events(300, seed=5, faults=0.2, wrapped=0.5), 1):
+    event = read_common_record(sample.line, (place, number, None), ids, 100, hp.Timestamps())
+    if event is not None:
+        lines = [event_line(event), encode_event_line(event), repr(builtin_verdicts(event)).encode()]
+        found.append(hashlib.sha256(b"".join(lines)).hexdigest())
+print(json.dumps({"compiled": is_compiled(), "events": found}))
+"""
