@@ -7,6 +7,7 @@ made in Python, and this code answers only "this is it" or "not sure".
     json_scan        one pass over a JSON text: is it valid, is a name in it twice, where are its members
     iso_times        times of the forms that most producers write
     common_message   beside `reading.common_message`
+    metadata_entries beside `model.carried_text`
     quality_fields   beside `enriching.document_fields`
     event_lines      beside `postgres.event_row` and `transforms.write_minio`
 """

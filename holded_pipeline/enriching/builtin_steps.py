@@ -11,7 +11,7 @@ from holded_pipeline.enriching.builtin import Processing, Quality, business_cont
 from holded_pipeline.enriching.drafts import PROVENANCE, Draft, provenance_entry
 from holded_pipeline.enriching.enricher import Enricher
 from holded_pipeline.model.business_context import aggregate_of, business_context_of
-from holded_pipeline.model.carried_text import Entry, is_proved_json, make_entry, metadata_value, with_entries
+from holded_pipeline.model.carried_text import Entry, make_entry, with_entries
 from holded_pipeline.model.values import Event
 
 _SAME_TIME = 0.05  # seconds for which the clock is not read again: the time of a batch of events
@@ -52,7 +52,9 @@ class BuiltinChain:
 
     def can_enrich(self, event: Event) -> bool:
         """Whether the event is as it was read, and no enricher ran before."""
-        return is_proved_json(event) and metadata_value(event, PROVENANCE) is None
+        fields = event.__dict__
+        was_looked_at = "data" in fields or "metadata" in fields
+        return not was_looked_at and "_data" in fields and PROVENANCE not in fields.get("_entries", (PROVENANCE,))
 
     def enrich(self, event: Event) -> Event:
         """The event with the entries of all enrichers."""

@@ -110,18 +110,25 @@ class _CheckEvents(beam.DoFn):
         self._check = EventCheck(self._resolver, self._subject, self._version)
 
     def process(self, event: Event) -> Iterable[Any]:
-        return (self._output(event),)
+        return self._outputs((event,), self._check.schema_of)
 
-    def _output(self, event: Event, schema_of: Callable[[Event], CompiledSchema] | None = None) -> Any:
-        schema: SchemaRef | None = None
-        try:
-            compiled = (schema_of or self._check.schema_of)(event)
-            schema = compiled.ref
-            self._check.require_valid(compiled, event)
-        except RejectRecord as error:
-            return self._reject(error, event, schema)
-        self._counters.add("passed")
-        return with_entries(event, compiled.entries)
+    def _outputs(self, events: Sequence[Event], schema_of: Callable[[Event], CompiledSchema]) -> list[Any]:
+        outputs: list[Any] = []
+        passed = 0
+        for event in events:
+            schema: SchemaRef | None = None
+            try:
+                compiled = schema_of(event)
+                schema = compiled.ref
+                self._check.require_valid(compiled, event)
+            except RejectRecord as error:
+                outputs.append(self._reject(error, event, schema))
+            else:
+                outputs.append(with_entries(event, compiled.entries))
+                passed += 1
+        if passed:
+            self._counters.add("passed", passed)
+        return outputs
 
     def _reject(self, error: RejectRecord, event: Event, schema: SchemaRef | None) -> beam.pvalue.TaggedOutput:
         return self._counters.rejected(
@@ -154,8 +161,7 @@ class _CheckBatches(BatchDoFn, _CheckEvents):
         return self.add(event, place)
 
     def outputs_of(self, events: Sequence[Event]) -> list[Any]:
-        schema_of = self._check.schemas_of()
-        return [self._output(event, schema_of) for event in events]
+        return self._outputs(events, self._check.schemas_of())
 
     def finish_bundle(self) -> Iterator[Any]:
         yield from self.end_batch()

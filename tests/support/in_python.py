@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
 from holded_pipeline.enriching import builtin_verdicts, document_fields
+from holded_pipeline.model import carried_text
 from holded_pipeline.postgres import event_row
 from holded_pipeline.reading import common_records
 from holded_pipeline.transforms import write_minio
@@ -16,7 +17,7 @@ from holded_pipeline.transforms import write_minio
 def in_python() -> Iterator[None]:
     """Within the block, in this process, everything is done in Python."""
     with ExitStack() as stack:
-        for module in (common_records, event_row, write_minio):
+        for module in (carried_text, common_records, event_row, write_minio):
             stack.enter_context(patch.object(module, "_in_c", None))
         stack.enter_context(patch.object(builtin_verdicts, "_scan_fields", document_fields.scan_fields))
         yield
