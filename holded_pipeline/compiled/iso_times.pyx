@@ -23,7 +23,14 @@ cdef object datetime_of(long long microseconds):
     cdef int month = march_month + 3 if march_month < 10 else march_month - 9
     cdef int year = <int>(year_of_era + era * 400) + (1 if month <= 2 else 0)
     return datetime_new(
-        year, month, day, seconds // 3600, seconds // 60 % 60, seconds % 60, <int>(rest - seconds * <long long>1_000_000), UTC
+        year,
+        month,
+        day,
+        seconds // 3600,
+        seconds // 60 % 60,
+        seconds % 60,
+        <int>(rest - seconds * <long long>1_000_000),
+        UTC,
     )
 
 

@@ -32,4 +32,6 @@ cdef struct Scan:
     MemberSlot slot_of
     Piece piece[PIECES]
 
-cdef bint scan_text(Scan* scan, const unsigned char* text, Py_ssize_t length, int max_depth, int where, MemberSlot slot_of) noexcept nogil
+cdef bint scan_text(
+    Scan* scan, const unsigned char* text, Py_ssize_t length, int max_depth, int where, MemberSlot slot_of
+) noexcept nogil

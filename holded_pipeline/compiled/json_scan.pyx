@@ -7,7 +7,7 @@ spellings, U+0000, halves of surrogate pairs, control characters, blanks other t
 object.
 """
 
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, strchr
 
 # What a byte within a string needs: nothing, a look at the escape, the end, no such string, or a look at the UTF-8.
 cdef enum:
@@ -210,12 +210,14 @@ cdef bint _string(Scan* scan) noexcept nogil:
     return False
 
 
-cdef inline const unsigned char* _after_escape(Scan* scan, const unsigned char* at, const unsigned char* end) noexcept nogil:
+cdef inline const unsigned char* _after_escape(
+    Scan* scan, const unsigned char* at, const unsigned char* end
+) noexcept nogil:
     """Where the text goes on behind an escape; NULL for one that is not sure to be valid."""
     cdef unsigned int unit, other
     if end - at < 2:
         return NULL
-    if at[1] == c'\\' or at[1] == c'"' or at[1] == c'n' or at[1] == c't' or at[1] == c'r' or at[1] == c'b' or at[1] == c'f':
+    if strchr(b'\\"ntrbf', at[1]) != NULL and at[1] != 0:
         return at + 2
     scan.has_other_spelling = True
     if at[1] == c'/':
