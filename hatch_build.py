@@ -27,7 +27,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         root = Path(self.root)
         self._folder = tempfile.TemporaryDirectory(prefix="holded-pipeline-")  # `finalize` removes it
         try:
-            built = _build(root, Path(self._folder.name))
+            built = compile_modules(root, Path(self._folder.name))
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it is, the package works without
             self.app.display_warning(
                 f"holded-pipeline is installed without its code in C, so that it is slower: {error}. "
@@ -48,8 +48,8 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             self._folder.cleanup()
 
 
-def _build(root: Path, folder: Path) -> list[Path]:
-    """Compiles the modules; returns their files."""
+def compile_modules(root: Path, folder: Path) -> list[Path]:
+    """Compiles the modules into a folder; returns their files."""
     from Cython.Build import cythonize  # noqa: PLC0415  only where it is needed
     from setuptools import Distribution, Extension  # noqa: PLC0415
     from setuptools.command.build_ext import build_ext  # noqa: PLC0415

@@ -103,6 +103,13 @@ def build(session: nox.Session) -> None:
     session.run(python.with_name("holded-pipeline"), "version", external=True)
 
 
+@nox.session(default=False)
+def sanitized(session: nox.Session) -> None:
+    """The code in C with gcc's sanitizers, on changed records, beside the code in Python."""
+    session.install("-e", ".", "cython>=3.1", "setuptools>=77")
+    session.run("python", "tests/compiled/sanitized.py", *session.posargs)
+
+
 @nox.session
 def services(session: nox.Session) -> None:
     """The integration suite with real servers from package registries, which it starts; Docker is not needed."""
