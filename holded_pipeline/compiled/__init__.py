@@ -23,11 +23,19 @@ _PURE = "HOLDED_PIPELINE_PURE"
 
 
 def compiled(name: str) -> Any:
-    """A module of this package; None where it was not built, or `HOLDED_PIPELINE_PURE` is set in the environment."""
+    """A module of this package; None where it was not built, or `HOLDED_PIPELINE_PURE` is set in the environment.
+
+    Raises:
+        ImportError: it was built from other sources than the Python beside it.
+    """
     qualified = f"{__name__}.{name}"
     if os.environ.get(_PURE) or importlib.util.find_spec(qualified) is None:
         return None
-    return importlib.import_module(qualified)
+    try:
+        return importlib.import_module(qualified)
+    except ImportError as error:
+        advice = f"build it again: pip install --no-deps -e . in the clone; or set {_PURE}=1 to do without it"
+        raise ImportError(f"{qualified} was built from other sources than those that are here; {advice}") from error
 
 
 def is_compiled() -> bool:

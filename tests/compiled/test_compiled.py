@@ -60,6 +60,28 @@ def test_what_is_built_is_what_the_sources_say():
 
 
 @in_c
+def test_a_module_of_other_sources_says_how_to_build_it_again():
+    script = """
+import os
+import holded_pipeline.reading.common_message as beside
+from holded_pipeline.compiled import compiled
+del beside.valid_key
+del os.environ["HOLDED_PIPELINE_PURE"]
+compiled("common_message")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "HOLDED_PIPELINE_PURE": "1"},
+    )
+    assert "ImportError: holded_pipeline.compiled.common_message was built from other sources" in done.stderr
+    assert "pip install --no-deps -e ." in done.stderr
+
+
+@in_c
 def test_sample_events_are_read_in_c():
     assert [raw for raw in SAMPLES if read(raw) is None] == []
 
