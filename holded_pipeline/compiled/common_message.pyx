@@ -96,10 +96,12 @@ cdef int _slot_of(int where, const unsigned char* name, Py_ssize_t length) noexc
     return -1
 
 
-def read_common_message(bytes raw, tuple position, package_ids, int max_depth, timestamps=DEFAULT_TIMESTAMPS):
+def read_common_message(raw, tuple position, package_ids, int max_depth, timestamps=DEFAULT_TIMESTAMPS):
     """The event of a common message, or None; see `reading.common_message.read_common_message`."""
     cdef Scan scan
     cdef Piece* piece = scan.piece
+    if type(raw) is not bytes:
+        return None
     if not scan_text(
         &scan, <const unsigned char*>PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw), max_depth, _RECORD, _slot_of
     ):
@@ -261,6 +263,7 @@ cdef bint _is_quick_time(Piece piece, timestamps, long long* microseconds) excep
     if at[0] == c'"':
         if not read_iso(at + 1, piece.end - at - 2, microseconds):
             return False
+        quick_end -= 1  # it is a whole millisecond, perhaps behind the latest time that is accepted
     else:
         if piece.end - at > 13 or at[0] == c'-':
             return False

@@ -115,12 +115,15 @@ cdef dict _carried(event):
     return None if "_position" not in fields else fields
 
 
+cdef object _not_sure = object()
+
+
 cdef object _result(dict entries, str enricher, str name):
     cdef void* found = <void*>PyDict_GetItemWithError(entries, enricher)
     if found == NULL:
         return None
     value = (<tuple><object>found)[0]
-    return (<dict>value).get(name) if type(value) is dict else None
+    return (<dict>value).get(name) if type(value) is dict else _not_sure
 
 
 def event_line(event):
@@ -135,6 +138,8 @@ def event_line(event):
     entries = fields["_entries"]
     context = _result(entries, "business_context", "context") or business_context_of(fields["type"])
     score = _result(entries, "quality", "score")
+    if context is _not_sure or score is _not_sure:
+        return None
     if type(context) is not str or not (score is None or (PyFloat_CheckExact(score) and 0 <= score <= 1)):
         return None
     user = fields["user_id"]
@@ -146,7 +151,7 @@ def event_line(event):
         b"\\N" if user is None else _escaped.of(user),
         _occurred_text(fields),
         _escaped.of(context),
-        b"\\N" if score is None else _scores.of(score),
+        b"\\N" if score is None else _scores.of(score) if score else repr(score).encode(),  # -0.0 == 0.0
     ]
     source = _source_text(fields)
     size = 4  # behind the heads: tab, brace, tab, line end; each entry ends with a comma or a brace

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from holded_pipeline.enriching import quality_rules as rules
+from holded_pipeline.model.iso_8601 import SEPARATORS
 
 CURRENCY, COUNTRY, EMAIL, DATE = 1, 2, 4, 8
 _FORMS: Final = (
@@ -102,7 +103,7 @@ def quick_time(value: Any) -> datetime | None:
     """What `quality_rules.parse_time` gives."""
     if value is None:
         return None
-    if type(value) is str and value[4:5] == "-":
+    if type(value) is str and value[4:5] == "-" and value[10:11] in SEPARATORS:  # fromisoformat takes any
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:

@@ -23,6 +23,7 @@ EMPTY_SHARE = 0.25
 _CENT = Decimal("0.01")
 _MAX_AMOUNT = 10**15  # no business amount is larger
 MAX_FIELDS = 2_000  # fields of one document that are checked, so that a giant one costs no more
+_MAX_NAME = 200  # characters of a name that is remembered
 _MAX_SHOWN = 60  # characters of a name that a reason repeats
 CURRENCY_FORM = re.compile(r"[A-Z]{3}")
 COUNTRY_FORM = re.compile(r"[A-Z]{2}")
@@ -58,8 +59,12 @@ def _may_have_fields(value: Any) -> bool:
     return kind is FrozenDict or kind is FrozenList or isinstance(value, Mapping | list | tuple)
 
 
-@lru_cache(maxsize=10_000)  # field names are few, and the same in every event
 def _is_named(name: str, names: re.Pattern[str]) -> bool:
+    return _is_known_name(name, names) if len(name) <= _MAX_NAME else names.fullmatch(name) is not None
+
+
+@lru_cache(maxsize=10_000)  # field names are few, and the same in every event
+def _is_known_name(name: str, names: re.Pattern[str]) -> bool:
     return names.fullmatch(name) is not None
 
 

@@ -7,7 +7,7 @@ producer sent. Entries of the metadata carry their text from where they are made
 An event carries this in its `__dict__`, under names that begin with an underscore:
 
     _load           makes the fields `data`, `metadata` and `source` when somebody looks at them
-    _data           the decoded data, which code of this library only reads
+    _data           the decoded data, which code of this library only reads; others get a copy
     _data_text      the bytes of the data, on one line
     _data_encoded   what `json_codec.encode` gives for the data: shows whether somebody changed what they looked at;
                     it may be made when they first look
@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any
 
 import attrs
@@ -85,48 +84,14 @@ def event_with_dict(fields: dict[str, Any]) -> Event:
     return event
 
 
-_HELD = ("id", "type", "company_id", "occurred_at", "user_id", "raw", "attempts", "replay_of", "_position")
-_held_values = itemgetter(*_HELD)
-
-
-def held_for_rejection(event: Event) -> Any:
-    """What is held of an event for as long as it may still be rejected; `event_of_held` makes an event of it.
-
-    Its record says what its data are, so they are not held: they would take memory several times, and many small
-    objects keep Python's garbage collector busy.
-    """
-    fields = event.__dict__
-    return _held_values(fields) if "_position" in fields and fields["raw"] else event
-
-
-def object_of_held(held: Any) -> ReadObject | Source | None:
-    """The object that the event was read from."""
-    if isinstance(held, Event):
-        return held.source
-    read_object: ReadObject = held[-1][0]
-    return read_object
-
-
-def event_of_held(held: Any) -> Event:
-    """The event, for a rejection: if it has its record, the record stands for its data and metadata."""
-    if isinstance(held, Event):
-        return held
-    return event_with_dict({**dict(zip(_HELD, held, strict=True)), "_load": _load_held})
-
-
-def _load_held(event: Event, name: str) -> Any:
-    if name != "source":
-        raise AttributeError(f"the event is held without its {name}; its record is in `raw`")
-    return load_field(event, name)
-
-
 def load_field(event: Event, name: str) -> Any:
     """Makes a field that an event carries as text."""
     fields = event.__dict__
     if name == "data":
+        data = json_codec.decode_own(fields["_data_text"])  # anew: events that were made of one share `_data`
         if "_data_encoded" not in fields:
-            fields["_data_encoded"] = json_codec.encode(fields["_data"])
-        return fields["_data"]
+            fields["_data_encoded"] = json_codec.encode(data)
+        return data
     if name == "metadata":
         return json_codec.decode_own(metadata_text(event))
     read_object, line, item = fields["_position"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
-_SEPARATORS = "Tt _"
+SEPARATORS = "Tt _"
+"""What may stand between date and time."""
 _SEPARATOR_AT = len("2024-06-10")
 _DAY_OF_YEAR = re.compile(r"([0-9]{4})-?([0-9]{3})")
 _ISO = re.compile(
@@ -27,7 +28,7 @@ def parse_iso_timestamp(text: str) -> datetime:
         ValueError: it is none.
         OverflowError: in UTC it lies outside the years 1 to 9999.
     """
-    if text[_SEPARATOR_AT : _SEPARATOR_AT + 1] in _SEPARATORS:  # fromisoformat takes any, even the sign of an offset
+    if text[_SEPARATOR_AT : _SEPARATOR_AT + 1] in SEPARATORS:  # fromisoformat takes any, even the sign of an offset
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:

@@ -23,7 +23,7 @@ from holded_pipeline.model.timestamps import (
 EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
 """Seconds, minutes, days and dates without hyphens lie before it when they are taken for milliseconds."""
 
-
+_LAST = datetime.max.replace(tzinfo=UTC)
 _FEWEST_SECONDS = 10**8  # 1973
 
 
@@ -88,7 +88,9 @@ class Timestamps:
 
     def at(self, now: datetime) -> Self:
         """The same, with `max_ahead` counted from `now`; without that, `max_ahead` rejects nothing."""
-        return self if self.max_ahead is None else attrs.evolve(self, latest=now + self.max_ahead)
+        if self.max_ahead is None or self.max_ahead > _LAST - now:  # which nothing lies ahead of
+            return self
+        return attrs.evolve(self, latest=now + self.max_ahead)
 
     def read(self, value: Any) -> datetime:
         """The time that `value` means.

@@ -24,6 +24,7 @@ from holded_pipeline.reading.framed_records import Record
 from holded_pipeline.reading.holded_envelope import TIMESTAMP, holded
 from holded_pipeline.reading.records import RecordReader
 from holded_pipeline.transforms.write_minio import encode_event_line
+from holded_pipeline.user_code.read_only import FrozenDict
 from tests.support.in_python import in_python
 
 FOLDER = Path(hp.__file__).parent / "compiled"
@@ -202,6 +203,47 @@ def test_data_that_somebody_changed_is_stored_as_it_is():
     looked_at = read(message('{"a":1,"b":[1.50]}'))
     assert looked_at.data == {"a": 1, "b": [1.5]}
     assert data_text(looked_at) == b'{"a":1,"b":[1.50]}'
+
+
+@in_c
+def test_a_time_within_the_last_millisecond_is_left_to_python():
+    now = datetime(2026, 3, 1, 0, 0, 0, 100, tzinfo=UTC)
+    limited = hp.Timestamps(max_ahead=timedelta(days=1)).at(now)
+    for ahead, accepted in ((-1, True), (0, True), (1, False), (899, False)):
+        moment = now + timedelta(days=1, microseconds=ahead)
+        raw = SAMPLES_WITHOUT_TIME.replace(b"TIME", moment.isoformat().encode())
+        event = read(raw, limited)
+        assert event is None or (accepted and event.occurred_at == moment)
+        assert (careful(raw, limited) == "implausible_timestamp") is not accepted
+
+
+def test_data_that_were_changed_in_another_branch_do_not_change_what_is_stored():
+    """Events that are made of one event share what was decoded."""
+    ways = [read_common_message, *([compiled("common_message").read_common_message] if is_compiled() else [])]
+    for way in ways:
+        event = way(message('{"a":1}'), (OBJECT, 3, None), IDS, 100)
+        first, second = (with_entries(event, {name: make_entry(name, 1)}) for name in ("x", "y"))
+        first.data["a"] = 2
+        assert data_text(first) == b'{"a":2}'
+        assert json.loads(data_text(second)) == second.data
+        assert b'"data":%b,' % data_text(second) in encode_event_line(second)
+
+
+@pytest.mark.parametrize("score", [-0.0, 0.0, 0.5, 1, None, "high", 2.0])
+@pytest.mark.parametrize("kind", [dict, FrozenDict])
+def test_unusual_results_of_an_enricher_are_loaded_as_python_loads_them(score, kind):
+    event = careful(SAMPLES[0])
+    for each in (0.0, score, -0.0):  # which are equal
+        scored = with_entries(event, {"quality": make_entry("quality", kind({"score": each}))})
+        line = event_line(scored)
+        with in_python():
+            assert event_line(scored) == line
+
+
+@in_c
+@pytest.mark.parametrize("kind", [bytearray, memoryview, type("Bytes", (bytes,), {})])
+def test_a_record_of_another_type_is_left_to_python(kind):
+    assert read(kind(SAMPLES[0])) is None
 
 
 @pytest.mark.parametrize("raw", SAMPLES[:20])

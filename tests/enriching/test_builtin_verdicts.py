@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import holded_pipeline as hp
+from holded_pipeline.enriching import quality_rules
 from holded_pipeline.enriching.builtin import Quality
 from holded_pipeline.enriching.builtin_verdicts import builtin_verdicts
 from holded_pipeline.enriching.document_fields import _looked_at, kinds_of_names
@@ -52,7 +53,8 @@ DATES = st.sampled_from(
     ["2026-01-02", "2026-01-03T10:00:00Z", "2026-01-03T10:00:00+02:00", "2026-01-02T09:00", "20260102", "0001-01-01",
      "2024-02-29", "2023-02-29", "1900-02-29", "2000-02-29T23:59:60Z", "2026-01-02T24:00:00Z", "2026-01-02t10:00:00z",
      "2026-01-02T10:00:00.1Z", "2026-01-02T10:00:00.1234567Z", "2026-01-02T10:00:00.Z", "2026-01-02T10:00:00+0200",
-     "2026-01-02T10:00:00+24:00", "2026-01-02 10:00:00", "2026-01-02T10:00:00-03:30", "2026-04-31", "2026-01-0٢",
+     "2026-01-02x10:00:00", "2026-01-02+11:30", "2026-01-02_10:00", "2026-01-02T10:00:00+24:00",
+     "2026-01-02 10:00:00", "2026-01-02T10:00:00-03:30", "2026-04-31", "2026-01-0٢",
      "9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+05:00", " 2026-01-02", "2026-13-01", "1718031415926", "-1"]
 )  # fmt: skip
 AMOUNTS = st.sampled_from([0, 1, 10, 121, 21, 100.0, 21.0, 121.0, 121.01, 121.0099, 0.1, 0.2, 0.3, 1e9, 1e15, -1e300,
@@ -124,10 +126,18 @@ def test_quality_gives_the_same_result_both_ways():
 
 def test_long_names_are_not_remembered():
     for number in range(20):
-        event = rated({"n" * 10_000 + str(number): 1, "country": "ES"})
+        event = rated({"n" * 10_000 + str(number): 1, "country": "ES" if number else "bad"})
         assert builtin_verdicts(event) == one_by_one(event)
     remembered = [*kinds_of_names, *(name for names in _looked_at for name in names)]
     assert max(map(len, remembered)) <= 200
+
+
+def test_rules_that_are_asked_remember_no_long_names():
+    one_by_one(rated({"country": "bad"}))
+    before = quality_rules._is_known_name.cache_info().currsize
+    for number in range(20):
+        one_by_one(rated({"n" * 10_000 + str(number): 1, "country": "bad"}))
+    assert quality_rules._is_known_name.cache_info().currsize == before
 
 
 @pytest.mark.parametrize("later", ["2026-01-01", "2026-03-01", None, "x"])

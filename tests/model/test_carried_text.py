@@ -14,8 +14,6 @@ from holded_pipeline.model.carried_text import (
     ReadObject,
     data_of,
     data_text,
-    event_of_held,
-    held_for_rejection,
     make_entry,
     metadata_text,
     metadata_value,
@@ -23,6 +21,7 @@ from holded_pipeline.model.carried_text import (
     with_entries,
 )
 from holded_pipeline.model.carrying import carry
+from holded_pipeline.model.held_events import event_of_held, held_for_rejection
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.reading.common_message import read_common_message
 from tests.support.event_factory import make_event

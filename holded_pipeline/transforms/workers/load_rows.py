@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from apache_beam.transforms.window import BoundedWindow
 from apache_beam.utils.timestamp import Timestamp
 
-from holded_pipeline.model.carried_text import held_for_rejection
 from holded_pipeline.model.errors import ConfigurationError, RejectRecord
+from holded_pipeline.model.held_events import held_for_rejection
 from holded_pipeline.model.object_counts import ObjectCount, SourceTally, object_of
 from holded_pipeline.model.values import Event
 from holded_pipeline.postgres.copy_format import RowFormat

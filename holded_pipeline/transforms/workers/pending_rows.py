@@ -9,7 +9,7 @@ from apache_beam.transforms.window import BoundedWindow
 from apache_beam.utils.timestamp import MIN_TIMESTAMP, Timestamp
 from apache_beam.utils.windowed_value import WindowedValue
 
-from holded_pipeline.model.carried_text import event_of_held, object_of_held
+from holded_pipeline.model.held_events import event_of_held, object_of_held
 from holded_pipeline.model.object_counts import ObjectCount, ObjectVersion, SourceTally
 from holded_pipeline.model.values import Event
 from holded_pipeline.postgres.load_transaction import Cursor, LoadResult, NoteLoad
