@@ -124,7 +124,9 @@ def compare(seconds: float, seed: int) -> None:
         scored = with_entries(event, {"quality": make_entry("quality", {"score": choose.choice([0.5, 1.0, None, 1])})})
         lines.event_line(scored)
         json.loads(lines.encode_event_line(scored))
-        assert event == careful.read(Record(raw, 3), source), raw
+        expected = careful.read(Record(raw, 3), source)
+        assert repr(data) == repr(expected.data), raw
+        assert event == expected, raw
     print(f"{tried:,} records, of which C read {read:,}: all as Python reads them")
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import holded_pipeline as hp
 from holded_pipeline.compiled import compiled, is_compiled
-from holded_pipeline.model.carried_text import ReadObject, data_text, make_entry, metadata_value, with_entries
+from holded_pipeline.model.carried_text import ReadObject, data_of, data_text, make_entry, metadata_value, with_entries
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.model.timestamps import parse_timestamp
 from holded_pipeline.postgres.event_row import event_line
@@ -48,7 +48,7 @@ def careful(raw: bytes, timestamps: hp.Timestamps | None = None):
         timestamps=timestamps,
     )
     try:
-        return reader.read(Record(raw, 3), SOURCE)
+        return reader.read(Record(raw, 3), SOURCE, OBJECT)
     except hp.RejectRecord as rejection:
         return rejection.reason
 
@@ -160,6 +160,8 @@ def test_names_that_occur_twice_are_never_read():
         '{"longer than eight bytes":1,"longer than eight bytes":2}',
         "{" + many + ',"n5":2}',
         '{"a":[{"b":1},{"c":1,"c":1}]}',
+        '{"a":1,"\\u0061":2}',
+        '{"/":1,"\\/":2}',
     ):
         assert read(message(data)) is None, data
     for data in (
@@ -184,6 +186,30 @@ def test_many_names_are_left_to_python():
 def message(data: str) -> bytes:
     document = json.loads(hp.testing.sample_events(1, seed=3)[0].line)
     return b'{"data":%b,"headers":%b}' % (data.encode(), json.dumps(document["headers"]).encode())
+
+
+@in_c
+def test_numbers_are_exact_for_who_only_reads():
+    for number in ("0.1", "1.000000000000000000001", "12345678901234567890.5", "1e22", "-123456789.123456789", "1E-7"):
+        raw = message('{"n":%s}' % number)  # noqa: UP031  braces
+        assert repr(data_of(read(raw))) == repr(careful(raw).data)
+
+
+@in_c
+@pytest.mark.parametrize("place", ['"other":"?"', '"?":1', '"other":{"a":["?"]}'])
+def test_what_is_no_utf8_in_the_headers_is_never_read(place):
+    for wrong in (b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xc0\xaf"):
+        raw = message("{}").replace(b'"type"', place.encode().replace(b"?", wrong) + b',"type"')
+        assert (read(raw), careful(raw)) == (None, "invalid_utf8")
+    raw = message("{}").replace(b'"type"', place.replace("?", "é").encode() + b',"type"')
+    assert read(raw) == careful(raw)
+
+
+@in_c
+@pytest.mark.parametrize("text", ['{"event":{"headers":%b},"data":{}}', '{"event":{"data":{}},"headers":%b}'])
+def test_a_message_half_in_its_wrapper_is_left_to_python(text):
+    headers = json.dumps(json.loads(message("{}"))["headers"]).encode()
+    assert read(text.encode() % headers) is None
 
 
 @in_c

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import holded_pipeline as hp
 from holded_pipeline.compiled import compiled
 from holded_pipeline.model import json_codec
-from holded_pipeline.model.carried_text import ReadObject, data_text, metadata_text, source_text
+from holded_pipeline.model.carried_text import ReadObject, data_of, data_text, metadata_text, source_text
 from holded_pipeline.model.errors import RejectRecord
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.model.json_numbers import FEW_BYTES, doubles_may_grow
@@ -68,6 +68,7 @@ def assert_same(raw: bytes) -> hp.Event | None:
         if event is not None:
             texts = [data_text(event), metadata_text(event), source_text(event)]
             expected = careful(raw)
+            assert repr(data_of(event)) == repr(expected.data)
             assert event == expected
             assert [json_codec.decode(text) for text in texts] == [
                 expected.data,
