@@ -115,7 +115,7 @@ cdef dict _carried(event):
     return None if "_position" not in fields else fields
 
 
-cdef object _not_sure = object()
+cdef object _not_sure = object()  # of no type that a context or a score has
 
 
 cdef object _result(dict entries, str enricher, str name):
@@ -138,8 +138,6 @@ def event_line(event):
     entries = fields["_entries"]
     context = _result(entries, "business_context", "context") or business_context_of(fields["type"])
     score = _result(entries, "quality", "score")
-    if context is _not_sure or score is _not_sure:
-        return None
     if type(context) is not str or not (score is None or (PyFloat_CheckExact(score) and 0 <= score <= 1)):
         return None
     user = fields["user_id"]

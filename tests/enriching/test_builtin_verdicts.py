@@ -99,6 +99,12 @@ def test_totals_add_up_to_the_cent(subtotal, tax, off):
     assert builtin_verdicts(event) == one_by_one(event)
 
 
+def test_only_the_documents_own_fields_are_counted_as_empty():
+    for inner in ({"c": "", "d": None, "e": [], "f": {}}, [{"c": ""}] * 9):
+        event = rated({"id": "x", "a": 1, "b": inner})
+        assert builtin_verdicts(event) == one_by_one(event)
+
+
 def test_large_and_unusual_documents_get_the_verdicts_of_the_rules():
     for data in (
         {f"country{n}": "x" for n in range(MAX_FIELDS + 5)},
