@@ -49,14 +49,15 @@ NAMES = st.sampled_from(
         "other",
     ]
 )
-DATES = st.sampled_from(
-    ["2026-01-02", "2026-01-03T10:00:00Z", "2026-01-03T10:00:00+02:00", "2026-01-02T09:00", "20260102", "0001-01-01",
+DATE_TEXTS = [
+    "2026-01-02", "2026-01-03T10:00:00Z", "2026-01-03T10:00:00+02:00", "2026-01-02T09:00", "20260102", "0001-01-01",
      "2024-02-29", "2023-02-29", "1900-02-29", "2000-02-29T23:59:60Z", "2026-01-02T24:00:00Z", "2026-01-02t10:00:00z",
      "2026-01-02T10:00:00.1Z", "2026-01-02T10:00:00.1234567Z", "2026-01-02T10:00:00.Z", "2026-01-02T10:00:00+0200",
      "2026-01-02x10:00:00", "2026-01-02+11:30", "2026-01-02_10:00", "2026-01-02T10:00:00+24:00",
      "2026-01-02 10:00:00", "2026-01-02T10:00:00-03:30", "2026-04-31", "2026-01-0٢",
-     "9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+05:00", " 2026-01-02", "2026-13-01", "1718031415926", "-1"]
-)  # fmt: skip
+     "9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+05:00", " 2026-01-02", "2026-13-01", "1718031415926", "-1"
+]  # fmt: skip
+DATES = st.sampled_from(DATE_TEXTS)
 AMOUNTS = st.sampled_from([0, 1, 10, 121, 21, 100.0, 21.0, 121.0, 121.01, 121.0099, 0.1, 0.2, 0.3, 1e9, 1e15, -1e300,
                            Decimal("1e400"), Decimal("100.00000000000000000001"), 10**16, True])  # fmt: skip
 TEXTS = st.sampled_from(["", " ", "EUR", "eur", "ES", "a@b.co", "@", "c1", "15"])
@@ -97,6 +98,17 @@ def test_the_verdicts_are_those_of_the_rules(data, at, collected, user, company)
 def test_totals_add_up_to_the_cent(subtotal, tax, off):
     event = rated({"subtotal": subtotal, "tax": tax, "total": subtotal + tax + off})
     assert builtin_verdicts(event) == one_by_one(event)
+
+
+@pytest.mark.parametrize("text", DATE_TEXTS)
+def test_each_form_of_a_date_is_judged_as_the_rules_judge_it(text):
+    for data in (
+        {"date": text},
+        {"date": "2026-01-01", "dueDate": text},
+        {"createdAt": text, "updatedAt": "2026-01-02"},
+    ):
+        event = rated({"id": "x", **data})
+        assert builtin_verdicts(event) == one_by_one(event)
 
 
 def test_only_the_documents_own_fields_are_counted_as_empty():
