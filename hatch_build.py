@@ -1,6 +1,6 @@
 """Builds the code in C (`holded_pipeline/compiled`) when pip builds the package.
 
-Where there is no C compiler, or `HOLDED_PIPELINE_PURE` is set, the wheel is built without it, for every platform, and
+Where there is no C compiler, or with `HOLDED_PIPELINE_PURE=1`, the wheel is built without it, for every platform, and
 Python does the same work. An editable installation has the built modules beside their sources.
 """
 
@@ -22,16 +22,22 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it builds a wheel or a source distribution."""
-        if self.target_name != "wheel" or os.environ.get(_PURE):
+        if self.target_name != "wheel":
             return
         root = Path(self.root)
+        if version == "editable":  # those of an earlier build may be of other sources
+            for earlier in [*(root / _SOURCES).glob("*.so"), *(root / _SOURCES).glob("*.pyd")]:
+                earlier.unlink()
+        if os.environ.get(_PURE, "0") not in ("", "0"):
+            return
         self._folder = tempfile.TemporaryDirectory(prefix="holded-pipeline-")  # `finalize` removes it
         try:
             built = compile_modules(root, Path(self._folder.name))
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it is, the package works without
             self.app.display_warning(
-                f"holded-pipeline is installed without its code in C, so that it is slower: {error}. "
-                "With a C compiler (such as gcc) and Python's headers, install it again"
+                f"holded-pipeline is installed without its code in C: it does the same, more slowly ({error}). Once there "
+                "is a C compiler, such as gcc, and Python's headers: pip install --force-reinstall --no-deps and what you "
+                "named"
             )
             return
         if version == "editable":

@@ -17,19 +17,20 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from typing import Any
+from typing import Any, Final
 
 _PURE = "HOLDED_PIPELINE_PURE"
+MODULES: Final = ("common_message", "event_lines", "iso_times", "json_scan", "metadata_entries", "quality_fields")
 
 
 def compiled(name: str) -> Any:
-    """A module of this package; None where it was not built, or `HOLDED_PIPELINE_PURE` is set in the environment.
+    """A module of this package; None where it was not built, or `HOLDED_PIPELINE_PURE` in the environment is not `0`.
 
     Raises:
         ImportError: it was built from other sources than the Python beside it.
     """
     qualified = f"{__name__}.{name}"
-    if os.environ.get(_PURE) or importlib.util.find_spec(qualified) is None:
+    if os.environ.get(_PURE, "0") not in ("", "0") or importlib.util.find_spec(qualified) is None:
         return None
     try:
         return importlib.import_module(qualified)
@@ -39,5 +40,5 @@ def compiled(name: str) -> Any:
 
 
 def is_compiled() -> bool:
-    """Whether the code in C is used."""
-    return compiled("json_scan") is not None
+    """Whether the code in C is used, all of it."""
+    return all(compiled(name) is not None for name in MODULES)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import holded_pipeline as hp
-from holded_pipeline.compiled import compiled, is_compiled
+from holded_pipeline.compiled import MODULES, compiled, is_compiled
 from holded_pipeline.model.carried_text import ReadObject, data_of, data_text, make_entry, metadata_value, with_entries
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.model.timestamps import parse_timestamp
@@ -51,6 +51,23 @@ def careful(raw: bytes, timestamps: hp.Timestamps | None = None):
         return reader.read(Record(raw, 3), SOURCE, OBJECT)
     except hp.RejectRecord as rejection:
         return rejection.reason
+
+
+def test_the_modules_are_those_of_the_folder():
+    assert sorted(MODULES) == sorted(path.stem for path in FOLDER.glob("*.pyx"))
+
+
+@in_c
+def test_a_part_of_the_code_in_c_is_not_all_of_it(monkeypatch):
+    monkeypatch.setattr("holded_pipeline.compiled.MODULES", (*MODULES, "no_such_module"))
+    assert not is_compiled()
+
+
+@in_c
+@pytest.mark.parametrize(("value", "used"), [("", True), ("0", True), ("1", False), ("yes", False)])
+def test_the_environment_may_do_without(monkeypatch, value, used):
+    monkeypatch.setenv("HOLDED_PIPELINE_PURE", value)
+    assert is_compiled() is used
 
 
 @in_c
