@@ -35,9 +35,9 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             built = compile_modules(root, Path(self._folder.name))
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it is, the package works without
             self.app.display_warning(
-                f"holded-pipeline is installed without its code in C: it does the same, more slowly ({error}). Once there "
-                "is a C compiler, such as gcc, and Python's headers: pip install --force-reinstall --no-deps and what you "
-                "named"
+                f"holded-pipeline is installed without its code in C: it does the same, more slowly ({error}). "
+                "With a C compiler, such as gcc, and the headers of Python: pip install --force-reinstall --no-deps "
+                "and what you named"
             )
             return
         if version == "editable":
