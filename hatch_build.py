@@ -1,13 +1,15 @@
 """Builds the code in C (`holded_pipeline/compiled`) when pip builds the package.
 
 Where there is no C compiler, or with `HOLDED_PIPELINE_PURE=1`, the wheel is built without it, for every platform, and
-Python does the same work. An editable installation has the built modules beside their sources.
+Python does the same work. The built modules stand beside their sources, too: an editable installation has no others.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +42,10 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
                 "and what you named"
             )
             return
-        if version == "editable":
+        with suppress(OSError):  # whoever runs a script at the top of the clone imports the package from there
             for each in built:
-                each.replace(root / _SOURCES / each.name)
+                _replace(root / _SOURCES / each.name, each)
+        if version == "editable":
             return
         build_data["force_include"].update({str(each): f"{_SOURCES}/{each.name}" for each in built})
         build_data["pure_python"] = False
@@ -52,6 +55,13 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         """Called by hatchling afterwards."""
         if hasattr(self, "_folder"):
             self._folder.cleanup()
+
+
+def _replace(target: Path, source: Path) -> None:
+    """Puts a copy there at once, since a process may have the earlier file open."""
+    beside = target.with_name(f"{target.name}.new")
+    shutil.copy(source, beside)
+    beside.replace(target)
 
 
 def compile_modules(root: Path, folder: Path) -> list[Path]:
