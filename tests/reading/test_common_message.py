@@ -191,7 +191,8 @@ def test_a_limit_of_the_depth_holds_for_the_quick_way():
     raw = written({"data": {"a": {"b": [1]}}, "headers": HEADERS})
     assert quick(raw, max_depth=3) is None
     assert read_common_message(raw, (OBJECT, 3, None), IDS, max_depth=4) is None  # it has more brackets than that
-    assert quick(raw, max_depth=4) == quick(raw) == careful(raw)
+    assert quick(raw, max_depth=4) == (careful(raw) if IN_C else None)
+    assert quick(raw) == careful(raw)
 
 
 def test_the_bytes_of_the_data_are_those_that_were_sent():
