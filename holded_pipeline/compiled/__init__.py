@@ -27,7 +27,7 @@ def compiled(name: str) -> Any:
     """A module of this package; None where it was not built, or `HOLDED_PIPELINE_PURE` in the environment is not `0`.
 
     Raises:
-        ImportError: it was built from other sources than the Python beside it.
+        ImportError: it was built from other sources than the Python beside it, or for another machine.
     """
     qualified = f"{__name__}.{name}"
     if os.environ.get(_PURE, "0") not in ("", "0") or importlib.util.find_spec(qualified) is None:
@@ -36,7 +36,10 @@ def compiled(name: str) -> Any:
         return importlib.import_module(qualified)
     except ImportError as error:
         advice = f"build it again: pip install --no-deps -e . in the clone; or set {_PURE}=1 to do without it"
-        raise ImportError(f"{qualified} was built from other sources than those that are here; {advice}") from error
+        raise ImportError(
+            f"{qualified} was built from other sources than those that are here, or for another machine ({error}); "
+            f"{advice}"
+        ) from error
 
 
 def is_compiled() -> bool:

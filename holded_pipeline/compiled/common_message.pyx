@@ -15,7 +15,6 @@ from holded_pipeline.model.json_codec import decode_common, encode
 from holded_pipeline.model.timestamp_rules import DEFAULT_TIMESTAMPS
 from holded_pipeline.model.values import Event
 from holded_pipeline.reading.common_message import (
-    COLLECTED_MEMBER,
     CORRELATION_MEMBER,
     HEADERS_MEMBER,
     UNUSUAL,

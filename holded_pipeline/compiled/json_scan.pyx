@@ -87,19 +87,40 @@ cdef inline bint _word(Scan* scan, const char* word, Py_ssize_t length) noexcept
     return True
 
 
+cdef inline bint _enter(Scan* scan) noexcept nogil:
+    """Goes behind the bracket that opens an object or an array; not beyond the deepest level."""
+    scan.deepest -= 1
+    scan.at += 1
+    _skip_spaces(scan)
+    return scan.deepest >= 0
+
+
+cdef inline bint _leave(Scan* scan, unsigned char bracket) noexcept nogil:
+    """Goes behind the bracket that closes it, if that is next."""
+    if scan.at == scan.end or scan.at[0] != bracket:
+        return False
+    scan.at += 1
+    scan.deepest += 1
+    return True
+
+
+cdef inline bint _next(Scan* scan) noexcept nogil:
+    """Goes behind the comma before another member; False if there is none."""
+    if scan.at == scan.end or scan.at[0] != c',':
+        return False
+    scan.at += 1
+    _skip_spaces(scan)
+    return True
+
+
 cdef bint _object(Scan* scan, int where) noexcept nogil:
     cdef int first_name = scan.names
     cdef int slot
     cdef const unsigned char* name
     cdef Py_ssize_t length
-    scan.deepest -= 1
-    if scan.deepest < 0:
+    if not _enter(scan):
         return False
-    scan.at += 1
-    _skip_spaces(scan)
-    if scan.at < scan.end and scan.at[0] == c'}':
-        scan.at += 1
-        scan.deepest += 1
+    if _leave(scan, c'}'):
         return True
     while True:
         if scan.at == scan.end or scan.at[0] != c'"':
@@ -127,17 +148,11 @@ cdef bint _object(Scan* scan, int where) noexcept nogil:
         if slot:
             scan.piece[slot].end = scan.at
         _skip_spaces(scan)
-        if scan.at == scan.end:
-            return False
-        if scan.at[0] == c'}':
-            scan.at += 1
+        if _leave(scan, c'}'):
             scan.names = first_name
-            scan.deepest += 1
             return True
-        if scan.at[0] != c',':
+        if not _next(scan):
             return False
-        scan.at += 1
-        _skip_spaces(scan)
 
 
 cdef inline bint _is_new_name(Scan* scan, int first_name, const unsigned char* start, Py_ssize_t length) noexcept nogil:
@@ -160,29 +175,18 @@ cdef inline bint _is_new_name(Scan* scan, int first_name, const unsigned char* s
 
 
 cdef bint _array(Scan* scan) noexcept nogil:
-    scan.deepest -= 1
-    if scan.deepest < 0:
+    if not _enter(scan):
         return False
-    scan.at += 1
-    _skip_spaces(scan)
-    if scan.at < scan.end and scan.at[0] == c']':
-        scan.at += 1
-        scan.deepest += 1
+    if _leave(scan, c']'):
         return True
     while True:
         if not _value(scan, 0):
             return False
         _skip_spaces(scan)
-        if scan.at == scan.end:
-            return False
-        if scan.at[0] == c']':
-            scan.at += 1
-            scan.deepest += 1
+        if _leave(scan, c']'):
             return True
-        if scan.at[0] != c',':
+        if not _next(scan):
             return False
-        scan.at += 1
-        _skip_spaces(scan)
 
 
 cdef bint _string(Scan* scan) noexcept nogil:

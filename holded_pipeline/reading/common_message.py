@@ -44,7 +44,7 @@ _decode_message = msgspec.json.Decoder(CommonMessage).decode
 decode_plain = msgspec.json.Decoder().decode  # a long number loses digits, so its text is not what it encodes to
 HEADERS_MEMBER: Final = text_member("headers", b"")
 CORRELATION_MEMBER: Final = text_member("correlation_id", b"")
-COLLECTED_MEMBER: Final = text_member("collected_at", b"")
+_COLLECTED_MEMBER: Final = text_member("collected_at", b"")
 _UNSET: Final = msgspec.UNSET
 _MAX_KNOWN_KEYS: Final = 10_000
 _decode = json_codec.decode_common
@@ -235,7 +235,7 @@ def add_wrapper_entries(entries: dict[str, Entry], outer: CommonMessage, event_i
     """Adds what the collecting API stored around a message."""
     if outer.received_at is not _UNSET:
         text = timestamps.read(outer.received_at).isoformat()
-        entries["collected_at"] = (text, COLLECTED_MEMBER + _encode(text))
+        entries["collected_at"] = (text, _COLLECTED_MEMBER + _encode(text))
     if outer.sender is not _UNSET:
         entries[SENDER] = _sender_entry(outer.sender)
     if outer.event_id is not _UNSET and outer.event_id != event_id:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from holded_pipeline.transforms.write_minio import encode_event_line
 from holded_pipeline.user_code.read_only import FrozenDict
 from tests.support.in_python import in_python
 
+PYTHON_H = Path(sysconfig.get_paths()["include"]) / "Python.h"
 FOLDER = Path(hp.__file__).parent / "compiled"
 OBJECT = ReadObject("lake", "raw/a.jsonl", "e1")
 IDS = PackageIds(OBJECT.bucket, OBJECT.key, OBJECT.etag)
@@ -51,6 +54,15 @@ def careful(raw: bytes, timestamps: hp.Timestamps | None = None):
         return reader.read(Record(raw, 3), SOURCE, OBJECT)
     except hp.RejectRecord as rejection:
         return rejection.reason
+
+
+@pytest.mark.skipif(bool(os.environ.get("HOLDED_PIPELINE_PURE")), reason="HOLDED_PIPELINE_PURE is set")
+@pytest.mark.skipif(
+    shutil.which("cc") is None or not PYTHON_H.exists(), reason="no C compiler, or no headers of Python"
+)
+def test_where_a_compiler_is_the_code_in_c_is_used():
+    """Else the tests below would be skipped without a word when the build breaks."""
+    assert is_compiled(), "run: pip install --no-deps -e ."
 
 
 def test_the_modules_are_those_of_the_folder():
