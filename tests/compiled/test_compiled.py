@@ -70,9 +70,10 @@ def test_the_modules_are_those_of_the_folder():
 
 
 @in_c
-def test_a_part_of_the_code_in_c_is_not_all_of_it(monkeypatch):
+def test_a_part_of_the_code_in_c_is_not_used(monkeypatch):
     monkeypatch.setattr("holded_pipeline.compiled.MODULES", (*MODULES, "no_such_module"))
     assert not is_compiled()
+    assert compiled("common_message") is None
 
 
 @in_c
