@@ -6,6 +6,7 @@ from cpython.dict cimport PyDict_GetItemWithError
 from cpython.float cimport PyFloat_CheckExact
 from libc.string cimport memchr, memcpy
 
+from holded_pipeline.compiled.iso_times import iso_text
 from holded_pipeline.model.business_context import business_context_of
 from holded_pipeline.model.json_codec import encode
 from holded_pipeline.model.values import Event
@@ -46,6 +47,22 @@ cdef bytes _escape(text):
 
         _escape_text = escape_text
     return _escape_text(text)
+
+
+cdef inline bint _is_plain(bytes text) noexcept:
+    """Whether `repr` puts the text between quotes as it is, and COPY takes it as it is."""
+    cdef const unsigned char* at = <const unsigned char*>PyBytes_AS_STRING(text)
+    cdef Py_ssize_t number
+    for number in range(PyBytes_GET_SIZE(text)):
+        if not c' ' <= at[number] <= c'~' or at[number] == c"'" or at[number] == c'\\':
+            return False
+    return True
+
+
+cdef bytes _escape_id(str name):
+    """Most are UUIDs."""
+    cdef bytes text = name.encode("utf-8", "surrogatepass")
+    return text if _is_plain(text) else _escape(name)
 
 
 cdef _Known _escaped = _Known(lambda text: _escape(text))
@@ -100,7 +117,7 @@ cdef bytes _occurred_text(dict fields):
     cdef void* found = <void*>PyDict_GetItemWithError(fields, "_occurred_text")
     if found != NULL:
         return (<str>found).encode()
-    text = fields["occurred_at"].isoformat()
+    text = iso_text(fields["occurred_at"])
     fields["_occurred_text"] = text
     return (<str>text).encode()
 
@@ -143,7 +160,7 @@ def event_line(event):
     user = fields["user_id"]
     data = fields["_data_text"]
     heads = [
-        _escape(fields["id"]),
+        _escape_id(fields["id"]),
         _escaped.of(fields["type"]),
         _escaped.of(fields["company_id"]),
         b"\\N" if user is None else _escaped.of(user),
@@ -203,3 +220,27 @@ def encode_event_line(event):
         b'}',
     ]
     return b"".join(parts)
+
+
+def origin_of(event):
+    """Where an event was read and its id, as `store.object_names` has it; None if that has to make it."""
+    cdef dict fields
+    cdef bytes source, identity
+    cdef char* to
+    if type(event) is not _event_type:
+        return None
+    fields = event.__dict__
+    name = fields["id"]
+    if "_position" not in fields or type(name) is not str:
+        return None
+    identity = (<str>name).encode("utf-8", "surrogatepass")
+    if not _is_plain(identity):
+        return None
+    source = _source_text(fields)
+    line = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(source) + PyBytes_GET_SIZE(identity) + 3)
+    to = _put(PyBytes_AS_STRING(line), source)
+    to[0] = c"'"
+    to = _put(to + 1, identity)
+    to[0] = c"'"
+    to[1] = c'\n'
+    return line

@@ -1,10 +1,27 @@
 # cython: language_level=3, cdivision=True
 """Times of the forms that most producers write; other forms are read by `model.iso_8601`."""
 
-from cpython.datetime cimport datetime_new, import_datetime
-from datetime import UTC
+from cpython.datetime cimport (
+    datetime_day,
+    datetime_hour,
+    datetime_microsecond,
+    datetime_minute,
+    datetime_month,
+    datetime_new,
+    datetime_second,
+    datetime_tzinfo,
+    datetime_year,
+    import_datetime,
+)
+from cpython.unicode cimport PyUnicode_DecodeASCII
+from libc.string cimport memcpy
+
+from datetime import UTC, datetime
 
 import_datetime()
+
+_datetime = datetime
+_utc = UTC
 
 
 cdef object datetime_of(long long microseconds):
@@ -107,3 +124,39 @@ cdef inline long long _day_number(int year, int month, int day) noexcept nogil:
     cdef long long years = year - 1 if month <= 2 else year
     cdef int months = month + 9 if month <= 2 else month - 3
     return years * 365 + years // 4 - years // 100 + years // 400 + (153 * months + 2) // 5 + day - 1 - 719_468
+
+
+cdef inline char* _put_two(char* at, int number) noexcept nogil:
+    at[0] = <char>(c'0' + number // 10)
+    at[1] = <char>(c'0' + number % 10)
+    return at + 2
+
+
+def iso_text(moment):
+    """`moment.isoformat()`."""
+    cdef char text[32]
+    cdef char* at = text
+    cdef int year, fraction, digit
+    if type(moment) is not _datetime or datetime_tzinfo(moment) is not _utc:
+        return moment.isoformat()
+    year = datetime_year(moment)
+    at = _put_two(_put_two(at, year // 100), year % 100)
+    at[0] = c'-'
+    at = _put_two(at + 1, datetime_month(moment))
+    at[0] = c'-'
+    at = _put_two(at + 1, datetime_day(moment))
+    at[0] = c'T'
+    at = _put_two(at + 1, datetime_hour(moment))
+    at[0] = c':'
+    at = _put_two(at + 1, datetime_minute(moment))
+    at[0] = c':'
+    at = _put_two(at + 1, datetime_second(moment))
+    fraction = datetime_microsecond(moment)
+    if fraction:
+        at[0] = c'.'
+        for digit in range(6, 0, -1):
+            at[digit] = <char>(c'0' + fraction % 10)
+            fraction //= 10
+        at += 7
+    memcpy(at, b"+00:00", 6)
+    return PyUnicode_DecodeASCII(text, at + 6 - text, NULL)

@@ -17,15 +17,26 @@ import attrs
 from holded_pipeline.compiled import compiled
 from holded_pipeline.enriching import document_fields
 from holded_pipeline.enriching import quality_rules as rules
-from holded_pipeline.enriching.document_fields import COUNTRY, CURRENCY, DATE, EMAIL, quick_time
+from holded_pipeline.enriching.document_fields import (
+    COUNTRY,
+    CREATED,
+    CURRENCY,
+    DATE,
+    DUE,
+    EMAIL,
+    EXACT_AMOUNT,
+    ISSUED,
+    SURE,
+    UPDATED,
+    quick_time,
+)
 from holded_pipeline.enriching.quality import NOT_APPLICABLE, RuleVerdict
 from holded_pipeline.model.carried_text import data_of, metadata_value
 from holded_pipeline.model.values import Event
 
 _CHECKS: Final[dict[str, Callable[[Any], RuleVerdict]]] = {rule.id: rule.check for rule in rules.RULES}
-_EXACT_AMOUNT: Final = 1e9  # three amounts below it add up with an error far below _SURE
-_SURE: Final = 0.0099  # a bit less than the cent that totals may differ by
-_scan_fields: Final = (compiled("quality_fields") or document_fields).scan_fields
+_in_c: Final = compiled("quality_fields")
+_scan_fields: Final = (_in_c or document_fields).scan_fields
 
 
 @attrs.define
@@ -51,13 +62,17 @@ def builtin_verdicts(event: Event) -> tuple[RuleVerdict, ...]:
     Here is found which rules an event passes, and which do not apply. A rule that it may fail is asked itself.
     """
     data = data_of(event)
+    collected = metadata_value(event, "collected_at")
+    if _in_c is not None and type(data) is dict:
+        passed: tuple[RuleVerdict, ...] | None = _in_c.passed_verdicts(event, data, collected)
+        if passed is not None:
+            return passed
     fields = _scan_fields(data) if type(data) is dict else None
     if fields is None:
         rated = RatedEvent.of(event)
         return tuple([check(rated) for check in _CHECKS.values()])
     seen, failed, times, empty = fields
     identity = data.get("id")
-    collected = metadata_value(event, "collected_at")
     return (
         None if type(identity) is str and identity.strip() else _ask("id.present", event),
         None if len(data) > 1 else _ask("document.content", event),
@@ -71,11 +86,11 @@ def builtin_verdicts(event: Event) -> tuple[RuleVerdict, ...]:
         None if rules.EARLIEST <= event.occurred_at < rules.LATEST else _ask("time.plausible", event),
         *(_NOT_COLLECTED if collected is None else _delay_verdicts(event, collected)),
         None if data.get("companyId") == event.company_id else _ask("company.same", event),
-        _order_verdict(event, times, "updated.after_created", _CREATED, _UPDATED)
-        if _UPDATED[0] in data or _UPDATED[1] in data
+        _order_verdict(event, times, "updated.after_created", CREATED, UPDATED)
+        if UPDATED[0] in data or UPDATED[1] in data
         else NOT_APPLICABLE,
-        _order_verdict(event, times, "due.after_issued", _ISSUED, _DUE)
-        if _DUE[0] in data or _DUE[1] in data
+        _order_verdict(event, times, "due.after_issued", ISSUED, DUE)
+        if DUE[0] in data or DUE[1] in data
         else NOT_APPLICABLE,
         NOT_APPLICABLE if data.get("total") is None else _totals_verdict(event, data),
     )
@@ -117,15 +132,11 @@ def _totals_verdict(event: Event, data: Mapping[str, Any]) -> RuleVerdict:
         (type(subtotal) is float or type(subtotal) is int)
         and (type(tax) is float or type(tax) is int)
         and (type(total) is float or type(total) is int)
-        and max(abs(subtotal), abs(tax), abs(total)) < _EXACT_AMOUNT
-        and abs(subtotal + tax - total) < _SURE
+        and max(abs(subtotal), abs(tax), abs(total)) < EXACT_AMOUNT
+        and abs(subtotal + tax - total) < SURE
     ):
         return None
     return _ask("totals.add_up", event)
-
-
-_CREATED, _UPDATED = ("createdAt", "created_at"), ("updatedAt", "updated_at")
-_ISSUED, _DUE = ("date", "issuedAt", "issued_at"), ("dueDate", "due_date")
 
 
 def _order_verdict(

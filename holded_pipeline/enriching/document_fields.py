@@ -10,6 +10,10 @@ from holded_pipeline.enriching import quality_rules as rules
 from holded_pipeline.model.iso_8601 import SEPARATORS
 
 CURRENCY, COUNTRY, EMAIL, DATE = 1, 2, 4, 8
+CREATED, UPDATED = ("createdAt", "created_at"), ("updatedAt", "updated_at")
+ISSUED, DUE = ("date", "issuedAt", "issued_at"), ("dueDate", "due_date")
+EXACT_AMOUNT: Final = 1e9  # three amounts below it add up with an error far below SURE
+SURE: Final = 0.0099  # a bit less than the cent that totals may differ by
 _FORMS: Final = (
     (CURRENCY, rules.CURRENCY_NAME, rules.CURRENCY_FORM),
     (COUNTRY, rules.COUNTRY_NAME, rules.COUNTRY_FORM),

@@ -20,6 +20,7 @@ AHEAD = timedelta(minutes=5)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 EMPTY_SHARE = 0.25
+NO_USER = "there is no user id"
 _CENT = Decimal("0.01")
 _MAX_AMOUNT = 10**15  # no business amount is larger
 MAX_FIELDS = 2_000  # fields of one document that are checked, so that a giant one costs no more
@@ -105,7 +106,7 @@ def _document_is_filled(event: Event) -> RuleVerdict:
 
 
 def _user_is_known(event: Event) -> RuleVerdict:
-    return None if event.user_id else "there is no user id"
+    return None if event.user_id else NO_USER
 
 
 def _amount_has_currency(event: Event) -> RuleVerdict:

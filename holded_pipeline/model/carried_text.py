@@ -21,7 +21,8 @@ the same. An event that was made in another way carries nothing, and its text is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -38,6 +39,8 @@ NOT_DECODED: Any = object()
 """Stands for the value of an entry whose text was not decoded yet."""
 
 _in_c = compiled("metadata_entries")
+_times_in_c = compiled("iso_times")
+_iso_text: Callable[[datetime], str] = datetime.isoformat if _times_in_c is None else _times_in_c.iso_text
 _set_attribute = object.__setattr__
 _new_object = object.__new__
 _MADE_OF_ENTRIES: tuple[str, ...] = ("metadata", "_metadata_text")
@@ -242,5 +245,5 @@ def occurred_text(event: Event) -> str:
     fields = event.__dict__
     text: str | None = fields.get("_occurred_text")
     if text is None:  # it is asked for twice: for the store and for the database
-        text = fields["_occurred_text"] = event.occurred_at.isoformat()
+        text = fields["_occurred_text"] = _iso_text(event.occurred_at)
     return text

@@ -73,12 +73,12 @@ def event_line(event: Any) -> bytes | None:
     """
     # An event e1 of type t that occurred at noon, whose data is the text {"a":"x\"y"}, as columns with a tab between:
     #   e1  t  c1  \N  2026-03-01T12:00:00+00:00  other  0.5  {"a":"x\\"y"}  {...}  {"bucket":...}
-    if not isinstance(event, Event) or not is_proved_json(event):
-        return None
     if _in_c is not None:
         line: bytes | None = _in_c.event_line(event)
         if line is not None:
             return line
+    if not isinstance(event, Event) or not is_proved_json(event):
+        return None
     context = _enricher_result(event, "business_context", "context") or business_context_of(event.type)
     score = _enricher_result(event, "quality", "score")
     has_usual_score = score is None or (type(score) is float and 0 <= score <= 1)

@@ -12,11 +12,14 @@ from urllib.parse import quote
 
 import attrs
 
+from holded_pipeline.compiled import compiled
 from holded_pipeline.model.carried_text import metadata_value, occurred_text, source_text, was_read
 from holded_pipeline.model.templates import EVENT_FIELDS, FieldValue, parse_template
 from holded_pipeline.model.values import Event, Rejected
 
 Partition = Callable[[Any], str]
+
+_in_c = compiled("event_lines")
 
 _KEY_BYTES = 1024  # of a key in S3
 _LEVEL_BYTES = 255  # of one level: many stores keep objects as files
@@ -203,6 +206,10 @@ class ObjectIdentity:
 
 def _origin_of(element: Any) -> bytes | None:
     """Where an element came from; a line that no other element of the object has."""
+    if _in_c is not None:
+        line: bytes | None = _in_c.origin_of(element)
+        if line is not None:
+            return line
     if isinstance(element, Event):
         if was_read(element):
             return b"%b%b\n" % (source_text(element), repr(element.id).encode("utf-8", "backslashreplace"))

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 
 import holded_pipeline as hp
 from holded_pipeline.compiled import MODULES, compiled, is_compiled
-from holded_pipeline.model.carried_text import ReadObject, data_of, data_text, make_entry, metadata_value, with_entries
+from holded_pipeline.model.carried_text import (
+    ReadObject,
+    data_of,
+    data_text,
+    make_entry,
+    metadata_value,
+    occurred_text,
+    with_entries,
+)
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.model.timestamps import parse_timestamp
 from holded_pipeline.postgres.event_row import event_line
@@ -25,8 +33,10 @@ from holded_pipeline.reading.common_message import read_common_message
 from holded_pipeline.reading.framed_records import Record
 from holded_pipeline.reading.holded_envelope import TIMESTAMP, holded
 from holded_pipeline.reading.records import RecordReader
+from holded_pipeline.store.object_names import _origin_of
 from holded_pipeline.transforms.write_minio import encode_event_line
 from holded_pipeline.user_code.read_only import FrozenDict
+from tests.support.event_factory import make_event
 from tests.support.in_python import in_python
 
 PYTHON_H = Path(sysconfig.get_paths()["include"]) / "Python.h"
@@ -310,6 +320,29 @@ def test_the_lines_are_those_of_python(raw):
         lines = event_line(each), encode_event_line(each)
         with in_python():
             assert lines == (event_line(each), encode_event_line(each))
+
+
+UNUSUAL_IDS = st.text(st.sampled_from("aZ09-_ '\"\\\t\x7f~"), max_size=9)
+IDS_OF_EVENTS = st.text(st.characters(exclude_categories=()), max_size=40) | UNUSUAL_IDS
+
+
+@given(st.sampled_from(SAMPLES), IDS_OF_EVENTS)
+def test_where_an_event_was_read_is_written_as_python_writes_it(raw, identity):
+    events = [careful(raw), make_event(id=identity, source=SOURCE), "no event"]
+    events[0].__dict__["id"] = identity
+    origins = [_origin_of(event) for event in events]
+    with in_python():
+        assert origins == [_origin_of(event) for event in events]
+    assert repr(identity).encode("utf-8", "backslashreplace") in origins[0]
+
+
+OFFSETS = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
+
+
+@given(st.datetimes(timezones=st.none() | st.just(UTC) | OFFSETS))
+def test_times_are_written_as_python_writes_them(moment):
+    event = make_event(id="e1", occurred_at=moment)
+    assert occurred_text(event) == moment.isoformat()
 
 
 def test_a_run_without_the_code_in_c_gives_the_same(tmp_path):

@@ -83,7 +83,7 @@ def test_a_batch_ends_at_its_bytes():
 
 @pytest.mark.usefixtures("size_of_raw")
 def test_an_event_waits_only_for_so_long(monkeypatch):
-    clock = iter([0.0, 0.5, 1.0, 1.1])
+    clock = iter([0.0, 0.5, 1.0, 1.05, 1.1])  # read once more when the batch of three has ended
     monkeypatch.setattr(batches.time, "monotonic", lambda: next(clock))
     assert run_by_hand(make_event(id=f"e{n}") for n in range(4)) == [["e0", "e1", "e2"], ["e3"]]
 

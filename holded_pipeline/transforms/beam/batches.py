@@ -57,31 +57,42 @@ class BatchDoFn(beam.DoFn):
     def finish_bundle(self) -> Iterable[Any]:
         return self.end_batch()
 
-    def add(self, event: Event, place: Any) -> Iterable[Any]:
-        """Adds an event; the outputs of its batch if that is full."""
-        batch = self._batch
-        now = time.monotonic()
-        if not batch:
-            self._batch_since = now
-        batch.append((event, place))
-        size = carried_bytes(event)
-        if size is None:
-            return self.end_batch()  # what is not known to be small does not wait
-        self._batch_bytes += size
-        if (
-            len(batch) >= _MOST_EVENTS
-            or self._batch_bytes >= _MOST_BYTES
-            or now - self._batch_since >= self.most_seconds
-        ):
-            return self.end_batch()
-        return ()
+    def add(self, element: Any, place: Any) -> list[Any]:
+        """The same as `add_all` for one element."""
+        return self.add_all((element,), place)
 
-    def add_or_work(self, element: Any, place: Any) -> Iterable[Any]:
-        """The same for any element; one that is no event does not wait, since its size is not known."""
-        if isinstance(element, Event):
-            return self.add(element, place)
-        self._batch_since = time.monotonic()
-        return self.work_on([(element, place)])
+    def add_all(self, elements: Iterable[Any], place: Any) -> list[Any]:
+        """Adds events that have the same place; the outputs of the batches that are full by then.
+
+        An element that is no event does not wait, since its size is not known.
+        """
+        outputs: list[Any] = []
+        now = time.monotonic()
+        for element in elements:
+            if not isinstance(element, Event):
+                outputs += self._work_on_one(element, place)
+                continue
+            batch = self._batch
+            if not batch:
+                self._batch_since = now
+            batch.append((element, place))
+            size = carried_bytes(element)
+            # What is not known to be small does not wait.
+            self._batch_bytes += _MOST_BYTES if size is None else size
+            if (
+                len(batch) >= _MOST_EVENTS
+                or self._batch_bytes >= _MOST_BYTES
+                or now - self._batch_since >= self.most_seconds
+            ):
+                outputs += self.end_batch()
+                now = time.monotonic()
+        return outputs
+
+    def _work_on_one(self, element: Any, place: Any) -> Iterable[Any]:
+        since, self._batch_since = self._batch_since, time.monotonic()
+        outputs = self.work_on([(element, place)])
+        self._batch_since = since
+        return outputs
 
     def end_batch(self) -> Iterable[Any]:
         """The outputs of the events that wait."""

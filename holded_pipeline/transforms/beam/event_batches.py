@@ -162,15 +162,21 @@ class InEventBatches(EventBatchDoFn):
 class OutOfEventBatches(EventBatchDoFn):
     """Lets a `BatchDoFn` take batches, and yield elements. To be put before it among the base classes.
 
-    Its events are added one by one: how they were divided into batches may depend on the clock, and a bundle that is
-    retried has to give the same outputs.
+    Its events are gathered in batches of its own: how they were divided before may depend on the clock, and a bundle
+    that is retried has to give the same outputs.
+
+    Attributes:
+        place: of all events, as `BatchDoFn.add_all` takes it.
     """
+
+    place: Any
 
     @beam.DoFn.yields_elements
     def process_batch(self, batch: Sequence[Event]) -> list[Any]:
         """Events that come in batches."""
         with self.own_scope:
-            return [output for event in batch for output in self.process(event)]
+            outputs: list[Any] = self.add_all(batch, self.place)
+        return outputs
 
 
 class _EventBatchConverter(BatchConverter):

@@ -93,6 +93,10 @@ class LoadSettings:
     notes: LoadNotes | None = None
 
 
+def _no_line(_: Any) -> None:
+    """Where each line is made of its row."""
+
+
 class LoadRows(BatchDoFn):
     """Formats rows of events while its writer thread loads earlier batches.
 
@@ -134,25 +138,25 @@ class LoadRows(BatchDoFn):
         self._loading: deque[tuple[PendingRows, Future[LoadResult]]] = deque()
 
     def process(self, element: Any) -> Iterable[Any]:
-        return self.add_or_work(element, _UNTIMED)
+        return self.add(element, _UNTIMED)
 
     def work_on(self, batch: Sequence[Waiting]) -> list[Any]:
         outputs: list[Any] = []
-        rows = self._rows
+        settings, rows = self._settings, self._rows
+        line_of = settings.line_of or _no_line
         for element, place in batch:
-            try:
-                columns, line = self._line_of(element)
-            except RejectRecord as rejection:
-                self._without_row.add([object_of(element)])
-                self._elements_without_row += 1
-                self._place_without_row = windowed_element(element, place)
-                outputs.append(placed(self._reject(element, rejection), windowed_element(element, place)))
-                continue
+            columns, line = settings.line_columns, line_of(element)
+            if line is None:
+                try:
+                    columns, line = self._line_of_row(element)
+                except RejectRecord as rejection:
+                    outputs.append(self._reject_without_row(element, place, rejection))
+                    continue
             if not rows.lines:
                 rows.started = self._batch_since
             is_event = isinstance(element, Event)
             rows.add((is_event, held_for_rejection(element) if is_event else element, place), columns, line)
-            if rows.is_full(self._settings.batch_rows, self._settings.batch_bytes):
+            if rows.size >= settings.batch_bytes or len(rows.lines) >= settings.batch_rows:
                 outputs.extend(self._load())
                 rows = self._rows
         if rows.lines and time.monotonic() - rows.started >= self._settings.batch_seconds:
@@ -174,13 +178,14 @@ class LoadRows(BatchDoFn):
             self._writer.shutdown(cancel_futures=True)
             self._loader.close()
 
-    def _line_of(self, element: Any) -> tuple[tuple[str, ...], bytes]:
+    def _reject_without_row(self, element: Any, place: Place, rejection: RejectRecord) -> Any:
+        self._without_row.add([object_of(element)])
+        self._elements_without_row += 1
+        self._place_without_row = windowed_element(element, place)
+        return placed(self._reject(element, rejection), self._place_without_row)
+
+    def _line_of_row(self, element: Any) -> tuple[tuple[str, ...], bytes]:
         """The columns that the element's row fills, and its line."""
-        settings = self._settings
-        if settings.line_of is not None:
-            line = settings.line_of(element)
-            if line is not None:
-                return settings.line_columns, line
         values = self._row_of(element)
         columns = self._row_format.columns(values)
         return columns, self._row_format.line(values, columns)
@@ -255,6 +260,8 @@ class LoadRows(BatchDoFn):
 class LoadEventBatches(OutOfEventBatches, LoadRows):
     """The same for events that come in batches."""
 
+    place = _UNTIMED
+
 
 class LoadWindowedRows(LoadRows):
     """The same for any element in any window."""
@@ -265,4 +272,4 @@ class LoadWindowedRows(LoadRows):
         timestamp: Timestamp = beam.DoFn.TimestampParam,
         window: BoundedWindow = beam.DoFn.WindowParam,
     ) -> Iterable[Any]:
-        return self.add_or_work(element, (timestamp, window))
+        return self.add(element, (timestamp, window))

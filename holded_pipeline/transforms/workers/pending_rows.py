@@ -85,9 +85,6 @@ class PendingRows:
         alone = [version for version, count in of_all.records().items() if count == len(positions)]
         return dict.fromkeys(alone, result.inserted + result.updated)
 
-    def is_full(self, most_rows: int, most_bytes: int) -> bool:
-        return len(self.lines) >= most_rows or self.size >= most_bytes
-
 
 def windowed_element(element: Any, place: Place) -> WindowedValue:
     """The element with the timestamp and the window of what is output for it."""

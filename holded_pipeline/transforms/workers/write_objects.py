@@ -22,6 +22,7 @@ from holded_pipeline.store.object_names import ObjectNames, Partition, has_ambig
 from holded_pipeline.transforms.beam.batches import GLOBAL_WINDOW, BatchDoFn, Waiting
 from holded_pipeline.transforms.beam.event_batches import OutOfEventBatches
 from holded_pipeline.transforms.beam.outcome import Counters
+from holded_pipeline.transforms.workers.pending_objects import PendingObjects, Stored
 
 
 @attrs.frozen
@@ -53,6 +54,11 @@ class ObjectSettings:
     object_bytes: int = attrs.field(validator=attrs.validators.ge(1))
     object_seconds: float = attrs.field(validator=attrs.validators.gt(0))
     buffer_bytes: int = attrs.field(validator=attrs.validators.ge(1))
+
+    @property
+    def pending_bytes(self) -> int:
+        """The part of `buffer_bytes` for objects that are being stored."""
+        return self.buffer_bytes // 4
 
 
 class WriteObjects(BatchDoFn):
@@ -94,26 +100,35 @@ class WriteObjects(BatchDoFn):
             self._settings.compression,
             object_bytes=self._settings.object_bytes,
             object_seconds=self._settings.object_seconds,
-            total_bytes=self._settings.buffer_bytes,
+            total_bytes=self._settings.buffer_bytes - self._settings.pending_bytes,
             executor=self._executor,
         )
+        self._pending = PendingObjects(self._store.write, self._settings.pending_bytes)
         self._names = ObjectNames(self._run_id, self._step, self._attempt)
         self._last_partition: Any = object()
 
     def process(self, element: Any) -> Iterable[Any]:
-        return self.add_or_work(element, GLOBAL_WINDOW)
+        return self.add(element, GLOBAL_WINDOW)
 
     def work_on(self, batch: Sequence[Waiting]) -> list[WindowedValue]:
-        places: dict[tuple[str, BoundedWindow], tuple[list[Line], list[Any]]] = {}
+        windows: dict[BoundedWindow, dict[str, tuple[list[Line], list[Any]]]] = {}
+        last_window: Any = object()
+        partition_of, encode = self._partition_of, self._encode
         for element, window in batch:
-            lines, elements = places.setdefault((self._partition_of(element), window), ([], []))
-            lines.append(self._encode(element))
-            elements.append(element)
+            if window is not last_window:
+                places, last_window = windows.setdefault(window, {}), window
+            place = places.get(partition := partition_of(element))
+            if place is None:
+                place = places[partition] = ([], [])
+            place[0].append(encode(element))
+            place[1].append(element)
         now = time.monotonic()
         outputs: list[WindowedValue] = []
-        for destination, (lines, elements) in places.items():
-            due = self._buffers.add_lines(destination, lines, elements, now, self._batch_since)
-            outputs.extend([self._write(finished) for finished in due])
+        for window, places in windows.items():
+            for partition, (lines, elements) in places.items():
+                due = self._buffers.add_lines((partition, window), lines, elements, now, self._batch_since)
+                for finished in due:
+                    outputs.extend(self._store_object(finished))
         return outputs
 
     def _partition_of(self, element: Any) -> str:
@@ -133,7 +148,8 @@ class WriteObjects(BatchDoFn):
     def finish_bundle(self) -> Iterator[WindowedValue]:
         yield from super().finish_bundle()
         for finished in self._buffers.finish():
-            yield self._write(finished)
+            yield from self._store_object(finished)
+        yield from map(self._written, self._pending.finish())
         self._counters.flush()
 
     def teardown(self) -> None:
@@ -142,7 +158,8 @@ class WriteObjects(BatchDoFn):
         if hasattr(self, "_store"):
             self._store.close()
 
-    def _write(self, finished: FinishedObject) -> WindowedValue:
+    def _store_object(self, finished: FinishedObject) -> Iterator[WindowedValue]:
+        """Begins to store an object; those that were stored meanwhile."""
         partition, window = finished.destination
         key = self._names.key(
             self._settings.prefix,
@@ -151,11 +168,15 @@ class WriteObjects(BatchDoFn):
             jsonl_ending(self._settings.compression),
             window=(str(getattr(window, "start", "")), str(window.max_timestamp())),
         )
-        etag = self._store.write(key, finished.body)
+        return map(self._written, self._pending.add(key, finished))
+
+    def _written(self, stored: Stored) -> WindowedValue:
+        key, finished, etag = stored
         self._counters.add("objects")
         self._counters.add("records", finished.records)
         self._counters.add("bytes", len(finished.body))
         written = WrittenObject(key, etag, finished.records, len(finished.body), finished.objects)
+        _, window = finished.destination
         # In the window of its own elements: an element of another window may have completed the object.
         return WindowedValue(written, window.max_timestamp(), (window,))
 
@@ -163,9 +184,11 @@ class WriteObjects(BatchDoFn):
 class WriteEventBatches(OutOfEventBatches, WriteObjects):
     """The same for events that come in batches."""
 
+    place = GLOBAL_WINDOW
+
 
 class WriteWindowedObjects(WriteObjects):
     """The same for elements in any window; to be passed the window costs more than the rest of this step."""
 
     def process(self, element: Any, window: BoundedWindow = beam.DoFn.WindowParam) -> Iterable[Any]:
-        return self.add_or_work(element, window)
+        return self.add(element, window)
