@@ -23,7 +23,10 @@ from pathlib import Path
 import holded_pipeline as hp
 from holded_pipeline.compiled import compiled
 from holded_pipeline.enriching import document_fields
-from holded_pipeline.model.carried_text import ReadObject, data_text, make_entry, with_entries
+from holded_pipeline.enriching.builtin_verdicts import RatedEvent
+from holded_pipeline.enriching.quality import RuleVerdict
+from holded_pipeline.enriching.quality_rules import RULES
+from holded_pipeline.model.carried_text import ReadObject, data_of, data_text, make_entry, source_text, with_entries
 from holded_pipeline.model.identity import PackageIds
 from holded_pipeline.reading.framed_records import Record
 from holded_pipeline.reading.holded_envelope import holded
@@ -99,6 +102,12 @@ def changed(raw: bytes, choose: random.Random) -> bytes:
     return bytes(text)
 
 
+def verdicts_of_rules(event: hp.Event, collected: object) -> tuple[RuleVerdict, ...]:
+    """What each rule by itself says."""
+    rated = RatedEvent(data_of(event), event.occurred_at, {"collected_at": collected}, event.user_id, event.company_id)
+    return tuple(rule.check(rated) for rule in RULES)
+
+
 def compare(seconds: float, seed: int) -> None:
     """Compares for so long; raises AssertionError at the first difference."""
     reading, lines, fields = map(compiled, ("common_message", "event_lines", "quality_fields"))
@@ -121,6 +130,11 @@ def compare(seconds: float, seed: int) -> None:
         assert in_c is None or (in_c[:2], set(in_c[2]), in_c[3]) == (in_python[:2], set(in_python[2]), in_python[3]), (
             raw
         )
+        collected = choose.choice([None, "2026-01-12T05:25:14Z", event.occurred_at.isoformat(), 5])
+        passed = fields.passed_verdicts(event, data, collected)
+        expected_verdicts = verdicts_of_rules(event, collected)
+        assert passed is None or passed == expected_verdicts, raw
+        assert lines.origin_of(event) in (None, b"%b%b\n" % (source_text(event), repr(event.id).encode())), raw
         scored = with_entries(event, {"quality": make_entry("quality", {"score": choose.choice([0.5, 1.0, None, 1])})})
         lines.event_line(scored)
         json.loads(lines.encode_event_line(scored))
