@@ -110,7 +110,7 @@ def passed_verdicts(event, dict data, collected):
     identity = data.get("id")
     if failed or type(identity) is not str or not identity.strip():
         return None
-    if len(data) < 2 or empty > _empty_share * len(data) or data.get("companyId") != fields["company_id"]:
+    if empty > _empty_share * len(data) or data.get("companyId") != fields["company_id"]:
         return None
     occurred_at = fields["occurred_at"]
     if not _earliest <= occurred_at < _latest:

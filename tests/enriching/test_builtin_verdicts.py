@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import holded_pipeline as hp
@@ -91,6 +91,32 @@ def one_by_one(event):
 )
 def test_the_verdicts_are_those_of_the_rules(data, at, collected, user, company):
     event = rated(data, at, collected, user, company)
+    assert builtin_verdicts(event) == one_by_one(event)
+
+
+PASSES = {
+    "id": "x", "companyId": "c1", "currency": "EUR", "country": "ES", "email": "a@b.co", "amount": 5, "total": 121.0,
+    "createdAt": "2026-01-01T10:00:00Z", "updatedAt": "2026-01-02T10:00:00Z", "date": "2026-01-01",
+    "dueDate": "2026-01-03", "subtotal": 100, "tax": 21.0,
+}  # fmt: skip
+ABSENT = object()
+
+
+@given(
+    st.dictionaries(st.sampled_from([*PASSES, "issued_at", "due_date"]), VALUES | st.just(ABSENT), max_size=3),
+    st.just(datetime(2026, 1, 3, tzinfo=UTC))
+    | st.sampled_from([quality_rules.EARLIEST, quality_rules.LATEST])
+    | MOMENTS,
+    st.sampled_from([None, "2026-01-03T00:30:00+00:00", "2026-01-03T01:00:00.000001Z", "2026-01-02T23:54:59Z", "x"]),
+    st.sampled_from(["u", ""]),
+)
+@example({}, datetime(2026, 1, 3, tzinfo=UTC), None, "u")
+@example({"currency": ABSENT}, datetime(2026, 1, 3, tzinfo=UTC), None, "u")
+@example({}, quality_rules.LATEST, None, "u")
+@example({}, quality_rules.EARLIEST - timedelta(microseconds=1), None, "u")
+def test_an_event_that_fails_few_rules_gets_the_verdicts_of_each(changes, at, collected, user):
+    data = {name: value for name, value in {**PASSES, **changes}.items() if value is not ABSENT}
+    event = rated(data, at, collected, user)
     assert builtin_verdicts(event) == one_by_one(event)
 
 
