@@ -336,6 +336,22 @@ def test_where_an_event_was_read_is_written_as_python_writes_it(raw, identity):
     assert repr(identity).encode("utf-8", "backslashreplace") in origins[0]
 
 
+@given(st.sampled_from(SAMPLES), IDS_OF_EVENTS)
+def test_an_unusual_id_is_written_as_python_writes_it(raw, identity):
+    event = careful(raw)
+    event.__dict__["id"] = identity
+    lines = [line_or_error(event, make) for make in (event_line, encode_event_line)]
+    with in_python():
+        assert lines == [line_or_error(event, make) for make in (event_line, encode_event_line)]
+
+
+def line_or_error(event, make):
+    try:
+        return make(event)
+    except (TypeError, ValueError, hp.RejectRecord) as error:
+        return type(error)
+
+
 OFFSETS = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
 
 

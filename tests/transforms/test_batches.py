@@ -88,6 +88,20 @@ def test_an_event_waits_only_for_so_long(monkeypatch):
     assert run_by_hand(make_event(id=f"e{n}") for n in range(4)) == [["e0", "e1", "e2"], ["e3"]]
 
 
+@pytest.mark.usefixtures("size_of_raw")
+def test_what_is_no_event_does_not_make_an_event_wait_longer(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(batches.time, "monotonic", lambda: clock[0])
+    dofn = Batches()
+    monkeypatch.setattr(dofn, "work_on", lambda batch: [len(batch)])
+    dofn.start_bundle()
+    assert dofn.add(make_event(id="e0"), None) == []
+    clock[0] = 0.9
+    assert dofn.add("no event", None) == [1]
+    clock[0] = 1.0
+    assert dofn.add(make_event(id="e1"), None) == [2]
+
+
 class Place(beam.DoFn):
     """Where an element is: its event's id, its timestamp and its window."""
 
