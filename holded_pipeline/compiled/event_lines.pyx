@@ -129,7 +129,7 @@ cdef dict _carried(event):
     cdef dict fields = event.__dict__
     if "_data_text" not in fields or "data" in fields or "_entries" not in fields or "metadata" in fields:
         return None
-    return None if "_position" not in fields else fields
+    return None if "_position" not in fields or type(fields["id"]) is not str else fields
 
 
 cdef object _not_sure = object()  # of no type that a context or a score has

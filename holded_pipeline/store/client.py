@@ -58,6 +58,11 @@ class ObjectStore:
     def __init__(self, lake: MinIO) -> None:
         self._lake = lake
         self._filesystem = lake.filesystem()
+        self._retries = True
+
+    def stop_retrying(self) -> None:
+        """No attempt follows another any more, also of calls that other threads make: nobody needs their results."""
+        self._retries = False
 
     def close(self) -> None:
         """Closes the connections: the filesystem closes its session with the last reference to it."""
@@ -214,7 +219,7 @@ class ObjectStore:
             return self._lake.retry.call(
                 partial(self._attempt, operation, deadline),
                 server=str(self._lake),
-                is_transient=is_transient_store_error,
+                is_transient=lambda error: self._retries and is_transient_store_error(error),
             )
         except TransientError as error:
             raise with_tls_advice(error, self._lake) from error.__cause__

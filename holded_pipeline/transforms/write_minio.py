@@ -51,8 +51,8 @@ class WriteMinIO(beam.PTransform):
         compression: `gzip`, `zstd` or None.
         object_bytes: an object is stored when it has this many bytes, compressed.
         object_seconds: an object is also stored when it is this old and another element arrives.
-        buffer_bytes: the limit for all objects of one worker together: a quarter of it for those that are being stored
-            while the pipeline goes on, the rest for open ones.
+        buffer_bytes: the limit for all objects of one worker together: an eighth of it for those that are stored while
+            others are being filled, the rest for open ones.
 
     Example:
         >>> with beam.Pipeline(runner="FnApiRunner") as p:

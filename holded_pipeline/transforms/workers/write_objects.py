@@ -57,8 +57,8 @@ class ObjectSettings:
 
     @property
     def pending_bytes(self) -> int:
-        """The part of `buffer_bytes` for objects that are being stored."""
-        return self.buffer_bytes // 4
+        """The part of `buffer_bytes` for objects that are stored while others are being filled."""
+        return self.buffer_bytes // 8
 
 
 class WriteObjects(BatchDoFn):
@@ -103,6 +103,7 @@ class WriteObjects(BatchDoFn):
             total_bytes=self._settings.buffer_bytes - self._settings.pending_bytes,
             executor=self._executor,
         )
+        self._wait_for_failed_bundle()
         self._pending = PendingObjects(self._store.write, self._settings.pending_bytes)
         self._names = ObjectNames(self._run_id, self._step, self._attempt)
         self._last_partition: Any = object()
@@ -148,7 +149,7 @@ class WriteObjects(BatchDoFn):
     def finish_bundle(self) -> Iterator[WindowedValue]:
         yield from super().finish_bundle()
         for finished in self._buffers.finish():
-            yield from self._store_object(finished)
+            yield from self._store_object(finished, is_last=True)
         yield from map(self._written, self._pending.finish())
         self._counters.flush()
 
@@ -156,9 +157,16 @@ class WriteObjects(BatchDoFn):
         if hasattr(self, "_executor"):
             self._executor.shutdown(cancel_futures=True)
         if hasattr(self, "_store"):
+            self._store.stop_retrying()
+            self._wait_for_failed_bundle()
             self._store.close()
 
-    def _store_object(self, finished: FinishedObject) -> Iterator[WindowedValue]:
+    def _wait_for_failed_bundle(self) -> None:
+        """Objects of a bundle that failed do not appear once the run has ended, or over those of its next attempt."""
+        if hasattr(self, "_pending"):
+            self._pending.wait()
+
+    def _store_object(self, finished: FinishedObject, *, is_last: bool = False) -> Iterator[WindowedValue]:
         """Begins to store an object; those that were stored meanwhile."""
         partition, window = finished.destination
         key = self._names.key(
@@ -168,7 +176,7 @@ class WriteObjects(BatchDoFn):
             jsonl_ending(self._settings.compression),
             window=(str(getattr(window, "start", "")), str(window.max_timestamp())),
         )
-        return map(self._written, self._pending.add(key, finished))
+        return map(self._written, self._pending.add(key, finished, is_last=is_last))
 
     def _written(self, stored: Stored) -> WindowedValue:
         key, finished, etag = stored
