@@ -5,11 +5,11 @@ stands beside one in Python, gives what that gives, and leaves to it whatever is
 made in Python, and this code answers only "this is it" or "not sure".
 
     json_scan        one pass over a JSON text: is it valid, is a name in it twice, where are its members
-    iso_times        times of the forms that most producers write
+    iso_times        times of the forms that most producers write, read and written
     common_message   beside `reading.common_message`
     metadata_entries beside `model.carried_text`
-    quality_fields   beside `enriching.document_fields`
-    event_lines      beside `postgres.event_row` and `transforms.write_minio`
+    quality_fields   beside `enriching.document_fields` and `enriching.builtin_verdicts`
+    event_lines      beside `postgres.event_row`, `transforms.write_minio` and `store.object_names`
 """
 
 from __future__ import annotations

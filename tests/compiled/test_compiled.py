@@ -352,6 +352,14 @@ def line_or_error(event, make):
         return type(error)
 
 
+def test_an_id_of_a_type_of_its_own_is_left_to_python():
+    event = careful(SAMPLES[0])
+    event.__dict__["id"] = type("Id", (str,), {})("e1")
+    lines = [line_or_error(event, make) for make in (event_line, encode_event_line)]
+    with in_python():
+        assert lines == [line_or_error(event, make) for make in (event_line, encode_event_line)]
+
+
 OFFSETS = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
 
 

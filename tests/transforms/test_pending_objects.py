@@ -15,7 +15,7 @@ from holded_pipeline.local.ports import free_ports
 from holded_pipeline.model.errors import TransientError
 from holded_pipeline.store.client import ObjectStore
 from holded_pipeline.store.object_buffers import FinishedObject
-from holded_pipeline.store.object_names import ObjectIdentity
+from holded_pipeline.store.object_names import ObjectIdentity, partition_template
 from holded_pipeline.transforms.workers.pending_objects import PendingObjects
 from holded_pipeline.transforms.workers.write_objects import ObjectSettings, WriteObjects
 from holded_pipeline.transforms.write_minio import encode_event_line
@@ -144,14 +144,36 @@ def test_nothing_is_stored_any_more_when_a_run_has_failed(lake):
     assert [each.key for each in store.objects("x/")] == stored
 
 
-def write_objects(lake: hp.MinIO) -> WriteObjects:
+def write_objects(lake: hp.MinIO, *, partition: str = "", object_bytes: int = 1) -> WriteObjects:
     settings = ObjectSettings(
-        prefix="x/", partition=None, compression=None, object_bytes=1, object_seconds=60, buffer_bytes=1 << 20
+        prefix="x/",
+        partition=partition_template(partition) if partition else None,
+        compression=None,
+        object_bytes=object_bytes,
+        object_seconds=60,
+        buffer_bytes=1 << 20,
     )
     write = WriteObjects(lake, encode_event_line, settings, run_id="run", step="step", stage="write_minio")
     write.setup()
     write.start_bundle()
     return write
+
+
+def test_what_is_open_at_the_end_of_a_bundle_is_stored_at_once(lake, monkeypatch):
+    """Also if it is more than may be on its way while others are being filled."""
+    all_three = threading.Barrier(3)
+
+    def store(key: str, body: bytes) -> str:
+        all_three.wait(SECONDS)  # which fails those that come alone
+        return f"{len(body)} bytes of {key}"
+
+    write = write_objects(lake, partition="{company_id}", object_bytes=1 << 20)
+    monkeypatch.setattr(write._pending, "_store", store)
+    monkeypatch.setattr(write._pending, "_most_bytes", 1)
+    for company in "abc":
+        assert not list(write.process(make_event(company_id=company)))
+    assert len(list(write.finish_bundle())) == 3
+    write.teardown()
 
 
 def test_the_next_attempt_at_a_bundle_waits_for_what_the_failed_one_left(lake):

@@ -306,6 +306,12 @@ def test_batches_with_different_columns_share_one_limit_of_bytes(run, db):
     assert {receipt.rows for receipt in ran["receipts"]} == {5}  # each line has about 120 bytes
 
 
+def test_a_batch_has_no_more_rows_than_it_may(run, db):
+    ran = run_load(run, db, [account_created(number) for number in range(5)], batch_rows=2)
+    assert totals(ran)["inserted"] == 5
+    assert sorted(receipt.rows for receipt in ran["receipts"]) == [1, 2, 2]
+
+
 def test_events_in_partitions_by_month_are_loaded_as_into_one_table(run, db):
     hp.migrate(db, partition_by="month")
     events = [account_created(number, occurred_at=NOON + timedelta(days=40 * number)) for number in range(3)]
