@@ -71,6 +71,7 @@ class _PendingCommit:
 # A crash resets the statistics, whichever process crashed; an orderly stop keeps them. So the time of the last reset
 # is the same as long as the server has not crashed.
 _STATISTICS_RESET = "(SELECT stats_reset::text FROM pg_stat_bgwriter)"
+_SELECT_TRANSACTION = f"SELECT pg_current_xact_id()::text, {_STATISTICS_RESET}"
 
 
 # With array_nulls off, the server would read a null in an array as text. The default work_mem, 4 MB, does not hold a
@@ -95,12 +96,14 @@ class LoadTransaction:
 
     Args:
         engine: of the database.
+        creates: the statements that create what `load_lines` needs.
         load_lines: loads the lines.
         note: notes what the transaction did, within it; None for no note.
     """
 
-    def __init__(self, engine: sa.Engine, load_lines: LoadLines, note: NoteLoad | None = None) -> None:
+    def __init__(self, engine: sa.Engine, creates: str, load_lines: LoadLines, note: NoteLoad | None = None) -> None:
         self._engine = engine
+        self._creates = creates
         self._load_lines = load_lines
         self._note = note
         self._pending: _PendingCommit | None = None
@@ -117,15 +120,15 @@ class LoadTransaction:
             connection.begin()
             raw: Any = connection.connection.driver_connection
             with raw.cursor() as cursor:
-                cursor.execute(_SETTINGS)
-                cursor.execute(deadline.time_limit().set_timeouts_sql())
+                # In one message: for each answer the thread waits for the network, and then for Python's global lock.
+                timeouts = deadline.time_limit().set_timeouts_sql()
+                cursor.execute(f"{_SELECT_TRANSACTION}; {_SETTINGS}; {timeouts}; {self._creates}")
+                transaction, statistics_reset = cursor.fetchone()
                 result = self._load_lines(cursor, lines)
                 if self._note is not None:
                     self._note(cursor, result, range(len(lines)))
                 if self._pending is not None and not result.inserted + result.updated:
                     result = self._pending.result  # every row is there already: the first attempt was committed
-                cursor.execute(f"SELECT pg_current_xact_id()::text, {_STATISTICS_RESET}")
-                transaction, statistics_reset = cursor.fetchone()
             self._pending = _PendingCommit(transaction, statistics_reset, result)
             connection.commit()
         return result

@@ -153,14 +153,25 @@ class TextStagingTable:
     def _rejected(self) -> str:
         return f"{self.name}_rejected"
 
+    @property
+    def creates(self) -> str:
+        """The statements that create them, at the beginning of a transaction."""
+        texts = ", ".join(f"{column} text" for column in self.columns)
+        return (
+            f"CREATE TEMPORARY TABLE {self.name} (hp$position int PRIMARY KEY, {texts}) ON COMMIT DROP; "
+            f"CREATE TEMPORARY TABLE {self._rejected} (position int, state text, message text, "
+            "detail text, at_table text, at_column text, at_constraint text) ON COMMIT DROP"
+        )
+
     def load_good_rows(self, cursor: Cursor, lines: Sequence[bytes]) -> LoadResult:
         """Loads the rows that PostgreSQL accepts, and returns the rejections of the others.
+
+        The tables were created in this transaction.
 
         Raises:
             RowRejectedError: the rows are good one by one but not together, or the COPY failed.
             psycopg.Error: an error that comes from no row.
         """
-        self._create_tables(cursor)
         with row_errors(len(lines)):
             copy_lines(cursor, self.name, self.columns, lines)
         typed = self._typed_columns(cursor)
@@ -188,14 +199,6 @@ class TextStagingTable:
         found = duplicate_positions(range(len(lines)), changed | rejected.keys(), duplicates)
         by_position = tuple(sorted(rejected.items(), key=itemgetter(0)))
         return LoadResult(inserted, touched - inserted, duplicates, by_position, found)
-
-    def _create_tables(self, cursor: Cursor) -> None:
-        texts = ", ".join(f"{column} text" for column in self.columns)
-        cursor.execute(f"CREATE TEMPORARY TABLE {self.name} (hp$position int PRIMARY KEY, {texts}) ON COMMIT DROP")
-        cursor.execute(
-            f"CREATE TEMPORARY TABLE {self._rejected} (position int, state text, message text, "
-            "detail text, at_table text, at_column text, at_constraint text) ON COMMIT DROP"
-        )
 
     def _raise_setting_error(self, cursor: Cursor, typed: str, diagnostics: Mapping[int, Diagnostic]) -> None:
         """Where no row is good: raises the error of a setting, which the search took for one of each row.

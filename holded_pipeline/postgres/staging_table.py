@@ -37,24 +37,27 @@ class StagingTable:
     find_conflicts: FindConflicts
     find_changed: FindChanged | None = None
 
-    def load(self, cursor: Cursor, lines: Sequence[bytes]) -> LoadResult:
-        """Loads all of the lines.
-
-        Raises:
-            RowRejectedError: PostgreSQL rejects one of them.
-        """
+    @property
+    def creates(self) -> str:
+        """The statement that creates it, at the beginning of a transaction."""
         # The target's types without its constraints, which the merge checks. What the target's own settings say of
         # compression is done once, when its rows are written: here no row of up to a page is compressed.
-        cursor.execute(
+        return (
             f"CREATE TEMPORARY TABLE {self.name} WITH (toast_tuple_target = 8160) ON COMMIT DROP AS "
             "SELECT 0::bigint AS hp$position, ''::varbit AS hp$filled, "
             f"{', '.join(name for name in self.columns if name != FILLED)} FROM {self.target} WITH NO DATA"
         )
+
+    def load(self, cursor: Cursor, lines: Sequence[bytes]) -> LoadResult:
+        """Loads all of the lines, into the table that was created in this transaction.
+
+        Raises:
+            RowRejectedError: PostgreSQL rejects one of them.
+        """
         with row_errors(len(lines)):
             copy_lines(cursor, self.name, self.columns, lines)
-            cursor.execute(self.merge(self.name))
+            cursor.execute(f"{self.merge(self.name)}; SET CONSTRAINTS ALL IMMEDIATE")
             inserted, touched = cursor.fetchone()
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
             conflicts = self.find_conflicts(cursor, self.name) if touched < len(lines) else ()
             others = {position for position, _ in conflicts}
             if touched < len(lines) and self.find_changed is not None:

@@ -223,21 +223,23 @@ class TableLoader:
     def _load_chunk(self, staging: StagingTables, lines: Sequence[bytes], note: NoteLoad | None) -> LoadResult:
         typed, texts = staging
         try:
-            return self._run_transaction(typed.load, lines, note)
+            return self._run_transaction(typed.creates, typed.load, lines, note)
         except RowRejectedError as error:
             if error.rejection.reason == "insufficient_privilege":
                 self._check_policies()
             if len(lines) == 1:
                 return LoadResult(rejected=((0, error.rejection),))
-        return self._run_transaction(texts.load_good_rows, lines, note)
+        return self._run_transaction(texts.creates, texts.load_good_rows, lines, note)
 
     def _check_policies(self) -> None:
         target, updates = quote_table(self._table), self._on_conflict == "update"
         check = partial(check_policies, self._engine, self._db, target, updates=updates)
         call_postgres(self._db, lambda deadline: check(deadline=deadline))
 
-    def _run_transaction(self, load_lines: LoadLines, lines: Sequence[bytes], note: NoteLoad | None) -> LoadResult:
-        transaction = LoadTransaction(self._engine, load_lines, note)
+    def _run_transaction(
+        self, creates: str, load_lines: LoadLines, lines: Sequence[bytes], note: NoteLoad | None
+    ) -> LoadResult:
+        transaction = LoadTransaction(self._engine, creates, load_lines, note)
         return call_postgres(self._db, partial(transaction.run, lines))
 
     def _omissible_columns(self) -> OmissibleColumns:
