@@ -194,11 +194,15 @@ cdef bint _string(Scan* scan) noexcept nogil:
     cdef const unsigned char* end = scan.end
     cdef unsigned char kind
     scan.has_escape = scan.has_other_spelling = False
-    while at < end:
-        kind = _kind_of[at[0]]
-        if kind == _PLAIN:
+    while True:
+        while end - at >= 8 and _are_plain(at):
+            at += 8
+        while at < end and _kind_of[at[0]] == _PLAIN:
             at += 1
-        elif kind == _END:
+        if at == end:
+            return False
+        kind = _kind_of[at[0]]
+        if kind == _END:
             scan.at = at + 1
             return True
         elif kind == _ESCAPE:
@@ -211,7 +215,23 @@ cdef bint _string(Scan* scan) noexcept nogil:
             at += 1
         else:
             return False
-    return False
+
+
+cdef inline bint _are_plain(const unsigned char* at) noexcept nogil:
+    """Whether none of 8 bytes needs anything; see `_kind_of`."""
+    # A byte of the sum has its highest bit where the text's byte is beyond ASCII, is less than 0x20, is a quotation
+    # mark or is a backslash: what is subtracted is more than the byte then. If it is not, nothing is borrowed.
+    cdef uint64_t some
+    memcpy(&some, at, 8)
+    return (
+        (
+            some
+            | (some - <uint64_t>0x2020202020202020)
+            | ((some ^ <uint64_t>0x2222222222222222) - <uint64_t>0x0101010101010101)
+            | ((some ^ <uint64_t>0x5C5C5C5C5C5C5C5C) - <uint64_t>0x0101010101010101)
+        )
+        & <uint64_t>0x8080808080808080
+    ) == 0
 
 
 cdef inline const unsigned char* _after_escape(
