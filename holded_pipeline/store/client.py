@@ -146,20 +146,33 @@ class ObjectStore:
                 raise
             return object_error
 
-    def stream(self, part: Slice, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+    def stream(
+        self,
+        part: Slice,
+        chunk_bytes: int = CHUNK_BYTES,
+        *,
+        first: Future[bytes] | None = None,
+        begin_next: Callable[[], None] | None = None,
+    ) -> Iterator[bytes]:
         """The bytes of a slice in chunks; when a connection breaks, one chunk is read again, not the object.
 
         The next chunks are read while the caller works on one: `_CHUNKS_AHEAD` of them are in memory beside it.
+
+        Args:
+            part: the slice.
+            chunk_bytes: of a chunk.
+            first: the first chunk, as `begin` gave it; None to read it, too.
+            begin_next: begins to read what comes after the slice; called when that would be among the next chunks.
         """
-        end = part.start + part.length
-        parts = [
-            Slice(part.key, part.etag, part.size, start, min(start + chunk_bytes, end))
-            for start in range(part.start, end, chunk_bytes)
-        ]
-        reads: deque[Future[bytes]] = deque()
+        parts = part.chunks(chunk_bytes)
+        reads: deque[Future[bytes]] = deque([] if first is None else [first])
         for number in range(len(parts)):
             ahead = parts[number + len(reads) : number + 1 + _CHUNKS_AHEAD]
             reads.extend([call_in_background(partial(self.read, each), "read-minio") for each in ahead])
+            if begin_next is not None and number + 1 + _CHUNKS_AHEAD > len(parts):
+                begin_next()
+                begin_next = None
+            first = None  # it is not kept in memory
             yield reads.popleft().result()
 
     def write(self, key: str, body: bytes) -> str:

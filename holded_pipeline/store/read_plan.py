@@ -45,6 +45,14 @@ class Slice:
         """Whether it is all of its object."""
         return self.length == self.size
 
+    def chunks(self, chunk_bytes: int) -> list[Slice]:
+        """It in pieces of so many bytes, the last of fewer."""
+        end = self.start + self.length
+        return [
+            Slice(self.key, self.etag, self.size, start, min(start + chunk_bytes, end))
+            for start in range(self.start, end, chunk_bytes)
+        ]
+
 
 @attrs.frozen
 class ReadUnit:

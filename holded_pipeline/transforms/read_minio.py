@@ -31,6 +31,7 @@ from holded_pipeline.transforms.beam.recorded_runs import record_run
 from holded_pipeline.transforms.beam.run_id import run_id_of, step_of
 from holded_pipeline.transforms.beam.share_of_run import attempt_of, require_fitting_share
 from holded_pipeline.transforms.beam.unread_outputs import require_settled
+from holded_pipeline.transforms.workers.following_units import PairWithFollowing, UnitAndFollowing
 from holded_pipeline.transforms.workers.plan_reads import NewOnly, plan_reads
 from holded_pipeline.transforms.workers.read_in_batches import ReadUnitsInBatches
 from holded_pipeline.transforms.workers.read_units import (
@@ -201,6 +202,7 @@ class ReadMinIO(RejectingTransform[Event]):
         outputs = (
             planned
             | "SpreadPlan" >> beam.Reshuffle()
+            | "PairWithFollowing" >> beam.ParDo(PairWithFollowing()).with_output_types(UnitAndFollowing)
             | "ReadUnits" >> beam.ParDo(read_units).with_outputs(REJECTED, READ_OBJECTS, main=PASSED)
         )
         outputs[READ_OBJECTS].element_type = ObjectCount

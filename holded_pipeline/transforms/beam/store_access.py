@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from functools import partial
 
 import apache_beam as beam
 
-from holded_pipeline.store.client import CHUNK_BYTES, ObjectError, ObjectStore
+from holded_pipeline.store.client import ObjectError, ObjectStore
 from holded_pipeline.store.minio import MinIO
+from holded_pipeline.store.read_ahead import ReadAhead, is_streamed
 from holded_pipeline.store.read_plan import ReadUnit, Slice
 
 OpenChunks = Callable[[], Iterator[bytes]]
@@ -22,22 +24,30 @@ class StoreDoFn(beam.DoFn):
 
     def setup(self) -> None:
         self._store = ObjectStore(self._lake)
+        self._ahead = ReadAhead(self._store)
 
     def teardown(self) -> None:
         if hasattr(self, "_store"):
             self._store.close()
 
-    def bodies(self, unit: ReadUnit) -> Iterator[tuple[Slice, OpenChunks]]:
+    def bodies(self, unit: ReadUnit, following: ReadUnit | None = None) -> Iterator[tuple[Slice, OpenChunks]]:
         """Each slice of a unit, with a function that returns its chunks from the start; a large slice is streamed.
 
-        The function raises an `ObjectError` if the object is gone, or the store does not give it out.
+        The function raises an `ObjectError` if the object is gone, or the store does not give it out. The beginning of
+        the unit that follows is read meanwhile.
         """
-        if len(unit.slices) == 1 and unit.slices[0].length > CHUNK_BYTES:
+        if is_streamed(unit):
             large = unit.slices[0]
-            yield large, partial(self._store.stream, large)
+            yield large, partial(self._chunks, large, self._ahead.take_first_chunk(unit), following)
             return
-        for small, body in zip(unit.slices, self._store.read_many(unit.slices), strict=True):
+        bodies = self._ahead.take_bodies(unit) or self._store.read_many(unit.slices)
+        self._ahead.begin(following)
+        for small, body in zip(unit.slices, bodies, strict=True):
             yield small, partial(_single_chunk, body)
+
+    def _chunks(self, large: Slice, first: list[Future[bytes]], following: ReadUnit | None) -> Iterator[bytes]:
+        begun = first.pop() if first else None  # only once: it would stay in memory
+        return self._store.stream(large, first=begun, begin_next=partial(self._ahead.begin, following))
 
 
 def _single_chunk(body: bytes | ObjectError) -> Iterator[bytes]:

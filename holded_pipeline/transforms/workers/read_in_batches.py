@@ -9,9 +9,9 @@ from typing import Any, Final
 import apache_beam as beam
 
 from holded_pipeline.model.values import Event
-from holded_pipeline.store.read_plan import ReadUnit
 from holded_pipeline.transforms.beam.event_batches import EventBatchDoFn, as_beam_batch
 from holded_pipeline.transforms.beam.interpreter_settings import settings_for_reading
+from holded_pipeline.transforms.workers.following_units import UnitAndFollowing
 from holded_pipeline.transforms.workers.read_units import BYTES_AT_ONCE, LINES_AT_ONCE, ReadUnits
 
 _ENOUGH: Final = LINES_AT_ONCE // 2  # a batch costs as much as some events
@@ -22,14 +22,14 @@ class ReadUnitsInBatches(EventBatchDoFn, ReadUnits):
     """`ReadUnits` with its events in batches: lines that were read together, or the events of several small objects."""
 
     @beam.DoFn.yields_batches
-    def process(self, unit: ReadUnit) -> Iterator[Any]:
+    def process(self, unit: UnitAndFollowing) -> Iterator[Any]:
         with settings_for_reading():  # the steps that follow run within this block
             yield from self._batches(unit)
 
-    def _batches(self, unit: ReadUnit) -> Iterator[Any]:
+    def _batches(self, unit: UnitAndFollowing) -> Iterator[Any]:
         waiting: list[Event] = []
         since = size = 0.0
-        for output in self.outputs(unit):
+        for output in self.outputs(*unit):
             if not isinstance(output, list):
                 yield beam.pvalue.TaggedOutput(output.tag, [output.value])
                 continue

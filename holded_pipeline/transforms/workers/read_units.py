@@ -34,6 +34,7 @@ from holded_pipeline.transforms.beam.interpreter_settings import settings_for_re
 from holded_pipeline.transforms.beam.live_counts import count_live
 from holded_pipeline.transforms.beam.outcome import Counters
 from holded_pipeline.transforms.beam.store_access import OpenChunks, StoreDoFn
+from holded_pipeline.transforms.workers.following_units import UnitAndFollowing
 
 _STAGE = "read"
 _MAY_BE_SEVERAL = {"invalid_json", "invalid_utf8", "not_finite", "number_too_large", "record_too_large", "too_deep"}
@@ -87,17 +88,17 @@ class ReadUnits(StoreDoFn):
     def finish_bundle(self) -> None:
         self._counters.flush()
 
-    def process(self, unit: ReadUnit) -> Iterator[Any]:
+    def process(self, unit: UnitAndFollowing) -> Iterator[Any]:
         with settings_for_reading():  # the steps that follow run within this block
-            for output in self.outputs(unit):
+            for output in self.outputs(*unit):
                 if isinstance(output, list):
                     yield from map(at_its_time, output)
                 else:
                     yield output
 
-    def outputs(self, unit: ReadUnit) -> Iterator[Output]:
+    def outputs(self, unit: ReadUnit, following: ReadUnit | None) -> Iterator[Output]:
         """What `process` gives, before events have their timestamps."""
-        for unit_slice, open_chunks in self.bodies(unit):
+        for unit_slice, open_chunks in self.bodies(unit, following):
             yield from self._read_slice(unit_slice, open_chunks)
         self._warn(self._first_records.advice())
         count_live(READ_UNITS)
