@@ -51,8 +51,9 @@ def test_a_first_chunk_that_was_given_out_is_not_kept_in_memory(store, monkeypat
 def test_what_comes_next_is_begun_once_when_a_chunk_of_it_would_be_ahead(store, monkeypatch, chunk_bytes, asked_at):
     monkeypatch.setattr(store, "read", lambda part: b"x")
     given, asked = [], []
-    for chunk in store.stream(PART, chunk_bytes, begin_next=lambda: asked.append(len(given))):
-        given += [chunk]
+    chunks = store.stream(PART, chunk_bytes, begin_next=lambda: asked.append(len(given)))
+    while chunk := next(chunks, None):
+        given.append(chunk)
     assert asked == [asked_at]
 
 
