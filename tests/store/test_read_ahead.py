@@ -130,3 +130,9 @@ def test_the_unit_that_follows_is_begun_before_the_last_chunk_is_worked_on(steps
     begun = steps._ahead.take_bodies(SMALL)
     assert begun == [b"a", b"b"]
     assert len(list(chunks)) == 1
+
+
+def test_what_follows_small_slices_is_begun_before_they_are_worked_on(steps, calls):
+    next(steps.bodies(SMALL, LARGE))
+    (first,) = steps._ahead.take_first_chunk(LARGE)
+    assert first.result() == b"%d-%d" % (5, 5 + CHUNK_BYTES)

@@ -18,6 +18,7 @@ import zstandard
 
 import holded_pipeline as hp
 from holded_pipeline.store.client import ObjectStore
+from holded_pipeline.store.read_ahead import ReadAhead
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -159,6 +160,16 @@ def test_a_large_file_read_in_slices_gives_each_line_once_under_its_number(run, 
         line: sample.line for line, sample in expected.items() if sample.fault is not None
     }
     assert len(ran["passed"]) + len(ran["rejected"]) == len(samples)
+
+
+def test_each_object_but_the_first_is_asked_for_while_another_is_worked_on(run, lake, monkeypatch):
+    put(lake, {f"raw/{number}.jsonl": lines(flat(number)) for number in range(4)})
+    begun = []
+    begin = ReadAhead.begin
+    monkeypatch.setattr(ReadAhead, "begin", lambda ahead, unit: begun.append(unit) or begin(ahead, unit))
+    assert ids(read(run, lake, unit_objects=1)) == ["e0", "e1", "e2", "e3"]
+    keys = [unit.slices[0].key for unit in begun if unit is not None]
+    assert len(keys) == len(set(keys)) == 3
 
 
 def test_more_objects_than_a_page_of_the_listing_holds(run, lake):
