@@ -219,14 +219,14 @@ cdef bint _string(Scan* scan) noexcept nogil:
 
 cdef inline bint _are_plain(const unsigned char* at) noexcept nogil:
     """Whether none of 8 bytes needs anything; see `_kind_of`."""
-    # A byte of the sum has its highest bit where the text's byte is beyond ASCII, is less than 0x20, is a quotation
-    # mark or is a backslash: what is subtracted is more than the byte then. If it is not, nothing is borrowed.
+    # The highest bit of a byte is set where the text's byte is less than 0x20, a quotation mark or a backslash: more is
+    # subtracted than it has. Where it is not, nothing is borrowed from the next byte. A byte beyond ASCII has the bit
+    # already, and loses it by at most one of the last two subtractions.
     cdef uint64_t some
     memcpy(&some, at, 8)
     return (
         (
-            some
-            | (some - <uint64_t>0x2020202020202020)
+            (some - <uint64_t>0x2020202020202020)
             | ((some ^ <uint64_t>0x2222222222222222) - <uint64_t>0x0101010101010101)
             | ((some ^ <uint64_t>0x5C5C5C5C5C5C5C5C) - <uint64_t>0x0101010101010101)
         )

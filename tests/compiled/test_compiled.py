@@ -246,6 +246,16 @@ def test_what_is_no_utf8_in_the_headers_is_never_read(place):
 
 
 @in_c
+@pytest.mark.parametrize("at", range(17))
+def test_each_byte_of_a_text_is_looked_at_wherever_it_stands(at):
+    before, behind = message("{}").replace(b'"type"', b'"other":"' + b"a" * 17 + b'","type"').split(b"a" * 17)
+    for byte in range(256):
+        is_plain = byte in range(0x20, 0x80) and byte not in b'"\\'
+        raw = before + b"a" * at + bytes([byte]) + b"a" * (16 - at) + behind
+        assert (read(raw) is not None) == is_plain, raw
+
+
+@in_c
 @pytest.mark.parametrize("text", ['{"event":{"headers":%b},"data":{}}', '{"event":{"data":{}},"headers":%b}'])
 def test_a_message_half_in_its_wrapper_is_left_to_python(text):
     headers = json.dumps(json.loads(message("{}"))["headers"]).encode()
