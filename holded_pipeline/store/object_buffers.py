@@ -48,7 +48,7 @@ class _OpenObject:
         self.opened = now
         self.records = 0
         self.size = 0  # bytes that are known to have come out of the compressor
-        self.held = _OPEN_BYTES  # bytes of memory
+        self._held = _OPEN_BYTES  # bytes of memory without the block that is gathered
         self.identity = ObjectIdentity()
         self.sources = SourceTally()
         self._compression = compression
@@ -62,6 +62,11 @@ class _OpenObject:
         self._block_held = 0  # bytes of memory of the block that is gathered
         self._line_bytes = 0
 
+    @property
+    def held(self) -> int:
+        """Bytes of memory."""
+        return self._held + self._block_held
+
     def add(self, lines: Sequence[Line], elements: Sequence[Any]) -> int:
         """Adds lines until there are none or the object has its size; returns how many."""
         begin = self.identity.begin
@@ -72,11 +77,17 @@ class _OpenObject:
                 self._end_piece()
                 self._time_member = time_member
             if isinstance(line, bytes):
-                self._end_line(line)
+                last = line
             else:
                 for chunk in line:
                     self._append(chunk)
-                self._end_line(b"")
+                last = b""
+            self._lines += (last, b"\n")
+            size = len(last) + 1
+            self._line_bytes += size
+            self._block_held += size + 2 * _CHUNK_OVERHEAD
+            if self._line_bytes >= self._block_bytes:
+                self._compress()
             number += 1
             if self.size >= self._object_bytes:
                 break
@@ -89,27 +100,15 @@ class _OpenObject:
         size = len(chunk)
         self._line_bytes += size
         self._block_held += size + _CHUNK_OVERHEAD
-        self.held += size + _CHUNK_OVERHEAD
-        if self._line_bytes >= self._block_bytes:
-            self._compress()
-
-    def _end_line(self, line: bytes) -> None:
-        self._lines += (line, b"\n")
-        size = len(line) + 1
-        held = size + 2 * _CHUNK_OVERHEAD
-        self._line_bytes += size
-        self._block_held += held
-        self.held += held
         if self._line_bytes >= self._block_bytes:
             self._compress()
 
     def _compress(self) -> None:
         if self._body is None:
             self._body = CompressedBody(self._compression, self.identity, self._executor)
-            self.held += _COMPRESSOR_BYTES if self._executor is None else _COMPRESSOR_BYTES + _RUNNING_BYTES
-        self.held -= self._block_held
+            self._held += _COMPRESSOR_BYTES if self._executor is None else _COMPRESSOR_BYTES + _RUNNING_BYTES
         size = self._body.add(self._take_pieces())
-        self.held += size - self.size
+        self._held += size - self.size
         self.size = size
 
     def finish(self) -> bytes:

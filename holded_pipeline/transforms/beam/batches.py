@@ -67,25 +67,24 @@ class BatchDoFn(beam.DoFn):
         An element that is no event does not wait, since its size is not known.
         """
         outputs: list[Any] = []
+        batch, size = self._batch, self._batch_bytes
         now = time.monotonic()
+        if not batch:
+            self._batch_since = now
+        ends = now - self._batch_since >= self.most_seconds  # with the next event
         for element in elements:
             if not isinstance(element, Event):
                 outputs += self._work_on_one(element, place)
                 continue
-            batch = self._batch
-            if not batch:
-                self._batch_since = now
             batch.append((element, place))
-            size = carried_bytes(element)
-            # What is not known to be small does not wait.
-            self._batch_bytes += _MOST_BYTES if size is None else size
-            if (
-                len(batch) >= _MOST_EVENTS
-                or self._batch_bytes >= _MOST_BYTES
-                or now - self._batch_since >= self.most_seconds
-            ):
+            carried = carried_bytes(element)
+            size += _MOST_BYTES if carried is None else carried  # what is not known to be small does not wait
+            if ends or size >= _MOST_BYTES or len(batch) >= _MOST_EVENTS:
                 outputs += self.end_batch()
-                now = time.monotonic()
+                batch, size = self._batch, 0
+                self._batch_since = time.monotonic()
+                ends = self.most_seconds <= 0
+        self._batch_bytes = size
         return outputs
 
     def _work_on_one(self, element: Any, place: Any) -> Iterable[Any]:
