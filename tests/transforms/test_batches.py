@@ -89,6 +89,22 @@ def test_an_event_waits_only_for_so_long(monkeypatch):
 
 
 @pytest.mark.usefixtures("size_of_raw")
+def test_what_comes_behind_the_end_of_a_batch_begins_its_own_wait(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(batches.time, "monotonic", lambda: clock[0])
+    dofn = Batches()
+    dofn.start_bundle()
+    assert dofn.add(make_event(id="e0"), None) == []
+    clock[0] = 1.5
+    events = [make_event(id=f"e{n}") for n in range(1, 4)]
+    assert dofn.add_all(events, None) == [["e0", "e1"]]
+    clock[0] = 2.4
+    assert dofn.add(make_event(id="e4"), None) == []
+    clock[0] = 2.5
+    assert dofn.add(make_event(id="e5"), None) == [["e2", "e3", "e4", "e5"]]
+
+
+@pytest.mark.usefixtures("size_of_raw")
 def test_what_is_no_event_does_not_make_an_event_wait_longer(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(batches.time, "monotonic", lambda: clock[0])
